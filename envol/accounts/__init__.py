@@ -1,0 +1,1 @@
+"""Workspaces, members, roles, API keys, jobs and the audit journal."""

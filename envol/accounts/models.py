@@ -1,0 +1,140 @@
+"""Who may do what: users, workspaces, members, keys; jobs and the journal."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
+from django.db import models
+from django.db.models.functions import Now
+
+
+class Role(models.TextChoices):
+    OWNER = "owner", "Owner"
+    EDITOR = "editor", "Editor"
+    VIEWER = "viewer", "Viewer"  # never sees a whole address
+
+
+class UserManager(BaseUserManager["User"]):
+    def create_user(self, email: str, password: str | None = None, **extra: Any) -> User:
+        user = self.model(email=email.strip().lower(), **extra)
+        user.set_password(password)
+        user.save(using=self._db)
+        return user
+
+    def get_by_natural_key(self, username: str | None) -> User:
+        return self.get(email=(username or "").strip().lower())
+
+
+class User(AbstractBaseUser):
+    """Somebody of the organisation who signs in; her address is her name here."""
+
+    email = models.EmailField(unique=True)
+    name = models.CharField(max_length=200, blank=True)
+    language = models.CharField(max_length=8, default="fr")
+    time_zone = models.CharField(max_length=64, default="Europe/Paris")
+    is_active = models.BooleanField(default=True)
+    date_joined = models.DateTimeField(db_default=Now())
+
+    USERNAME_FIELD = "email"
+    REQUIRED_FIELDS: ClassVar[list[str]] = []
+    objects: ClassVar[UserManager] = UserManager()
+
+    class Meta:
+        db_table = "accounts_user"
+
+    def __str__(self) -> str:
+        return self.name or self.email
+
+
+class Workspace(models.Model):
+    """One organisation's people, words and mail. Nothing crosses from one to another."""
+
+    id = models.AutoField(primary_key=True)
+    name = models.SlugField(max_length=60, unique=True)
+    title = models.CharField(max_length=200)
+    language = models.CharField(max_length=8, default="fr")
+    time_zone = models.CharField(max_length=64, default="Europe/Paris")
+    postal_address = models.TextField(blank=True)  # legal line of every commercial mail (L34-5 CPCE)
+    # Key of the suppression digests, sealed under the installation's key: a plain hash of an
+    # address can be reversed by guessing (GDPR art. 4(1)).
+    digest_key = models.BinaryField()
+    take_back_seconds = models.PositiveSmallIntegerField(default=60)
+    # What individual measuring may become at most, even for those who agreed.
+    opens_mode = models.CharField(max_length=16, default="individual")
+    clicks_mode = models.CharField(max_length=16, default="individual")
+    # For those who said nothing.
+    opens_unknown = models.CharField(max_length=16, default="none")
+    clicks_unknown = models.CharField(max_length=16, default="aggregate")
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "accounts_workspace"
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Member(models.Model):
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="members")
+    user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
+    role = models.CharField(max_length=10, choices=Role.choices)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "accounts_member"
+        constraints = [models.UniqueConstraint(fields=["workspace", "user"], name="one_role_per_member")]
+
+
+class ApiKey(models.Model):
+    """Looked up by its public part; of the secret only SHA-256 is kept, it is shown once."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="api_keys")
+    public_id = models.CharField(max_length=32, unique=True)
+    secret_sha256 = models.BinaryField()
+    secret_end = models.CharField(max_length=4)
+    name = models.CharField(max_length=100)
+    created_at = models.DateTimeField(db_default=Now())
+    last_used_at = models.DateTimeField(null=True)
+    revoked_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "accounts_api_key"
+
+
+class JournalEntry(models.Model):
+    """What members, keys and jobs did, in order. Written once, never changed."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, null=True)
+    at = models.DateTimeField(db_default=Now())
+    actor_kind = models.CharField(max_length=10)  # member, key, command, job, person
+    actor_id = models.BigIntegerField(null=True)
+    action = models.CharField(max_length=60)
+    object_kind = models.CharField(max_length=40, blank=True)
+    object_id = models.BigIntegerField(null=True)
+    facts = models.JSONField(default=dict)
+
+    class Meta:
+        db_table = "accounts_journal"
+        indexes = [models.Index(fields=["workspace", "-id"], name="journal_newest")]
+
+
+class Job(models.Model):
+    """Long work that a person can watch, leave, come back to, and stop."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
+    kind = models.CharField(max_length=40)
+    object_id = models.BigIntegerField(null=True)
+    state = models.CharField(max_length=10, default="waiting")  # waiting running done failed cancelled
+    done = models.BigIntegerField(default=0)
+    total = models.BigIntegerField(null=True)
+    step = models.CharField(max_length=60, blank=True)
+    cancel_requested = models.BooleanField(default=False)
+    result = models.JSONField(default=dict)
+    error = models.TextField(blank=True)
+    created_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "accounts_job"

@@ -1,0 +1,94 @@
+"""Making workspaces, members and API keys."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from django.db import transaction
+
+from envol.accounts.journal import note
+from envol.accounts.keys import seal, unseal
+from envol.accounts.models import ApiKey, Member, Role, User, Workspace
+
+# Rooms that give a new workspace its first rows (purposes, catalogue) register here at start.
+_on_create: list[Callable[[Workspace], None]] = []
+
+
+def on_workspace_created(act: Callable[[Workspace], None]) -> Callable[[Workspace], None]:
+    """Run ``act`` in the transaction that makes a workspace."""
+    _on_create.append(act)
+    return act
+
+
+def slug_of(title: str) -> str:
+    import unicodedata
+
+    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60] or "workspace"
+
+
+def create_workspace(name: str, *, title: str = "", language: str = "fr", time_zone: str = "Europe/Paris") -> Workspace:
+    """Make a workspace called ``name`` (a slug is made of it) with its digest key and first purposes."""
+    with transaction.atomic():
+        workspace = Workspace.objects.create(
+            name=slug_of(name),
+            title=title or name,
+            language=language,
+            time_zone=time_zone,
+            digest_key=seal(secrets.token_bytes(32), "workspace digest"),
+        )
+        for act in _on_create:
+            act(workspace)
+    return workspace
+
+
+def add_member(workspace: Workspace, user: User, role: Role) -> Member:
+    return Member.objects.update_or_create(workspace=workspace, user=user, defaults={"role": role})[0]
+
+
+@lru_cache(maxsize=1024)
+def digest_key(workspace_id: int) -> bytes:
+    """The workspace's own key for keyed digests of addresses."""
+    return unseal(Workspace.objects.values_list("digest_key", flat=True).get(id=workspace_id), "workspace digest")
+
+
+def address_digest(workspace_id: int, email_key: str) -> bytes:
+    """HMAC-SHA256 of a normalised address: recognises a person without keeping her address."""
+    return hmac.digest(digest_key(workspace_id), email_key.encode(), hashlib.sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    key: str
+    secret: str
+
+
+def create_api_key(workspace: Workspace, name: str) -> NewKey:
+    """A new API key; its secret is in the answer and nowhere else afterwards."""
+    public, secret = secrets.token_hex(16), secrets.token_hex(16)
+    row = ApiKey.objects.create(
+        workspace=workspace,
+        public_id=public,
+        secret_sha256=hashlib.sha256(secret.encode()).digest(),
+        secret_end=secret[-4:],
+        name=name,
+    )
+    note(workspace, "command", "api_key.created", row)
+    return NewKey(public, secret)
+
+
+_NOBODY = hashlib.sha256(b"").digest()
+
+
+def check_api_key(public_id: str, secret: str) -> ApiKey | None:
+    """The key these two name, or None. An unknown key costs the same work as a wrong secret."""
+    row = ApiKey.objects.select_related("workspace").filter(public_id=public_id[:32], revoked_at=None).first()
+    wanted = bytes(row.secret_sha256) if row else _NOBODY
+    same = hmac.compare_digest(hashlib.sha256(secret.encode()).digest(), wanted)
+    return row if row and same else None

@@ -1,0 +1,1 @@
+"""The segment language, its sentences and its compilers."""

@@ -1,0 +1,1 @@
+"""Campaigns: draft, checks, scheduled, sending, sent."""

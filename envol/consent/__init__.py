@@ -1,0 +1,1 @@
+"""Purposes, the ledger of permissions, suppression, and the three gates."""

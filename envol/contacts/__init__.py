@@ -1,0 +1,1 @@
+"""People: typed properties, lists, orders, imports."""

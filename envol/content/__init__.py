@@ -1,0 +1,1 @@
+"""Templates, personalisation, signed links, and composing."""

@@ -1,0 +1,56 @@
+"""Small helpers around the one database connection: named SQL files, and rows as dictionaries.
+
+Beside :mod:`envol.wire` and :mod:`envol.net`: anyone may import it, it imports nothing of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cache
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from django.db import connection, transaction
+
+
+@cache
+def sql(room: str, name: str) -> str:
+    """The text of ``envol/<room>/sql/<name>.sql``."""
+    package = import_module(f"envol.{room}")
+    assert package.__file__
+    return (Path(package.__file__).parent / "sql" / f"{name}.sql").read_text("utf-8")
+
+
+def execute(query: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> int:
+    """Run one statement; the number of rows it touched."""
+    with connection.cursor() as cursor:
+        cursor.execute(query, params)
+        return int(cursor.rowcount)
+
+
+def rows(query: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(query, params)
+        return cursor.fetchall()
+
+
+def dicts(query: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> list[dict[str, Any]]:
+    with connection.cursor() as cursor:
+        cursor.execute(query, params)
+        names = [column[0] for column in cursor.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def value(query: str, params: Mapping[str, Any] | Sequence[Any] | None = None) -> Any:
+    """First column of the first row, or None when there is none."""
+    found = rows(query, params)
+    return found[0][0] if found else None
+
+
+@contextmanager
+def durable() -> Iterator[None]:
+    """A transaction whose commit is on disk when the block ends; never nested in another."""
+    with transaction.atomic(durable=True):
+        yield

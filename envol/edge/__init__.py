@@ -1,0 +1,1 @@
+"""Asyncio programs at the edge: sockets outside, one gathered commit inside."""

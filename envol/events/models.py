@@ -1,0 +1,83 @@
+"""What happened. Append-only, partitioned by month of ``at``; counters are derived from it."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Now
+
+
+class Kind(models.IntegerChoices):
+    """One vocabulary inside; ``envol.api`` alone translates to other dialects."""
+
+    ACCEPTED = 1, "accepted"
+    DELIVERED = 2, "delivered"
+    DEFERRED = 3, "deferred"
+    BOUNCED = 4, "bounced"
+    OPENED = 5, "opened"
+    CLICKED = 6, "clicked"
+    COMPLAINED = 7, "complained"
+    UNSUBSCRIBED = 8, "unsubscribed"
+    EXPIRED = 9, "expired"
+    CANCELLED = 10, "cancelled"
+    SUPPRESSED = 11, "suppressed"
+    LIST_JOINED = 20, "list joined"
+    LIST_LEFT = 21, "list left"
+    PERMISSION = 22, "permission changed"
+    ORDERED = 23, "ordered"
+    CONTACT_CHANGED = 24, "contact changed"
+
+
+class Event(models.Model):
+    """One thing that happened. ``contact_id`` is null where measuring is aggregate.
+
+    Final outcomes (delivered, bounced, …) are not repeated here: ``outbound_outcome`` is itself
+    append-only and is their event; ``outbound`` exports one view of both.
+    """
+
+    id = models.BigAutoField(primary_key=True)
+    at = models.DateTimeField()
+    workspace_id = models.IntegerField()
+    kind = models.SmallIntegerField(choices=Kind.choices)
+    contact_id = models.BigIntegerField(null=True)
+    sending_id = models.BigIntegerField(null=True)
+    link = models.SmallIntegerField(null=True)
+    machine = models.CharField(max_length=20, null=True)  # reason why this was no person, else null
+    facts = models.JSONField(null=True)
+
+    class Meta:
+        db_table = "events_event"
+        managed = False
+
+
+class Counter(models.Model):
+    """Events and people by sending, kind and link; rebuilt from events, frozen after retention."""
+
+    pk = models.CompositePrimaryKey("sending_id", "kind", "link", "machine")
+    workspace_id = models.IntegerField()
+    sending_id = models.BigIntegerField()
+    kind = models.SmallIntegerField(choices=Kind.choices)
+    link = models.SmallIntegerField(default=0)  # 0: all links together
+    machine = models.BooleanField(default=False)
+    events = models.BigIntegerField(default=0)
+    people = models.BigIntegerField(default=0)
+    frozen = models.BooleanField(default=False)
+
+    class Meta:
+        db_table = "events_counter"
+        managed = False
+
+
+class MailRequest(models.Model):
+    """A lower room asks that a person be written to; a job of outbound sends it (password, code…)."""
+
+    workspace_id = models.IntegerField(null=True)
+    kind = models.CharField(max_length=40)
+    recipient = models.CharField(max_length=254)
+    contact_id = models.BigIntegerField(null=True)
+    language = models.CharField(max_length=8, default="fr")
+    facts = models.JSONField(default=dict)
+    created_at = models.DateTimeField(db_default=Now())
+    taken_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "events_mail_request"

@@ -1,0 +1,1 @@
+"""Reports: what a campaign did, told by people and by events."""

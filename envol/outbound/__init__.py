@@ -1,0 +1,1 @@
+"""The send ledger and queue: accept, lease, settle; domains and routes."""

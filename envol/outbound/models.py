@@ -1,0 +1,219 @@
+"""The send ledger and the queue.
+
+A *sending* is one act of sending. ``send`` has one row per (sending, recipient), written once and
+never updated. Work is leased in *chunks* (a range of one sending, one site); what became of a
+recipient is its ``outcome`` row, what waits for another try is its ``retry`` row. So the state of a
+recipient is never stored twice:
+
+    outcome row                → that final state
+    retry row, leased or not   → leased | deferred
+    chunk leased or not        → leased | queued
+"""
+
+from __future__ import annotations
+
+from django.db import models
+from django.db.models.functions import Now
+
+from envol.accounts.models import Workspace
+
+
+class Domain(models.Model):
+    """A domain the workspace sends from. Mail leaves the machine only if checked or trusted."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="domains")
+    name = models.CharField(max_length=253)
+    trusted = models.BooleanField(default=False)  # the operator vouches
+    checked_at = models.DateTimeField(null=True)
+    passed_at = models.DateTimeField(null=True)
+    findings = models.JSONField(default=list)  # [{"record", "name", "expected", "found", "ok"}]
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "outbound_domain"
+        constraints = [models.UniqueConstraint(fields=["workspace", "name"], name="domain_once")]
+
+
+class DkimKey(models.Model):
+    domain = models.ForeignKey(Domain, on_delete=models.CASCADE, related_name="keys")
+    selector = models.CharField(max_length=63)
+    algorithm = models.CharField(max_length=16)  # rsa-sha256, ed25519-sha256
+    private_sealed = models.BinaryField()  # PKCS#8 DER under the installation's key
+    record = models.TextField()  # TXT to publish
+    state = models.CharField(max_length=10, default="active")  # next, active, retired
+    created_at = models.DateTimeField(db_default=Now())
+    retired_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "outbound_dkim_key"
+        constraints = [models.UniqueConstraint(fields=["domain", "selector"], name="selector_once")]
+
+
+class SendingState(models.TextChoices):
+    """The campaign words a marketer reads."""
+
+    SCHEDULED = "scheduled", "Scheduled"
+    PREPARING = "preparing", "Preparing"
+    SENDING = "sending", "Sending"
+    PAUSED = "paused", "Paused"
+    SENT = "sent", "Sent"
+    STOPPED = "stopped", "Stopped"
+    FAILED = "failed", "Failed"
+
+
+class Sending(models.Model):
+    """One act of sending: a campaign, its remainder, a test, or the stream of single messages."""
+
+    id = models.BigAutoField(primary_key=True)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
+    kind = models.CharField(max_length=14)  # campaign, resend, test, transactional, system
+    campaign_id = models.BigIntegerField(null=True)
+    purpose_id = models.BigIntegerField(null=True)
+    version_id = models.BigIntegerField(null=True)  # content.Version
+    sender = models.JSONField(default=dict)  # name, address, reply_to
+    audience = models.JSONField(null=True)  # the segment's tree, frozen when sending was decided
+    state = models.CharField(max_length=10, choices=SendingState.choices, default="scheduled")
+    priority = models.SmallIntegerField(default=5)  # 0 first; codes 0, transactional 2, marketing 5
+    lifetime_seconds = models.IntegerField(default=48 * 3600)
+    not_before = models.DateTimeField(db_default=Now())
+    expand_cursor = models.BigIntegerField(default=0)  # last contact id looked at; resumable
+    expanded_at = models.DateTimeField(null=True)
+    job_id = models.BigIntegerField(null=True)
+    created_at = models.DateTimeField(db_default=Now())
+    started_at = models.DateTimeField(null=True)
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "outbound_sending"
+        indexes = [models.Index(fields=["workspace", "state"], name="sending_state")]
+
+
+class Message(models.Model):
+    """A single message with its own words (transactional, system), accepted by API, SMTP or a room."""
+
+    id = models.BigAutoField(primary_key=True)
+    workspace_id = models.IntegerField()
+    sending_id = models.BigIntegerField()
+    envelope_from = models.CharField(max_length=254, blank=True)
+    header = models.JSONField(default=dict)  # from, to, subject, extra headers, custom id
+    text = models.TextField(blank=True)
+    html = models.TextField(blank=True)
+    raw = models.BinaryField(null=True)  # relayed as it came
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "outbound_message"
+        managed = False
+
+
+class Send(models.Model):
+    """The ledger row. ``no`` is the contact's id for campaigns, else a number of its own."""
+
+    pk = models.CompositePrimaryKey("sending_id", "no")
+    sending_id = models.BigIntegerField()
+    no = models.BigIntegerField()
+    contact_id = models.BigIntegerField(null=True)
+    message_id = models.BigIntegerField(null=True)  # outbound.Message, else the sending's version
+    address = models.CharField(max_length=254)  # as it was when chosen
+    site = models.CharField(max_length=253)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "outbound_send"
+        managed = False
+
+
+class Chunk(models.Model):
+    """The unit of leasing: rows of one sending with ``lo <= no <= hi`` and this site ('*': any)."""
+
+    pk = models.CompositePrimaryKey("sending_id", "no")
+    sending_id = models.BigIntegerField()
+    no = models.IntegerField()
+    lo = models.BigIntegerField()
+    hi = models.BigIntegerField()
+    site = models.CharField(max_length=253)
+    size = models.IntegerField()
+    priority = models.SmallIntegerField()
+    due = models.DateTimeField()
+    attempts = models.SmallIntegerField(default=0)  # rises when a lease ends unfinished
+    lease_id = models.UUIDField(null=True)
+    leased_by = models.CharField(max_length=60, null=True)
+    lease_until = models.DateTimeField(null=True)
+    done = models.BooleanField(default=False)
+
+    class Meta:
+        db_table = "outbound_chunk"
+        managed = False
+
+
+class Retry(models.Model):
+    """A recipient that was deferred: due again at ``due``."""
+
+    pk = models.CompositePrimaryKey("sending_id", "no")
+    sending_id = models.BigIntegerField()
+    no = models.BigIntegerField()
+    site = models.CharField(max_length=253)
+    priority = models.SmallIntegerField()
+    due = models.DateTimeField()
+    attempts = models.SmallIntegerField()
+    first_at = models.DateTimeField()
+    code = models.SmallIntegerField(null=True)
+    enhanced = models.CharField(max_length=12, null=True)
+    reply = models.TextField(blank=True)
+    lease_id = models.UUIDField(null=True)
+    leased_by = models.CharField(max_length=60, null=True)
+    lease_until = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "outbound_retry"
+        managed = False
+
+
+class Outcome(models.Model):
+    """How it ended, once per recipient: the event of delivery, bounce, expiry, cancelling, refusal."""
+
+    pk = models.CompositePrimaryKey("sending_id", "no")
+    sending_id = models.BigIntegerField()
+    no = models.BigIntegerField()
+    state = models.CharField(max_length=10)  # delivered bounced expired cancelled suppressed
+    at = models.DateTimeField()
+    attempts = models.SmallIntegerField()
+    cause = models.CharField(max_length=30, blank=True)  # hard_bounce, blocked, withdrawn, stopped…
+    code = models.SmallIntegerField(null=True)
+    enhanced = models.CharField(max_length=12, null=True)
+    reply = models.TextField(blank=True)
+    host = models.CharField(max_length=255, blank=True)
+    tls = models.CharField(max_length=20, blank=True)  # "", or protocol version
+
+    class Meta:
+        db_table = "outbound_outcome"
+        managed = False
+
+
+class Excluded(models.Model):
+    """Somebody the audience chose and a gate left out, with the reason."""
+
+    pk = models.CompositePrimaryKey("sending_id", "contact_id")
+    sending_id = models.BigIntegerField()
+    contact_id = models.BigIntegerField()
+    reason = models.CharField(max_length=30)
+
+    class Meta:
+        db_table = "outbound_excluded"
+        managed = False
+
+
+class Captured(models.Model):
+    """A message of the ``local`` route: it was delivered to the page /inbox and nowhere else."""
+
+    id = models.BigAutoField(primary_key=True)
+    received_at = models.DateTimeField(db_default=Now())
+    workspace_id = models.IntegerField(null=True)
+    envelope_from = models.CharField(max_length=254, blank=True)
+    envelope_to = models.JSONField()
+    subject = models.TextField(blank=True)
+    raw = models.BinaryField()
+
+    class Meta:
+        db_table = "outbound_captured"
+        indexes = [models.Index(fields=["workspace_id", "id"], name="captured_newest")]

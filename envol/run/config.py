@@ -1,0 +1,200 @@
+"""Every setting of an installation, in one documented table.
+
+Read once, from ``envol.toml`` in the data directory and from ``ENVOL_*`` (which wins), checked
+whole, and passed down. Nothing else in Envol looks at the environment, except ``DATABASE_URL``,
+which is read here too.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+
+class ConfigError(Exception):
+    """A setting cannot be used; the sentence names it and says what it may be."""
+
+
+def setting(default: Any, about: str, *, unit: str = "", check: Callable[[Any], str | None] | None = None) -> Any:
+    return field(default=default, metadata={"about": about, "unit": unit, "check": check})
+
+
+def _route(value: str) -> str | None:
+    return None if value in {"local", "smart_host", "direct"} else "must be local, smart_host or direct"
+
+
+def _url(value: str) -> str | None:
+    parts = urlsplit(value)
+    if value and (parts.scheme not in {"http", "https"} or not parts.hostname or parts.path.strip("/")):
+        return "must be an address such as https://mail.example.org, without a path"
+    return None
+
+
+def _positive(value: int) -> str | None:
+    return None if value > 0 else "must be more than 0"
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """The settings of one installation; names are those of ``envol.toml``."""
+
+    data: Path = setting(Path("envol-data"), "Directory of everything that must be kept.")
+    database_url: str = setting("", "PostgreSQL 15 or newer; empty: the embedded one.")
+    public_url: str = setting("", "Address that people and links see; empty: http://localhost:PORT.", check=_url)
+    http: str = setting("127.0.0.1:8025", "Where pages, API, links and pixels listen.")
+    inbox: str = setting("127.0.0.1:0", "Where the local route's SMTP inbox listens (0: any free port).")
+    tls_cert: str = setting("", "PEM file of a certificate, when no proxy stands in front.")
+    tls_key: str = setting("", "PEM file of its key.")
+    insecure: bool = setting(False, "Allow a non-loopback address without TLS (a proxy encrypts).")
+    route: str = setting(
+        "local", "local: captured at /inbox; smart_host: through a relay; direct: to the MX.", check=_route
+    )
+    smart_host: str = setting("", "HOST:PORT of the relay of route smart_host.")
+    smart_host_user: str = setting("", "User name at the relay.")
+    smart_host_password: str = setting("", "Password at the relay.")
+    helo_name: str = setting("", "Name given at EHLO; empty: the machine's full name.")
+    couriers: int = setting(0, "Courier processes; 0: one per core.")
+    courier_connections: int = setting(20, "SMTP connections of one courier.", check=_positive)
+    courier_threads: int = setting(2, "Signing threads of one courier.", check=_positive)
+    worker_jobs: int = setting(2, "Jobs that one worker runs at once.", check=_positive)
+    pool_http: int = setting(8, "Database connections of the http process.", check=_positive)
+    pool_courier: int = setting(3, "Database connections of one courier.", check=_positive)
+    pool_worker: int = setting(6, "Database connections of the worker.", check=_positive)
+    lease_seconds: int = setting(900, "How long a courier may hold what it leased.", unit="s", check=_positive)
+    event_months: int = setting(13, "How long single opens and clicks are kept.", unit="months", check=_positive)
+    take_back: int = setting(-1, "Seconds to take a sending back; -1: as the workspace says.", unit="s")
+    log_json: bool = setting(False, "One JSON object a line instead of readable text.")
+    log_level: str = setting("INFO", "DEBUG, INFO, WARNING or ERROR; addresses never appear at INFO.")
+    secret: str = setting("", "Master secret in hex; empty: kept in DATA/secret, made at first start.")
+    debug: bool = setting(False, "Developers only: tracebacks in pages, /styleguide.")
+
+    @property
+    def http_host(self) -> str:
+        return split_address(self.http, "http")[0]
+
+    @property
+    def http_port(self) -> int:
+        return split_address(self.http, "http")[1]
+
+    @property
+    def base_url(self) -> str:
+        """What links are made of. Loopback prints ``localhost``: passkeys refuse IP addresses."""
+        if self.public_url:
+            return self.public_url.rstrip("/")
+        scheme = "https" if self.tls_cert else "http"
+        host = self.http_host
+        if host in {"127.0.0.1", "::1", "0.0.0.0", "::", ""}:  # noqa: S104
+            host = "localhost"
+        return f"{scheme}://{host}:{self.http_port}"
+
+    @property
+    def secret_bytes(self) -> bytes:
+        return bytes.fromhex(self.secret)
+
+
+def split_address(value: str, name: str) -> tuple[str, int]:
+    """``HOST:PORT`` or ``[::1]:PORT`` → (host, port)."""
+    host, _, port = value.rpartition(":")
+    if not port.isdigit() or int(port) > 65535 or not host:
+        raise ConfigError(f"{name}: {value!r} must be HOST:PORT, for example 127.0.0.1:8025.")
+    return host.strip("[]"), int(port)
+
+
+def _convert(name: str, kind: str, value: Any) -> Any:
+    try:
+        match kind:
+            case "bool":
+                if isinstance(value, bool):
+                    return value
+                return {
+                    "1": True,
+                    "true": True,
+                    "yes": True,
+                    "0": False,
+                    "false": False,
+                    "no": False,
+                    "": False,
+                }[str(value).strip().lower()]
+            case "int":
+                return int(value)
+            case "Path":
+                return Path(value)
+            case _:
+                return str(value)
+    except (KeyError, ValueError):
+        what = {"bool": "true or false", "int": "a whole number"}.get(kind, "text")
+        raise ConfigError(f"{name} must be {what}, not {value!r}.") from None
+
+
+def load(data: Path | str | None = None, *, environ: Mapping[str, str] | None = None, **overrides: Any) -> Config:
+    """Read, check and return the settings.
+
+    ``data`` and ``overrides`` (from the command line) win over ``ENVOL_*``, which wins over
+    ``envol.toml``. Makes the data directory (0700) and its secret when they are missing.
+    Raises :class:`ConfigError`.
+    """
+    env = os.environ if environ is None else environ
+    directory = Path(data or env.get("ENVOL_DATA") or Config.__dataclass_fields__["data"].default).absolute()
+    kinds = {f.name: str(f.type) for f in fields(Config)}
+    values: dict[str, Any] = {"data": directory}
+    file = directory / "envol.toml"
+    if file.exists():
+        try:
+            written = tomllib.loads(file.read_text("utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{file} cannot be read: {error}.") from None
+        for name, value in written.items():
+            if name not in kinds or name == "data":
+                raise ConfigError(f"{file}: there is no setting {name!r}. `envol settings` lists them all.")
+            values[name] = _convert(name, kinds[name], value)
+    for name, kind in kinds.items():
+        key = "DATABASE_URL" if name == "database_url" else f"ENVOL_{name.upper()}"
+        if name != "data" and env.get(key):
+            values[name] = _convert(key, kind, env[key])
+    values.update({k: v for k, v in overrides.items() if v is not None})
+    for f in fields(Config):
+        check = f.metadata["check"]
+        if check and f.name in values and (problem := check(values[f.name])):
+            raise ConfigError(f"{f.name} = {values[f.name]!r}: {problem}.")
+    if not values.get("secret"):
+        values["secret"] = _secret(directory)
+    try:
+        if len(bytes.fromhex(values["secret"])) < 32:
+            raise ValueError
+    except ValueError:
+        raise ConfigError("secret must be at least 64 hexadecimal digits (32 bytes).") from None
+    config = Config(**values)
+    split_address(config.http, "http")
+    return config
+
+
+def _secret(directory: Path) -> str:
+    """The installation's master secret: made once, 0600, never printed."""
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    file = directory / "secret"
+    try:
+        fd = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except FileExistsError:
+        return file.read_text("ascii").strip()
+    with os.fdopen(fd, "w") as out:
+        text = secrets.token_hex(32)
+        out.write(text + "\n")
+        out.flush()
+        os.fsync(out.fileno())
+    return text
+
+
+def manual() -> str:
+    """The table of settings as Markdown, for ``docs/settings.md``."""
+    lines = ["| setting | default | what it does |", "| --- | --- | --- |"]
+    for f in fields(Config):
+        default = f"`{f.default}`" if f.default not in ("", None) else "(empty)"
+        unit = f" ({f.metadata['unit']})" if f.metadata["unit"] else ""
+        lines.append(f"| `{f.name}` | {default} | {f.metadata['about']}{unit} |")
+    return "\n".join(lines) + "\n"

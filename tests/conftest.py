@@ -1,0 +1,146 @@
+"""One private PostgreSQL cluster for all test runs, one database for each run.
+
+The cluster lies in ``.test-data`` and stays up between runs (the last user stops it); a template
+database, named by the hash of all migrations, is copied for each run, so a run starts in a second.
+Tests keep apart by making their own workspace; those that need the whole database to themselves
+use ``empty_database``.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import secrets
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+CLUSTER = ROOT / ".test-data"
+
+_scratch = tempfile.TemporaryDirectory(prefix="envol-test-")
+os.environ["ENVOL_DATA"] = _scratch.name
+os.environ["ENVOL_SECRET"] = hashlib.sha256(b"a secret for tests only").hexdigest()
+os.environ["DJANGO_SETTINGS_MODULE"] = "envol.run.django_settings"
+
+
+def _with_database(url: str, name: str) -> str:
+    parts = urlsplit(url)
+    return urlunsplit(parts._replace(path=f"/{name}"))
+
+
+def _migrations_hash() -> str:
+    digest = hashlib.sha256()
+    for path in sorted(
+        [*ROOT.glob("envol/*/migrations/*.py"), *ROOT.glob("envol/*/sql/*.sql"), ROOT / "requirements/run.txt"]
+    ):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def _prepare() -> tuple[object, str, str]:
+    """The cluster's owner address and the name of a fresh database in it."""
+    from envol.run.embedded import Embedded
+
+    cluster = Embedded(CLUSTER)
+    base = os.environ.get("ENVOL_TEST_DATABASE_URL") or cluster.start()
+    template = f"template_{_migrations_hash()}"
+    name = f"test_{os.getpid()}_{secrets.token_hex(3)}"
+    os.environ["DATABASE_URL"] = _with_database(base, template)
+    CLUSTER.mkdir(exist_ok=True)
+    with open(CLUSTER / "template.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with psycopg.connect(base, autocommit=True) as admin:
+            if not admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", [template]).fetchone():
+                making = template + "_new"
+                admin.execute(f"DROP DATABASE IF EXISTS {making} WITH (FORCE)")
+                admin.execute(f"CREATE DATABASE {making}")
+                os.environ["DATABASE_URL"] = _with_database(base, making)
+                import subprocess
+
+                subprocess.run([sys.executable, "-m", "django", "migrate", "--verbosity=0"], check=True, cwd=ROOT)
+                admin.execute(f"ALTER DATABASE {making} RENAME TO {template}")
+            admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
+    os.environ["DATABASE_URL"] = _with_database(base, name)
+    return cluster, base, name
+
+
+_cluster: object | None = None
+_base = _name = ""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    global _cluster, _base, _name
+    if (
+        config.option.collectonly
+        or hasattr(config, "workerinput") is False
+        and getattr(config.option, "numprocesses", None)
+    ):
+        return  # the controller of xdist runs no test
+    _cluster, _base, _name = _prepare()
+    import django
+
+    django.setup()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if not _name:
+        return
+    from django.db import connections
+
+    connections.close_all()
+    with psycopg.connect(_base, autocommit=True) as admin:
+        admin.execute(f"DROP DATABASE IF EXISTS {_name} WITH (FORCE)")
+    if _cluster is not None:
+        _cluster.stop()  # type: ignore[attr-defined]
+
+
+@pytest.fixture(autouse=True)
+def _close_connections() -> Iterator[None]:
+    yield
+    from django.db import connection
+
+    if connection.connection is not None and connection.in_atomic_block:
+        connection.close()
+
+
+@pytest.fixture
+def database_url() -> str:
+    """Address of this run's database, for processes that a test starts."""
+    return os.environ["DATABASE_URL"]
+
+
+@pytest.fixture
+def empty_database() -> Iterator[None]:
+    """Nothing of other tests is in any table; afterwards nothing of this one."""
+    _truncate()
+    yield
+    _truncate()
+
+
+def _truncate() -> None:
+    from django.db import connection
+
+    keep = {"django_migrations", "django_content_type", "auth_permission"}
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT string_agg(format('%%I', relname), ', ') FROM pg_class WHERE relkind IN ('r', 'p')"
+            " AND NOT relispartition AND relnamespace = 'public'::regnamespace AND relname <> ALL(%s)",
+            [list(keep)],
+        )
+        tables = cursor.fetchone()[0]
+        cursor.execute(f"TRUNCATE {tables} RESTART IDENTITY CASCADE")
+
+
+@pytest.fixture
+def workspace():  # noqa: ANN201
+    """A workspace of its own for each test, with the proposed purposes."""
+    from envol.accounts.workspaces import create_workspace
+
+    return create_workspace(f"w{secrets.token_hex(4)}", title="Librairie d'essai")
