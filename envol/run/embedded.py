@@ -190,6 +190,7 @@ class Embedded:
             os.close(handle)
 
     def _register(self) -> None:
+        self._unregister()  # a server that died is started again by the same object, or by a forked child
         self._use = open_private(self.data_dir / "use.lock")
         self._user_pid = os.getpid()
         fcntl.flock(self._use, fcntl.LOCK_SH)
@@ -219,8 +220,11 @@ class Embedded:
         known = self._read_passwords()
         if self._as_root:
             prepare_system_root()
-            if not known and self._base.exists():
-                self._set_aside()
+            while not known and self._base.exists():
+                if _lives_elsewhere(self._base, self.data_dir):  # that data directory was here, and moved
+                    self._base = self._base.with_name(f"{self._digest}-{secrets.token_hex(4)}")
+                else:
+                    self._set_aside()
         if self._wait_for_ready(None):
             if not known:
                 raise EmbeddedError(
@@ -450,16 +454,14 @@ class Embedded:
 
     def _follow(self, base: Path) -> None:
         """Keep the cluster of a data directory that was moved; refuse that of one that was copied."""
-        if base == self._base or not base.exists():
+        if not base.exists():
             return
-        first = Path((base / "data-directory").read_text().strip())
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            if json.loads((first / "database.json").read_text())["base"] == str(base):
-                raise EmbeddedError(
-                    f"{self.data_dir} is a copy of {first}, and both name one database ({base}). Make the "
-                    "second one with `envol backup` and `envol restore`, or remove its database.json to start "
-                    "empty."
-                )
+        if _lives_elsewhere(base, self.data_dir):
+            first = (base / "data-directory").read_text().strip()
+            raise EmbeddedError(
+                f"{self.data_dir} is a copy of {first}, and both name one database ({base}). Make the second one "
+                "with `envol backup` and `envol restore`, or remove its database.json to start empty."
+            )
         self._base = base
         self._write_config(base / "data-directory", f"{self.data_dir}\n")
 
@@ -552,6 +554,15 @@ class Embedded:
         if process.returncode:
             raise EmbeddedError(f"{Path(command[0]).name} failed ({process.returncode}): {said.strip()[-600:]}")
         return said
+
+
+def _lives_elsewhere(base: Path, data_dir: Path) -> bool:
+    """Does another data directory that still exists name this place as its own?"""
+    try:
+        first = Path((base / "data-directory").read_text().strip())
+        return first != data_dir and json.loads((first / "database.json").read_text())["base"] == str(base)
+    except (OSError, ValueError, KeyError):
+        return False
 
 
 # ---- for commands

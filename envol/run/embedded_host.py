@@ -133,6 +133,7 @@ def bootstrap_roles(passwords: dict[str, str], verb: str) -> list[str]:
     ]
     if verb == "CREATE":
         statements += [
+            f"GRANT {PAGE} TO {OWNER} WITH ADMIN OPTION",  # as on a server where the migration made the role
             f"CREATE DATABASE {DATABASE} OWNER {OWNER}",
             f"REVOKE ALL ON DATABASE {DATABASE} FROM PUBLIC",
             f"GRANT CONNECT ON DATABASE {DATABASE} TO {PAGE}",
