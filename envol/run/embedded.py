@@ -153,6 +153,10 @@ class Embedded:
         found = self._postmaster()
         return found is not None and found[1] == "ready" and answers(found[2])
 
+    def alive(self) -> bool:
+        """Is the server's process there? Cheap, asks it nothing: for whoever watches it."""
+        return self._postmaster() is not None
+
     def url(self) -> str:
         """The libpq URL of the database for its owner; only meaningful after `start()`."""
         return self._url(OWNER)
