@@ -1,0 +1,172 @@
+"""Signed links: what a URL of ours points at, without saying it.
+
+A token is 32 octets: a 128-bit code over (kind, sending, no, link), then these four hidden under a
+mask made from the code. It is the idea of SIV (RFC 5297) with HMAC-SHA256 as both functions: the same
+arguments always give the same token, nobody without the installation's secret can read, count or forge
+one, and no table of tokens is needed. The target of a click is looked up from the sending's version, never
+taken from the URL, so a link of ours cannot be made to lead elsewhere.
+
+    /c/T click   /o/T pixel   /u/T unsubscribe   /p/T preferences   /w/T web version
+
+A token without a person (``no`` is None) measures in sum: it is the same for everybody in the sending.
+"""
+
+from __future__ import annotations
+
+import hmac
+from base64 import b32decode, b32encode
+from binascii import Error as Base64Error
+from binascii import a2b_base64, b2a_base64
+from enum import StrEnum
+from functools import cache
+from typing import NamedTuple
+
+from envol.accounts.keys import derive
+
+
+class Kind(StrEnum):
+    CLICK = "click"
+    OPEN = "open"
+    UNSUBSCRIBE = "unsubscribe"
+    PREFERENCES = "preferences"
+    WEB = "web"
+    RETURN_PATH = "return_path"
+    MESSAGE = "message"
+
+
+class Target(NamedTuple):
+    """What a token means. ``no`` is None where it names nobody; ``link`` is 0 but for clicks."""
+
+    kind: Kind
+    sending_id: int
+    no: int | None
+    link: int = 0
+
+
+_PATHS = {Kind.CLICK: "c", Kind.OPEN: "o", Kind.UNSUBSCRIBE: "u", Kind.PREFERENCES: "p", Kind.WEB: "w"}
+# Numbers on the wire: never reused, because old mail keeps its links for years.
+_CODES = {kind: code for code, kind in enumerate(Kind, 1)}
+_KINDS = {code: kind for kind, code in _CODES.items()}
+_MAX_SENDING, _MAX_NO, _MAX_LINK = 2**40, 2**56, 2**16
+
+
+@cache
+def _keys() -> tuple[bytes, bytes]:
+    return derive("links authentication"), derive("links mask")
+
+
+def _seal(code: int, sending_id: int, no: int | None, link: int) -> bytes:
+    no = no or 0
+    if not (0 < sending_id < _MAX_SENDING and 0 <= no < _MAX_NO and 0 <= link < _MAX_LINK):
+        raise ValueError("A link needs a sending, a person and a link number that fit 40, 56 and 16 bits.")
+    plain = code << 112 | sending_id << 72 | no << 16 | link
+    authentication, mask = _keys()
+    tag = hmac.digest(authentication, plain.to_bytes(16, "big"), "sha256")[:16]
+    stream = hmac.digest(mask, tag, "sha256")[:16]
+    return tag + (plain ^ int.from_bytes(stream, "big")).to_bytes(16, "big")
+
+
+def _open(raw: bytes) -> Target | None:
+    authentication, mask = _keys()
+    tag = raw[:16]
+    stream = hmac.digest(mask, tag, "sha256")[:16]
+    plain = int.from_bytes(raw[16:], "big") ^ int.from_bytes(stream, "big")
+    good = hmac.digest(authentication, plain.to_bytes(16, "big"), "sha256")[:16]
+    if not hmac.compare_digest(tag, good):
+        return None
+    kind = _KINDS.get(plain >> 112)
+    if kind is None:
+        return None
+    return Target(kind, plain >> 72 & _MAX_SENDING - 1, (plain >> 16 & _MAX_NO - 1) or None, plain & _MAX_LINK - 1)
+
+
+def token(kind: Kind, sending_id: int, no: int | None = None, link: int = 0) -> str:
+    """43 characters of base64url (RFC 4648 §5); ValueError only for numbers out of range."""
+    raw = _seal(_CODES[kind], sending_id, no, link)
+    return b2a_base64(raw, newline=False).translate(_URL_SAFE)[:43].decode("ascii")
+
+
+_URL_SAFE = bytes.maketrans(b"+/", b"-_")
+_PLAIN = str.maketrans("-_", "+/")
+
+
+def read(token: object, *kinds: Kind) -> Target | None:
+    """What a token points at, or None when it is not ours, was changed, or is not one of ``kinds``.
+
+    Takes anything and never raises; constant time in what matters (the comparison of the code).
+    """
+    if not isinstance(token, str) or len(token) != 43 or not token.isascii():
+        return None
+    try:
+        raw = a2b_base64(token.translate(_PLAIN) + "=")
+    except (Base64Error, ValueError):
+        return None
+    # Base64 has spare bits and lenient readers: only the one spelling we wrote is ours.
+    if len(raw) != 32 or b2a_base64(raw, newline=False).translate(_URL_SAFE)[:43] != token.encode("ascii"):
+        return None
+    target = _open(raw)
+    return target if target is not None and (not kinds or target.kind in kinds) else None
+
+
+def click_token(sending_id: int, no: int | None, link: int) -> str:
+    return token(Kind.CLICK, sending_id, no, link)
+
+
+def open_token(sending_id: int, no: int | None = None) -> str:
+    return token(Kind.OPEN, sending_id, no)
+
+
+def unsubscribe_token(sending_id: int, no: int) -> str:
+    return token(Kind.UNSUBSCRIBE, sending_id, no)
+
+
+def preferences_token(sending_id: int, no: int) -> str:
+    return token(Kind.PREFERENCES, sending_id, no)
+
+
+def web_token(sending_id: int, no: int) -> str:
+    return token(Kind.WEB, sending_id, no)
+
+
+def url(base_url: str, kind: Kind, sending_id: int, no: int | None = None, link: int = 0) -> str:
+    """The whole address: ``base_url`` comes from the settings only, never from a request."""
+    return f"{base_url.rstrip('/')}/{_PATHS[kind]}/{token(kind, sending_id, no, link)}"
+
+
+def message_id(sending_id: int, no: int, domain: str) -> str:
+    """Message-ID without its angle brackets: the same at every try (RFC 5322 §3.6.4), and readable by us alone."""
+    return f"{token(Kind.MESSAGE, sending_id, no)}@{domain}"
+
+
+def return_path(sending_id: int, no: int, domain: str) -> str:
+    """The reverse-path that brings a bounce home; signed, so that a forged one suppresses nobody.
+
+    Base32, because some hosts change the case of local parts; 54 octets of the 64 that RFC 5321 §4.5.3.1.1 allows.
+    """
+    raw = _seal(_CODES[Kind.RETURN_PATH], sending_id, no, 0)
+    return f"b+{b32encode(raw)[:52].decode('ascii').lower()}@{domain}"
+
+
+def read_return_path(address: object) -> Target | None:
+    """The recipient a bounce to ``address`` (whole, or its local part) speaks of; None when it is not ours."""
+    if not isinstance(address, str) or not address.isascii():
+        return None
+    local = address.partition("@")[0].lower()
+    if not local.startswith("b+") or len(local) != 54:
+        return None
+    coded = local[2:].upper()
+    try:
+        raw = b32decode(coded + "====")
+    except (Base64Error, ValueError):
+        return None
+    if len(raw) != 32 or b32encode(raw)[:52].decode("ascii") != coded:
+        return None
+    target = _open(raw)
+    return target if target is not None and target.kind is Kind.RETURN_PATH else None
+
+
+def read_message_id(value: object) -> Target | None:
+    """The recipient a Message-ID of ours (with or without brackets) belongs to, for DSNs that keep only that."""
+    if not isinstance(value, str):
+        return None
+    return read(value.strip().removeprefix("<").partition("@")[0], Kind.MESSAGE)
