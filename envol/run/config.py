@@ -140,7 +140,7 @@ def load(data: Path | str | None = None, *, environ: Mapping[str, str] | None = 
     Raises :class:`ConfigError`.
     """
     env = os.environ if environ is None else environ
-    directory = Path(data or env.get("ENVOL_DATA") or Config.__dataclass_fields__["data"].default).absolute()
+    directory = Path(data or env.get("ENVOL_DATA") or "envol-data").absolute()
     kinds = {f.name: str(f.type) for f in fields(Config)}
     values: dict[str, Any] = {"data": directory}
     file = directory / "envol.toml"

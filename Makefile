@@ -1,0 +1,70 @@
+# Everything from nothing: Python 3.11+ with venv, make, and the package registries.
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-check test test-peers lint bench crash fuzz wheel clean lock setup messages
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
+
+.venv/.ready: requirements/bootstrap.txt requirements/dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Envol needs Python 3.11 or newer; name it with make PYTHON=…"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@echo "Installing the locked dependencies into .venv"
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
+	@$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements/dev.txt \
+	  || $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+UI := $(shell find ui -path ui/node_modules -prune -o -type f -print)
+envol/web/static/dist/.ready: .venv/.ready $(UI)
+	@$(BIN)/python ui/build.py
+
+MO := envol/web/locale/.ready
+$(MO): .venv/.ready $(wildcard envol/web/locale/*/LC_MESSAGES/*.po)
+	@$(BIN)/python -m envol.run.messages
+	@touch $@
+
+setup: .venv/.ready envol/web/static/dist/.ready $(MO) ## environment, pages' assets, words: all that the others need
+
+demo: setup ## a French bookshop: import, permission, segment, send, measure; stays up
+	@$(BIN)/envol demo --data demo-data $(ARGS)
+
+demo-check: setup ## the same without a screen; fails unless every figure is right
+	@$(BIN)/envol demo --data demo-check-data --check $(ARGS)
+
+test: setup lint ## everything that needs nothing but this machine
+	@$(BIN)/python -m pytest -m "not peers" $(ARGS)
+
+test-peers: setup ## against Debian's mail servers and clients (apt-get install postfix opendkim-tools swaks)
+	@$(BIN)/python -m pytest -m peers $(ARGS)
+
+lint: .venv/.ready ## style, types, directions of imports
+	@$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check .
+	@$(BIN)/mypy --no-error-summary envol
+	@$(BIN)/lint-imports --no-cache | tail -n 3
+
+bench: setup ## ratios, each measured in one run: make bench ARGS='send import --json'
+	@$(BIN)/python -m bench $(ARGS)
+
+crash: setup ## kill -9 at random: make crash ARGS='--kills 200 --messages 1000000'
+	@$(BIN)/python -m tests.crash.run $(ARGS)
+
+fuzz: setup ## parsers against junk, longer than in the tests
+	@ENVOL_FUZZ=1 $(BIN)/python -m pytest -k "fuzz or property" --timeout 3600 $(ARGS)
+
+wheel: setup ## dist/*.whl with built assets inside
+	@$(BIN)/python -m build --wheel --no-isolation -o dist . >/dev/null && ls dist/*.whl
+
+lock: ## write requirements/ anew from pyproject.toml
+	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q --upgrade pyproject.toml --extra demo -o requirements/run.txt
+	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q pyproject.toml -c requirements/run.txt --extra demo --group dev -o requirements/dev.txt
+
+messages: .venv/.ready ## gather the words of pages into the catalogues
+	@cd envol/web && ../../$(BIN)/python -m django makemessages -l fr --no-wrap --no-location
+
+clean: ## remove what was built; data directories stay
+	@rm -rf .venv ui/node_modules envol/web/static/dist dist build .mypy_cache .ruff_cache .pytest_cache

@@ -1,0 +1,142 @@
+"""Backup into one file, and back. PostgreSQL's own dump, with the secret without which it is unreadable."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import tarfile
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from envol import __version__
+from envol.run import config as _config
+from envol.run.config import Config
+
+
+class BackupError(Exception):
+    """The backup could not be written or read; the sentence says why and what to do."""
+
+
+def _run(command: list[str]) -> None:
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or [f"exit code {done.returncode}"]
+        raise BackupError(f"{Path(command[0]).name} failed: {last[0]}")
+
+
+def _connection(url: str) -> list[str]:
+    """libpq arguments; the password goes by the environment file descriptor of the URL, never shown by ps to others."""
+    return ["--dbname", url]
+
+
+def write(config: Config, file: Path) -> dict[str, Any]:
+    """Write ``file`` (0600): a consistent snapshot taken while everything runs. Returns bytes and contacts."""
+    from envol import db
+    from envol.run.embedded import binaries
+
+    if file.exists():
+        raise BackupError(f"{file} exists already; a backup never overwrites one. Choose another name.")
+    facts = {
+        "version": __version__,
+        "at": int(time.time()),
+        "contacts": db.value("SELECT count(*) FROM contacts_contact"),
+    }
+    with tempfile.TemporaryDirectory(dir=config.data, prefix="backup-") as folder:
+        dump = Path(folder) / "database.dump"
+        _run(
+            [
+                str(binaries() / "pg_dump"),
+                "--format=custom",
+                "--compress=gzip:1",
+                "--no-owner",
+                "--no-privileges",
+                f"--file={dump}",
+                *_connection(os.environ["DATABASE_URL"]),
+            ]
+        )
+        making = file.with_name(file.name + ".part")
+        fd = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(fd, "wb") as out, tarfile.open(fileobj=out, mode="w") as tar:
+            for name, content in (("facts.json", json.dumps(facts).encode()), ("secret", config.secret.encode())):
+                entry = tarfile.TarInfo(name)
+                entry.size, entry.mode = len(content), 0o600
+                tar.addfile(entry, io.BytesIO(content))
+            settings = config.data / "envol.toml"
+            if settings.exists():
+                tar.add(settings, "envol.toml")
+            tar.add(dump, "database.dump")
+            out.flush()
+            os.fsync(out.fileno())
+        making.rename(file)
+    return {**facts, "file": str(file), "bytes": file.stat().st_size}
+
+
+def restore(file: Path, data: Path | None) -> dict[str, Any]:
+    """Fill an empty data directory (or an empty ``DATABASE_URL``) from ``file``; returns what is there now."""
+    directory = Path(data or os.environ.get("ENVOL_DATA") or "envol-data").absolute()
+    if directory.exists() and any(directory.iterdir()):
+        raise BackupError(
+            f"{directory} is not empty; a restore never writes over data. Name a new directory with --data."
+        )
+    if not file.exists():
+        raise BackupError(f"{file} does not exist.")
+    try:
+        tar = tarfile.open(file)  # noqa: SIM115 - closed by the with below
+    except (tarfile.TarError, OSError) as error:
+        raise BackupError(f"{file} is not a backup of Envol ({error}).") from None
+    from envol.run.embedded import binaries, ensure
+
+    with tar, tempfile.TemporaryDirectory(prefix="envol-restore-") as folder:
+        names = set(tar.getnames())
+        if not {"facts.json", "secret", "database.dump"} <= names:
+            raise BackupError(f"{file} is not a backup of Envol: it lacks its parts.")
+        for name in names & {"facts.json", "secret", "database.dump", "envol.toml"}:
+            tar.extract(name, folder, filter="data")
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        secret = directory / "secret"
+        secret.touch(mode=0o600)
+        secret.write_text((Path(folder) / "secret").read_text().strip() + "\n")
+        if "envol.toml" in names:
+            (directory / "envol.toml").write_bytes((Path(folder) / "envol.toml").read_bytes())
+        config = _config.load(directory)
+        url = config.database_url or ensure(directory)
+        _prepare_roles(url)
+        _run(
+            [
+                str(binaries() / "pg_restore"),
+                "--no-owner",
+                "--no-privileges",
+                "--exit-on-error",
+                *_connection(url),
+                str(Path(folder) / "database.dump"),
+            ]
+        )
+    from envol import db
+    from envol.run.installation import open_installation
+
+    open_installation(directory)
+    _grant()
+    return {"data": str(directory), "contacts": db.value("SELECT count(*) FROM contacts_contact")}
+
+
+def _prepare_roles(url: str) -> None:
+    import psycopg
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        found = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
+        if found and found[0]:
+            raise BackupError("The database is not empty; a restore never writes over data. Name an empty one.")
+
+
+def _grant() -> None:
+    """Privileges are made anew: the roles of this server are not those of the old one."""
+    from django.db import connection
+
+    from envol.db import sql
+
+    with connection.cursor() as cursor:
+        cursor.execute(sql("accounts", "roles"))

@@ -1,0 +1,66 @@
+"""``envol check``: what would stop mail from leaving."""
+
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+from envol.accounts.models import Workspace
+from envol.run.config import Config
+
+_LEAST_FREE = 2 * 1024**3
+
+
+def check(config: Config, workspace: Workspace) -> list[dict[str, Any]]:
+    """One line per question: ``{"ok", "code", "sentence"}``."""
+    from envol import db
+    from envol.outbound.models import Domain
+
+    found: list[dict[str, Any]] = []
+
+    def line(ok: bool, code: str, good: str, bad: str) -> None:
+        found.append({"ok": ok, "code": code, "sentence": good if ok else bad})
+
+    free = shutil.disk_usage(config.data)
+    line(
+        free.free > _LEAST_FREE and free.free > free.total * 0.05,
+        "disk",
+        f"{free.free // 1024**3} GiB are free.",
+        f"Only {free.free // 1024**2} MiB are free: nothing is accepted below 2 GiB or 5 %. Make room.",
+    )
+    domains = list(Domain.objects.filter(workspace=workspace))
+    ready = [d.name for d in domains if d.trusted or d.passed_at]
+    if config.route == "local":
+        line(True, "route", "The route is local: everything is captured at /inbox, nothing leaves this machine.", "")
+    else:
+        line(
+            bool(ready),
+            "domain",
+            f"May send as: {', '.join(ready)}.",
+            "No domain is checked or trusted: envol domain add D, publish its records, envol domain check.",
+        )
+    if config.route == "smart_host":
+        line(
+            bool(config.smart_host),
+            "smart_host",
+            f"The relay is {config.smart_host}.",
+            'The route is smart_host and no relay is named: set smart_host = "HOST:PORT" in envol.toml.',
+        )
+    line(
+        bool(workspace.postal_address.strip()),
+        "postal_address",
+        "The sender's postal address is known.",
+        "Every commercial mail names its sender: write the postal address in Settings.",
+    )
+    late = db.value(
+        "SELECT count(*) FROM outbound_chunk c JOIN outbound_sending s ON s.id = c.sending_id WHERE s.workspace_id = %s"
+        " AND NOT c.done AND s.state = 'sending' AND c.due < now() - interval '10 minutes' AND c.lease_id IS NULL",
+        [workspace.id],
+    )
+    line(
+        not late,
+        "couriers",
+        "No work is late.",
+        f"{late} chunks of mail wait for more than 10 minutes: is a courier running? `envol up` starts them.",
+    )
+    return found

@@ -1,0 +1,45 @@
+"""The processes of an installation: ``python -m envol.run.process http|inbox|courier|worker``.
+
+Each is stateless and may run alone on another machine with the same ``DATABASE_URL`` and secret.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from envol.run import logs, supervisor
+
+
+def main(name: str) -> None:
+    supervisor.die_with_parent()
+    if name == "http":
+        # Pages and API speak to the database as the role that row-level security can hold.
+        os.environ.setdefault("ENVOL_DB_ROLE", "envol_page")
+    from envol.run.installation import open_installation
+
+    config = open_installation(migrate=False)
+    logs.setup(name, level=config.log_level, json=config.log_json)
+    match name:
+        case "http":
+            from envol.edge import http
+
+            http.run(config, supervisor.notify_ready)
+        case "inbox":
+            from envol.edge import inbox
+
+            inbox.run(config, supervisor.notify_ready)
+        case "courier":
+            from envol.edge import courier
+
+            courier.run(config, supervisor.notify_ready)
+        case "worker":
+            from envol.run import worker
+
+            worker.run(config, supervisor.notify_ready)
+        case _:
+            sys.exit(f"There is no process {name!r}: http, inbox, courier, worker.")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1] if len(sys.argv) > 1 else "")

@@ -1,0 +1,62 @@
+"""``envol up``: every process of one machine under one supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import sys
+
+import structlog
+
+from envol.run import logs
+from envol.run.config import Config, ConfigError
+from envol.run.supervisor import ProcessSpec, Supervisor
+
+
+def is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def refuse_open_doors(config: Config) -> None:
+    """Passwords never cross a network in clear: beyond loopback TLS is needed. Raises ConfigError."""
+    if config.tls_cert and not config.tls_key:
+        raise ConfigError("tls_cert needs tls_key: name both.")
+    if not is_loopback(config.http_host) and not config.tls_cert and not config.insecure:
+        raise ConfigError(
+            f"{config.http} can be reached from other machines and there is no TLS. Name a certificate with "
+            "--tls-cert and --tls-key, listen on 127.0.0.1 behind a proxy (docs/operations.md), or say --insecure."
+        )
+
+
+def specs(config: Config) -> list[ProcessSpec]:
+    python = [sys.executable, "-m", "envol.run.process"]
+    couriers = config.couriers or len(os.sched_getaffinity(0))
+    found = [ProcessSpec("http", [*python, "http"]), ProcessSpec("worker", [*python, "worker"], drain_seconds=35)]
+    if config.route == "local":
+        found.append(ProcessSpec("inbox", [*python, "inbox"]))
+    for number in range(1, couriers + 1):
+        env = {"ENVOL_COURIER": str(number)}
+        found.append(ProcessSpec(f"courier-{number}", [*python, "courier"], env=env, drain_seconds=630))
+    return found
+
+
+def supervisor(config: Config) -> Supervisor:
+    refuse_open_doors(config)
+    return Supervisor(specs(config), structlog.get_logger())
+
+
+def run(config: Config) -> int:
+    """Keep everything up until SIGTERM or Ctrl-C; the exit code."""
+    logs.setup("up", level=config.log_level, json=config.log_json)
+    keeper = supervisor(config)
+
+    def ready() -> None:
+        print(f"Envol is up: {config.base_url}   (Ctrl-C stops it)", flush=True)
+
+    return asyncio.run(keeper.run(ready))

@@ -1,0 +1,4 @@
+// What every page loads: htmx without its own style tag, and small elements of ours.
+import htmx from "htmx.org/dist/htmx.esm.js";
+
+htmx.config.includeIndicatorCSS = false;

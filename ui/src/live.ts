@@ -1,0 +1,4 @@
+// The live page's chart of the rate.
+import uPlot from "uplot";
+
+export { uPlot };
