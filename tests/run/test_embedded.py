@@ -1,5 +1,6 @@
 """The embedded PostgreSQL: one server per data directory, shared, private, and safe to kill."""
 
+import asyncio
 import json
 import os
 import pwd
@@ -17,9 +18,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import psycopg
 import pytest
+import structlog
 
 from envol.run.embedded import Embedded, EmbeddedError, binaries, ensure, session
 from envol.run.embedded_host import SYSTEM_ROOT
+from envol.run.supervisor import Keeper, Supervisor
 
 ROOT = os.geteuid() == 0
 as_root = pytest.mark.skipif(not ROOT, reason="only root can act as another user")
@@ -33,6 +36,16 @@ def data(tmp_path: Path) -> Iterator[Path]:
     yield place
     if place.exists():
         Embedded(place).remove()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Embedded]:
+    """A running server for the tests that do not stop it."""
+    running = Embedded(tmp_path_factory.mktemp("shared") / "envol-data")
+    running.start()
+    yield running
+    running.stop()
+    running.remove()
 
 
 def child(data: Path, code: str) -> subprocess.Popen[str]:
@@ -98,8 +111,8 @@ def open_place() -> Iterator[Path]:
     shutil.rmtree(place, ignore_errors=True)
 
 
-def test_a_first_start_gives_a_database_with_checksums_that_belongs_to_its_owner(data: Path) -> None:
-    with session(data) as server, psycopg.connect(server.url()) as database:
+def test_a_first_start_gives_a_database_with_checksums_that_belongs_to_its_owner(server: Embedded) -> None:
+    with psycopg.connect(server.url()) as database:
         row = database.execute(
             """SELECT current_user, current_setting('data_checksums'), current_setting('fsync'),
                       current_setting('listen_addresses'), current_setting('max_connections'),
@@ -111,18 +124,17 @@ def test_a_first_start_gives_a_database_with_checksums_that_belongs_to_its_owner
             database.execute(f"CREATE EXTENSION {extension}")
 
 
-def test_pages_get_a_role_that_may_do_only_what_it_is_granted(data: Path) -> None:
-    with session(data) as server:
-        assert server.owner_url == server.url()
-        with psycopg.connect(server.url()) as database:
-            database.execute("CREATE TABLE secret (x int); CREATE TABLE shown (x int)")
-            database.execute("GRANT SELECT ON shown TO envol_page")
-        with psycopg.connect(server.page_url, autocommit=True) as database:
-            assert database.execute("SELECT current_user").fetchone() == ("envol_page",)
-            assert database.execute("SELECT * FROM shown").fetchall() == []
-            for refused in ("SELECT * FROM secret", "CREATE TABLE mine (x int)", "CREATE DATABASE mine"):
-                with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                    database.execute(refused)
+def test_pages_get_a_role_that_may_do_only_what_it_is_granted(server: Embedded) -> None:
+    assert server.owner_url == server.url()
+    with psycopg.connect(server.url()) as database:
+        database.execute("CREATE TABLE secret (x int); CREATE TABLE shown (x int)")
+        database.execute("GRANT SELECT ON shown TO envol_page")
+    with psycopg.connect(server.page_url, autocommit=True) as database:
+        assert database.execute("SELECT current_user").fetchone() == ("envol_page",)
+        assert database.execute("SELECT * FROM shown").fetchall() == []
+        for refused in ("SELECT * FROM secret", "CREATE TABLE mine (x int)", "CREATE DATABASE mine"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                database.execute(refused)
 
 
 def test_a_second_start_finds_what_the_first_one_committed(data: Path) -> None:
@@ -192,14 +204,13 @@ def test_a_command_that_ends_without_stop_leaves_by_itself(data: Path) -> None:
     assert not Embedded(data).running()
 
 
-def test_a_forked_child_does_not_stop_the_server_of_its_parent(data: Path) -> None:
-    with session(data) as server:
-        pid = os.fork()
-        if pid == 0:
-            server.stop()
-            os._exit(0)
-        os.waitpid(pid, 0)
-        assert server.running()
+def test_a_forked_child_does_not_stop_the_server_of_its_parent(server: Embedded) -> None:
+    pid = os.fork()
+    if pid == 0:
+        server.stop()
+        os._exit(0)
+    os.waitpid(pid, 0)
+    assert server.running()
 
 
 def test_what_was_committed_survives_kill_9_of_the_server(data: Path) -> None:
@@ -250,23 +261,21 @@ def test_an_interrupted_first_start_is_done_again(data: Path) -> None:
         assert database.execute("SELECT 1").fetchone() == (1,)
 
 
-def test_a_wrong_password_is_refused(data: Path) -> None:
-    with session(data) as server:
-        for role in ("envol", "envol_page", "postgres"):
-            with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
-                psycopg.connect(server.url(), user=role, password="guess")
+def test_a_wrong_password_is_refused(server: Embedded) -> None:
+    for role in ("envol", "envol_page", "postgres"):
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            psycopg.connect(server.url(), user=role, password="guess")
 
 
-def test_nothing_that_is_kept_can_be_read_by_others(data: Path) -> None:
-    with session(data) as server:
-        for path in (data / "database.json", data / "use.lock", data / "start.lock"):
-            assert stat.S_IMODE(path.stat().st_mode) == 0o600
-        for path in (server._cluster, server.log_dir, socket_path(server.url()).parent):
-            assert stat.S_IMODE(path.stat().st_mode) == 0o700
+def test_nothing_that_is_kept_can_be_read_by_others(server: Embedded) -> None:
+    for path in (server.data_dir / "database.json", server.data_dir / "use.lock", server.data_dir / "start.lock"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    for path in (server._cluster, server.log_dir, socket_path(server.url()).parent):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o700
 
 
-def test_the_log_repeats_neither_statements_nor_values(data: Path) -> None:
-    with session(data) as server, psycopg.connect(server.url(), autocommit=True) as database:
+def test_the_log_repeats_neither_statements_nor_values(server: Embedded) -> None:
+    with psycopg.connect(server.url(), autocommit=True) as database:
         database.execute("CREATE TABLE person (address text PRIMARY KEY)")
         database.execute("INSERT INTO person VALUES ('ines@people.example')")
         with pytest.raises(psycopg.errors.UniqueViolation):
@@ -283,9 +292,8 @@ def test_the_log_repeats_neither_statements_nor_values(data: Path) -> None:
         assert "ines@" not in text and "INSERT" not in text
 
 
-def test_ctrl_c_in_the_terminal_does_not_reach_the_server(data: Path) -> None:
-    with session(data) as server:
-        assert os.getsid(postmaster(server)) != os.getsid(0)
+def test_ctrl_c_in_the_terminal_does_not_reach_the_server(server: Embedded) -> None:
+    assert os.getsid(postmaster(server)) != os.getsid(0)
 
 
 def test_the_server_holds_no_file_of_its_starter(data: Path, tmp_path: Path) -> None:
@@ -360,19 +368,18 @@ def nobody() -> int:
 
 
 @as_root
-def test_another_local_user_cannot_connect_even_with_the_password(data: Path, nobody: int) -> None:
-    with session(data) as server:
-        path, url = str(socket_path(server.url())), server.url()
+def test_another_local_user_cannot_connect_even_with_the_password(server: Embedded, nobody: int) -> None:
+    path, url = str(socket_path(server.url())), server.url()
 
-        def knock() -> None:
-            socket.socket(socket.AF_UNIX).connect(path)
+    def knock() -> None:
+        socket.socket(socket.AF_UNIX).connect(path)
 
-        def sign_in() -> None:
-            psycopg.connect(url).close()
+    def sign_in() -> None:
+        psycopg.connect(url).close()
 
-        assert as_user(nobody, knock).startswith("PermissionError")
-        assert "Permission denied" in as_user(nobody, sign_in)
-        assert as_user(0, knock) == "done"  # the same attempt does succeed for its owner
+    assert as_user(nobody, knock).startswith("PermissionError")
+    assert "Permission denied" in as_user(nobody, sign_in)
+    assert as_user(0, knock) == "done"  # the same attempt does succeed for its owner
 
 
 @as_root
@@ -384,6 +391,8 @@ def test_a_closed_home_stays_closed_and_its_owner_gets_a_database(tmp_path: Path
     try:
         with session(data) as server, psycopg.connect(server.url()) as database:
             assert server._cluster.is_relative_to(SYSTEM_ROOT)
+            program = Path(os.readlink(f"/proc/{postmaster(server)}/exe"))
+            assert program.is_relative_to(SYSTEM_ROOT)  # the Python environment may lie in a closed home too
             owner = pwd.getpwuid(server._cluster.stat().st_uid)
             assert owner.pw_name == "envol" and owner.pw_shell.endswith(("nologin", "false"))
             assert database.execute("SELECT 1").fetchone() == (1,)
@@ -394,9 +403,7 @@ def test_a_closed_home_stays_closed_and_its_owner_gets_a_database(tmp_path: Path
 
 
 @as_root
-def test_programs_shared_by_root_can_be_run_but_not_changed_by_others(data: Path) -> None:
-    with session(data):
-        pass
+def test_programs_shared_by_root_can_be_run_but_not_changed_by_others(server: Embedded) -> None:
     for path in SYSTEM_ROOT.glob("bin-*/**/*"):
         assert path.lstat().st_uid == 0 and not path.stat().st_mode & 0o022
 
@@ -471,6 +478,28 @@ def test_a_data_directory_made_again_starts_empty_and_the_old_database_is_kept(d
     left = list(SYSTEM_ROOT.glob(f"{server._base.name}.left-*"))
     assert len(left) == 1 and (left[0] / "cluster" / "PG_VERSION").exists()
     shutil.rmtree(left[0])
+
+
+def test_a_supervised_server_that_was_killed_comes_back(data: Path) -> None:
+    server = Embedded(data)
+    url = server.start()
+    supervisor = Supervisor(
+        [], structlog.get_logger(), keepers=[Keeper("postgresql", server.alive, server.start)], look_seconds=0.02
+    )
+
+    async def main() -> None:
+        task = asyncio.create_task(supervisor.run())
+        os.kill(postmaster(server), signal.SIGKILL)
+        while supervisor.status()[0]["restarts"] != 1 or supervisor.status()[0]["state"] != "ready":
+            await asyncio.sleep(0.01)
+        with psycopg.connect(url) as database:
+            assert database.execute("SELECT 1").fetchone() == (1,)
+        supervisor.stop()
+        await task
+
+    asyncio.run(asyncio.wait_for(main(), 60))
+    server.stop()
+    assert not server.alive()
 
 
 def test_remove_deletes_the_database_but_not_while_it_is_used(data: Path) -> None:

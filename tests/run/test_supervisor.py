@@ -241,16 +241,16 @@ def test_what_is_kept_but_not_ours_is_mended_with_the_same_patience() -> None:
 
 
 PROGRAM = """
-import asyncio, sys
+import asyncio, os, sys
 from envol.run.supervisor import ProcessSpec, Supervisor
 class Quiet:
     def info(self, event, /, **fields): pass
     warning = info
 code = "import os, sys, time\\nfrom envol.run.supervisor import die_with_parent, notify_ready\\n"
-code += "die_with_parent()\\nprint(os.getpid(), flush=True)\\nsys.stderr.write('said by a child\\\\n')\\n"
+code += "die_with_parent()\\nos.write(1, b'%d\\\\n' % os.getpid())\\nsys.stderr.write('said by a child\\\\n')\\n"
 code += "notify_ready()\\ntime.sleep(600)"
 supervisor = Supervisor([ProcessSpec(n, [sys.executable, "-c", code]) for n in ("a", "b")], Quiet())
-sys.exit(asyncio.run(supervisor.run(on_ready=lambda: print("ready", flush=True))))
+sys.exit(asyncio.run(supervisor.run(on_ready=lambda: os.write(1, b"ready\\n"))))
 """
 
 
