@@ -173,7 +173,8 @@ class Client:
         reverse_path: the address for MAIL FROM, "" for the null path.
         recipients: at least one address; each gets an Outcome of its own.
         data: the message with CRLF line ends, or, with `encoded`, what `encode_data` gave.
-        size: bytes announced to a host with SIZE; by default the length of `data`.
+        size: bytes announced to a host with SIZE (RFC 1870 §3: without final dot and
+            stuffed dots); by default the length of `data`, at most a few bytes too much.
 
         Returns events only when nothing needs to be sent at all: the host's limits
         already refuse every recipient. Raises ValueError for addresses or data which
@@ -186,12 +187,14 @@ class Client:
         check_path(reverse_path)
         for recipient in recipients:
             check_path(recipient)
+        if size is None:
+            size = len(data) - 3 if encoded else len(data)
         if not encoded:
             data = encode_data(data)
         elif not is_encoded_data(data):
             raise ValueError("The data is not one encoded message: use encode_data.")
         transaction = self._transaction = _Transaction(recipients, data)
-        parameters = self._judge(transaction, reverse_path, len(data) if size is None else size)
+        parameters = self._judge(transaction, reverse_path, size)
         self._idle = False
         self.transactions += 1
         if not transaction.sent:
@@ -351,6 +354,7 @@ class Client:
             case Stage.AUTH:
                 return self._after_auth(answer)
             case _:
+                self._waiting.appendleft(stage)
                 return self._close(Cause.QUIT, answer, "")
 
     def _after_greeting(self, answer: Reply) -> Sequence[Event]:
