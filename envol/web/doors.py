@@ -1,0 +1,174 @@
+"""Who may enter which route. A route that does not say so stops the start of Envol.
+
+``@audience(Role.EDITOR)`` lets in members of a workspace with at least that role, ``@anybody`` lets
+in the world, ``@api_key_or(Role.OWNER)`` also takes a key and its secret by HTTP Basic (RFC 7617).
+A member's workspace is the one in her session; a foreign id finds nothing there (404).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections.abc import Callable, Iterable
+from functools import wraps
+from typing import Any
+from urllib.parse import quote
+
+from django.conf import settings
+from django.core.checks import Error, register
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
+from django.shortcuts import render
+from django.urls import URLPattern, URLResolver, get_resolver
+
+from envol.accounts.models import Member, Role, Workspace
+from envol.accounts.workspaces import check_api_key
+
+View = Callable[..., HttpResponseBase]
+_RANK = {Role.VIEWER: 0, Role.EDITOR: 1, Role.OWNER: 2}
+
+# allauth's own routes, by name: who may enter is decided there, and this table says that we know.
+ALLAUTH = {
+    "account_login": "anybody",
+    "account_logout": "anybody",
+    "account_reauthenticate": "signed in",
+    "account_reset_password": "anybody",
+    "account_reset_password_done": "anybody",
+    "account_reset_password_from_key": "anybody",
+    "account_reset_password_from_key_done": "anybody",
+    "account_change_password": "signed in",
+    "account_set_password": "signed in",
+    "account_email": "signed in",
+    "account_email_verification_sent": "anybody",
+    "account_confirm_email": "anybody",
+    "account_inactive": "anybody",
+    "account_signup": "nobody: sign-up is closed, members are invited",
+    "mfa_authenticate": "anybody",
+    "mfa_trust": "anybody",
+    "mfa_index": "signed in",
+    "mfa_activate_totp": "signed in",
+    "mfa_deactivate_totp": "signed in",
+    "mfa_view_recovery_codes": "signed in",
+    "mfa_generate_recovery_codes": "signed in",
+    "mfa_download_recovery_codes": "signed in",
+    "mfa_list_webauthn": "signed in",
+    "mfa_add_webauthn": "signed in",
+    "mfa_remove_webauthn": "signed in",
+    "mfa_edit_webauthn": "signed in",
+    "mfa_reauthenticate": "signed in",
+    "mfa_reauthenticate_webauthn": "signed in",
+    "mfa_login_webauthn": "anybody",
+    "mfa_signup_webauthn": "nobody: sign-up is closed, members are invited",
+}
+
+
+def member_of(request: HttpRequest) -> Member | None:
+    """The signed-in person's membership of the workspace she works in, or None."""
+    user = getattr(request, "user", None)
+    if user is None or not user.is_authenticated:
+        return None
+    memberships = Member.objects.select_related("workspace", "user").filter(user=user)
+    chosen = request.session.get("workspace")
+    found = memberships.filter(workspace_id=chosen).first() if chosen else None
+    return found or memberships.order_by("id").first()
+
+
+def _enter(request: HttpRequest, member: Member) -> None:
+    request.member = member  # type: ignore[attr-defined]
+    request.workspace = member.workspace  # type: ignore[attr-defined]
+
+
+def _refused(request: HttpRequest, least: Role) -> HttpResponse:
+    return render(request, "errors/forbidden.html", {"least": least}, status=403)
+
+
+def _marked(view: Any, who: str) -> View:
+    view.envol_audience = who
+    return view  # type: ignore[no-any-return]
+
+
+def audience(least: Role) -> Callable[[View], View]:
+    """Members of the workspace with at least this role; others are asked to sign in, or told why not."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            member = member_of(request)
+            if member is None:
+                return HttpResponseRedirect(f"{settings.LOGIN_URL}?next={quote(request.get_full_path())}")
+            if _RANK[Role(member.role)] < _RANK[least]:
+                return _refused(request, least)
+            _enter(request, member)
+            return view(request, *args, **kwargs)
+
+        return _marked(guarded, f"members, at least {least}")
+
+    return decorate
+
+
+def anybody(view: View) -> View:
+    """No sign-in: public pages, links in mail, health."""
+    return _marked(view, "anybody")
+
+
+def workspace_of_key(request: HttpRequest) -> Workspace | None:
+    """The workspace of the API key in ``Authorization: Basic``, or None."""
+    scheme, _, value = request.headers.get("Authorization", "").partition(" ")
+    if scheme.lower() != "basic":
+        return None
+    try:
+        public, _, secret = base64.b64decode(value, validate=True).decode("ascii").partition(":")
+    except (binascii.Error, UnicodeDecodeError):
+        return None
+    row = check_api_key(public, secret)
+    return row.workspace if row else None
+
+
+def api_key_or(least: Role) -> Callable[[View], View]:
+    """An API key of the workspace, or a member with at least this role."""
+
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            if "Authorization" in request.headers:
+                workspace = workspace_of_key(request)
+                if workspace is None:
+                    answer = JsonResponse({"error": "This API key and secret do not open anything."}, status=401)
+                    answer["WWW-Authenticate"] = 'Basic realm="Envol", charset="UTF-8"'
+                    return answer
+                request.workspace = workspace  # type: ignore[attr-defined]
+                request.member = None  # type: ignore[attr-defined]
+                return view(request, *args, **kwargs)
+            member = member_of(request)
+            if member is None:
+                return JsonResponse({"error": "Sign in, or give an API key by HTTP Basic."}, status=401)
+            if _RANK[Role(member.role)] < _RANK[least]:
+                return JsonResponse({"error": f"This needs the role {least.label}."}, status=403)
+            _enter(request, member)
+            return view(request, *args, **kwargs)
+
+        return _marked(guarded, f"an API key, or members, at least {least}")
+
+    return decorate
+
+
+def routes(patterns: Iterable[URLPattern | URLResolver] | None = None, prefix: str = "") -> list[tuple[str, str, str]]:
+    """Every route: (path, name, who may enter); an empty last part means that it does not say."""
+    found: list[tuple[str, str, str]] = []
+    for item in get_resolver().url_patterns if patterns is None else patterns:
+        path = prefix + str(item.pattern)
+        if isinstance(item, URLResolver):
+            found += routes(item.url_patterns, path)
+        else:
+            name = item.name or ""
+            found.append((path, name, getattr(item.callback, "envol_audience", "") or ALLAUTH.get(name, "")))
+    return found
+
+
+@register()
+def every_route_says_who(app_configs: Any, **kwargs: Any) -> list[Error]:
+    return [
+        Error(f"The route /{path} ({name or 'no name'}) does not say who may enter.", id="envol.E001",
+              hint="Mark its view with @audience(Role.…), @anybody or @api_key_or(Role.…).")
+        for path, name, who in routes()
+        if not who
+    ]
