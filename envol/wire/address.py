@@ -75,7 +75,7 @@ def _split(text: str) -> tuple[str, str]:
                 " type it again instead of pasting it."
             )
     if "<" in text or ">" in text:
-        raise AddressError("Write the bare address, without a name and without < and >.")
+        raise AddressError("Only the bare address is accepted: remove the name, the < and the >.")
     if text.startswith('"') or '"@' in text:
         raise AddressError(
             "Local parts between quotation marks are not accepted for contacts: nobody's mailbox has one."
@@ -121,7 +121,7 @@ def _domain(domain: str) -> str:
     if any(len(label) > 63 or not _LABEL.fullmatch(label) for label in labels):
         raise AddressError(f"The domain {domain[:60]} is not valid: only letters, digits, hyphens and dots.")
     if labels[-1].isdigit() or len(labels[-1]) < 2:
-        raise AddressError(f"The domain {domain[:60]} does not end with a real top level such as .fr or .example.")
+        raise AddressError(f"The domain {domain[:60]} has no real top level: it must end like .fr or .example.")
     return ascii_domain
 
 

@@ -35,6 +35,9 @@ class Verdict(NamedTuple):
     final: bool
 
 
+_MAX_TEXT = 4000
+"""Characters of a reply that are read: the reason stands at its beginning."""
+
 _HOST_STAGES = frozenset({Stage.CONNECT, Stage.GREETING, Stage.EHLO, Stage.STARTTLS, Stage.HANDSHAKE, Stage.AUTH})
 _RECIPIENT_STAGES = frozenset({Stage.RCPT, Stage.DATA, Stage.END_OF_DATA})
 
@@ -54,7 +57,7 @@ def classify(
     if not 400 <= reply_code < 600:
         return Verdict("retry", "protocol", False)
     digit = str(reply_code)[0]
-    action, cause = _read(reply_code, digit, enhanced, text.lower(), provider or "")
+    action, cause = _read(reply_code, digit, enhanced, text[:_MAX_TEXT].lower(), provider or "")
     if action == "hard_bounce" and stage not in _RECIPIENT_STAGES and cause != "null_mx":
         action, cause = ("blocked", "refused_by_host") if stage in _HOST_STAGES else ("fail", "sender_refused")
     if stage in (Stage.CONNECT, Stage.GREETING, Stage.EHLO) and action == "fail":
