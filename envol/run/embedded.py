@@ -51,7 +51,6 @@ from envol.run.embedded_host import (
     bootstrap_roles,
     is_private,
     open_private,
-    prepare_system_root,
     settings,
     shared_programs,
     sync_directory,
@@ -106,6 +105,8 @@ class Embedded:
                     self._start_or_join()
                 except BaseException:
                     self._unregister()
+                    if self._process is not None and self._nobody_uses_it():  # Ctrl-C while it came up
+                        self._shut_down()
                     raise
         except OSError as error:
             if not isinstance(error, PermissionError):
@@ -223,7 +224,6 @@ class Embedded:
     def _start_or_join(self) -> None:
         known = self._read_passwords()
         if self._as_root:
-            prepare_system_root()
             while not known and self._base.exists():
                 if _lives_elsewhere(self._base, self.data_dir):  # that data directory was here, and moved
                     self._base = self._base.with_name(f"{self._digest}-{secrets.token_hex(4)}")
@@ -257,9 +257,10 @@ class Embedded:
 
     def _create(self, programs: Path) -> None:
         """Make the cluster beside its place and rename it when complete: no start finds half of one."""
-        new = self._base / "cluster.new"
-        if new.exists():
-            shutil.rmtree(new)
+        for half in self._base.glob("cluster.new-*"):
+            shutil.rmtree(half, ignore_errors=True)
+        # A name of its own: the initdb of a start that was killed may still be writing into the last one.
+        new = self._base / f"cluster.new-{secrets.token_hex(4)}"
         self._make_private(new)
         # --no-sync first, one sync at the end, when the roles are in it too.
         self._run(
@@ -554,7 +555,12 @@ class Embedded:
 
     def _run(self, command: list[str | Path], stdin: str = "") -> str:
         process = self._popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-        said = process.communicate(stdin.encode())[0].decode(errors="replace")
+        try:
+            said = process.communicate(stdin.encode())[0].decode(errors="replace")
+        except BaseException:  # Ctrl-C is for us alone, so we end it
+            process.kill()
+            process.wait()
+            raise
         if process.returncode:
             raise EmbeddedError(f"{Path(command[0]).name} failed ({process.returncode}): {said.strip()[-600:]}")
         return said

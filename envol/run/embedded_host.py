@@ -1,6 +1,7 @@
 """What the embedded PostgreSQL needs of the machine: programs, an account, settings, safe files."""
 
 import contextlib
+import fcntl
 import importlib.metadata
 import importlib.util
 import os
@@ -43,31 +44,26 @@ def binaries() -> Path:
 
 def system_account() -> pwd.struct_passwd:
     """The account that owns clusters started as root; made when missing, never one that can sign in."""
-    home = str(SYSTEM_ROOT)
-    commands = [
-        ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", home,
-         "--shell", "/usr/sbin/nologin", ACCOUNT],
-        ["adduser", "-S", "-D", "-H", "-h", home, "-s", "/sbin/nologin", ACCOUNT],  # busybox
-        ["adduser", "--system", "--group", "--no-create-home", "--home", home, ACCOUNT],
-    ]  # fmt: skip
-    said = "neither useradd nor adduser is here"
-    for command in commands:
+    command = ["useradd", "--system", "--user-group", "--no-create-home", "--home-dir", str(SYSTEM_ROOT)]
+    command += ["--shell", "/usr/sbin/nologin", ACCOUNT]
+    prepare_system_root()
+    turn = os.open(SYSTEM_ROOT, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(turn, fcntl.LOCK_EX)  # two first starts at once make one account
         with contextlib.suppress(KeyError):
             return _without_sign_in(pwd.getpwnam(ACCOUNT))
-        if shutil.which(command[0], path=_PATH):
-            made = subprocess.run(
-                command,
-                capture_output=True,
-                text=True,
-                check=False,
-                env={"PATH": _PATH},
-            )
-            said = made.stderr.strip() or said
-    with contextlib.suppress(KeyError):
-        return _without_sign_in(pwd.getpwnam(ACCOUNT))
+        try:
+            made = subprocess.run(command, capture_output=True, text=True, check=False, env={"PATH": _PATH})
+            said = made.stderr.strip()
+        except FileNotFoundError:
+            said = "useradd is not installed"
+        with contextlib.suppress(KeyError):
+            return _without_sign_in(pwd.getpwnam(ACCOUNT))
+    finally:
+        os.close(turn)
     raise EmbeddedError(
-        f"Started as root, Envol runs PostgreSQL under a system account `{ACCOUNT}`, which could not be "
-        f"made ({said}). Make it yourself, run Envol as an ordinary user, or set DATABASE_URL."
+        f"Started as root, Envol runs PostgreSQL under a system account `{ACCOUNT}`, which could not be made "
+        f"({said}). Make it with `{' '.join(command)}`, run Envol as an ordinary user, or set DATABASE_URL."
     )
 
 

@@ -1,7 +1,6 @@
 """The embedded PostgreSQL: one server per data directory, shared, private, and safe to kill."""
 
 import asyncio
-import json
 import os
 import pwd
 import shutil
@@ -249,16 +248,26 @@ def test_a_stale_pid_file_whose_number_a_stranger_got_is_no_obstacle(data: Path)
         stranger.wait()
 
 
-def test_an_interrupted_first_start_is_done_again(data: Path) -> None:
-    server = Embedded(data)
-    server.start()
-    server.stop()
-    # As if the power had failed inside initdb.
-    (server._cluster).rename(server._cluster.with_name("cluster.new"))
-    kept = json.loads((data / "database.json").read_text())
-    (data / "database.json").write_text(json.dumps({**kept, "made": False}))
-    with session(data) as again, psycopg.connect(again.url()) as database:
+def test_a_first_start_that_is_killed_anywhere_is_done_again(data: Path) -> None:
+    for seconds in (0.3, 0.6, 0.9):
+        starter = child(data, "time.sleep(600)")
+        time.sleep(seconds)
+        starter.kill()
+        starter.wait()
+    with session(data) as server, psycopg.connect(server.url()) as database:
         assert database.execute("SELECT 1").fetchone() == (1,)
+        assert not list(server._base.glob("cluster.new-*"))
+
+
+def test_ctrl_c_while_the_server_comes_up_leaves_none_behind(data: Path) -> None:
+    with session(data):
+        pass
+    program = "import sys\nfrom pathlib import Path\nimport envol.run.embedded as e\n"
+    # The first look at the new server is where the person changes their mind.
+    program += "def change(*_): raise KeyboardInterrupt\ne.answers = change\ne.Embedded(Path(sys.argv[1])).start()"
+    done = subprocess.run([sys.executable, "-c", program, str(data)], capture_output=True, text=True, cwd=PROJECT)
+    assert "KeyboardInterrupt" in done.stderr
+    assert not Embedded(data).alive()
 
 
 def test_a_wrong_password_is_refused(server: Embedded) -> None:
@@ -352,6 +361,21 @@ def test_a_user_id_without_a_name_is_told_what_to_do(tmp_path: Path, monkeypatch
     with pytest.raises(EmbeddedError, match=rf"user id {unknown} has no entry in /etc/passwd.*DATABASE_URL"):
         Embedded(tmp_path / "envol-data").start()
     assert not (tmp_path / "envol-data").exists()
+
+
+@as_root
+def test_a_real_process_without_a_name_is_told_what_to_do(open_place: Path) -> None:
+    unknown = next(uid for uid in range(61000, 65000) if not _has_name(uid))
+    mine = open_place / "theirs"
+    mine.mkdir(mode=0o700)
+    os.chown(mine, unknown, unknown)
+
+    def use() -> None:
+        Embedded(mine).start()
+
+    said = as_user(unknown, use)
+    assert said.startswith(f"EmbeddedError: The user id {unknown} has no entry in /etc/passwd")
+    assert list(mine.iterdir()) == []
 
 
 def _has_name(uid: int) -> bool:
@@ -500,6 +524,16 @@ def test_a_supervised_server_that_was_killed_comes_back(data: Path) -> None:
     asyncio.run(asyncio.wait_for(main(), 60))
     server.stop()
     assert not server.alive()
+
+
+def test_a_server_whose_data_directory_vanished_is_still_stopped(data: Path) -> None:
+    gone = Embedded(data)
+    gone.start()
+    pid = postmaster(gone)
+    shutil.rmtree(data)
+    gone.stop()
+    assert not Path(f"/proc/{pid}").exists()
+    shutil.rmtree(gone._base, ignore_errors=True)
 
 
 def test_remove_deletes_the_database_but_not_while_it_is_used(data: Path) -> None:
