@@ -49,8 +49,11 @@ from envol.run.embedded_host import (
     answers,
     binaries,
     bootstrap_roles,
+    find_postmaster,
+    is_postmaster,
     is_private,
     open_private,
+    outlive_reused_pid,
     settings,
     shared_programs,
     sync_directory,
@@ -221,6 +224,16 @@ class Embedded:
     def _cluster(self) -> Path:
         return self._base / "cluster"
 
+    @property
+    def _uid(self) -> int:
+        """Whose process the server is; never makes the account."""
+        if not self._as_root:
+            return os.geteuid()
+        try:
+            return pwd.getpwnam(ACCOUNT).pw_uid
+        except KeyError:
+            return -1
+
     def _start_or_join(self) -> None:
         known = self._read_passwords()
         if self._as_root:
@@ -297,7 +310,7 @@ class Embedded:
         config, rules = self._base / "postgresql.conf", self._base / "pg_hba.conf"
         self._write_config(rules, "local all all scram-sha-256\n")
         self._write_config(config, settings(self.log_dir, rules, self._socket_dir, self._cluster))
-        self._outlive_reused_pid()
+        outlive_reused_pid(self._cluster)
         complaint = self._base / "start.log"
         until = time.monotonic() + 30
         while True:
@@ -350,64 +363,21 @@ class Embedded:
             while time.monotonic() < until:
                 if self._process is not None:
                     self._process.poll()  # reap it when it is our child
-                if not self._is_postmaster(pid):
+                if not is_postmaster(pid, self._cluster, self._uid):
                     self._process = None
                     return
                 time.sleep(0.02)
         raise EmbeddedError(f"PostgreSQL (process {pid}) does not stop. Its log is in {self.log_dir}.")
 
     def _postmaster(self) -> tuple[int, str, Path] | None:
-        """Process id, status ("starting", "ready" …) and socket directory of our cluster's living server."""
-        try:
-            lines = (self._cluster / "postmaster.pid").read_text().splitlines()
-            pid = int(lines[0])
-        except (FileNotFoundError, NotADirectoryError, ValueError, IndexError):
-            return None
-        if not self._is_postmaster(pid):
-            return None
-        if len(lines) < 8:
-            return pid, "starting", Path(lines[4] if len(lines) > 4 else "")
-        return pid, lines[7].strip(), Path(lines[4])
+        if not self._passwords:  # never started here: the data directory knows where its cluster lies
+            with contextlib.suppress(OSError, EmbeddedError):
+                self._read_passwords()
+        return find_postmaster(self._cluster, self._uid)
 
     def _postmaster_pid(self) -> int | None:
         found = self._postmaster()
         return found[0] if found else None
-
-    def _is_postmaster(self, pid: int) -> bool:
-        """Is this process a server on our cluster, and not a stranger who was given the same number?"""
-        if pid <= 0:
-            return False
-        if not Path("/proc/self/cmdline").exists():  # not Linux
-            try:
-                os.kill(pid, 0)
-            except ProcessLookupError:
-                return False
-            return True
-        try:
-            arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")  # empty for a zombie
-            owner = os.stat(f"/proc/{pid}").st_uid
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            return False
-        expected = self._account.pw_uid if self._account else os.geteuid()
-        return os.fsencode(self._cluster) in arguments and owner == expected
-
-    def _outlive_reused_pid(self) -> None:
-        """Let PostgreSQL see a stale postmaster.pid as stale when a stranger now has its number.
-
-        PostgreSQL then refuses to start. It takes its own parent's number for stale, so that is what we
-        write; the rest stays, for with it PostgreSQL checks that no old child still uses the shared memory.
-        """
-        path = self._cluster / "postmaster.pid"
-        try:
-            handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except FileNotFoundError:
-            return
-        with os.fdopen(handle, "r+") as file:
-            lines = file.read().splitlines()
-            lines[:1] = [str(os.getpid())]
-            file.seek(0)
-            file.truncate()
-            file.write("\n".join(lines) + "\n")
 
     # ---- files, accounts, programs
 
@@ -468,7 +438,8 @@ class Embedded:
                 "with `envol backup` and `envol restore`, or remove its database.json to start empty."
             )
         self._base = base
-        self._write_config(base / "data-directory", f"{self.data_dir}\n")
+        if (base / "data-directory").read_text().strip() != str(self.data_dir):
+            self._write_config(base / "data-directory", f"{self.data_dir}\n")
 
     def _keep_passwords(self, *, made: bool) -> None:
         if self._as_root:

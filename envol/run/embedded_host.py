@@ -117,6 +117,60 @@ def shared_programs() -> Path:
     return programs
 
 
+# ---- the server's process
+
+
+def find_postmaster(cluster: Path, uid: int) -> tuple[int, str, Path] | None:
+    """Process id, status ("starting", "ready" …) and socket directory of the living server of a cluster."""
+    try:
+        lines = (cluster / "postmaster.pid").read_text().splitlines()
+        pid = int(lines[0])
+    except (FileNotFoundError, NotADirectoryError, ValueError, IndexError):
+        return None
+    if not is_postmaster(pid, cluster, uid):
+        return None
+    if len(lines) < 8:
+        return pid, "starting", Path(lines[4] if len(lines) > 4 else "")
+    return pid, lines[7].strip(), Path(lines[4])
+
+
+def is_postmaster(pid: int, cluster: Path, uid: int) -> bool:
+    """Is this process a server on our cluster, and not a stranger who was given the same number?"""
+    if pid <= 0:
+        return False
+    if not Path("/proc/self/cmdline").exists():  # not Linux
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return False
+        return True
+    try:
+        arguments = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")  # empty for a zombie
+        owner = os.stat(f"/proc/{pid}").st_uid
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return False
+    return os.fsencode(cluster) in arguments and owner == uid
+
+
+def outlive_reused_pid(cluster: Path) -> None:
+    """Let PostgreSQL see a stale postmaster.pid as stale when a stranger now has its number.
+
+    PostgreSQL then refuses to start. It takes its own parent's number for stale, so that is what we
+    write; the rest stays, for with it PostgreSQL checks that no old child still uses the shared memory.
+    """
+    path = cluster / "postmaster.pid"
+    try:
+        handle = os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return
+    with os.fdopen(handle, "r+") as file:
+        lines = file.read().splitlines()
+        lines[:1] = [str(os.getpid())]
+        file.seek(0)
+        file.truncate()
+        file.write("\n".join(lines) + "\n")
+
+
 # ---- small things
 
 

@@ -270,6 +270,11 @@ def test_ctrl_c_while_the_server_comes_up_leaves_none_behind(data: Path) -> None
     assert not Embedded(data).alive()
 
 
+def test_whoever_asks_sees_that_it_runs(server: Embedded, tmp_path: Path) -> None:
+    assert Embedded(server.data_dir).running() and Embedded(server.data_dir).alive()
+    assert not Embedded(tmp_path / "other").running() and not (tmp_path / "other").exists()
+
+
 def test_a_wrong_password_is_refused(server: Embedded) -> None:
     for role in ("envol", "envol_page", "postgres"):
         with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
