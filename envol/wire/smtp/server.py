@@ -23,6 +23,27 @@ from typing import NamedTuple
 
 from .grammar import Reply, crlf_only, reply
 
+__all__ = [
+    "ACCEPTED",
+    "AUTH_FAILED",
+    "AUTH_OK",
+    "OK",
+    "RECIPIENT_OK",
+    "SENDER_OK",
+    "Authenticate",
+    "Closed",
+    "Envelope",
+    "Event",
+    "MailFrom",
+    "Message",
+    "RcptTo",
+    "Reply",
+    "Server",
+    "ServerOptions",
+    "StartTls",
+    "reply",
+]
+
 MAX_COMMAND_LINE = 512
 MAX_PATH_LINE = 1024
 """MAIL and RCPT, which extensions lengthen (RFC 1870 §3, RFC 4954 §3, RFC 6531 §3.4)."""
