@@ -1,0 +1,387 @@
+"""The language of templates: minijinja, with everything taken out that a mail does not need.
+
+A template may print and choose (``{{ }}``, if, for, set) over views of the person and the campaign. It cannot
+import, define macros, switch escaping off, call methods, change anything, or work without end: every render has
+fuel, sources are at most 1 MiB and results 2 MiB. Values are data and are never evaluated again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import Any, NamedTuple, NoReturn
+
+from minijinja import Environment, TemplateError
+
+from envol.content.filters import LONGEST, OURS
+from envol.content.problems import MissingValue, Problem, RenderProblem, nearest
+
+MAX_SOURCE = 1 << 20  # octets
+MAX_OUTPUT = 2 << 20  # octets
+# Instructions of one render, more for long strings. The slowest we know, comparing two strings as long as a source
+# may be, takes a third of a second with it; a newsletter needs a few hundred.
+FUEL = 100_000
+
+STATEMENTS = frozenset({"if", "elif", "else", "endif", "for", "endfor", "set"})
+FILTERS = frozenset(
+    [
+        "abs",
+        "capitalize",
+        "count",
+        "d",
+        "default",
+        "first",
+        "float",
+        "int",
+        "join",
+        "last",
+        "length",
+        "lower",
+        "replace",
+        "reverse",
+        "round",
+        "sort",
+        "sum",
+        "title",
+        "trim",
+        "unique",
+        "upper",
+        "urlencode",
+    ]
+) | frozenset(OURS)
+# What the engine brings and we take away. `safe`, `escape` and `tojson` mark text as needing no escaping.
+_REMOVED_FILTERS = [
+    "safe",
+    "escape",
+    "e",
+    "tojson",
+    "attr",
+    "batch",
+    "bool",
+    "chain",
+    "dictsort",
+    "format",
+    "groupby",
+    "indent",
+    "items",
+    "lines",
+    "list",
+    "map",
+    "max",
+    "min",
+    "pprint",
+    "reject",
+    "rejectattr",
+    "select",
+    "selectattr",
+    "slice",
+    "split",
+    "string",
+    "zip",
+    "filesizeformat",
+    "pluralize",
+    "random",
+    "striptags",
+    "truncate",
+    "wordcount",
+    "wordwrap",
+    "center",
+]
+ROOTS = frozenset(
+    "contact campaign sender workspace language today unsubscribe_url preferences_url web_version_url".split()  # noqa: SIM905
+)
+_FACTS = {
+    "campaign": frozenset({"name"}),
+    "sender": frozenset({"name", "address"}),
+    "workspace": frozenset({"title", "postal_address"}),
+}
+
+
+class View:
+    """Values for reading: ``contact.name`` and nothing else. No methods, no way to the dictionary behind it.
+
+    A dictionary would not do: ``{{ contact.clear() }}`` would empty it for the next person.
+    """
+
+    __slots__ = ("_values",)
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        object.__setattr__(self, "_values", values)
+
+    def __getitem__(self, key: Any) -> Any:
+        return _values_of(self)[key]
+
+    def __getattribute__(self, name: str) -> Any:
+        if name == "__class__":  # the engine asks for the kind of every object; templates cannot (no _names)
+            return View
+        raise AttributeError(name)
+
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        raise AttributeError("A view cannot be changed.")
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError("A view is not a list: name the value, as in contact.city.")
+
+    def __str__(self) -> str:
+        return str(_values_of(self).get("label", ""))
+
+    __repr__ = __str__
+
+
+_values_of = View.__dict__["_values"].__get__
+
+
+def plain(value: Any, depth: int = 3) -> Any:
+    """A stored value as templates may see it: string, number, bool, tuple or view; None when there is nothing."""
+    if isinstance(value, str):
+        return value[:LONGEST] or None
+    if value is None or isinstance(value, bool | float):
+        return value
+    if isinstance(value, int):
+        return value if abs(value) < 2**63 else str(value)[:LONGEST]
+    if isinstance(value, list | tuple) and depth:
+        return Several([plain(item, depth - 1) for item in value[:1000]]) or None
+    if isinstance(value, dict) and depth:
+        kept = {str(key): plain(item, depth - 1) for key, item in value.items()}
+        return View({key: item for key, item in kept.items() if item is not None}) if kept else None
+    return str(value)[:LONGEST] or None
+
+
+def _environment(fuel: int = FUEL) -> Environment:
+    environment = Environment(  # type: ignore[call-overload]  # the stub does not know semi_strict
+        debug=False, fuel=fuel, undefined_behavior="semi_strict", keep_trailing_newline=True, pycompat=False
+    )
+    for name in list(environment.globals):  # debug() prints the context, range() loops from nothing
+        environment.remove_global(name)
+    for name in _REMOVED_FILTERS:
+        environment.remove_filter(name)
+    for name, act in OURS.items():
+        environment.add_filter(name, act)
+    return environment
+
+
+class Several(tuple[Any, ...]):
+    """A list that prints as people write one: "jazz, rock"."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return ", ".join([str(item) for item in self])
+
+
+class Templates:
+    """A few sources compiled together, as ``subject.txt``, ``html.html``…; only names in ``.html`` are escaped."""
+
+    def __init__(self, sources: Mapping[str, str]) -> None:
+        self._environment = _environment()
+        for name, source in sources.items():
+            self.add(name, source)
+
+    def add(self, name: str, source: str) -> None:
+        try:
+            self._environment.add_template(name, source)
+        except TemplateError as error:
+            raise RenderProblem(f"The template cannot be read: {error.message}.") from error
+
+    def render(self, name: str, context: Mapping[str, Any]) -> str:
+        """The text for this context, which holds strings, numbers, tuples and views only.
+
+        Raises MissingValue when a value without fallback is printed, RenderProblem for anything else.
+        """
+        try:
+            made = self._environment.render_template(name, **context)
+        except TemplateError as error:
+            if "undefined" in error.message:
+                raise MissingValue(
+                    f"A value is missing on line {error.line} of {name.partition('.')[0]}, and it has no fallback."
+                ) from None
+            if "fuel" in error.message:
+                raise RenderProblem("The template works too long: shorten its loops.") from None
+            raise RenderProblem(f"The template fails: {error.message}.") from None
+        except (KeyError, TypeError, ValueError, UnicodeError, OverflowError) as error:
+            if "undefined value" in str(error):
+                raise MissingValue(f"A value is missing in {name.partition('.')[0]}, and it has no fallback.") from None
+            raise RenderProblem(f"The template fails: {error}.") from None
+        if len(made) > MAX_OUTPUT // 4 and len(made.encode("utf-8", "replace")) > MAX_OUTPUT:
+            raise RenderProblem("The message would be larger than 2 MiB: shorten it.")
+        return made
+
+
+class Tag(NamedTuple):
+    """One ``{{ }}``, ``{% %}`` or ``{# #}``: what stands between, and where (offsets; line from 1)."""
+
+    kind: str
+    body: str
+    start: int
+    end: int
+    line: int
+
+
+_OPENING = re.compile(r"\{[{%#]")
+_CLOSING = {"{{": "}}", "{%": "%}", "{#": "#}"}
+_QUOTE = re.compile(r"['\"]")
+_STRING = re.compile(r"'(?:\\.|[^'\\])*'|\"(?:\\.|[^\"\\])*\"", re.DOTALL)
+
+
+def scan(source: str, part: str = "html") -> tuple[list[Tag], list[Problem]]:
+    """Every tag of a template. A quoted string inside a tag may hold anything, as the engine reads it."""
+    tags: list[Tag] = []
+    position, line, counted = 0, 1, 0
+    while (opening := _OPENING.search(source, position)) is not None:
+        start, kind = opening.start(), opening.group()
+        line += source.count("\n", counted, start)
+        counted = start
+        end = _end_of_tag(source, start + 2, kind)
+        if end < 0:
+            return tags, [Problem(line, f"{kind} has no {_CLOSING[kind]}: close the tag.", part=part)]
+        tags.append(Tag(kind, source[start + 2 : end - 2], start, end, line))
+        position = end
+    return tags, []
+
+
+def _end_of_tag(source: str, position: int, kind: str) -> int:
+    closing = _CLOSING[kind]
+    if kind == "{#":
+        close = source.find(closing, position)
+        return close + 2 if close >= 0 else -1
+    while True:
+        close = source.find(closing, position)
+        if close < 0:
+            return -1
+        quote = _QUOTE.search(source, position, close)
+        if quote is None:
+            return close + 2
+        string = _STRING.match(source, quote.start())
+        if string is None:
+            return -1
+        position = string.end()
+
+
+def blank_strings(expression: str) -> str:
+    """The expression with what stands in quotes blanked, so that names in it are names."""
+    return _STRING.sub(lambda found: "'" + " " * (len(found.group()) - 2) + "'", expression)
+
+
+_STATEMENT = re.compile(r"[-+]?\s*([A-Za-z_]\w*)")
+_FILTER = re.compile(r"(?<!\|)\|(?!\|)\s*([A-Za-z_]\w*)")
+_PRIVATE = re.compile(r"(?<!\w)_\w*")
+
+
+def check(source: str, known: Mapping[str, Any] | None = None, part: str = "html") -> list[Problem]:
+    """Everything wrong with a template's own language; ``known`` are the keys of contact properties.
+
+    Our words first, because they know the line and what was meant; the engine has the last one.
+    """
+    if len(source.encode("utf-8", "replace")) > MAX_SOURCE:
+        return [Problem(1, "The template is larger than 1 MiB: shorten it.", part=part)]
+    tags, problems = scan(source, part)
+    opened: list[tuple[str, int]] = []
+    for tag in tags:
+        if tag.kind == "{#":
+            continue
+        code = blank_strings(tag.body)
+        if tag.kind == "{%":
+            problems += _check_statement(code, tag, opened, part)
+        for name in _FILTER.findall(code):
+            if name not in FILTERS:
+                problems.append(Problem(tag.line, f"There is no filter {name}.", nearest(name, FILTERS), part))
+        if private := _PRIVATE.search(code):
+            problems.append(Problem(tag.line, f"{private.group()} begins with _: such names are closed.", part=part))
+    problems += [
+        Problem(line, f"{{% {word} %}} is never closed: add {{% end{word} %}}.", part=part) for word, line in opened
+    ]
+    if problems:
+        return problems
+    try:
+        _checker().add_template("check", source)
+        names = variables(source)
+    except TemplateError as error:
+        return [Problem(error.line or 1, f"The template cannot be read: {error.detail or error.message}.", part=part)]
+    return [problem for name in sorted(names) if (problem := _check_name(name, known, tags, part))]
+
+
+@cache
+def _checker() -> Environment:
+    return _environment()
+
+
+def _check_statement(code: str, tag: Tag, opened: list[tuple[str, int]], part: str) -> list[Problem]:
+    found = _STATEMENT.match(code)
+    word = found.group(1) if found else ""
+    if word not in STATEMENTS:
+        return [Problem(tag.line, f"{{% {word} %}} is not known here.", nearest(word, STATEMENTS), part)]
+    if word in ("if", "for"):
+        opened.append((word, tag.line))
+    elif word in ("endif", "endfor"):
+        if not opened or opened[-1][0] != word[3:]:
+            return [Problem(tag.line, f"{{% {word} %}} closes nothing that is open here: check the order.", part=part)]
+        opened.pop()
+    elif word == "set" and "=" not in code:
+        return [Problem(tag.line, "Write {% set name = value %} in one tag.", part=part)]
+    elif word in ("else", "elif") and not opened:
+        return [Problem(tag.line, f"{{% {word} %}} stands outside {{% if %}}.", part=part)]
+    return []
+
+
+def _check_name(name: str, known: Mapping[str, Any] | None, tags: list[Tag], part: str) -> Problem | None:
+    root, _, rest = name.partition(".")
+    line = next((tag.line for tag in tags if tag.kind != "{#" and name.split(".")[-1] in tag.body), 1)
+    if root not in ROOTS:
+        return Problem(line, f"There is no value called {name}.", nearest(root, ROOTS), part)
+    key = rest.partition(".")[0]
+    if root == "contact":
+        if not key:
+            return Problem(line, "contact alone shows nothing: write contact.name_of_the_property.", part=part)
+        choices = {*known, "email", "language"} if known is not None else {key}
+    elif root in _FACTS:
+        choices = set(_FACTS[root])
+    else:
+        return None
+    if key in choices:
+        return None
+    meant = nearest(key, choices)
+    return Problem(line, f"There is no value called {root}.{key}.", f"{root}.{meant}" if meant else "", part)
+
+
+def variables(source: str) -> set[str]:
+    """The values a template asks for, as dotted paths: ``contact.first_name``, ``unsubscribe_url``."""
+    return {str(name) for name in _checker().undeclared_variables_in_str(source, nested=True)}
+
+
+_PATH = re.compile(r"(?<![\w.])contact\.([A-Za-z]\w*)(?:\.\w+)*")
+_HAS_DEFAULT = re.compile(r"\s*\|\s*(?:default|d)\s*\(")
+_TESTED = re.compile(r"\s*(?:is\s|\)|and\b|or\b|$|-?$)")
+
+
+def needed(source: str) -> set[str]:
+    """Contact properties (``contact.key``) that are printed somewhere without a default or a test around them.
+
+    Careful rather than clever: a value inside ``{% if contact.key %}`` counts as tested up to the next else.
+    """
+    tags, _ = scan(source)
+    found: set[str] = set()
+    tested: list[set[str]] = []
+    for tag in tags:
+        if tag.kind == "{#":
+            continue
+        code = blank_strings(tag.body)
+        word = (_STATEMENT.match(code) or [""])[0].strip("-+ \n") if tag.kind == "{%" else ""
+        guards: set[str] = set().union(*tested)
+        here: set[str] = set()
+        for path in _PATH.finditer(code):
+            name = f"contact.{path.group(1)}"
+            if word in ("if", "elif") and _TESTED.match(code, path.end()):
+                negated = re.search(r"\bnot\s*\(?\s*$", code[: path.start()]) or " or " in code
+                undefined = re.match(r"\s*is\s+(?:not\s+defined|undefined|none)", code[path.end() :])
+                if not (negated or undefined):
+                    here.add(name)
+            elif name not in guards | here and not _HAS_DEFAULT.match(code, path.end()):
+                found.add(name)
+        if word in ("if", "for"):
+            tested.append(here)
+        elif word in ("elif", "else") and tested:
+            tested[-1] = here
+        elif word in ("endif", "endfor") and tested:
+            tested.pop()
+    return found

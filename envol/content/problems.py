@@ -1,0 +1,43 @@
+"""What is wrong with a template, said so that its author can mend it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One thing to mend: where (part and line from 1), what, and, if we can guess it, what was meant."""
+
+    line: int
+    message: str
+    suggestion: str = ""
+    part: str = "html"
+
+    def __str__(self) -> str:
+        meant = f" Did you mean {self.suggestion}?" if self.suggestion else ""
+        return f"{self.part}, line {self.line}: {self.message}{meant}"
+
+
+class TemplateProblem(ValueError):
+    """A template that cannot be saved; ``problems`` has every reason, in the order of the lines."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems = list(problems)
+        super().__init__("\n".join(map(str, self.problems)))
+
+
+class RenderProblem(ValueError):
+    """A template that cannot be shown for one person: a value is missing, or it works too long."""
+
+
+class MissingValue(RenderProblem):
+    """A value without fallback is missing. The campaign's check finds these people before anything is sent."""
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """The known word that was probably meant, or ""."""
+    found = get_close_matches(word, list(known), 1, 0.6)
+    return found[0] if found else ""
