@@ -15,7 +15,7 @@ from hashlib import sha256
 
 from ..list_headers import LIST_UNSUBSCRIBE_POST, list_unsubscribe
 from . import headers as h
-from .encoding import choose, encode_text
+from .encoding import Encoder
 from .headers import Mailbox
 from .parts import Attachment
 
@@ -94,8 +94,8 @@ class Skeleton:
             if body is not None:
                 self._constant.append(h.structured_line(name, body))
         self._constant += _extra_lines(extra)
-        self._text_encoding = None if text_sample is None else choose(text_sample)
-        self._html_encoding = None if html_sample is None else choose(html_sample)
+        self._text = None if text_sample is None else Encoder(text_sample)
+        self._html = None if html_sample is None else Encoder(html_sample)
         self._lay_out(files, images)
         self._unsubscribe_post = h.line("List-Unsubscribe-Post", LIST_UNSUBSCRIBE_POST)
 
@@ -103,8 +103,8 @@ class Skeleton:
         """Prepare everything of the body that stands before, between and after the two texts."""
         # Neither encoding can produce "=_" (RFC 2045 §6.7 (1) and §6.8), so no part can hold a boundary.
         mark = sha256(b"".join([self._from, *self._constant])).hexdigest()[:24]
-        text = _leaf_head("plain", self._text_encoding)
-        html = _leaf_head("html", self._html_encoding)
+        text = _leaf_head("plain", self._text)
+        html = _leaf_head("html", self._html)
         before, between, after = b"", b"", b""
         content = html or text
         if html and images:
@@ -182,8 +182,8 @@ class Skeleton:
         if extra:
             lines += _extra_lines(extra)
         lines += self._constant
-        text = _part("text", text_body, self._text_encoding)
-        html = _part("HTML", html_body, self._html_encoding)
+        text = _part("text", text_body, self._text)
+        html = _part("HTML", html_body, self._html)
         return Composed(lines, b"".join([self._before, text, self._between, html, self._after]))
 
 
@@ -246,17 +246,19 @@ def _extra_lines(extra: Iterable[tuple[str, str]]) -> list[bytes]:
     return lines
 
 
-def _part(label: str, body: str | None, encoding: str | None) -> bytes:
-    if (body is None) != (encoding is None):
-        there = "has no" if encoding is None else "has a"
+def _part(label: str, body: str | None, encoder: Encoder | None) -> bytes:
+    if (body is None) != (encoder is None):
+        there = "has no" if encoder is None else "has a"
         raise ValueError(f"This campaign version {there} {label} part; render exactly the parts it was made with.")
-    return b"" if body is None or encoding is None else encode_text(body, encoding)
+    return b"" if body is None or encoder is None else encoder.encode(body)
 
 
-def _leaf_head(subtype: str, encoding: str | None) -> bytes:
-    if encoding is None:
+def _leaf_head(subtype: str, encoder: Encoder | None) -> bytes:
+    if encoder is None:
         return b""
-    return (f"Content-Type: text/{subtype}; charset=utf-8\r\nContent-Transfer-Encoding: {encoding}\r\n").encode("ascii")
+    return (f"Content-Type: text/{subtype}; charset=utf-8\r\nContent-Transfer-Encoding: {encoder.encoding}\r\n").encode(
+        "ascii"
+    )
 
 
 def _multipart(subtype: str, mark: str, extra: str = "") -> tuple[bytes, bytes, bytes]:
