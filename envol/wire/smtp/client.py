@@ -525,8 +525,7 @@ class Client:
         stage = self.stage
         events: list[Event] = []
         if self._transaction is not None:
-            said = answer if cause is Cause.REFUSED else None
-            self._decide(stage, said, said is None and self._dot_taken)
+            self._decide(stage, answer, answer is None and self._dot_taken)
             events.append(self._finish())
         if self._dot_queued:
             # The data was never taken: it must not leave after its outcome is told.

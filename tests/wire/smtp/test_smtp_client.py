@@ -102,6 +102,16 @@ def test_each_stage_has_its_own_time() -> None:
     assert (machine.stage, machine.timeout) == ("end_of_data", 600)
 
 
+def test_what_was_offered_before_tls_is_forgotten() -> None:
+    """RFC 3207 §4.2."""
+    machine = c.Client(c.ClientOptions("out.example"))
+    machine.receive_data(b"220 in.example\r\n")
+    machine.receive_data(b"250-in.example\r\n250-AUTH PLAIN\r\n250 STARTTLS\r\n")
+    assert machine.receive_data(b"220 go\r\n250 injected\r\n") == [c.StartTls(discarded=14)]
+    machine.tls_started()
+    assert machine.capabilities.tls and not machine.capabilities.keywords
+
+
 def test_data_not_yet_taken_never_leaves_after_the_end() -> None:
     machine = ready("PIPELINING")
     machine.send("a@b.example", ["x@y.example"], b"Hello\r\n")
