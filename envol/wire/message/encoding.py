@@ -51,7 +51,7 @@ class Encoder:
         self.encoding = choose(sample)
         self._constant: list[tuple[str, bytes]] = []
         if self.encoding == QUOTED_PRINTABLE:
-            pieces = _TAG.split(_line_feeds(sample.removeprefix("\ufeff")))
+            pieces = _TAG.split(_ended(sample.removeprefix("\ufeff")))
             # Shorter ones are dearer to look for than to encode.
             self._constant = [(piece, _joinable(piece)) for piece in pieces if len(piece) >= 200]
 

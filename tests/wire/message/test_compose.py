@@ -320,6 +320,11 @@ def test_a_stretch_that_fills_its_last_line_leaves_room_for_the_soft_break() -> 
             assert quopri.decodestring(out).decode().replace("\r\n", "\n") == constant + "Anna\n"
 
 
+def test_a_text_without_tags_is_written_as_if_nothing_were_remembered() -> None:
+    text = "Une phrase assez longue pour être coupée en plusieurs lignes. " * 9
+    assert Encoder(text).encode(text) == encode_text(text, QUOTED_PRINTABLE)
+
+
 @given(st.lists(body_text, min_size=2, max_size=4))
 def test_what_one_person_got_never_shows_in_the_mail_of_the_next(bodies: list[str]) -> None:
     sample = "<style>" + "p { margin: 0 }\n" * 30 + "{{ name }}" + "<p>address</p>\n" * 30
