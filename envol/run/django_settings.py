@@ -54,6 +54,7 @@ MIDDLEWARE: list[str] = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "envol.web.safety.SafetyMiddleware",
 ]
 
 ROOT_URLCONF = "envol.web.urls"
@@ -63,6 +64,7 @@ TEMPLATES: list[dict[str, Any]] = [
         "DIRS": [_ROOT / "web" / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
+            "builtins": ["envol.web.templatetags.envol"],
             "context_processors": [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
@@ -104,8 +106,22 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
 ]
-LOGIN_URL = "/login"
+LOGIN_URL = "/login/"
 LOGIN_REDIRECT_URL = "/"
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_ADAPTER = "envol.web.sign_in.Adapter"
+ACCOUNT_EMAIL_VERIFICATION = "none"  # members are invited by an owner; the address is proved by the invitation
+ACCOUNT_LOGOUT_REDIRECT_URL = "/login/"
+ACCOUNT_SESSION_REMEMBER = None
+ACCOUNT_PREVENT_ENUMERATION = "strict"
+ACCOUNT_RATE_LIMITS = {"login": "30/m/ip", "login_failed": "10/m/ip,5/5m/key"}
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if _https else "http"
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]
+MFA_PASSKEY_LOGIN_ENABLED = True
+MFA_WEBAUTHN_ALLOW_INSECURE_ORIGIN = not _https  # http://localhost only: passkeys refuse everything else
+MFA_TOTP_ISSUER = "Envol"
 
 SESSION_COOKIE_NAME = "__Host-session" if _https else "session"
 SESSION_COOKIE_SECURE = _https

@@ -167,8 +167,11 @@ def routes(patterns: Iterable[URLPattern | URLResolver] | None = None, prefix: s
 @register()
 def every_route_says_who(app_configs: Any, **kwargs: Any) -> list[Error]:
     return [
-        Error(f"The route /{path} ({name or 'no name'}) does not say who may enter.", id="envol.E001",
-              hint="Mark its view with @audience(Role.…), @anybody or @api_key_or(Role.…).")
+        Error(
+            f"The route /{path} ({name or 'no name'}) does not say who may enter.",
+            id="envol.E001",
+            hint="Mark its view with @audience(Role.…), @anybody or @api_key_or(Role.…).",
+        )
         for path, name, who in routes()
         if not who
     ]

@@ -1,15 +1,22 @@
-"""The captured mail of the ``local`` route, as JSON. Open to owners and keys: password mails land here."""
+"""The captured mail of the ``local`` route, as pages and as JSON.
+
+Open to owners and API keys and to nobody else, because password mails land here too.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from django.http import HttpRequest, JsonResponse
+from django.conf import settings
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.views.decorators.clickjacking import xframe_options_exempt
 from django.views.decorators.http import require_safe
 
 from envol.accounts.models import Role
 from envol.outbound.models import Captured
-from envol.web.doors import api_key_or
+from envol.web.doors import api_key_or, audience
+from envol.web.safety import PREVIEW_POLICY
 from envol.wire.message import read
 
 PAGE = 200
@@ -47,3 +54,54 @@ def inbox_json(request: HttpRequest) -> JsonResponse:
         page = list(reversed(rows.order_by("-id")[:limit]))
     following = f"/inbox.json?after={page[-1].id}&limit={limit}" if len(page) == limit else None
     return JsonResponse({"messages": [as_dict(row) for row in page], "next": following})
+
+
+def _rows(request: HttpRequest) -> Any:
+    return Captured.objects.filter(workspace_id=request.workspace.id)  # type: ignore[attr-defined]
+
+
+@require_safe
+@audience(Role.OWNER)
+def inbox(request: HttpRequest) -> HttpResponse:
+    """Newest first, 50 a page; ``?before=ID`` goes back, ``?q=`` looks in subject and recipient."""
+    rows = _rows(request).order_by("-id")
+    query = request.GET.get("q", "").strip()
+    if query:
+        rows = rows.filter(subject__icontains=query) | rows.filter(envelope_to__icontains=query)
+    if (before := request.GET.get("before", "")).isdigit():
+        rows = rows.filter(id__lt=int(before))
+    page = list(rows.defer("raw")[:51])
+    return render(
+        request,
+        "inbox/list.html",
+        {
+            "messages_": page[:50],
+            "older": page[49].id if len(page) > 50 else None,
+            "query": query,
+            "local": settings.ENVOL.route == "local",
+        },
+    )
+
+
+def _one(request: HttpRequest, message_id: int) -> Captured:
+    row = _rows(request).filter(id=message_id).first()
+    if row is None:
+        raise Http404
+    return row  # type: ignore[no-any-return]
+
+
+@require_safe
+@audience(Role.OWNER)
+def message(request: HttpRequest, message_id: int) -> HttpResponse:
+    row = _one(request, message_id)
+    return render(request, "inbox/message.html", {"row": row, "message": read(bytes(row.raw))})
+
+
+@require_safe
+@xframe_options_exempt
+@audience(Role.OWNER)
+def html(request: HttpRequest, message_id: int) -> HttpResponse:
+    """The message's HTML alone, for a frame without scripts; no picture is fetched from elsewhere."""
+    answer = HttpResponse(read(bytes(_one(request, message_id).raw)).html or "")
+    answer["Content-Security-Policy"] = PREVIEW_POLICY
+    return answer

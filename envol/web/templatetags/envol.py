@@ -1,0 +1,173 @@
+"""What templates need: assets by name, icons, figures and times as people write them, status words."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from babel.dates import format_datetime, format_timedelta
+from babel.numbers import format_decimal, format_percent
+from django import template
+from django.conf import settings
+from django.utils import timezone
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import get_language, pgettext
+from django.utils.translation import gettext_lazy as _
+
+register = template.Library()
+
+_DIST = Path(__file__).resolve().parent.parent / "static" / "dist"
+
+
+@lru_cache(maxsize=1)
+def _manifest() -> dict[str, str]:
+    file = _DIST / "manifest.json"
+    if not file.exists():
+        return {}
+    return {entry["name"]: entry["file"] for entry in json.loads(file.read_text()).values() if entry.get("isEntry")}
+
+
+@register.simple_tag
+def asset(name: str) -> str:
+    """Address of a built file: ``app``, ``envol`` (styles), ``live``."""
+    if settings.DEBUG:
+        _manifest.cache_clear()
+    return f"{settings.STATIC_URL}dist/{_manifest().get(name, name)}"
+
+
+# Drawn on a grid of 24, stroke 2, round ends.
+_ICONS = {
+    "wing": '<path d="M3 17c6 0 9-3 12-9l6-5c0 9-4 16-13 17-3 .3-5-1-5-3z"/><path d="M9 15c3-.5 5.5-2 7.500-4.500"/>',
+    "home": '<path d="M4 11 12 4l8 7v8a1 1 0 0 1-1 1h-4v-6H9v6H5a1 1 0 0 1-1-1z"/>',
+    "people": '<circle cx="9" cy="8" r="3.500"/><path d="M2.500 20c.5-4 3-6 6.500-6s6 2 6.500 6"/><path d="M16 5.200a3.500 3.500 0 0 1 0 5.600"/><path d="M18 14.500c2 .8 3.200 2.600 3.500 5.500"/>',
+    "letter": '<rect x="3" y="5" width="18" height="14" rx="2"/><path d="m3.500 7 8.500 6.500L20.500 7"/>',
+    "chart": '<path d="M4 20V4"/><path d="M4 20h16"/><path d="M9 16v-5"/><path d="M13.500 16V8"/><path d="M18 16v-3"/>',
+    "inbox": '<path d="M3 13h5l1.500 3h5L16 13h5"/><path d="M5.500 5h13L21 13v5a1 1 0 0 1-1 1H4a1 1 0 0 1-1-1v-5z"/>',
+    "gear": '<circle cx="12" cy="12" r="3"/><path d="M12 3v3M12 18v3M3 12h3M18 12h3M5.600 5.600l2.100 2.100M16.300 16.300l2.100 2.100M5.600 18.400l2.100-2.100M16.300 7.700l2.100-2.100"/>',
+    "shield": '<path d="M12 3 5 6v5c0 5 3 8 7 10 4-2 7-5 7-10V6z"/><path d="m9 12 2 2 4-4"/>',
+    "check": '<path d="m5 12 5 5 9-10"/>',
+    "cross": '<path d="m6 6 12 12M18 6 6 18"/>',
+    "clock": '<circle cx="12" cy="12" r="8.500"/><path d="M12 7v5l3 2"/>',
+    "pause": '<path d="M9 6v12M15 6v12"/>',
+    "send": '<path d="M4 12 20 4l-5 16-4-7z"/>',
+    "pen": '<path d="M4 20h4L19 9l-4-4L4 16z"/>',
+    "alert": '<path d="M12 4 2.500 20h19z"/><path d="M12 10v4M12 17v.5"/>',
+    "stop": '<rect x="6" y="6" width="12" height="12" rx="1"/>',
+    "search": '<circle cx="11" cy="11" r="6.500"/><path d="m20 20-4-4"/>',
+}
+
+
+@register.simple_tag
+def icon(name: str, label: str = "") -> SafeString:
+    """An icon; without ``label`` it is decoration and stays unspoken."""
+    inner = mark_safe(_ICONS.get(name, ""))  # noqa: S308 - our own drawings
+    aria = format_html('role="img" aria-label="{}"', label) if label else mark_safe('aria-hidden="true"')
+    return format_html(
+        '<svg viewBox="0 0 24 24" fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round"'
+        ' stroke-linejoin="round" {}>{}</svg>',
+        aria,
+        inner,
+    )
+
+
+_STATUS = {
+    "draft": ("pen", "calm", _("draft")),
+    "scheduled": ("clock", "warn", _("scheduled")),
+    "preparing": ("clock", "run", _("preparing")),
+    "sending": ("send", "run", _("sending")),
+    "paused": ("pause", "warn", _("paused")),
+    "sent": ("check", "ok", _("sent")),
+    "stopped": ("stop", "bad", _("stopped")),
+    "failed": ("alert", "bad", _("failed")),
+    "granted": ("check", "ok", _("granted")),
+    "withdrawn": ("cross", "bad", _("withdrawn")),
+    "refused": ("cross", "bad", _("refused")),
+    "objected": ("cross", "bad", _("objected")),
+    "requested": ("clock", "warn", _("requested")),
+    "unknown": ("clock", "calm", _("not asked")),
+    "ok": ("check", "ok", _("ready")),
+    "missing": ("alert", "warn", _("missing")),
+    "delivered": ("check", "ok", _("delivered")),
+    "bounced": ("cross", "bad", _("bounced")),
+    "deferred": ("clock", "warn", _("deferred")),
+}
+
+
+@register.simple_tag
+def status(word: str) -> SafeString:
+    """Icon, word and colour together, never colour alone."""
+    name, tone, text = _STATUS.get(word, ("clock", "calm", word))
+    return format_html('<span class="status {}">{}{}</span>', tone, icon(name), text)
+
+
+def _locale() -> str:
+    return "fr_FR" if (get_language() or "en").startswith("fr") else "en_GB"
+
+
+@register.filter
+def number(value: Any) -> str:
+    """A figure with the separators of the reader's language."""
+    return "–" if value is None or value == "" else format_decimal(value, locale=_locale())
+
+
+@register.filter
+def percent(part: Any, whole: Any) -> str:
+    """``part`` of ``whole``, one decimal under ten; a dash when there is nothing to divide by."""
+    if not whole:
+        return "–"
+    share = float(part or 0) / float(whole)
+    return format_percent(share, "#,##0.0 %" if _locale() == "fr_FR" and share < 0.1 else None, locale=_locale())
+
+
+@register.filter
+def money(cents: Any) -> str:
+    from babel.numbers import format_currency
+
+    return "–" if cents is None else format_currency(int(cents) / 100, "EUR", locale=_locale())
+
+
+@register.filter
+def when(value: datetime | None, zone: str = "") -> SafeString | str:
+    """Relative under seven days, with the full date and its zone to read and to copy."""
+    if value is None:
+        return "–"
+    local = timezone.localtime(value)
+    full = format_datetime(local, "d MMMM yyyy, HH:mm zzz", locale=_locale())
+    age = timezone.now() - value
+    if abs(age.total_seconds()) < 7 * 86400:
+        text = format_timedelta(-age, add_direction=True, locale=_locale())
+    else:
+        text = format_datetime(local, "d MMM yyyy", locale=_locale())
+    return format_html('<time datetime="{}" title="{}">{}</time>', value.isoformat(), full, text)
+
+
+@register.filter
+def get(mapping: Any, key: Any) -> Any:
+    return mapping.get(key) if hasattr(mapping, "get") else None
+
+
+@register.simple_tag(takes_context=True)
+def here(context: dict[str, Any], prefix: str) -> SafeString:
+    """``aria-current`` for the entry of the rail that holds this page."""
+    path = context["request"].path
+    inside = path == prefix if prefix == "/" else path.startswith(prefix)
+    return mark_safe('aria-current="page"') if inside else mark_safe("")
+
+
+@register.filter
+def label(thing: Any) -> str:
+    """A label in the reader's language, of things that keep both."""
+    return str(thing.label_fr if _locale() == "fr_FR" else thing.label_en)
+
+
+@register.simple_tag
+def role_word(role: str) -> str:
+    return {
+        "owner": pgettext("role", "owner"),
+        "editor": pgettext("role", "editor"),
+        "viewer": pgettext("role", "viewer"),
+    }.get(role, role)
