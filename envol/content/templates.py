@@ -49,6 +49,8 @@ UTM_KEYS = ("source", "medium", "campaign", "term", "content")
 _FOOTER_STYLE = (
     "font-family:Arial,sans-serif;font-size:12px;line-height:18px;color:#595959;text-align:center;padding:16px"
 )
+_POSTAL = "{{ workspace.title }}{% if workspace.postal_address %}, {{ workspace.postal_address }}{% endif %}"
+_LEAVE = '<a href="{{ unsubscribe_url }}">%s</a> &middot; <a href="{{ preferences_url }}">%s</a>'
 _SENTENCES = {
     # language: question, words of the two links
     "fr": ("Vous ne souhaitez plus recevoir ces messages ?", "Me désinscrire", "Mes préférences"),
