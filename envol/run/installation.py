@@ -10,6 +10,8 @@ from typing import Any
 from envol.run import config as _config
 from envol.run.config import Config
 
+EMBEDDED = "ENVOL_EMBEDDED_RUNS"  # set in this process when DATABASE_URL is that of the embedded server
+
 
 class NotReady(Exception):
     """The installation cannot be used; the sentence says what to do."""
@@ -31,6 +33,7 @@ def open_installation(data: Path | str | None = None, *, migrate: bool = True, *
 
         try:
             os.environ["DATABASE_URL"] = ensure(config.data)
+            os.environ[EMBEDDED] = "1"
         except EmbeddedError as error:
             raise NotReady(str(error)) from None
     os.environ["DJANGO_SETTINGS_MODULE"] = "envol.run.django_settings"

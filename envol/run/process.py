@@ -16,9 +16,16 @@ def main(name: str) -> None:
     if name == "http":
         # Pages and API speak to the database as the role that row-level security can hold.
         os.environ.setdefault("ENVOL_DB_ROLE", "envol_page")
-    from envol.run.installation import open_installation
+    from envol.run.config import ConfigError
+    from envol.run.installation import NotReady, open_installation
 
-    config = open_installation(migrate=False)
+    try:
+        config = open_installation(migrate=False)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        sys.exit(supervisor.EX_CONFIG)
+    except NotReady as error:
+        sys.exit(str(error))
     logs.setup(name, level=config.log_level, json=config.log_json)
     match name:
         case "http":

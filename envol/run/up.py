@@ -6,12 +6,15 @@ import asyncio
 import ipaddress
 import os
 import sys
+from collections.abc import Callable
 
 import structlog
 
 from envol.run import logs
 from envol.run.config import Config, ConfigError
-from envol.run.supervisor import ProcessSpec, Supervisor
+from envol.run.embedded import Embedded
+from envol.run.installation import EMBEDDED
+from envol.run.supervisor import Keeper, ProcessSpec, Supervisor
 
 
 def is_loopback(host: str) -> bool:
@@ -47,11 +50,17 @@ def specs(config: Config) -> list[ProcessSpec]:
 
 
 def supervisor(config: Config) -> Supervisor:
+    """Everything of this machine, the embedded PostgreSQL included; nothing is started yet."""
     refuse_open_doors(config)
-    return Supervisor(specs(config), structlog.get_logger())
+    keepers = []
+    if os.environ.get(EMBEDDED):
+        server = Embedded(config.data)
+        server.start()
+        keepers.append(Keeper("postgresql", server.alive, server.start))
+    return Supervisor(specs(config), structlog.get_logger(), keepers=keepers)
 
 
-def run(config: Config) -> int:
+def run(config: Config, *, on_ready: Callable[[], object] | None = None) -> int:
     """Keep everything up until SIGTERM or Ctrl-C; the exit code."""
     logs.setup("up", level=config.log_level, json=config.log_json)
     keeper = supervisor(config)
@@ -59,4 +68,4 @@ def run(config: Config) -> int:
     def ready() -> None:
         print(f"Envol is up: {config.base_url}   (Ctrl-C stops it)", flush=True)
 
-    return asyncio.run(keeper.run(ready))
+    return asyncio.run(keeper.run(on_ready or ready))

@@ -98,7 +98,7 @@ def invent(customers: list[str], today: date, seed: int = SEED) -> list[Person]:
                 email=f"{name}@{domain}",
                 first_name=first,
                 last_name=last,
-                birth_date=faker.date_of_birth(minimum_age=18, maximum_age=88).isoformat() if draw.random() < 0.6 else "",
+                birth_date=str(faker.date_of_birth(minimum_age=18, maximum_age=88)) if draw.random() < 0.6 else "",
                 city=city["name"],
                 latitude=city["latitude"],
                 longitude=city["longitude"],

@@ -45,7 +45,9 @@ class Browser:
         self._host, self._port = parts.hostname or "localhost", parts.port or 80
         self._connection: http.client.HTTPConnection | None = None
 
-    def request(self, method: str, url: str, body: bytes | None = None, **headers: str) -> tuple[int, dict[str, str], bytes]:
+    def request(
+        self, method: str, url: str, body: bytes | None = None, **headers: str
+    ) -> tuple[int, dict[str, str], bytes]:
         parts = urlsplit(url)
         path = parts.path + (f"?{parts.query}" if parts.query else "")
         for attempt in (1, 2):
@@ -155,9 +157,8 @@ def _act(browser: Browser, message: dict[str, object], seed: int, journal: Journ
                 journal.clicks += 1
                 journal.requests += 1
     if mood > 0.54 and (found := _UNSUBSCRIBE.search(headers.get("list-unsubscribe", ""))):
-        status, _, _ = browser.request(
-            "POST", found.group(1), b"List-Unsubscribe=One-Click", **{"Content-Type": "application/x-www-form-urlencoded"}
-        )
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        status, _, _ = browser.request("POST", found.group(1), b"List-Unsubscribe=One-Click", **form)
         if status != 200:
             raise RuntimeError(f"one-click unsubscribe answered {status}")
         with lock:
