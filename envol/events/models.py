@@ -60,6 +60,7 @@ class Counter(models.Model):
     machine = models.BooleanField(default=False)
     events = models.BigIntegerField(default=0)
     people = models.BigIntegerField(default=0)
+    nameless = models.BigIntegerField(default=0)  # events of nobody in particular (aggregate measuring)
     frozen = models.BooleanField(default=False)
 
     class Meta:

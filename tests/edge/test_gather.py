@@ -154,7 +154,7 @@ async def test_a_stopped_loop_leaves_nobody_waiting() -> None:
 
 async def test_a_room_that_forgets_a_result_is_found_out() -> None:
     gatherer: Gatherer[int, int] = Gatherer(lambda items: [])
-    with pytest.raises(RuntimeError, match="1 items were flushed and 0 came back"):
+    with pytest.raises(RuntimeError, match="1 items were flushed and 0 results came back"):
         await gatherer.put(1)
     silent: Gatherer[int, None] = Gatherer(lambda items: None)
     assert await silent.put(1) is None

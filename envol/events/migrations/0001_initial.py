@@ -55,6 +55,7 @@ class Migration(migrations.Migration):
                 ("machine", models.BooleanField(default=False)),
                 ("events", models.BigIntegerField(default=0)),
                 ("people", models.BigIntegerField(default=0)),
+                ("nameless", models.BigIntegerField(default=0)),
                 ("frozen", models.BooleanField(default=False)),
             ],
             options={

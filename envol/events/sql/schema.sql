@@ -17,20 +17,30 @@ CREATE INDEX events_event_sending ON events_event (sending_id, kind, contact_id)
 CREATE INDEX events_event_person ON events_event (contact_id, at) WHERE contact_id IS NOT NULL;
 CREATE TABLE events_event_default PARTITION OF events_event DEFAULT;
 
+-- Months (UTC) from `first` on; those that exist are left alone. What the default partition caught for a month
+-- moves into it, else PostgreSQL would refuse to make it.
 CREATE FUNCTION events_make_partitions(first date, months int) RETURNS int LANGUAGE plpgsql AS $$
 DECLARE
-    lo date := date_trunc('month', first)::date;
+    month date := date_trunc('month', first)::date;
+    lo timestamptz;
+    hi timestamptz;
     made int := 0;
     name text;
 BEGIN
     FOR i IN 1..months LOOP
-        name := 'events_event_' || to_char(lo, 'YYYY_MM');
+        name := 'events_event_' || to_char(month, 'YYYY_MM');
+        lo := month::timestamp AT TIME ZONE 'UTC';
+        hi := (month + interval '1 month') AT TIME ZONE 'UTC';
         IF to_regclass(name) IS NULL THEN
-            EXECUTE format('CREATE TABLE %I PARTITION OF events_event FOR VALUES FROM (%L) TO (%L)',
-                           name, lo::timestamptz, (lo + interval '1 month')::timestamptz);
+            CREATE TEMP TABLE events_moved (LIKE events_event) ON COMMIT DROP;
+            WITH caught AS (DELETE FROM events_event_default WHERE at >= lo AND at < hi RETURNING *)
+            INSERT INTO events_moved SELECT * FROM caught;
+            EXECUTE format('CREATE TABLE %I PARTITION OF events_event FOR VALUES FROM (%L) TO (%L)', name, lo, hi);
+            INSERT INTO events_event SELECT * FROM events_moved;
+            DROP TABLE events_moved;
             made := made + 1;
         END IF;
-        lo := lo + interval '1 month';
+        month := (month + interval '1 month')::date;
     END LOOP;
     RETURN made;
 END $$;
@@ -44,6 +54,8 @@ CREATE TABLE events_counter (
     machine      boolean NOT NULL DEFAULT false,
     events       bigint NOT NULL DEFAULT 0,
     people       bigint NOT NULL DEFAULT 0,
+    nameless     bigint NOT NULL DEFAULT 0,
     frozen       boolean NOT NULL DEFAULT false,
-    PRIMARY KEY (sending_id, kind, link, machine)
+    PRIMARY KEY (sending_id, kind, link, machine),
+    CHECK (people >= 0 AND nameless >= 0 AND people + nameless <= events)
 );

@@ -1,0 +1,20 @@
+-- Hits, each act of a person once: mail clients and impatient fingers ask two or three times within two seconds.
+-- A machine's request never hides a person's. Of hits that name nobody, every one counts.
+WITH hit AS (
+    SELECT h.*, lag(at) OVER (PARTITION BY kind, sending_id, contact_id, link, machine IS NULL ORDER BY at, n) AS before
+      FROM unnest(%(at)s::timestamptz[], %(workspaces)s::int[], %(kinds)s::smallint[], %(contacts)s::bigint[],
+                  %(sendings)s::bigint[], %(links)s::smallint[], %(machines)s::text[])
+           WITH ORDINALITY AS h(at, workspace_id, kind, contact_id, sending_id, link, machine, n)
+)
+INSERT INTO events_event (at, workspace_id, kind, contact_id, sending_id, link, machine)
+SELECT at, workspace_id, kind, contact_id, sending_id, link, machine
+  FROM hit
+ WHERE contact_id IS NULL
+    OR (before IS NULL OR before <= at - %(repeat)s::interval)
+   AND NOT EXISTS (
+       SELECT FROM events_event AS e
+        WHERE e.contact_id = hit.contact_id AND e.sending_id = hit.sending_id AND e.kind = hit.kind
+          AND e.link IS NOT DISTINCT FROM hit.link AND (e.machine IS NULL) = (hit.machine IS NULL)
+          AND e.at > hit.at - %(repeat)s::interval AND e.at < hit.at + %(repeat)s::interval
+          AND e.at > %(lo)s::timestamptz - %(repeat)s::interval AND e.at < %(hi)s::timestamptz + %(repeat)s::interval)
+RETURNING contact_id, workspace_id, sending_id, kind, coalesce(link, 0), machine IS NOT NULL;
