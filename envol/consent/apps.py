@@ -5,3 +5,6 @@ class ConsentConfig(AppConfig):
     name = "envol.consent"
     label = "consent"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from envol.consent import purposes  # noqa: F401  (registers what a new workspace begins with)

@@ -1,0 +1,216 @@
+"""The three questions every path asks: may I write to her, may I use this, may I measure?
+
+Each is one function, answers with a reason, and takes the strictest answer whenever it does not know.
+The set-based form of the first reads the masks on the contact row (a projection); the single form
+reads the permissions and the suppression digests themselves, and can be asked about any past moment.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from typing import NamedTuple
+
+from django.db import transaction
+
+from envol.accounts.models import Workspace
+from envol.accounts.workspaces import address_digest
+from envol.consent.purposes import MEASURE_CLICKS, MEASURE_OPENS
+from envol.db import rows
+
+log = logging.getLogger(__name__)
+
+SUPPRESSED, OBJECTED, WITHDRAWN, NO_PERMISSION, RESTRICTED = REASONS = (
+    "suppressed",
+    "objected",
+    "withdrawn",
+    "no_permission",
+    "restricted",
+)
+
+_SENTENCES = {
+    "": ("Autorisé.", "Allowed."),
+    SUPPRESSED: (
+        "Plus rien ne part vers cette adresse (rejet définitif, plainte ou suppression demandée).",
+        "Nothing leaves for this address any more (permanent failure, complaint or suppression).",
+    ),
+    OBJECTED: ("Cette personne s'est opposée à toute prospection.", "This person objected to all marketing."),
+    WITHDRAWN: (
+        "Cette personne a retiré ou refusé son accord pour cet usage.",
+        "This person withdrew or refused permission for this purpose.",
+    ),
+    NO_PERMISSION: (
+        "Aucune autorisation n'est enregistrée pour cet usage.",
+        "No permission is recorded for this purpose.",
+    ),
+    RESTRICTED: (
+        "L'autorisation n'a pas pu être vérifiée : rien ne part.",
+        "The permission could not be checked: nothing leaves.",
+    ),
+}
+
+
+class Answer(NamedTuple):
+    """``reason`` is empty when allowed; ``permission_id`` names the row that decided, if one did."""
+
+    allowed: bool
+    reason: str = ""
+    permission_id: int | None = None
+
+    def sentence(self, language: str = "fr") -> str:
+        return explain(self.reason, language)
+
+
+def explain(reason: str, language: str = "fr") -> str:
+    """A reason code as a sentence, in French or English."""
+    return _SENTENCES.get(reason, _SENTENCES[RESTRICTED])[language != "fr"]
+
+
+def may_send(
+    workspace_id: int,
+    contact_id: int | None,
+    email_key: str,
+    purpose_id: int,
+    channel: str = "email",
+    now: datetime | None = None,
+) -> Answer:
+    """May this person be written to for this purpose, now or at a past moment?
+
+    A transactional purpose needs no permission (GDPR art. 6(1)(b)), but honours suppression and a
+    refusal of that very purpose. Whatever fails, the answer is no.
+    """
+    try:
+        with transaction.atomic():
+            return _may_send(workspace_id, contact_id, email_key, purpose_id, channel, now)
+    except Exception:
+        log.exception("may_send failed for contact %s and purpose %s: refused", contact_id, purpose_id)
+        return Answer(False, RESTRICTED)
+
+
+def _may_send(
+    workspace_id: int, contact_id: int | None, email_key: str, purpose_id: int, channel: str, now: datetime | None
+) -> Answer:
+    if channel != "email" or not email_key:
+        return Answer(False, RESTRICTED)
+    # One round trip: the purpose, the suppression and the answer in force, even where one is missing.
+    found = rows(
+        "SELECT u.kind, p.id, p.state, coalesce((SELECT array_agg(s.scope) FROM consent_suppression s"
+        "   WHERE s.workspace_id = %(w)s AND s.digest = %(digest)s AND s.at <= coalesce(%(now)s, s.at)), '{}')"
+        " FROM consent_purpose u LEFT JOIN consent_permission p ON p.workspace_id = u.workspace_id"
+        "   AND p.contact_id = %(contact)s AND p.purpose_id = u.id"
+        "   AND (CASE WHEN %(now)s::timestamptz IS NULL THEN p.until IS NULL"
+        "        ELSE p.since <= %(now)s AND (p.until IS NULL OR p.until > %(now)s) END)"
+        " WHERE u.workspace_id = %(w)s AND u.id = %(purpose)s",
+        {
+            "w": workspace_id,
+            "contact": contact_id,
+            "purpose": purpose_id,
+            "now": now,
+            "digest": address_digest(workspace_id, email_key),
+        },
+    )
+    if len(found) != 1:
+        return Answer(False, RESTRICTED)  # no such purpose here, or two answers at once
+    kind, permission_id, state, scopes = found[0]
+    if "all" in scopes:
+        return Answer(False, SUPPRESSED, permission_id)
+    if kind == "transactional":
+        if state in ("withdrawn", "refused", "objected"):
+            return Answer(False, WITHDRAWN, permission_id)
+        return Answer(True, "", permission_id)
+    if scopes:  # marketing, or a scope this version does not know
+        return Answer(False, OBJECTED, permission_id)
+    match state:
+        case "granted":
+            return Answer(True, "", permission_id)
+        case None | "requested":  # asked, not yet confirmed
+            return Answer(False, NO_PERMISSION, permission_id)
+        case "withdrawn" | "refused" | "objected":
+            return Answer(False, WITHDRAWN, permission_id)
+        case _:
+            return Answer(False, RESTRICTED, permission_id)
+
+
+def refusal_sql(alias: str = "c", bit: int | None = None, transactional: bool = False) -> str:
+    """SQL over a ``contacts_contact`` alias: NULL when the person may be written to, else the reason.
+
+    It reads the masks alone, so it costs nothing where the row is read anyway. ``bit`` is that of the
+    purpose; without one, only a transactional message can pass.
+    """
+    if not alias.isidentifier() or not (bit is None or 0 <= bit < 62):
+        raise ValueError("The alias is a plain name and the bit that of a purpose.")
+    # IS NOT FALSE, not "= true": a row that is not there (outer join) is refused.
+    tests = [
+        f"WHEN {alias}.id IS NULL THEN '{RESTRICTED}'",
+        f"WHEN {alias}.suppressed IS NOT FALSE THEN '{SUPPRESSED}'",
+    ]
+    if not transactional:
+        tests.append(f"WHEN {alias}.objected IS NOT FALSE THEN '{OBJECTED}'")
+    if bit is not None:
+        tests.append(f"WHEN ({alias}.refused & {1 << bit}) <> 0 THEN '{WITHDRAWN}'")
+    if not transactional:
+        granted = f"({alias}.allowed & {1 << bit}) <> 0" if bit is not None else "false"
+        tests.append(f"WHEN ({granted}) IS NOT TRUE THEN '{NO_PERMISSION if bit is not None else RESTRICTED}'")
+    return f"(CASE {' '.join(tests)} END)"
+
+
+def may_use(allowed: int, purposes: int, *, transactional: int = 0) -> bool:
+    """May a property that serves these purposes be shown to a person who allowed these?
+
+    Both are masks of purpose bits. In a transactional message give the mask of its purpose: what a
+    contract needs was allowed with the contract. A property without purposes is never shown.
+    """
+    return bool((allowed | transactional) & purposes)
+
+
+def may_use_sql(alias: str, purposes: int) -> str:
+    """`may_use` over a contact alias, for audiences and checks."""
+    if not alias.isidentifier() or not 0 <= purposes < 1 << 62:
+        raise ValueError("The alias is a plain name and the mask one of purpose bits.")
+    return f"(coalesce({alias}.allowed & {purposes}, 0) <> 0)"
+
+
+# -- measuring ---------------------------------------------------------------------------------
+
+LEVELS = ("none", "aggregate", "last_open_day", "individual")
+"""From the strictest. last_open_day exists for opens only."""
+
+# Where an authority exempts the bare day of the last open from consent (CNIL, deliberation 2026-042).
+_DAY_WITHOUT_CONSENT = frozenset({"FR"})
+
+
+class Tracking(NamedTuple):
+    opens: str = "none"
+    clicks: str = "none"
+
+
+def _strict(*levels: str) -> str:
+    """The strictest of these; an unknown word counts as none."""
+    return LEVELS[min(LEVELS.index(level) if level in LEVELS else 0 for level in levels)]
+
+
+def tracking_level(workspace: Workspace, allowed: int, refused: int, country: str | None = None) -> Tracking:
+    """How opens and clicks of this person may be measured, by her masks.
+
+    Individual only for those who agreed to that measure. Who refused is not measured at all. Of who
+    said nothing: at most a sum, or the day of the last open where the law allows it without consent and the
+    country is known. The workspace's modes only make it stricter. Asked again when a pixel or
+    a link is hit, so that a withdrawal reaches mail already sent.
+    """
+    try:
+        opens = _level(MEASURE_OPENS, allowed, refused, workspace.opens_mode, workspace.opens_unknown)
+        if opens == "last_open_day" and not allowed >> MEASURE_OPENS & 1 and country not in _DAY_WITHOUT_CONSENT:
+            opens = "none"
+        clicks = _level(MEASURE_CLICKS, allowed, refused, workspace.clicks_mode, workspace.clicks_unknown)
+        return Tracking(opens, "aggregate" if clicks == "last_open_day" else clicks)
+    except Exception:
+        log.exception("tracking_level failed: nothing is measured")
+        return Tracking()
+
+
+def _level(bit: int, allowed: int, refused: int, mode: str, unknown: str) -> str:
+    if refused >> bit & 1:
+        return "none"
+    if allowed >> bit & 1:
+        return _strict(mode, "individual")
+    return _strict(mode, unknown, "last_open_day")

@@ -1,0 +1,146 @@
+"""What mail and properties may be used for, and the exact words people are shown."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from django.db import transaction
+
+from envol.accounts.models import Workspace
+from envol.accounts.workspaces import on_workspace_created
+from envol.consent.models import Purpose, PurposeText
+
+MEASURE_OPENS, MEASURE_CLICKS = 0, 1
+"""Bits whose place is fixed: gates and composing read them without a look-up."""
+
+KINDS = ("marketing", "transactional", "measuring")
+_BITS = 62
+
+# key, French label, English label, kind, French text, English text
+_DEFAULTS = (
+    (
+        "measure_opens",
+        "Mesure individuelle des ouvertures",
+        "Individual measuring of opens",
+        "measuring",
+        "J'accepte que soit mesuré si j'ouvre les messages que je reçois. Je peux changer d'avis à tout moment.",
+        "I agree that it is measured whether I open the messages I receive. I can change my mind at any time.",
+    ),
+    (
+        "measure_clicks",
+        "Mesure individuelle des clics",
+        "Individual measuring of clicks",
+        "measuring",
+        "J'accepte que soient mesurés les liens que je suis dans les messages. Je peux changer d'avis à tout moment.",
+        "I agree that the links I follow in messages are measured. I can change my mind at any time.",
+    ),
+    (
+        "newsletter",
+        "Lettre d'information",
+        "Newsletter",
+        "marketing",
+        "J'accepte de recevoir la lettre d'information par courriel. Chaque message permet de se désinscrire.",
+        "I agree to receive the newsletter by e-mail. Each message lets me unsubscribe.",
+    ),
+    (
+        "offers",
+        "Offres et promotions",
+        "Offers",
+        "marketing",
+        "J'accepte de recevoir des offres par courriel. Chaque message permet de se désinscrire.",
+        "I agree to receive offers by e-mail. Each message lets me unsubscribe.",
+    ),
+    (
+        "transactional",
+        "Suivi des commandes et du compte",
+        "Orders and account",
+        "transactional",
+        "Messages nécessaires à vos commandes et à votre compte ; ils ne contiennent aucune promotion.",
+        "Messages needed for your orders and your account; they hold no promotion.",
+    ),
+    (
+        "personalisation",
+        "Personnalisation des messages",
+        "Personalised messages",
+        "marketing",
+        "J'accepte que le contenu des messages soit adapté à ce que j'ai déclaré ou acheté.",
+        "I agree that the content of messages is adapted to what I declared or bought.",
+    ),
+)
+
+
+@on_workspace_created
+def create_defaults(workspace: Workspace) -> None:
+    """The six purposes every workspace begins with, bits 0 to 5, each with its words in two languages."""
+    for key, label_fr, label_en, kind, fr, en in _DEFAULTS:
+        add(workspace, key, label_fr, label_en, kind=kind, texts={"fr": fr, "en": en})
+
+
+def add(
+    workspace: Workspace, key: str, label_fr: str, label_en: str, *, kind: str = "marketing", texts: Mapping[str, str]
+) -> Purpose:
+    """A new purpose on the next free bit. ``texts``: language → the exact words people will read."""
+    if kind not in KINDS:
+        raise ValueError(f"A purpose is {', '.join(KINDS)}; not {kind!r}.")
+    if not any(text.strip() for text in texts.values()):
+        raise ValueError("Write the words that people will read before they answer.")
+    with transaction.atomic():
+        # One at a time per workspace: two purposes must not take the same bit.
+        Workspace.objects.select_for_update().only("id").get(id=workspace.id)
+        taken = Purpose.objects.filter(workspace=workspace).values_list("bit", flat=True)
+        bit = max(taken, default=-1) + 1  # never a bit that was used before: masks may still hold it
+        if bit >= _BITS:
+            raise ValueError(f"A workspace has at most {_BITS} purposes; rename one instead.")
+        purpose = Purpose.objects.create(
+            workspace=workspace, bit=bit, key=key, label_fr=label_fr, label_en=label_en, kind=kind
+        )
+        reword(purpose, texts)
+    return purpose
+
+
+def reword(purpose: Purpose, texts: Mapping[str, str]) -> int:
+    """New words for a purpose: a new version beside the old one, to which earlier answers still point."""
+    with transaction.atomic():
+        Purpose.objects.select_for_update().only("id").get(id=purpose.pk)
+        last = (
+            PurposeText.objects.filter(purpose=purpose).order_by("-version").values_list("version", flat=True).first()
+            or 0
+        )
+        for language, text in texts.items():
+            PurposeText.objects.create(
+                purpose=purpose,
+                version=last + 1,
+                language=language,
+                text=text,
+                sha256=hashlib.sha256(text.encode()).digest(),
+            )
+    return last + 1
+
+
+def get(workspace: Workspace | int, key: str) -> Purpose:
+    """The purpose called ``key``; `Purpose.DoesNotExist` names what exists."""
+    workspace_id = workspace if isinstance(workspace, int) else workspace.id
+    found = Purpose.objects.filter(workspace_id=workspace_id, key=key).first()
+    if found is None:
+        names = ", ".join(
+            Purpose.objects.filter(workspace_id=workspace_id).order_by("bit").values_list("key", flat=True)
+        )
+        raise Purpose.DoesNotExist(f"There is no purpose {key!r} in this workspace; there are: {names}.")
+    return found
+
+
+def text(purpose: Purpose, language: str = "fr", version: int | None = None) -> PurposeText:
+    """The words in force (or those of ``version``), in ``language`` if written, else in any."""
+    wanted = PurposeText.objects.filter(purpose=purpose).order_by("-version")
+    if version is not None:
+        wanted = wanted.filter(version=version)
+    newest = wanted.first()
+    if newest is None:
+        raise PurposeText.DoesNotExist(f"No words of version {version} were written for {purpose.key}.")
+    return wanted.filter(version=newest.version, language=language).first() or newest
+
+
+def mask(workspace: Workspace | int, *keys: str) -> int:
+    """The bits of some purposes together, as catalogue entries and masks hold them."""
+    return sum(1 << get(workspace, key).bit for key in dict.fromkeys(keys))

@@ -1,0 +1,153 @@
+"""Who gets nothing more, known by keyed digest alone, so that a refusal outlives the person's erasure."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from django.db import transaction
+
+from envol.accounts.journal import note
+from envol.accounts.workspaces import address_digest, digest_key
+from envol.db import execute, rows, value
+
+SCOPES = ("all", "marketing")
+ERASED = "erased"
+"""Reason of a person who had her data erased: she is not to be taken in again by others."""
+
+Projection = Callable[[int, Sequence[str]], None]
+_projections: list[Projection] = []
+
+
+class Suppressed(NamedTuple):
+    """The strictest of what is known: scope ``all`` covers ``marketing``."""
+
+    scope: str
+    reason: str
+    erased: bool = False
+
+
+def on_change(act: Projection) -> Projection:
+    """Run ``act(workspace_id, email_keys)`` in the transaction that changes what these may get."""
+    _projections.append(act)
+    return act
+
+
+def digest_many(workspace_id: int, email_keys: Iterable[str]) -> list[bytes]:
+    """`address_digest` of many normalised addresses, at about 1 µs each: the pads are hashed once."""
+    key = digest_key(workspace_id).ljust(64, b"\0")  # RFC 2104; the key is 32 octets
+    inner = hashlib.sha256(bytes(x ^ 0x36 for x in key)).copy
+    outer = hashlib.sha256(bytes(x ^ 0x5C for x in key)).copy
+    digests = []
+    for email_key in email_keys:
+        first, second = inner(), outer()
+        first.update(email_key.encode())
+        second.update(first.digest())
+        digests.append(second.digest())
+    return digests
+
+
+def add(workspace_id: int, email_key: str, scope: str, reason: str, cause: str, *, at: datetime | None = None) -> bool:
+    """Suppress one address; True when it was not in this scope before.
+
+    ``reason`` is a word (hard_bounce, complaint, objection, erased…), ``cause`` the event that led here
+    ("outcome 12/3456"), never the address. The first reason is kept, except that an erasure takes over.
+    """
+    return add_many(workspace_id, [email_key], scope, reason, cause, at=at) > 0
+
+
+def add_many(
+    workspace_id: int,
+    email_keys: Sequence[str],
+    scope: str,
+    reason: str,
+    cause: str,
+    *,
+    at: datetime | None = None,
+) -> int:
+    """`add` for many; how many were new."""
+    if scope not in SCOPES:
+        raise ValueError(f"Suppression is for {' or '.join(SCOPES)}; not {scope!r}.")
+    if not cause or "@" in cause:
+        raise ValueError("Say which event caused the suppression, without the address.")
+    email_keys = sorted(set(email_keys))  # always in one order: two calls cannot block each other
+    if not email_keys:
+        return 0
+    with transaction.atomic():
+        new = rows(
+            "INSERT INTO consent_suppression AS s (workspace_id, digest, scope, reason, cause, at)"
+            " SELECT %(w)s, d, %(scope)s, %(reason)s, %(cause)s, coalesce(%(at)s, now())"
+            " FROM unnest(%(digests)s::bytea[]) d"
+            " ON CONFLICT (workspace_id, digest, scope) DO UPDATE SET reason = excluded.reason,"
+            " cause = left(excluded.cause || '; before: ' || s.reason, 120)"
+            " WHERE excluded.reason = 'erased' AND s.reason <> 'erased'"
+            " RETURNING xmax = 0",
+            {
+                "w": workspace_id,
+                "scope": scope,
+                "reason": reason[:30],
+                "cause": cause[:120],
+                "at": at,
+                "digests": digest_many(workspace_id, email_keys),
+            },
+        )
+        for act in _projections:
+            act(workspace_id, email_keys)
+    return sum(1 for (fresh,) in new if fresh)
+
+
+def lift(workspace_id: int, email_key: str, scope: str, cause: str, *, actor: str = "person") -> bool:
+    """Take an address out of a scope: the person's own act, or a member's with a cause. Journaled."""
+    if not cause or "@" in cause:
+        raise ValueError("Say why the suppression is lifted, without the address.")
+    with transaction.atomic():
+        gone = execute(
+            "DELETE FROM consent_suppression WHERE workspace_id = %s AND digest = %s AND scope = %s",
+            [workspace_id, address_digest(workspace_id, email_key), scope],
+        )
+        if gone:
+            note(workspace_id, actor, "suppression.lifted", scope=scope, cause=cause)
+            for act in _projections:
+                act(workspace_id, [email_key])
+    return bool(gone)
+
+
+def _strictest(found: Iterable[tuple[bytes, str, str]]) -> dict[bytes, Suppressed]:
+    result: dict[bytes, Suppressed] = {}
+    for digest, scope, reason in found:
+        digest = bytes(digest)
+        one = Suppressed(scope, reason, reason == ERASED)
+        before = result.get(digest)
+        if before is not None:
+            strict = one if scope == "all" else before
+            one = strict._replace(erased=one.erased or before.erased)
+        result[digest] = one
+    return result
+
+
+def lookup(workspace_id: int, email_keys: Iterable[str]) -> dict[str, Suppressed]:
+    """Those of the normalised addresses that are suppressed, with scope and reason; the others are absent."""
+    keys = list(dict.fromkeys(email_keys))
+    digests = digest_many(workspace_id, keys)
+    found = _strictest(
+        rows(
+            "SELECT digest, scope, reason FROM consent_suppression WHERE workspace_id = %s AND digest = ANY(%s)",
+            [workspace_id, digests],
+        )
+        if keys
+        else ()
+    )
+    return {key: found[digest] for key, digest in zip(keys, digests, strict=True) if digest in found}
+
+
+def digests(workspace_id: int) -> dict[bytes, Suppressed]:
+    """The whole list of a workspace, for an import: compare with `digest_many`."""
+    return _strictest(
+        rows("SELECT digest, scope, reason FROM consent_suppression WHERE workspace_id = %s", [workspace_id])
+    )
+
+
+def count(workspace_id: int) -> int:
+    return int(value("SELECT count(DISTINCT digest) FROM consent_suppression WHERE workspace_id = %s", [workspace_id]))
