@@ -1,0 +1,212 @@
+"""The one catalogue of fields a segment may speak of, made for a workspace.
+
+Pages, API and SQL read the same catalogue: key, kind, labels, choices. A kind decides the operators
+(:mod:`envol.audience.operators`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import sqlglot
+from sqlglot import exp
+
+from envol.accounts.models import Workspace
+from envol.audience.models import Segment
+from envol.consent.models import Purpose
+from envol.contacts.models import Contact, List, Property
+from envol.db import dicts
+
+GROUPS = ("profile", "lists", "consent", "orders", "activity", "computed")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    value: Any
+    label_fr: str
+    label_en: str
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One line of the catalogue. ``key`` is what a rule names; ``inner`` what the compiler reads."""
+
+    key: str
+    kind: str
+    group: str
+    label_fr: str
+    label_en: str
+    choices: tuple[Choice, ...] = ()
+    inner: str = ""
+    sensitive: bool = False
+
+    def label(self, language: str) -> str:
+        return self.label_fr if language.startswith("fr") else self.label_en
+
+
+_FIXED = (
+    Field("email", "text", "profile", "Adresse e-mail", "E-mail address", inner="email"),
+    Field("language", "text", "profile", "Langue", "Language", inner="language"),
+    Field("created", "instant", "profile", "Date d'arrivée", "Date of arrival", inner="created_at"),
+    Field("tag", "tags", "lists", "Étiquettes", "Tags"),
+    Field("orders.count", "order_count", "orders", "Nombre de commandes", "Number of orders", inner="count"),
+    Field("orders.sum", "order_sum", "orders", "Total des commandes", "Total of orders", inner="sum"),
+    Field("orders.average", "order_average", "orders", "Commande moyenne", "Average order", inner="average"),
+    Field("orders.first", "order_date", "orders", "Première commande", "First order", inner="min"),
+    Field("orders.last", "order_date", "orders", "Dernière commande", "Last order", inner="max"),
+    Field("random", "random", "computed", "Part au hasard", "Random share"),
+)
+
+# Kinds of mail activity read from events; opens are known only of people who agreed to be measured.
+_ACTIVITY_LABELS = {
+    "sent": ("Messages envoyés", "Messages sent"),
+    "delivered": ("Messages remis", "Messages delivered"),
+    "opened": ("Ouvertures", "Opens"),
+    "clicked": ("Clics", "Clicks"),
+    "unsubscribed": ("Désabonnements", "Unsubscribes"),
+}
+FROM_EVENTS = ("opened", "clicked", "unsubscribed")
+
+_registered: dict[str, exp.Expr] = {}
+
+
+def register_activity(kind: str, sql: str) -> None:
+    """Let rules speak of ``mail.<kind>`` ("sent", "delivered"), told by ``sql``.
+
+    ``sql`` is one SELECT without parameters giving the columns ``workspace_id``, ``contact_id``,
+    ``at`` and ``sending_id``, one row for each time it happened. Called at start by the room that
+    owns the tables.
+    """
+    if kind not in _ACTIVITY_LABELS or kind in FROM_EVENTS:
+        raise ValueError(f"There is no activity {kind!r} to register; it may be sent or delivered.")
+    _registered[kind] = sqlglot.parse_one(sql, dialect="postgres")
+
+
+def activity_source(kind: str) -> exp.Expr | None:
+    """The registered SELECT of ``kind``; None where events tell it."""
+    found = _registered.get(kind)
+    return found.copy() if found is not None else None
+
+
+def _choices(raw: Any) -> tuple[Choice, ...]:
+    made = []
+    for item in raw or ():
+        if isinstance(item, dict):
+            value = str(item.get("value", item.get("key", "")))
+            made.append(Choice(value, str(item.get("label_fr", value)), str(item.get("label_en", value))))
+        else:
+            made.append(Choice(str(item), str(item), str(item)))
+    return tuple(made)
+
+
+@dataclass
+class Catalogue:
+    """Fields of one workspace, and its lists, purposes and segments by id; read once, used for one act."""
+
+    workspace: Workspace
+
+    @classmethod
+    def of(cls, whose: Workspace | Catalogue) -> Catalogue:
+        """A page that asks several things reads the catalogue once and hands it on."""
+        return whose if isinstance(whose, Catalogue) else cls(whose)
+
+    @cached_property
+    def lists(self) -> dict[int, str]:
+        return dict(List.objects.filter(workspace=self.workspace).order_by("name").values_list("id", "name"))
+
+    @cached_property
+    def purposes(self) -> dict[str, Purpose]:
+        return {p.key: p for p in Purpose.objects.filter(workspace=self.workspace).order_by("bit")}
+
+    @cached_property
+    def segments(self) -> dict[int, Segment]:
+        return {s.pk: s for s in Segment.objects.filter(workspace=self.workspace).order_by("name")}
+
+    def bit(self, key: str) -> int:
+        """Mask of a purpose; 0 (nobody) when the workspace has none of that name."""
+        purpose = self.purposes.get(key)
+        return 1 << purpose.bit if purpose else 0
+
+    @cached_property
+    def fields(self) -> dict[str, Field]:
+        made: list[Field] = []
+        for p in Property.objects.filter(workspace=self.workspace).order_by("id"):
+            made.append(
+                Field(
+                    f"prop.{p.key}",
+                    p.type,
+                    "profile",
+                    p.label_fr,
+                    p.label_en,
+                    _choices(p.choices),
+                    inner=p.key,
+                    sensitive=p.sensitive,
+                )
+            )
+        made.extend(_FIXED)
+        lists = tuple(Choice(id, name, name) for id, name in self.lists.items())
+        made.append(Field("list", "on_list", "lists", "Liste", "List", lists))
+        writable = tuple(Choice(p.key, p.label_fr, p.label_en) for p in self.purposes.values() if p.kind != "measuring")
+        made.append(
+            Field("permission", "permission", "consent", "Permission d'écrire", "Permission to write", writable)
+        )
+        made.append(
+            Field(
+                "measured",
+                "measured",
+                "consent",
+                "Accord de mesure",
+                "Agreement to be measured",
+                (Choice("opens", "les ouvertures", "opens"), Choice("clicks", "les clics", "clicks")),
+            )
+        )
+        for kind, (fr, en) in _ACTIVITY_LABELS.items():
+            if kind in FROM_EVENTS or kind in _registered:
+                made.append(Field(f"mail.{kind}", "activity", "activity", fr, en, inner=kind))
+        segments = tuple(Choice(s.pk, s.name, s.name) for s in self.segments.values())
+        made.append(Field("segment", "segment", "computed", "Segment", "Segment", segments))
+        return {f.key: f for f in made}
+
+
+def fields(workspace: Workspace) -> list[Field]:
+    """Every field a rule of this workspace may name, grouped as a page shows them."""
+    found = Catalogue(workspace).fields.values()
+    return sorted(found, key=lambda f: GROUPS.index(f.group))
+
+
+def fill_rates(workspace: Workspace) -> dict[str, float]:
+    """Share of the workspace's contacts (0–1) that have a value, for each property field."""
+    table = Contact._meta.db_table
+    found = dicts(
+        f"SELECT k.key, count(*)::float / (SELECT greatest(count(*), 1) FROM {table} WHERE workspace_id = %(w)s)"
+        f" AS rate FROM {table} c, jsonb_object_keys(c.props) AS k(key) WHERE c.workspace_id = %(w)s GROUP BY k.key",
+        {"w": workspace.id},
+    )
+    rates = {row["key"]: row["rate"] for row in found}
+    return {f.key: rates.get(f.inner, 0.0) for f in fields(workspace) if f.key.startswith("prop.")}
+
+
+def values(workspace: Workspace, key: str, limit: int = 20) -> list[tuple[str, int]]:
+    """The most frequent values of a property, with the number of people: what a value picker offers."""
+    chosen = Catalogue(workspace).fields.get(key)
+    if chosen is None or not key.startswith("prop.") or chosen.sensitive:
+        return []
+    table = Contact._meta.db_table
+    if chosen.kind == "list":
+        source = (
+            f"SELECT x.v FROM {table} c, jsonb_array_elements_text("
+            "CASE jsonb_typeof(c.props -> %(k)s) WHEN 'array' THEN c.props -> %(k)s ELSE '[]' END) AS x(v)"
+            " WHERE c.workspace_id = %(w)s"
+        )
+    else:
+        source = (
+            f"SELECT c.props ->> %(k)s AS v FROM {table} c WHERE c.workspace_id = %(w)s AND"
+            " jsonb_typeof(c.props -> %(k)s) IN ('string', 'number', 'boolean')"
+        )
+    found = dicts(
+        f"SELECT v, count(*) AS n FROM ({source}) s GROUP BY v ORDER BY n DESC, v LIMIT %(limit)s",
+        {"k": chosen.inner, "w": workspace.id, "limit": limit},
+    )
+    return [(row["v"], row["n"]) for row in found]

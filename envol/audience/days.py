@@ -1,0 +1,88 @@
+"""Calendar days of a workspace: every phrase about time becomes bounds before any SQL is built.
+
+A day is a day of the workspace's time zone. "In the last 30 days" starts at midnight thirty days
+ago and ends with today; "in the next 7 days" starts today.
+"""
+
+from __future__ import annotations
+
+import calendar
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+FIRST, LAST = "0001-01-01", "9999-12-31"
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """``now`` seen from a time zone."""
+
+    now: datetime
+    zone: ZoneInfo
+
+    @classmethod
+    def of(cls, now: datetime, zone_name: str) -> Days:
+        try:
+            zone = ZoneInfo(zone_name)
+        except (ZoneInfoNotFoundError, ValueError):
+            zone = ZoneInfo("UTC")
+        return cls(now, zone)
+
+    @property
+    def today(self) -> date:
+        return self.now.astimezone(self.zone).date()
+
+    def shifted(self, days: int) -> date:
+        """Today moved by ``days``; never outside what a date can hold."""
+        try:
+            return self.today + timedelta(days=days)
+        except OverflowError:
+            return date.max if days > 0 else date.min
+
+    def midnight(self, day: date) -> datetime:
+        """The instant at which ``day`` begins here; the edges of the calendar stay what they are."""
+        if day <= date(1, 1, 2):
+            return datetime(1, 1, 1, tzinfo=UTC)
+        if day >= date(9999, 12, 30):
+            return datetime(9999, 12, 30, tzinfo=UTC)
+        return datetime.combine(day, time(), self.zone).astimezone(UTC)
+
+    def bounds(self, op: str, value: object) -> tuple[date | None, date | None]:
+        """First day inside and first day after, for the operators that are one range of days."""
+        one = timedelta(days=1)
+
+        def after(day: date) -> date | None:
+            return None if day == date.max else day + one
+
+        match op:
+            case "is":
+                day = date.fromisoformat(str(value))
+                return day, after(day)
+            case "before":
+                return None, date.fromisoformat(str(value))
+            case "after":
+                return after(date.fromisoformat(str(value))) or date.max, None
+            case "between":
+                assert isinstance(value, list)
+                return date.fromisoformat(value[0]), after(date.fromisoformat(value[1]))
+            case "in_last":
+                assert isinstance(value, int)
+                return self.shifted(-value), after(self.today)
+            case "in_next":
+                assert isinstance(value, int)
+                return self.today, after(self.shifted(value))
+            case "more_than_ago":
+                assert isinstance(value, int)
+                return None, self.shifted(-value)
+        raise AssertionError(op)
+
+    def anniversaries(self, spread: int) -> list[str]:
+        """Month and day of today ± ``spread`` days. Born on 29 February: the 28th of a common year."""
+        found = set()
+        for n in range(-spread, spread + 1):
+            day = self.shifted(n)
+            found.add(day.isoformat()[5:])
+            if day.month == 2 and day.day == 28 and not calendar.isleap(day.year):
+                found.add("02-29")
+        return sorted(found)

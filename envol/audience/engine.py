@@ -1,0 +1,159 @@
+"""Who is in a segment: counting, listing, sampling, and saying why.
+
+PostgreSQL is the reference engine and always fresh: a membership is evaluated when it is used.
+Columnar engines come behind the same :class:`Engine`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from django.utils import timezone
+from sqlglot import exp, parse_one
+
+from envol import db
+from envol.accounts.models import Workspace
+from envol.audience.catalogue import Catalogue
+from envol.audience.compile import ALIAS, Compiler, contacts, to_sql
+from envol.audience.days import Days
+from envol.audience.language import Group, Rule, parse
+from envol.audience.sentences import clause
+from envol.consent import gates
+from envol.consent.models import Purpose
+
+Tree = dict[str, Any] | None
+Whose = Workspace | Catalogue  # the catalogue, when several things are asked in a row
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """One line of "why is this person in it?": a rule or group, whether it holds, what it says."""
+
+    path: str
+    holds: bool
+    sentence: str
+    match: str = ""  # of a group: all, any, none
+    parts: tuple[Reason, ...] = ()
+
+
+class Engine(Protocol):
+    """What every engine answers, the same people for the same tree."""
+
+    def count(self, workspace: Whose, tree: Tree, *, now: datetime | None = None) -> int: ...
+
+    def sample(self, workspace: Whose, tree: Tree, n: int = 10, *, now: datetime | None = None) -> list[int]: ...
+
+    def ids_sql(
+        self,
+        workspace: Whose,
+        tree: Tree,
+        *,
+        now: datetime | None = None,
+        after: int | None = None,
+        limit: int | None = None,
+    ) -> tuple[str, dict[str, Any]]: ...
+
+
+class PostgresEngine:
+    """The reference: the compiled tree over the tables themselves."""
+
+    def _compiler(self, workspace: Whose, now: datetime | None, only: int | None = None) -> Compiler:
+        catalogue = Catalogue.of(workspace)
+        return Compiler(catalogue, Days.of(now or timezone.now(), catalogue.workspace.time_zone), only)
+
+    def _select(
+        self, workspace: Whose, tree: Tree, now: datetime | None, *columns: exp.Expr
+    ) -> tuple[exp.Select, Compiler]:
+        compiler = self._compiler(workspace, now)
+        root = parse(tree, compiler.catalogue)
+        return contacts(compiler, *columns).where(compiler.condition(root)), compiler
+
+    def count(self, workspace: Whose, tree: Tree, *, now: datetime | None = None) -> int:
+        select, compiler = self._select(workspace, tree, now, exp.Count(this=exp.Star()))
+        return int(db.value(to_sql(select), compiler.params))
+
+    def ids_sql(
+        self,
+        workspace: Whose,
+        tree: Tree,
+        *,
+        now: datetime | None = None,
+        after: int | None = None,
+        limit: int | None = None,
+    ) -> tuple[str, dict[str, Any]]:
+        """A SELECT of one column ``id`` with its named parameters (``s0``, ``s1``…).
+
+        With ``after`` and ``limit``: the next ``limit`` people with ``id > after``, in order of id.
+        """
+        select, compiler = self._select(workspace, tree, now)
+        if after is not None:
+            select = select.where(exp.GT(this=exp.column("id", ALIAS), expression=compiler.bind(after, "bigint")))
+        if limit is not None:
+            select = select.order_by(exp.column("id", ALIAS)).limit(compiler.bind(limit, "bigint"))
+        return to_sql(select), compiler.params
+
+    def sample(self, workspace: Whose, tree: Tree, n: int = 10, *, now: datetime | None = None) -> list[int]:
+        """Ids of ``n`` people, picked by a digest of the id: the same ones while the answer is the same."""
+        query, params = self.ids_sql(workspace, tree, now=now)
+        found = db.rows(
+            f"SELECT s.id FROM ({query}) s ORDER BY md5(s.id::text), s.id LIMIT %(sample)s", {**params, "sample": n}
+        )
+        return [row[0] for row in found]
+
+    def explain(
+        self, workspace: Whose, tree: Tree, contact_id: int, language: str = "en", *, now: datetime | None = None
+    ) -> Reason | None:
+        """Rule by rule why this contact is in or not; None when there is no such contact here."""
+        compiler = self._compiler(workspace, now, only=contact_id)
+        root = parse(tree, compiler.catalogue)
+        nodes: list[Group | Rule] = []
+
+        def collect(node: Group | Rule) -> None:
+            nodes.append(node)
+            if isinstance(node, Group):
+                for item in node.rules:
+                    collect(item)
+
+        collect(root)
+        columns = [exp.alias_(exp.paren(compiler.condition(node)), f"r{n}") for n, node in enumerate(nodes)]
+        select = contacts(compiler, *columns).where(
+            exp.EQ(this=exp.column("id", ALIAS), expression=compiler.bind(contact_id, "bigint"))
+        )
+        found = db.rows(to_sql(select), compiler.params)
+        if not found:
+            return None
+        holds = {id(node): bool(value) for node, value in zip(nodes, found[0], strict=True)}
+
+        def reason(node: Group | Rule) -> Reason:
+            sentence = clause(node, language)
+            if isinstance(node, Rule):
+                return Reason(node.path, holds[id(node)], sentence)
+            return Reason(node.path, holds[id(node)], sentence, node.match, tuple(reason(r) for r in node.rules))
+
+        return reason(root)
+
+    def by_reason(
+        self, workspace: Whose, tree: Tree, purpose: Purpose, *, now: datetime | None = None
+    ) -> dict[str, int]:
+        """How many of the chosen people the gate lets through (key ``""``) and refuses, by reason.
+
+        One statement over the whole audience: permissions are never part of a marketer's rule, they
+        are applied always and shown apart.
+        """
+        compiler = self._compiler(workspace, now)
+        root = parse(tree, compiler.catalogue)
+        refusal = gates.refusal_sql(ALIAS, bit=purpose.bit, transactional=purpose.kind == "transactional")
+        reason = exp.func("COALESCE", exp.paren(parse_one(refusal, dialect="postgres")), exp.Literal.string(""))
+        select = contacts(compiler, reason, exp.Count(this=exp.Star())).where(compiler.condition(root)).group_by("1")
+        return {why: int(n) for why, n in db.rows(to_sql(select), compiler.params)}
+
+
+postgres = PostgresEngine()
+
+count = postgres.count
+ids_sql = postgres.ids_sql
+sample = postgres.sample
+explain = postgres.explain
+by_reason = postgres.by_reason

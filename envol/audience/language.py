@@ -1,0 +1,272 @@
+"""The segment language: a typed tree of rules and groups, read strictly, kept in one canonical form.
+
+::
+
+    {"v": 1, "match": "all", "rules": [
+        {"field": "prop.city", "op": "is", "value": "Nantes"},
+        {"field": "orders.count", "op": "gte", "value": 2, "where": {"within_days": 90}},
+        {"match": "none", "rules": [{"field": "mail.clicked", "op": "at_least", "value": 1}]}]}
+
+At most four levels of groups and 200 rules, segments inside segments included. No rules at the top
+means everybody. Places in the tree are paths: ``0`` is the first rule, ``2.1`` the second one of
+the third.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from dataclasses import field as having
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from envol.audience.catalogue import Catalogue, Field
+from envol.audience.operators import NARROWING, OPERATORS, SHAPES, Wrong
+
+VERSION = 1
+MAX_LEVELS = 4
+MAX_RULES = 200
+MAX_NESTING = 8
+EVERYBODY: dict[str, Any] = {"v": VERSION, "match": "all", "rules": []}
+MATCHES = ("all", "any", "none")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    path: str
+    field: Field
+    op: str
+    value: Any
+    where: dict[str, Any] = having(default_factory=dict)
+    inner: Group | None = None  # the tree of the segment this rule names
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    path: str
+    match: str
+    rules: tuple[Rule | Group, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """What is wrong at one place of the tree, in a sentence that says what to do."""
+
+    path: str
+    sentence: str
+
+
+class SegmentProblem(ValueError):
+    """The tree cannot be used. ``problems`` lists every one of them, with its place."""
+
+    def __init__(self, problems: list[Problem]) -> None:
+        self.problems = problems
+        super().__init__(" ".join(f"[{p.path or '·'}] {p.sentence}" for p in problems))
+
+
+def parse(tree: Any, catalogue: Catalogue, *, within: int | None = None) -> Group:
+    """Read and check a tree; ``None`` is everybody.
+
+    ``within`` is the id of the segment being saved: a tree that leads back to it is refused.
+    Raises :class:`SegmentProblem` with all problems at once.
+    """
+    reader = _Reader(catalogue)
+    root = reader.tree(tree, "", (within,) if within is not None else ())
+    if reader.count > MAX_RULES:
+        reader.wrong("", _("More than %(n)s rules, those of inner segments included; use fewer.") % {"n": MAX_RULES})
+    if reader.problems:
+        raise SegmentProblem(reader.problems)
+    return root
+
+
+class _Reader:
+    def __init__(self, catalogue: Catalogue) -> None:
+        self.catalogue = catalogue
+        self.problems: list[Problem] = []
+        self.count = 0
+
+    def wrong(self, path: str, sentence: str) -> None:
+        if len(self.problems) < 50:
+            self.problems.append(Problem(path, sentence))
+
+    def tree(self, raw: Any, path: str, stack: tuple[int, ...]) -> Group:
+        if raw is None:
+            raw = EVERYBODY
+        if isinstance(raw, dict) and raw.get("v", VERSION) != VERSION:
+            self.wrong(path, _("This segment was written by a newer version; update Envol to use it."))
+            return Group(path, "all", ())
+        return self.group(raw, path, 1, stack)
+
+    def group(self, raw: Any, path: str, level: int, stack: tuple[int, ...]) -> Group:
+        nothing = Group(path, "all", ())
+        if not isinstance(raw, dict) or not isinstance(raw.get("rules"), list):
+            self.wrong(path, _('A group is {"match": "all", "rules": [ … ]}.'))
+            return nothing
+        if raw.get("match") not in MATCHES:
+            self.wrong(path, _("Say whether all, any or none of the rules must hold."))
+            return nothing
+        if unknown := set(raw) - {"v", "match", "rules"}:
+            self.wrong(path, _("A group does not know %(what)s; remove it.") % {"what": _listed(unknown)})
+        if level > MAX_LEVELS:
+            self.wrong(path, _("Groups may be nested %(n)s levels deep; move this one up.") % {"n": MAX_LEVELS})
+            return nothing
+        if level > 1 and not raw["rules"]:
+            self.wrong(path, _("This group is empty; add a rule or remove the group."))
+        made: list[Rule | Group] = []
+        for n, item in enumerate(raw["rules"]):
+            place = f"{path}.{n}" if path else str(n)
+            if self.count > MAX_RULES:
+                break
+            if isinstance(item, dict) and ("rules" in item or "match" in item):
+                made.append(self.group(item, place, level + 1, stack))
+            elif (rule := self.rule(item, place, stack)) is not None:
+                made.append(rule)
+        return Group(path, raw["match"], tuple(made))
+
+    def rule(self, raw: Any, path: str, stack: tuple[int, ...]) -> Rule | None:
+        self.count += 1
+        if not isinstance(raw, dict) or not isinstance(raw.get("field"), str):
+            self.wrong(path, _('A rule is {"field": …, "op": …, "value": …}.'))
+            return None
+        known = self.catalogue.fields.get(raw["field"])
+        if known is None:
+            self.wrong(
+                path, _("There is no field “%(field)s”; choose one of the catalogue.") % {"field": raw["field"][:80]}
+            )
+            return None
+        allowed = OPERATORS[known.kind]
+        op = raw.get("op")
+        if not isinstance(op, str) or op not in allowed:
+            self.wrong(
+                path,
+                _("“%(field)s” cannot be compared with “%(op)s”; use %(ops)s.")
+                % {"field": known.key, "op": str(op)[:40], "ops": _listed(allowed, _("or"))},
+            )
+            return None
+        if unknown := set(raw) - {"field", "op", "value", "where", "tree"}:
+            self.wrong(path, _("A rule does not know %(what)s; remove it.") % {"what": _listed(unknown)})
+        try:
+            value = self.value(known, allowed[op], raw.get("value"))
+        except Wrong as error:
+            self.wrong(path, str(error))
+            return None
+        where = self.where(known, raw.get("where"), path)
+        if where is None:
+            return None
+        inner = None
+        if known.kind == "segment":
+            inner = self.inner(value, raw.get("tree"), path, stack)
+            if inner is None:
+                return None
+        return Rule(path, known, op, value, where, inner)
+
+    def value(self, known: Field, shape: str, raw: Any) -> Any:
+        if shape == "id":
+            return self.chosen(known, raw)
+        if shape == "id_days":
+            if not isinstance(raw, dict) or set(raw) != {"list", "days"}:
+                raise Wrong(_("Give a list and a number of days."))
+            return {"list": self.chosen(known, raw["list"]), "days": SHAPES["days"](raw["days"])}
+        value = SHAPES[shape](raw)
+        if shape in {"choice", "choices"} and known.choices:
+            offered = {c.value for c in known.choices}
+            for one in [value] if shape == "choice" else value:
+                if one not in offered:
+                    raise Wrong(
+                        _("“%(value)s” is not a choice of “%(field)s”; use %(choices)s.")
+                        % {"value": one, "field": known.key, "choices": _listed(list(offered)[:20], _("or"))}
+                    )
+        elif shape == "choice" and known.kind in {"permission", "measured"}:
+            raise Wrong(_("There is no purpose to choose from yet; create one first."))
+        return value
+
+    def chosen(self, known: Field, raw: Any) -> int:
+        """Id of a list or segment, given by id or by name."""
+        for choice in known.choices:
+            if (isinstance(raw, int) and not isinstance(raw, bool) and raw == choice.value) or raw == choice.label_en:
+                return int(choice.value)
+        what = _("list") if known.kind == "on_list" else _("segment")
+        raise Wrong(
+            _("There is no %(what)s “%(name)s” in this workspace; choose one that exists.")
+            % {"what": what, "name": str(raw)[:80]}
+        )
+
+    def where(self, known: Field, raw: Any, path: str) -> dict[str, Any] | None:
+        if raw is None or raw == {}:
+            return {}
+        allowed = NARROWING.get(known.kind, {})
+        if not isinstance(raw, dict) or set(raw) - set(allowed):
+            self.wrong(
+                path,
+                _("“%(field)s” can be narrowed by %(keys)s.") % {"field": known.key, "keys": _listed(allowed)}
+                if allowed
+                else _("“%(field)s” cannot be narrowed; remove “where”.") % {"field": known.key},
+            )
+            return None
+        made = {}
+        for key in sorted(raw):
+            try:
+                made[key] = SHAPES[allowed[key]](raw[key])
+            except Wrong as error:
+                self.wrong(path, f"{key}: {error}")
+                return None
+        return made
+
+    def inner(self, id: int, frozen: Any, path: str, stack: tuple[int, ...]) -> Group | None:
+        segment = self.catalogue.segments[id]
+        if id in stack:
+            self.wrong(path, _("Segment “%(name)s” would contain itself; remove this rule.") % {"name": segment.name})
+            return None
+        if len(stack) >= MAX_NESTING:
+            self.wrong(path, _("Segments inside segments go %(n)s deep at most; copy the rules.") % {"n": MAX_NESTING})
+            return None
+        before = len(self.problems)
+        found = self.tree(segment.tree if frozen is None else frozen, "", (*stack, id))
+        if len(self.problems) > before:
+            inside = self.problems[before:]
+            del self.problems[before:]
+            self.wrong(
+                path,
+                _("Segment “%(name)s” cannot be used: %(why)s")
+                % {"name": segment.name, "why": " ".join(p.sentence for p in inside[:3])},
+            )
+            return None
+        return found
+
+
+def _listed(words: Any, last: str = "") -> str:
+    found = [str(w) for w in sorted(words, key=str)]
+    if last and len(found) > 1:
+        return ", ".join(found[:-1]) + f" {last} {found[-1]}"
+    return ", ".join(found)
+
+
+def to_json(node: Group | Rule, *, freeze: bool = False) -> dict[str, Any]:
+    """The canonical JSON of a parsed tree. ``freeze`` writes inner segments out in full, so that
+    later changes of theirs do not change who was meant.
+    """
+    made = _json(node, freeze)
+    return {"v": VERSION, **made} if isinstance(node, Group) else made
+
+
+def _json(node: Group | Rule, freeze: bool) -> dict[str, Any]:
+    if isinstance(node, Group):
+        return {"match": node.match, "rules": [_json(item, freeze) for item in node.rules]}
+    made: dict[str, Any] = {"field": node.field.key, "op": node.op}
+    if node.value is not None:
+        made["value"] = node.value
+    if node.where:
+        made["where"] = node.where
+    if freeze and node.inner is not None:
+        made["tree"] = to_json(node.inner, freeze=True)
+    return made
+
+
+def walk(node: Group | Rule) -> Iterator[Rule]:
+    """Every rule, in reading order; inner segments are not entered."""
+    if isinstance(node, Rule):
+        yield node
+        return
+    for item in node.rules:
+        yield from walk(item)

@@ -1,0 +1,245 @@
+"""Which operators a kind of field has, and the canonical form of each operator's value.
+
+Negative operators (``is_not``, ``not_in``, ``not_contains``, ``has_none``, ``not_on``, ``never``…)
+are the exact opposite of the positive one: whoever has no value is inside. Combine with ``known``
+to leave them out.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+MAX_TEXT = 500
+MAX_VALUES = 1000
+MAX_DAYS = 36_500
+
+_KNOWN = {"known": "none", "unknown": "none"}
+_COMPARE = {"is": "number", "is_not": "number", "gt": "number", "gte": "number", "lt": "number", "lte": "number"}
+_DATE = {
+    "is": "date",
+    "before": "date",
+    "after": "date",
+    "between": "dates",
+    "in_last": "days",
+    "in_next": "days",
+    "more_than_ago": "days",
+    "anniversary": "spread",
+    "anniversary_between": "year_days",
+    **_KNOWN,
+}
+
+# kind → operator → shape of its value
+OPERATORS: dict[str, dict[str, str]] = {
+    "text": {
+        "is": "text",
+        "is_not": "text",
+        "in": "texts",
+        "not_in": "texts",
+        "contains": "text",
+        "not_contains": "text",
+        "begins": "text",
+        **_KNOWN,
+    },
+    "choice": {"is": "choice", "is_not": "choice", "in": "choices", "not_in": "choices", **_KNOWN},
+    "number": {**_COMPARE, "between": "numbers", **_KNOWN},
+    "money": {**dict.fromkeys(_COMPARE, "cents"), "between": "cents_pair", **_KNOWN},
+    "boolean": {"is": "boolean", **_KNOWN},
+    "date": _DATE,
+    "instant": _DATE,
+    "list": {"has_any": "choices", "has_all": "choices", "has_none": "choices", **_KNOWN},
+    "place": {"near": "near", "country_in": "countries", "postcode_begins": "texts", **_KNOWN},
+    "tags": {"has_any": "texts", "has_all": "texts", "has_none": "texts"},
+    "on_list": {"on": "id", "not_on": "id", "ever_on": "id", "joined_in_last": "id_days"},
+    "order_count": {**dict.fromkeys(_COMPARE, "whole"), "between": "wholes"},
+    "order_sum": {**dict.fromkeys(_COMPARE, "cents"), "between": "cents_pair"},
+    "order_average": {**dict.fromkeys(_COMPARE, "cents"), "between": "cents_pair", **_KNOWN},
+    "order_date": _DATE,
+    "activity": {"at_least": "times", "fewer_than": "times", "never": "none"},
+    "permission": {"may_write": "choice", "may_not_write": "choice"},
+    "measured": {"is": "choice", "is_not": "choice"},
+    "segment": {"in": "id", "not_in": "id"},
+    "random": {"share": "share"},
+}
+
+# What may narrow a rule, by kind: key → shape
+NARROWING: dict[str, dict[str, str]] = {
+    **{
+        kind: {
+            "within_days": "days",
+            "after": "date",
+            "before": "date",
+            "category": "texts",
+            "product": "texts",
+            "currency": "currency",
+        }
+        for kind in ("order_count", "order_sum", "order_average", "order_date")
+    },
+    "activity": {"within_days": "days", "sending": "whole"},
+}
+
+
+class Wrong(ValueError):
+    """A value cannot be used; the sentence says what it must be."""
+
+
+def _text(raw: Any) -> str:
+    if not isinstance(raw, str) or not raw.strip():
+        raise Wrong(_("Write a text here."))
+    if len(raw) > MAX_TEXT:
+        raise Wrong(_("This text is longer than %(n)s characters; shorten it.") % {"n": MAX_TEXT})
+    if "\x00" in raw or any(0xD800 <= ord(c) <= 0xDFFF for c in raw):
+        raise Wrong(_("This text holds a character that cannot be stored; type it again."))
+    return raw
+
+
+def _several(one: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
+    def shape(raw: Any) -> list[Any]:
+        items = raw if isinstance(raw, list) else [raw]
+        if not items:
+            raise Wrong(_("Choose at least one value."))
+        if len(items) > MAX_VALUES:
+            raise Wrong(_("More than %(n)s values; use a list or a tag instead.") % {"n": MAX_VALUES})
+        return sorted({one(item) for item in items})
+
+    return shape
+
+
+def _pair(one: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
+    def shape(raw: Any) -> list[Any]:
+        if not isinstance(raw, list) or len(raw) != 2:
+            raise Wrong(_("Give two values: the first and the last."))
+        low, high = one(raw[0]), one(raw[1])
+        if high < low:
+            raise Wrong(_("The first value must not be above the second; exchange them."))
+        return [low, high]
+
+    return shape
+
+
+def _number(raw: Any) -> int | float:
+    if isinstance(raw, str):
+        try:
+            raw = Decimal(raw.strip().replace(",", "."))
+        except ArithmeticError:
+            raise Wrong(_("Write a number, for example 12 or 3.5.")) from None
+        raw = int(raw) if raw.is_finite() and raw == raw.to_integral_value() and abs(raw) < 10**18 else float(raw)
+    if isinstance(raw, bool) or not isinstance(raw, int | float) or not math.isfinite(raw) or abs(raw) > 1e18:
+        raise Wrong(_("Write a number, for example 12 or 3.5."))
+    return raw
+
+
+def _integer(low: int, high: int, sentence: str) -> Callable[[Any], int]:
+    def shape(raw: Any) -> int:
+        if isinstance(raw, str) and re.fullmatch(r"\s*-?[0-9]{1,18}\s*", raw):
+            raw = int(raw)
+        if isinstance(raw, bool) or not isinstance(raw, int) or not low <= raw <= high:
+            raise Wrong(_(sentence) % {"low": low, "high": high})
+        return raw
+
+    return shape
+
+
+def _boolean(raw: Any) -> bool:
+    if not isinstance(raw, bool):
+        raise Wrong(_("Choose yes or no."))
+    return raw
+
+
+def _date(raw: Any) -> str:
+    try:
+        if not isinstance(raw, str) or not re.fullmatch(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", raw):
+            raise ValueError
+        return date.fromisoformat(raw).isoformat()
+    except ValueError:
+        raise Wrong(_("Write a date as year-month-day, for example 2027-03-01.")) from None
+
+
+def _year_day(raw: Any) -> str:
+    try:
+        if not isinstance(raw, str) or not re.fullmatch(r"[0-9]{2}-[0-9]{2}", raw):
+            raise ValueError
+        return date.fromisoformat(f"2000-{raw}").isoformat()[5:]
+    except ValueError:
+        raise Wrong(_("Write a day of the year as month-day, for example 03-01.")) from None
+
+
+def _year_days(raw: Any) -> list[str]:
+    if not isinstance(raw, list) or len(raw) != 2:
+        raise Wrong(_("Give two days of the year: the first and the last."))
+    return [_year_day(raw[0]), _year_day(raw[1])]  # the first may be later: the range passes New Year
+
+
+def _near(raw: Any) -> dict[str, Any]:
+    if not isinstance(raw, dict) or not {"lat", "lon", "km"} <= set(raw) <= {"lat", "lon", "km", "label"}:
+        raise Wrong(_("Give a place (latitude, longitude) and a distance in km."))
+    lat, lon, km = (_number(raw[key]) for key in ("lat", "lon", "km"))
+    if not (-90 <= lat <= 90 and -180 <= lon <= 180):
+        raise Wrong(_("A latitude lies between -90 and 90, a longitude between -180 and 180."))
+    if not 0 < km <= 20_040:
+        raise Wrong(_("The distance must be more than 0 and at most 20 040 km."))
+    return {"lat": lat, "lon": lon, "km": km, **({"label": _text(raw["label"])} if raw.get("label") else {})}
+
+
+def _country(raw: Any) -> str:
+    if not isinstance(raw, str) or not re.fullmatch(r"[A-Za-z]{2}", raw.strip()):
+        raise Wrong(_("Write a country as its two letters, for example FR."))
+    return raw.strip().upper()
+
+
+def _currency(raw: Any) -> str:
+    if not isinstance(raw, str) or not re.fullmatch(r"[A-Za-z]{3}", raw.strip()):
+        raise Wrong(_("Write a currency as its three letters, for example EUR."))
+    return raw.strip().upper()
+
+
+def _share(raw: Any) -> dict[str, Any]:
+    found = raw if isinstance(raw, dict) else {"percent": raw}
+    if not {"percent"} <= set(found) <= {"percent", "seed"}:
+        raise Wrong(_("Give a percentage, for example 10."))
+    percent = _number(found["percent"])
+    if not 0 < percent <= 100:
+        raise Wrong(_("A share is more than 0 % and at most 100 %."))
+    seed = found.get("seed") or ""
+    return {"percent": percent, "seed": _text(seed) if seed else ""}
+
+
+def _none(raw: Any) -> None:
+    if raw is not None:
+        raise Wrong(_("This operator takes no value; remove it."))
+
+
+_days = _integer(0, MAX_DAYS, "Write a number of days between %(low)s and %(high)s.")
+_whole = _integer(0, 10**15, "Write a whole number between %(low)s and %(high)s.")
+_cents = _integer(-(10**15), 10**15, "Write an amount in cents, as a whole number.")
+
+SHAPES: dict[str, Callable[[Any], Any]] = {
+    "none": _none,
+    "text": _text,
+    "texts": _several(_text),
+    "number": _number,
+    "numbers": _pair(_number),
+    "whole": _whole,
+    "wholes": _pair(_whole),
+    "cents": _cents,
+    "cents_pair": _pair(_cents),
+    "boolean": _boolean,
+    "date": _date,
+    "dates": _pair(_date),
+    "days": _days,
+    "spread": _integer(0, 182, "Write a number of days between %(low)s and %(high)s."),
+    "times": _integer(1, 10**6, "Write how many times, between %(low)s and %(high)s."),
+    "year_days": _year_days,
+    "near": _near,
+    "countries": _several(_country),
+    "currency": _currency,
+    "share": _share,
+    "choice": _text,
+    "choices": _several(_text),
+}

@@ -1,0 +1,95 @@
+"""Named segments: saved in canonical form, and never removed from under what uses them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.db import transaction
+from django.db.models import ProtectedError
+from django.db.models.functions import Now
+from django.utils.translation import gettext as _
+
+from envol.accounts import journal
+from envol.accounts.models import Workspace
+from envol.audience.catalogue import Catalogue
+from envol.audience.language import Problem, SegmentProblem, parse, to_json
+from envol.audience.models import Segment
+
+# Rooms that use segments say by whom one is used (a campaign…): workspace id, segment id → names.
+_users: list[Callable[[int, int], list[str]]] = []
+
+
+def register_use(names: Callable[[int, int], list[str]]) -> None:
+    """Called at start by a room whose things refer to segments."""
+    _users.append(names)
+
+
+def save(
+    workspace: Workspace,
+    name: str,
+    tree: dict[str, Any] | None,
+    *,
+    segment: Segment | None = None,
+    actor: str = "member",
+    actor_id: int | None = None,
+) -> Segment:
+    """Make a segment, or give ``segment`` this name and tree. Raises :class:`SegmentProblem`."""
+    name = " ".join(name.split())[:200]
+    if not name:
+        raise SegmentProblem([Problem("", _("Give the segment a name."))])
+    root = parse(tree, Catalogue(workspace), within=segment.pk if segment else None)
+    with transaction.atomic():
+        same = Segment.objects.filter(workspace=workspace, name=name)
+        if segment:
+            same = same.exclude(pk=segment.pk)
+        if same.exists():
+            raise SegmentProblem(
+                [Problem("", _("There is already a segment called “%(name)s”; choose another name.") % {"name": name})]
+            )
+        if segment is None:
+            segment = Segment.objects.create(workspace=workspace, name=name, tree=to_json(root))
+            journal.note(workspace, actor, "segment.created", segment, actor_id=actor_id)
+        else:
+            Segment.objects.filter(pk=segment.pk).update(name=name, tree=to_json(root), updated_at=Now())
+            segment.refresh_from_db()
+            journal.note(workspace, actor, "segment.changed", segment, actor_id=actor_id)
+    return segment
+
+
+def used_by(segment: Segment) -> list[str]:
+    """Names of what refers to this segment: other segments first, then what other rooms registered."""
+    found = []
+    for other in Segment.objects.filter(workspace_id=segment.workspace.id).exclude(pk=segment.pk).order_by("name"):
+        if _mentions(other.tree, "segment", segment.pk):
+            found.append(other.name)
+    for names in _users:
+        found += names(segment.workspace.id, segment.pk)
+    return found
+
+
+def using_field(workspace: Workspace, key: str) -> list[Segment]:
+    """Segments with a rule on this field: what deleting the field would break."""
+    return [s for s in Segment.objects.filter(workspace=workspace).order_by("name") if _mentions(s.tree, key)]
+
+
+def _mentions(node: Any, field: str, value: Any = None) -> bool:
+    if not isinstance(node, dict):
+        return False
+    if node.get("field") == field and (value is None or node.get("value") == value):
+        return True
+    return any(_mentions(item, field, value) for item in node.get("rules", ()))
+
+
+def delete(segment: Segment, *, actor: str = "member", actor_id: int | None = None) -> None:
+    """Remove a segment that nothing uses; else :class:`SegmentProblem` names what does."""
+    users = used_by(segment)
+    sentence = _("“%(name)s” is used by %(users)s; change those first.")
+    if users:
+        raise SegmentProblem([Problem("", sentence % {"name": segment.name, "users": ", ".join(users[:10])})])
+    try:
+        with transaction.atomic():
+            journal.note(segment.workspace, actor, "segment.deleted", segment, actor_id=actor_id)
+            segment.delete()
+    except ProtectedError:
+        raise SegmentProblem([Problem("", sentence % {"name": segment.name, "users": _("a campaign")})]) from None

@@ -1,0 +1,174 @@
+"""A small base of people for segments: written row by row, and read back for the plain evaluator."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from envol import db
+from envol.accounts.models import Workspace
+from envol.contacts.models import List, Property
+
+
+@dataclass
+class Human:
+    id: int
+    email: str
+    language: str | None
+    created_at: datetime
+    props: dict[str, Any]
+    tags: list[str]
+    allowed: int = 0
+    refused: int = 0
+    suppressed: bool = False
+    objected: bool = False
+    stays: list[tuple[int, datetime, datetime | None]] = field(default_factory=list)
+    orders: list[dict[str, Any]] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+
+
+def add_person(
+    workspace: Workspace,
+    email: str,
+    *,
+    props: dict[str, Any] | None = None,
+    tags: list[str] | None = None,
+    language: str | None = None,
+    created_at: datetime | None = None,
+    allowed: int = 0,
+    refused: int = 0,
+    suppressed: bool = False,
+    objected: bool = False,
+) -> int:
+    return int(
+        db.value(
+            "INSERT INTO contacts_contact (workspace_id, email, email_key, props, tags, language, created_at, allowed,"
+            " refused, suppressed, objected) VALUES (%s, %s, %s, %s, %s, %s, coalesce(%s, now()), %s, %s, %s, %s)"
+            " RETURNING id",
+            [
+                workspace.id,
+                email,
+                email.lower(),
+                json.dumps(props or {}),
+                json.dumps(tags or []),
+                language,
+                created_at,
+                allowed,
+                refused,
+                suppressed,
+                objected,
+            ],
+        )
+    )
+
+
+def add_stay(workspace: Workspace, contact: int, list_id: int, since: datetime, until: datetime | None = None) -> None:
+    db.execute(
+        "INSERT INTO contacts_membership (workspace_id, list_id, contact_id, since, until) VALUES (%s, %s, %s, %s, %s)",
+        [workspace.id, list_id, contact, since, until],
+    )
+
+
+_order_no = iter(range(1, 10**9))
+
+
+def add_order(
+    workspace: Workspace,
+    contact: int,
+    at: datetime,
+    lines: list[tuple[str, str, int]],
+    currency: str = "EUR",
+    amount: int | None = None,
+) -> None:
+    """``lines`` are (product, category, cents); the order's amount is their sum unless given."""
+    order = db.value(
+        "INSERT INTO contacts_order (workspace_id, contact_id, external_id, at, amount, currency)"
+        " VALUES (%s, %s, %s, %s, %s, %s) RETURNING id",
+        [
+            workspace.id,
+            contact,
+            f"o{next(_order_no)}",
+            at,
+            sum(line[2] for line in lines) if amount is None else amount,
+            currency,
+        ],
+    )
+    for product, category, cents in lines:
+        db.execute(
+            "INSERT INTO contacts_order_line (order_id, product, category, quantity, amount)"
+            " VALUES (%s, %s, %s, 1, %s)",
+            [order, product, category, cents],
+        )
+
+
+def add_event(
+    workspace: Workspace,
+    contact: int | None,
+    kind: int,
+    at: datetime,
+    sending: int | None = None,
+    machine: str | None = None,
+) -> None:
+    db.execute(
+        "INSERT INTO events_event (at, workspace_id, kind, contact_id, sending_id, machine)"
+        " VALUES (%s, %s, %s, %s, %s, %s)",
+        [at, workspace.id, kind, contact, sending, machine],
+    )
+
+
+def declare(workspace: Workspace, key: str, type_: str, choices: list[str] | None = None, **more: Any) -> Property:
+    return Property.objects.create(
+        workspace=workspace,
+        key=key,
+        label_fr=more.pop("fr", key.capitalize()),
+        label_en=more.pop("en", key.capitalize()),
+        type=type_,
+        choices=choices or [],
+        **more,
+    )
+
+
+def make_list(workspace: Workspace, name: str) -> int:
+    return int(List.objects.create(workspace=workspace, name=name).pk)
+
+
+def everybody(workspace: Workspace) -> list[Human]:
+    """All people of the workspace with everything a segment may look at."""
+    found = [
+        Human(
+            r["id"],
+            r["email"],
+            r["language"],
+            r["created_at"],
+            json.loads(r["props"]),
+            json.loads(r["tags"]),
+            r["allowed"],
+            r["refused"],
+            r["suppressed"],
+            r["objected"],
+        )
+        for r in db.dicts(
+            "SELECT id, email, language, created_at, props::text, tags::text, allowed, refused, suppressed, objected"
+            " FROM contacts_contact WHERE workspace_id = %s ORDER BY id",
+            [workspace.id],
+        )
+    ]
+    by_id = {h.id: h for h in found}
+    for contact, list_id, since, until in db.rows(
+        "SELECT contact_id, list_id, since, until FROM contacts_membership WHERE workspace_id = %s", [workspace.id]
+    ):
+        by_id[contact].stays.append((list_id, since, until))
+    for row in db.dicts(
+        "SELECT o.id, o.contact_id, o.at, o.amount, o.currency, (SELECT coalesce(json_agg(json_build_array(l.product,"
+        " l.category, l.amount)), '[]')::text FROM contacts_order_line l WHERE l.order_id = o.id) AS lines"
+        " FROM contacts_order o WHERE workspace_id = %s",
+        [workspace.id],
+    ):
+        row["lines"] = json.loads(row["lines"])
+        by_id[row["contact_id"]].orders.append(row)
+    for row in db.dicts("SELECT * FROM events_event WHERE workspace_id = %s", [workspace.id]):
+        if row["contact_id"] in by_id:
+            by_id[row["contact_id"]].events.append(row)
+    return found

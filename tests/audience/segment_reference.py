@@ -1,0 +1,241 @@
+"""The segment language evaluated plainly, one person and one rule at a time, from the JSON.
+
+Written from the meaning of the language and not from its compiler: it shares no code with it but
+the catalogue of fields.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import re
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from tests.audience.segment_people import Human
+
+EVENT_KINDS = {"opened": 5, "clicked": 6, "unsubscribed": 8}
+
+
+class Reference:
+    def __init__(
+        self,
+        now: datetime,
+        zone: str,
+        kinds: dict[str, str],
+        bits: dict[str, int],
+        segments: dict[int, dict[str, Any]],
+        transactional: set[str],
+    ) -> None:
+        self.zone = ZoneInfo(zone)
+        self.today = now.astimezone(self.zone).date()
+        self.kinds = kinds
+        self.bits = bits
+        self.segments = segments
+        self.transactional = transactional
+
+    def holds(self, tree: dict[str, Any], human: Human) -> bool:
+        if "rules" in tree:
+            found = [self.holds(item, human) for item in tree["rules"]]
+            if not found:
+                return True
+            return {"all": all(found), "any": any(found), "none": not any(found)}[tree["match"]]
+        op, field, value, where = tree["op"], tree["field"], tree.get("value"), tree.get("where", {})
+        if field.startswith("mail."):
+            return self.activity(field[5:], op, value, where, human)
+        if op in {"is_not", "not_in", "not_contains", "has_none", "not_on", "may_not_write", "unknown"}:
+            twin = {
+                "is_not": "is",
+                "not_in": "in",
+                "not_contains": "contains",
+                "has_none": "has_any",
+                "not_on": "on",
+                "may_not_write": "may_write",
+                "unknown": "known",
+            }
+            return not self.holds({**tree, "op": twin[op]}, human)
+        if field.startswith("orders."):
+            return self.orders(field[7:], op, value, where, human)
+        if field == "list":
+            return self.on_list(op, value, human)
+        if field == "tag":
+            return (any if op == "has_any" else all)(t in human.tags for t in value)
+        if field == "permission":
+            return self.may_write(value, human)
+        if field == "measured":
+            return bool(human.allowed >> self.bits[f"measure_{value}"] & 1)
+        if field == "segment":
+            return self.holds(self.segments[value], human)
+        if field == "random":
+            digest = hashlib.md5(f"{value['seed']}:{human.id}".encode()).hexdigest()[:8]
+            return int(digest, 16) < int(value["percent"] * 2**32 / 100)
+        if field == "created":
+            return self.dated(op, value, human.created_at.astimezone(self.zone).date())
+        if field == "email":
+            return self.typed("text", op, value, human.email)
+        if field == "language":
+            return self.typed("text", op, value, human.language)
+        key = field[5:]
+        return self.typed(self.kinds[key], op, value, human.props.get(key))
+
+    def typed(self, kind: str, op: str, value: Any, have: Any) -> bool:
+        if kind in {"text", "choice"}:
+            have = have if isinstance(have, str) else None
+            if op == "known" or have is None:
+                return have is not None
+            fold = str.lower if kind == "text" else str
+            if op in {"is", "in"}:
+                return fold(have) in [fold(v) for v in ([value] if op == "is" else value)]
+            return fold(value) in fold(have) if op == "contains" else fold(have).startswith(fold(value))
+        if kind == "boolean":
+            have = have if isinstance(have, bool) else None
+            return have is not None if op == "known" else have is value
+        if kind in {"number", "money"}:
+            good = isinstance(have, int | float) and not isinstance(have, bool)
+            if op == "known" or not good:
+                return good
+            return self.compared(op, Decimal(repr(have)), value)
+        if kind == "date":
+            if not isinstance(have, str):
+                return False
+            if op == "known":
+                return bool(re.fullmatch("[0-9]{4}-[0-9]{2}-[0-9]{2}", have))
+            try:
+                day = date.fromisoformat(have)
+            except ValueError:
+                return False
+            return self.dated(op, value, day)
+        if kind == "list":
+            have = have if isinstance(have, list) else None
+            if op == "known":
+                return bool(have)
+            return have is not None and (any if op == "has_any" else all)(v in have for v in value)
+        assert kind == "place"
+        have = have if isinstance(have, dict) else None
+        if op == "known" or have is None:
+            return have is not None
+        if op == "country_in":
+            return isinstance(have.get("country"), str) and have["country"].upper() in value
+        if op == "postcode_begins":
+            code = have.get("postcode")
+            return isinstance(code, str) and any(code.upper().startswith(v.upper()) for v in value)
+        for k, most in (("lat", 90), ("lon", 180)):
+            n = have.get(k)
+            if not isinstance(n, int | float) or isinstance(n, bool) or abs(n) > most:
+                return False
+        # Spherical law by chord length, another formula than the compiler's.
+        a, b = ((math.radians(p["lat"]), math.radians(p["lon"])) for p in (have, value))
+        x, y = ((math.cos(p) * math.cos(q), math.cos(p) * math.sin(q), math.sin(p)) for p, q in (a, b))
+        chord = min(2.0, math.dist(x, y))
+        return 2 * 6371.0088 * math.asin(chord / 2) <= value["km"]
+
+    def compared(self, op: str, have: Any, value: Any) -> bool:
+        def d(n: Any) -> Decimal:
+            return Decimal(repr(n))
+
+        if op == "between":
+            return d(value[0]) <= have <= d(value[1])
+        v = d(value)
+        return {"is": have == v, "gt": have > v, "gte": have >= v, "lt": have < v, "lte": have <= v}[op]
+
+    def dated(self, op: str, value: Any, day: date) -> bool:
+        match op:
+            case "known":
+                return True
+            case "is":
+                return day.isoformat() == value
+            case "before":
+                return day.isoformat() < value
+            case "after":
+                return day.isoformat() > value
+            case "between":
+                return value[0] <= day.isoformat() <= value[1]
+            case "in_last":
+                return 0 <= (self.today - day).days <= value
+            case "in_next":
+                return 0 <= (day - self.today).days <= value
+            case "more_than_ago":
+                return (self.today - day).days > value
+            case "anniversary":
+                for n in range(-value, value + 1):
+                    near = self.today + timedelta(days=n)
+                    if (near.month, near.day) == (day.month, day.day):
+                        return True
+                    tomorrow = near + timedelta(days=1)
+                    if (day.month, day.day) == (2, 29) == (near.month, near.day + 1) and tomorrow.month == 3:
+                        return True
+                return False
+        md = day.isoformat()[5:]
+        low, high = value
+        return low <= md <= high if low <= high else md >= low or md <= high
+
+    def within(self, at: datetime, where: dict[str, Any]) -> bool:
+        day = at.astimezone(self.zone).date()
+        return (
+            ("within_days" not in where or 0 <= (self.today - day).days <= where["within_days"])
+            and ("after" not in where or day.isoformat() > where["after"])
+            and ("before" not in where or day.isoformat() < where["before"])
+        )
+
+    def orders(self, what: str, op: str, value: Any, where: dict[str, Any], human: Human) -> bool:
+        found = []
+        for order in human.orders:
+            if not self.within(order["at"], where) or order["currency"] != where.get("currency", order["currency"]):
+                continue
+            amount = order["amount"]
+            if "category" in where or "product" in where:
+                lines = [
+                    line
+                    for line in order["lines"]
+                    if line[1].lower() in [c.lower() for c in where.get("category", [line[1]])]
+                    and line[0].lower() in [p.lower() for p in where.get("product", [line[0]])]
+                ]
+                if not lines:
+                    continue
+                amount = sum(line[2] for line in lines)
+            found.append((order["at"], amount))
+        if what == "count":
+            return self.compared(op, Decimal(len(found)), value)
+        if what == "sum":
+            return self.compared(op, Decimal(sum(a for _, a in found)), value)
+        if not found:
+            return False
+        if op == "known":
+            return True
+        if what == "average":
+            from fractions import Fraction
+
+            mean = Fraction(sum(a for _, a in found), len(found))
+            v = value
+            if op == "between":
+                return v[0] <= mean <= v[1]
+            return {"is": mean == v, "gt": mean > v, "gte": mean >= v, "lt": mean < v, "lte": mean <= v}[op]
+        edge = (min if what == "first" else max)(at for at, _ in found)
+        return self.dated(op, value, edge.astimezone(self.zone).date())
+
+    def on_list(self, op: str, value: Any, human: Human) -> bool:
+        if op == "joined_in_last":
+            return any(
+                list_id == value["list"] and until is None and self.within(since, {"within_days": value["days"]})
+                for list_id, since, until in human.stays
+            )
+        return any(list_id == value and (op == "ever_on" or until is None) for list_id, _, until in human.stays)
+
+    def activity(self, kind: str, op: str, value: Any, where: dict[str, Any], human: Human) -> bool:
+        if kind == "opened" and not human.allowed >> self.bits["measure_opens"] & 1:
+            return False
+        n = 0
+        for e in human.events:
+            if e["kind"] == EVENT_KINDS[kind] and e["machine"] is None and self.within(e["at"], where):
+                n += where.get("sending", e["sending_id"]) == e["sending_id"]
+        return n >= value if op == "at_least" else n < (value or 1)
+
+    def may_write(self, purpose: str, human: Human) -> bool:
+        bit = 1 << self.bits[purpose]
+        if human.suppressed or (human.objected and purpose not in self.transactional):
+            return False
+        if purpose in self.transactional:
+            return not human.refused & bit
+        return bool(human.allowed & bit) and not human.refused & bit
