@@ -101,24 +101,22 @@ _FACTS = {
 class View:
     """Values for reading: ``contact.name`` and nothing else. No methods, no way to the dictionary behind it.
 
-    A dictionary would not do: ``{{ contact.clear() }}`` would empty it for the next person.
+    A dictionary would not do: ``{{ contact.clear() }}`` would empty it for the next person. Every attribute of
+    a view begins with ``_``, and such names the engine never gives out.
     """
 
-    __slots__ = ("_values",)
+    __slots__ = ("__values",)
 
     def __init__(self, values: Mapping[str, Any]) -> None:
-        object.__setattr__(self, "_values", values)
+        _set_values(self, values)
 
     def __getitem__(self, key: Any) -> Any:
         return _values_of(self)[key]
 
-    def __getattribute__(self, name: str) -> Any:
-        if name == "__class__":  # the engine asks for the kind of every object; templates cannot (no _names)
-            return View
-        raise AttributeError(name)
-
     def __setattr__(self, name: str, value: Any) -> NoReturn:
         raise AttributeError("A view cannot be changed.")
+
+    __delattr__ = None  # type: ignore[assignment]
 
     def __iter__(self) -> NoReturn:
         raise TypeError("A view is not a list: name the value, as in contact.city.")
@@ -129,7 +127,8 @@ class View:
     __repr__ = __str__
 
 
-_values_of = View.__dict__["_values"].__get__
+_values_of = View.__dict__["_View__values"].__get__
+_set_values = View.__dict__["_View__values"].__set__
 
 
 def plain(value: Any, depth: int = 3) -> Any:
@@ -199,7 +198,7 @@ class Templates:
             if "fuel" in error.message:
                 raise RenderProblem("The template works too long: shorten its loops.") from None
             raise RenderProblem(f"The template fails: {error.message}.") from None
-        except (KeyError, TypeError, ValueError, UnicodeError, OverflowError) as error:
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             if "undefined value" in str(error):
                 raise MissingValue(f"A value is missing in {name.partition('.')[0]}, and it has no fallback.") from None
             raise RenderProblem(f"The template fails: {error}.") from None

@@ -14,9 +14,10 @@ A token without a person (``no`` is None) measures in sum: it is the same for ev
 
 from __future__ import annotations
 
-from base64 import b32decode, b32encode
+import re
 from binascii import Error as Base64Error
 from binascii import a2b_base64, b2a_base64
+from collections.abc import Sequence
 from enum import StrEnum
 from functools import cache
 from hashlib import blake2b
@@ -45,7 +46,7 @@ class Target(NamedTuple):
     link: int = 0
 
 
-_PATHS = {Kind.CLICK: "c", Kind.OPEN: "o", Kind.UNSUBSCRIBE: "u", Kind.PREFERENCES: "p", Kind.WEB: "w"}
+PATHS = {Kind.CLICK: "c", Kind.OPEN: "o", Kind.UNSUBSCRIBE: "u", Kind.PREFERENCES: "p", Kind.WEB: "w"}
 # Numbers on the wire: never reused, because old mail keeps its links for years.
 _CODES = {kind: code for code, kind in enumerate(Kind, 1)}
 _KINDS = {code: kind for kind, code in _CODES.items()}
@@ -57,11 +58,14 @@ def _keys() -> tuple[bytes, bytes]:
     return derive("links authentication"), derive("links mask")
 
 
-def _seal(code: int, sending_id: int, no: int | None, link: int) -> bytes:
-    no = no or 0
-    if not (0 < sending_id < _MAX_SENDING and 0 <= no < _MAX_NO and 0 <= link < _MAX_LINK):
+def _check(sending_id: int, no: int | None, link: int) -> None:
+    if not (0 < sending_id < _MAX_SENDING and 0 <= (no or 0) < _MAX_NO and 0 <= link < _MAX_LINK):
         raise ValueError("A link needs a sending, a person and a link number that fit 40, 56 and 16 bits.")
-    plain = code << 112 | sending_id << 72 | no << 16 | link
+
+
+def _seal(code: int, sending_id: int, no: int | None, link: int) -> bytes:
+    _check(sending_id, no, link)
+    plain = code << 112 | sending_id << 72 | (no or 0) << 16 | link
     authentication, mask = _keys()
     tag = blake2b(plain.to_bytes(16, "big"), key=authentication, digest_size=16).digest()
     stream = blake2b(tag, key=mask, digest_size=16).digest()
@@ -114,6 +118,25 @@ def click_token(sending_id: int, no: int | None, link: int) -> str:
     return token(Kind.CLICK, sending_id, no, link)
 
 
+def click_tokens(sending_id: int, no: int | None, numbers: Sequence[int]) -> list[str]:
+    """`click_token` for several links of one message, in half the time."""
+    if not numbers:
+        return []
+    _check(sending_id, no, min(numbers))
+    _check(sending_id, no, max(numbers))
+    base = _CODES[Kind.CLICK] << 112 | sending_id << 72 | (no or 0) << 16
+    authentication, mask = _keys()
+    raw = []
+    for link in numbers:
+        plain = base | link
+        tag = blake2b(plain.to_bytes(16, "big"), key=authentication, digest_size=16).digest()
+        stream = blake2b(tag, key=mask, digest_size=16).digest()
+        raw += [tag, (plain ^ int.from_bytes(stream, "big")).to_bytes(16, "big"), b"\0"]
+    # 33 octets are 44 characters; the zero octet shows only in the last, which is cut off.
+    coded = b2a_base64(b"".join(raw), newline=False).translate(_URL_SAFE).decode("ascii")
+    return [coded[at : at + 43] for at in range(0, len(coded), 44)]
+
+
 def open_token(sending_id: int, no: int | None = None) -> str:
     return token(Kind.OPEN, sending_id, no)
 
@@ -132,7 +155,7 @@ def web_token(sending_id: int, no: int) -> str:
 
 def url(base_url: str, kind: Kind, sending_id: int, no: int | None = None, link: int = 0) -> str:
     """The whole address: ``base_url`` comes from the settings only, never from a request."""
-    return f"{base_url.rstrip('/')}/{_PATHS[kind]}/{token(kind, sending_id, no, link)}"
+    return f"{base_url.rstrip('/')}/{PATHS[kind]}/{token(kind, sending_id, no, link)}"
 
 
 def message_id(sending_id: int, no: int, domain: str) -> str:
@@ -143,10 +166,11 @@ def message_id(sending_id: int, no: int, domain: str) -> str:
 def return_path(sending_id: int, no: int, domain: str) -> str:
     """The reverse-path that brings a bounce home; signed, so that a forged one suppresses nobody.
 
-    Base32, because some hosts change the case of local parts; 54 octets of the 64 that RFC 5321 §4.5.3.1.1 allows.
+    Hexadecimal, because some hosts change the case of local parts, and without the octets that are always zero
+    here: 60 characters of the 64 that RFC 5321 §4.5.3.1.1 allows.
     """
     raw = _seal(_CODES[Kind.RETURN_PATH], sending_id, no, 0)
-    return f"b+{b32encode(raw)[:52].decode('ascii').lower()}@{domain}"
+    return f"b+{raw[:16].hex()}{raw[17:30].hex()}@{domain}"
 
 
 def read_return_path(address: object) -> Target | None:
@@ -154,17 +178,15 @@ def read_return_path(address: object) -> Target | None:
     if not isinstance(address, str) or not address.isascii():
         return None
     local = address.partition("@")[0].lower()
-    if not local.startswith("b+") or len(local) != 54:
+    if not _RETURN.fullmatch(local):
         return None
-    coded = local[2:].upper()
-    try:
-        raw = b32decode(coded + "====")
-    except (Base64Error, ValueError):
-        return None
-    if len(raw) != 32 or b32encode(raw)[:52].decode("ascii") != coded:
-        return None
-    target = _open(raw)
+    short = bytes.fromhex(local[2:])
+    stream = blake2b(short[:16], key=_keys()[1], digest_size=16).digest()
+    target = _open(short[:16] + stream[:1] + short[16:] + stream[14:])
     return target if target is not None and target.kind is Kind.RETURN_PATH else None
+
+
+_RETURN = re.compile(r"b\+[0-9a-f]{58}")
 
 
 def read_message_id(value: object) -> Target | None:

@@ -113,7 +113,23 @@ class _Writer:
     def result(self) -> str:
         text = "".join(self._out).replace("\xa0", " ").replace("\u200c", "").replace("\u200b", "")
         lines = [re.sub(r"  +", " ", line).strip() for line in text.split("\n")]
-        return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n"
+        return _without_empty_lines(re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip() + "\n")
+
+
+def _without_empty_lines(source: str) -> str:
+    """Lines that hold statements only would leave an empty line behind each: their line ends go."""
+    pieces, last = [], 0
+    for tag in scan(source)[0]:
+        begin = source.rfind("\n", 0, tag.start) + 1
+        if tag.kind == "{{" or (source[begin : tag.start].strip() and begin >= last):
+            continue
+        after = tag.end
+        while after < len(source) and source[after] in "\n ":
+            after += 1
+        if "\n" in source[tag.end : after]:
+            pieces.append(source[last : tag.end])
+            last = after
+    return "".join([*pieces, source[last:]])
 
 
 _ADDRESS = re.compile(r"https?://[^\s<>\"'{}\ufdd0]+[^\s<>\"'{}\ufdd0.,;:!?)\]]", re.IGNORECASE)

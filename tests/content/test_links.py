@@ -41,7 +41,7 @@ def test_reading_never_raises(junk: object) -> None:
 @given(st.text(alphabet=string.ascii_letters + string.digits + "-_+/=", min_size=43, max_size=43))
 def test_no_guess_is_a_token(guess: str) -> None:
     assert read(guess) is None
-    assert links.read_return_path("b+" + guess + "aaaaaaaaa") is None
+    assert links.read_return_path("b+" + guess + "a" * 15) is None
 
 
 def test_neighbours_share_nothing() -> None:
@@ -92,7 +92,9 @@ def test_message_id_comes_home() -> None:
     assert links.read_message_id(f"<{links.click_token(1, 2, 3)}@shop.example>") is None
 
 
-@pytest.mark.parametrize(("sending", "no", "link"), [(0, 1, 1), (-1, 1, 1), (2**40, 1, 1), (1, 2**56, 1), (1, 1, 2**16)])
+@pytest.mark.parametrize(
+    ("sending", "no", "link"), [(0, 1, 1), (-1, 1, 1), (2**40, 1, 1), (1, 2**56, 1), (1, 1, 2**16)]
+)
 def test_numbers_that_do_not_fit_are_refused(sending: int, no: int, link: int) -> None:
     with pytest.raises(ValueError, match="fit 40, 56 and 16 bits"):
         links.click_token(sending, no, link)

@@ -1,0 +1,64 @@
+"""Before sending: who would get a message with a hole in it?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from envol.consent.gates import may_use_sql
+from envol.contacts.models import Property
+from envol.content.models import Version
+from envol.content.templates import without_fallback
+from envol.db import rows
+
+
+class Missing(NamedTuple):
+    """How many people have no value that may be shown, and the ids of the first of them."""
+
+    people: int
+    sample: list[int]
+
+
+def people_without_value(
+    version: Version, ids_sql: str, params: Sequence[Any] | Mapping[str, Any] = (), *, sample: int = 20
+) -> dict[str, Missing]:
+    """For each variable without fallback (``contact.key``): the people of ``ids_sql`` who would see nothing.
+
+    ``ids_sql`` gives a column ``id`` of contacts. Who has a value whose purposes she did not permit counts too, because
+    it is not shown to her. One statement for all variables; an empty answer means that everybody can be written to.
+    """
+    names = sorted(without_fallback(version))
+    if not names:
+        return {}
+    keys = [name.partition(".")[2] for name in names]
+    masks = dict(
+        Property.objects.filter(workspace_id=version.workspace.pk, key__in=keys).values_list("key", "purposes")
+    )
+    values: dict[str, Any] | list[Any] = dict(params) if isinstance(params, Mapping) else list(params)
+
+    def bind(name: str, value: Any) -> str:
+        if isinstance(values, dict):
+            values[name] = value
+            return f"%({name})s"
+        values.append(value)
+        return "%s"
+
+    columns = []
+    for number, key in enumerate(keys):
+        place = bind(f"envol_key_{number}", key)
+        # coalesce: a key that is absent gives NULL, which must count as having no value.
+        has = f"coalesce(c.props -> {place}::text, 'null') NOT IN ('null', '\"\"', '[]', '{{}}')"
+        columns.append(f"NOT ({has} AND {may_use_sql('c', masks.get(key, 0))}) AS lacks_{number}")
+    counted = ", ".join(
+        f"count(*) FILTER (WHERE lacks_{number}), "
+        f"(array_agg(id ORDER BY id) FILTER (WHERE lacks_{number}))[1:{int(sample)}]"
+        for number in range(len(keys))
+    )
+    chosen = f"WITH chosen AS ({ids_sql})"
+    people = f"SELECT c.id, {', '.join(columns)} FROM contacts_contact c JOIN chosen USING (id) WHERE c.workspace_id = "
+    query = (
+        f"{chosen}, people AS ({people}{bind('envol_workspace', version.workspace.pk)}) SELECT {counted} FROM people"
+    )
+    found = rows(query, values)[0]
+    answers = {name: Missing(found[2 * at], list(found[2 * at + 1] or ())) for at, name in enumerate(names)}
+    return {name: missing for name, missing in answers.items() if missing.people}

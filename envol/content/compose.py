@@ -1,0 +1,413 @@
+"""From a version and a person to the bytes that leave.
+
+What does not depend on the person is done once, in ``Composer``: compiled templates, one set for each way of
+measuring that occurs, links that are the same for everybody, headers. Per person: three renders, a few tokens,
+encoding and signing.
+
+Measuring follows ``consent.gates.tracking_level`` for each person: ``individual`` gives a personal token,
+``aggregate`` one token per link (or one pixel) of the sending, the same for all; ``none`` leaves the
+original address and no pixel. Unsubscribe, preferences and web version are always personal.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parseaddr
+from hashlib import blake2b
+from threading import Lock
+from typing import Any, NamedTuple, Protocol
+from zoneinfo import ZoneInfo
+
+from envol.accounts.keys import derive
+from envol.accounts.models import Workspace
+from envol.consent.gates import Tracking, may_use, tracking_level
+from envol.contacts.models import Property
+from envol.content import links
+from envol.content.language import Templates, View, plain, variables
+from envol.content.links import Kind
+from envol.content.markup import MARKER
+from envol.content.models import Version
+from envol.content.templates import before_body_end, marked
+from envol.wire import list_headers
+from envol.wire.dkim import Signer, sign
+from envol.wire.message import Attachment, Composed, Mailbox, Skeleton, compose
+from envol.wire.message.headers import date_line, message_id_line
+
+PERSONAL, IN_SUM, NOT = "person", "sum", "none"
+_OPENS = {"individual": PERSONAL, "last_open_day": PERSONAL, "aggregate": IN_SUM}
+_CLICKS = {"individual": PERSONAL, "aggregate": IN_SUM}
+_MEASURING = 0b11  # the two bits tracking depends on
+
+
+class Person(NamedTuple):
+    """Whom a message is for. ``no``: her number in the sending; ``props``: values as stored on the contact."""
+
+    no: int
+    contact_id: int | None
+    address: str
+    name: str = ""
+    language: str | None = None
+    props: Mapping[str, Any] = {}
+    allowed: int = 0
+    refused: int = 0
+    country: str | None = None
+
+
+class ComposedMessage(NamedTuple):
+    """The reverse-path and the whole message, signed, CRLF only, not dot-stuffed."""
+
+    envelope_from: str
+    data: bytes
+
+
+class Parts(NamedTuple):
+    """What a person reads. ``html`` is None for templates in plain text."""
+
+    subject: str
+    html: str | None
+    text: str
+
+
+class SendingLike(Protocol):
+    """What composing reads of an outbound.Sending."""
+
+    id: int
+    kind: str
+    campaign_id: int | None
+    purpose_id: int | None
+
+
+class Url(str):
+    """An address we made ourselves: nothing in it needs escaping."""
+
+    __slots__ = ()
+
+    def __html__(self) -> str:
+        return self
+
+
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]+")
+
+
+def one_line(text: str) -> str:
+    """Text as one line of a header. A value is data: a line end in a first name becomes a space, never a header."""
+    return text if text.isascii() and text.isprintable() else _CONTROL.sub(" ", text).strip()
+
+
+def opaque(purpose: str, value: object) -> str:
+    """A short name for feedback headers that only this installation can relate to its ids."""
+    return blake2b(f"{purpose} {value}".encode(), key=derive("feedback names"), digest_size=6).hexdigest()
+
+
+def installation() -> str:
+    """The last field of Feedback-ID: the same on all mail of this installation."""
+    return "ev-" + opaque("installation", "")
+
+
+class Composer:
+    """Composes one version for the people of one sending; safe to share between threads.
+
+    ``sending`` None makes previews: nothing is measured and personal addresses lead nowhere. ``sender``: name, address
+    and perhaps reply_to, as on the sending. ``base_url``: the public address, from the settings. ``purposes``: key →
+    mask for contact properties, read from the catalogue when None. Raises ValueError when the constant part
+    cannot make a valid message.
+    """
+
+    def __init__(
+        self,
+        sending: SendingLike | None,
+        version: Version,
+        workspace: Workspace,
+        sender: Mapping[str, str],
+        signers: Sequence[Signer] = (),
+        base_url: str = "",
+        *,
+        campaign_name: str = "",
+        purposes: Mapping[str, int] | None = None,
+        attachments: Iterable[Attachment] | None = None,
+        bounce_domain: str = "",
+    ) -> None:
+        self._sending, self._version, self._workspace, self._signers = sending, version, workspace, tuple(signers)
+        self._base = base_url.rstrip("/")
+        self._domain = sender["address"].rpartition("@")[2].lower()
+        self._bounce_domain = bounce_domain or self._domain
+        self._urls = {int(link["no"]): str(link["url"]) for link in version.links}
+        self._raws = {int(link["no"]): str(link["raw"]) for link in version.links}
+        self._subject_template = "[Test] " * (sending is not None and sending.kind == "test") + version.subject
+        self._constant_subject = "{" not in self._subject_template
+        self._has_html = bool(version.html)
+        self._templates = Templates({} if self._constant_subject else {"subject.txt": self._subject_template})
+        self._variants: dict[tuple[str, str], tuple[str, str, tuple[int, ...]]] = {}
+        self._levels: dict[tuple[int, str | None], Tracking] = {}
+        self._lock = Lock()
+        names = {*version.variables, *variables(self._subject_template)}
+        self._purposes = _masks(workspace, names) if purposes is None else dict(purposes)
+        self._keys = sorted({name.split(".")[1] for name in names if name.startswith("contact.")})
+        self._fallbacks = {name.removeprefix("contact."): plain(value) for name, value in version.fallbacks.items()}
+        self._facts = {
+            "campaign": View({"name": campaign_name}),
+            "sender": View({"name": sender.get("name", ""), "address": sender["address"]}),
+            "workspace": View({"title": workspace.title, "postal_address": workspace.postal_address}),
+        }
+        self._wants_today = "today" in names
+        self._zone = ZoneInfo(workspace.time_zone)
+        self._urls_wanted = [
+            (name, kind)
+            for name, kind in (
+                ("unsubscribe_url", Kind.UNSUBSCRIBE),
+                ("preferences_url", Kind.PREFERENCES),
+                ("web_version_url", Kind.WEB),
+            )
+            if name in names
+        ]
+        if attachments is None:
+            attachments = [] if version.pk is None else stored_attachments(version)
+        self._skeleton = self._make_skeleton(sender, list(attachments))
+
+    def _make_skeleton(self, sender: Mapping[str, str], attachments: list[Attachment]) -> Skeleton:
+        version, sending, workspace = self._version, self._sending, self._workspace
+        reply_to = sender.get("reply_to") or version.reply_to
+        headers: dict[str, Any] = {}
+        if sending is not None:
+            list_headers.list_unsubscribe(
+                self._url(Kind.UNSUBSCRIBE, 1)
+            )  # the public address must allow it: say so now
+            headers["list_id"] = list_headers.list_id(f"p{sending.purpose_id or 0}.{workspace.name}.{self._domain}")
+            campaign = opaque("campaign", sending.campaign_id or f"sending {sending.id}")
+            headers["feedback_id"] = list_headers.feedback_id(
+                campaign, opaque("workspace", workspace.id), sending.kind, installation()
+            )
+        return Skeleton(
+            from_name=sender.get("name", ""),
+            from_address=sender["address"],
+            text_sample=version.text,
+            html_sample=version.html if self._has_html else None,
+            reply_to=[Mailbox("", reply_to)] if reply_to else (),
+            attachments=attachments,
+            **headers,
+        )
+
+    def compose(self, person: Person, now: datetime | None = None) -> ComposedMessage:
+        """The message for one person; the same person and moment give the same bytes.
+
+        Raises MissingValue or RenderProblem when the template cannot be shown for her, ValueError when her address
+        cannot stand in a header.
+        """
+        if self._sending is None:
+            raise ValueError("A preview has no recipient: compose for a sending.")
+        now = now or datetime.now(UTC)
+        subject, html, text = self.parts(person, now=now)
+        sending = self._sending.id
+        made = self._skeleton.render(
+            to_name=one_line(person.name)[:200],
+            to_address=person.address,
+            subject=subject,
+            text_body=text,
+            html_body=html,
+            message_id=links.message_id(sending, person.no, self._domain),
+            date=now,
+            list_unsubscribe_url=self._url(Kind.UNSUBSCRIBE, person.no),
+        )
+        return ComposedMessage(
+            links.return_path(sending, person.no, self._bounce_domain), signed(made, self._signers, now)
+        )
+
+    def parts(self, person: Person, *, now: datetime | None = None, pixel: bool = True) -> Parts:
+        """Subject and texts as this person gets them: the one place where templates meet people.
+
+        Sending, preview and web version all come here. ``pixel`` False: for a page, which is no opened mail.
+        """
+        opens, clicks = self._measures(person)
+        html_name, text_name, numbers = self._variant(opens if pixel else NOT, clicks)
+        context = self._context(person, now)
+        if clicks == PERSONAL and self._sending is not None:
+            start = f"{self._base}/c/"
+            for no, token in zip(numbers, links.click_tokens(self._sending.id, person.no, numbers), strict=True):
+                context[f"envol_link_{no}"] = Url(start + token)
+        if opens == PERSONAL and pixel:
+            context["envol_pixel"] = Url(self._url(Kind.OPEN, person.no))
+        subject = self._subject_template
+        if not self._constant_subject:
+            subject = self._templates.render("subject.txt", context)
+        html = self._templates.render(html_name, context) if self._has_html else None
+        text = self._templates.render(text_name, context)
+        return Parts(one_line(subject), html, text)
+
+    def _measures(self, person: Person) -> tuple[str, str]:
+        if self._sending is None:
+            return NOT, NOT
+        key = ((person.allowed & _MEASURING) << 2 | person.refused & _MEASURING, person.country)
+        level = self._levels.get(key)
+        if level is None:
+            level = tracking_level(self._workspace, person.allowed, person.refused, person.country)
+            self._levels[key] = level
+        return _OPENS.get(level.opens, NOT), _CLICKS.get(level.clicks, NOT)
+
+    def _context(self, person: Person, now: datetime | None) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        language = (person.language or self._workspace.language).split("-")[0].lower()
+        for key in self._keys:
+            value = None
+            if key == "email":
+                value = person.address
+            elif key == "language":
+                value = person.language
+            elif key in person.props and may_use(person.allowed, self._purposes.get(key, 0)):
+                value = plain(person.props[key])
+            if value is None:
+                value = self._fallbacks.get(key)
+            if value is not None:
+                values[key] = value
+        context = {**self._facts, "contact": View(values), "language": language}
+        if self._wants_today:
+            context["today"] = (now or datetime.now(UTC)).astimezone(self._zone).date().isoformat()
+        for name, kind in self._urls_wanted:
+            context[name] = Url(self._url(kind, person.no))
+        return context
+
+    def _url(self, kind: Kind, no: int | None) -> str:
+        if self._sending is None:
+            return f"{self._base}/{links.PATHS[kind]}/preview"
+        return links.url(self._base, kind, self._sending.id, no)
+
+    def _variant(self, opens: str, clicks: str) -> tuple[str, str, tuple[int, ...]]:
+        """Names of the compiled html and text for one way of measuring, and the links they want per person."""
+        found = self._variants.get((opens, clicks))
+        if found is None:
+            with self._lock:
+                found = self._variants.get((opens, clicks)) or self._compile(opens, clicks)
+                self._variants[opens, clicks] = found
+        return found
+
+    def _compile(self, opens: str, clicks: str) -> tuple[str, str, tuple[int, ...]]:
+        html, text = self._version.html, self._version.text
+        numbers = tuple(sorted(marked(html) | marked(text))) if clicks == PERSONAL else ()
+        if clicks == IN_SUM and self._sending is not None:
+            sending, base = self._sending.id, self._base
+            same = {no: links.url(base, Kind.CLICK, sending, None, no) for no in self._urls}
+            html, text = _put(html, same), _put(text, same)
+        elif clicks == NOT:
+            html, text = _put(html, self._raws), _put(text, self._urls)
+        if self._has_html and opens != NOT:
+            address = "{{ envol_pixel }}" if opens == PERSONAL else self._url(Kind.OPEN, None)
+            html = before_body_end(html, f'<img src="{address}" width="1" height="1" alt="" style="display:block">')
+        names = f"{opens}.{clicks}.html", f"{clicks}.txt"
+        if self._has_html:
+            self._templates.add(names[0], html)
+        self._templates.add(names[1], text)
+        return *names, numbers
+
+
+def _put(source: str, addresses: Mapping[int, str]) -> str:
+    return MARKER.sub(lambda found: addresses[int(found.group(1))], source)
+
+
+def _masks(workspace: Workspace, names: Iterable[str]) -> dict[str, int]:
+    keys = [name.split(".")[1] for name in names if name.startswith("contact.")]
+    found = Property.objects.filter(workspace_id=workspace.id, key__in=keys) if keys else Property.objects.none()
+    return dict(found.values_list("key", "purposes"))
+
+
+def stored_attachments(version: Version) -> list[Attachment]:
+    return [
+        Attachment(file.name, bytes(file.body), file.media_type, file.content_id or None)
+        for file in version.attachments.order_by("id")  # type: ignore[attr-defined]
+    ]
+
+
+def signed(made: Composed, signers: Sequence[Signer], now: datetime) -> bytes:
+    """The message with a DKIM signature of each signer above it."""
+    if not signers:
+        return made.to_bytes()
+    return made.to_bytes(sign(made.headers, made.body, signers, int(now.timestamp())))
+
+
+class MessageLike(Protocol):
+    """What composing reads of an outbound.Message: ``header`` has from, to, subject, reply_to, extra."""
+
+    workspace_id: int
+    sending_id: int
+    header: dict[str, Any]
+    text: str
+    html: str
+    raw: Any
+
+
+def compose_message(
+    message: MessageLike,
+    no: int,
+    signers: Sequence[Signer] = (),
+    *,
+    now: datetime | None = None,
+    kind: str = "transactional",
+    bounce_domain: str = "",
+) -> ComposedMessage:
+    """One recipient's copy of a single message with its own words; untracked, and the same at every try.
+
+    ``no`` is the recipient's number in the ledger. A raw message is relayed as it came: we add what is missing
+    (Date, Message-ID) and sign it.
+    """
+    now = now or datetime.now(UTC)
+    header = message.header
+    raw = bytes(message.raw) if message.raw is not None else None
+    if raw is not None:
+        head, body = _split(raw)
+        author = parseaddr(next((_value(line) for line in head if line[:5].lower() == b"from:"), ""))[1]
+    else:
+        author = header["from"][1]
+    domain = author.rpartition("@")[2].lower()
+    message_id = links.message_id(message.sending_id, no, domain)
+    if raw is not None:
+        made = Composed(_completed(head, message_id, now), body)
+    else:
+        made = compose(
+            sender=_box(header["from"]),
+            to=[_box(one) for one in header["to"]],
+            subject=one_line(header.get("subject", "")),
+            text=message.text or None,
+            html=message.html or None,
+            message_id=message_id,
+            date=now,
+            reply_to=[_box(one) for one in header.get("reply_to", ())],
+            feedback_id=list_headers.feedback_id("", opaque("workspace", message.workspace_id), kind, installation()),
+            auto_submitted=list_headers.AUTO_GENERATED,
+            extra=[(name, value) for name, value in header.get("extra", ())],
+        )
+    reverse_path = links.return_path(message.sending_id, no, bounce_domain or domain)
+    return ComposedMessage(reverse_path, signed(made, signers, now))
+
+
+def _box(pair: Sequence[str]) -> Mailbox:
+    return Mailbox(one_line(pair[0] or "")[:200], pair[1])
+
+
+# What a submitted message may bring along and must not carry on: traces of other servers, and blind copies.
+_DROPPED = (b"bcc:", b"return-path:", b"dkim-signature:", b"authentication-results:", b"arc-", b"x-envol-")
+
+
+def _split(raw: bytes) -> tuple[list[bytes], bytes]:
+    head, _, body = raw.partition(b"\r\n\r\n")
+    lines: list[bytes] = []
+    for line in head.split(b"\r\n"):
+        if line[:1] in (b" ", b"\t") and lines:
+            lines[-1] += line + b"\r\n"
+        elif line:
+            lines.append(line + b"\r\n")
+    return [line for line in lines if not line.lower().startswith(_DROPPED)], body
+
+
+def _value(line: bytes) -> str:
+    return line.partition(b":")[2].replace(b"\r\n", b"").decode("utf-8", "replace").strip()
+
+
+def _completed(head: list[bytes], message_id: str, now: datetime) -> list[bytes]:
+    """RFC 6409 §8.2–8.3: a submission server may add a missing Date and Message-ID."""
+    names = {line.partition(b":")[0].strip().lower() for line in head}
+    more = []
+    if b"date" not in names:
+        more.append(date_line(now))
+    if b"message-id" not in names:
+        more.append(message_id_line(message_id))
+    return [*head, *more]

@@ -1,0 +1,46 @@
+"""What a person would read, made by the very code that sends."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from envol.contacts.models import Contact
+from envol.content.compose import Composer, Parts, Person
+from envol.content.models import Version
+
+
+def preview(
+    version: Version,
+    contact: Contact | None = None,
+    *,
+    sender: Mapping[str, str] | None = None,
+    base_url: str = "",
+    campaign_name: str = "",
+) -> Parts:
+    """Subject, html and text for this contact, or for a person of whom nothing is known.
+
+    Nothing is measured, personal links lead to /…/preview. Raises MissingValue where the campaign would be refused.
+    """
+    sender = sender or {"name": version.workspace.title, "address": "preview@localhost.invalid"}
+    composer = Composer(
+        None, version, version.workspace, sender, base_url=base_url, campaign_name=campaign_name, attachments=()
+    )
+    return composer.parts(person_of(contact))
+
+
+def person_of(contact: Contact | None, no: int | None = None) -> Person:
+    """A contact as composing takes it."""
+    if contact is None:
+        return Person(no or 1, None, "someone@localhost.invalid")
+    props: dict[str, Any] = contact.props
+    return Person(
+        no or contact.id,
+        contact.id,
+        contact.email,
+        "",  # a name is a property like any other: the caller gives it when its purpose is permitted
+        contact.language,
+        props,
+        contact.allowed,
+        contact.refused,
+    )
