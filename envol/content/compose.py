@@ -25,7 +25,7 @@ from envol.accounts.models import Workspace
 from envol.consent.gates import Tracking, may_use, tracking_level
 from envol.contacts.models import Property
 from envol.content import links
-from envol.content.language import Templates, View, plain, variables
+from envol.content.language import Templates, flat_name, flatten, plain, variables
 from envol.content.links import Kind
 from envol.content.markup import MARKER
 from envol.content.models import Version
@@ -138,18 +138,21 @@ class Composer:
         self._subject_template = "[Test] " * (sending is not None and sending.kind == "test") + version.subject
         self._constant_subject = "{" not in self._subject_template
         self._has_html = bool(version.html)
-        self._templates = Templates({} if self._constant_subject else {"subject.txt": self._subject_template})
-        self._variants: dict[tuple[str, str], tuple[str, str, tuple[int, ...]]] = {}
+        self._templates = Templates({"subject.txt": flatten(self._subject_template)})
+        self._variants: dict[tuple[str, str], _Variant] = {}
         self._levels: dict[tuple[int, str | None], Tracking] = {}
         self._lock = Lock()
         names = {*version.variables, *variables(self._subject_template)}
         self._purposes = _masks(workspace, names) if purposes is None else dict(purposes)
-        self._keys = sorted({name.split(".")[1] for name in names if name.startswith("contact.")})
+        keys = sorted({name.split(".")[1] for name in names if name.startswith("contact.")})
+        self._keys = [(key, flat_name("contact", key)) for key in keys]
         self._fallbacks = {name.removeprefix("contact."): plain(value) for name, value in version.fallbacks.items()}
         self._facts = {
-            "campaign": View({"name": campaign_name}),
-            "sender": View({"name": sender.get("name", ""), "address": sender["address"]}),
-            "workspace": View({"title": workspace.title, "postal_address": workspace.postal_address}),
+            flat_name("campaign", "name"): campaign_name,
+            flat_name("sender", "name"): sender.get("name", ""),
+            flat_name("sender", "address"): sender["address"],
+            flat_name("workspace", "title"): workspace.title,
+            flat_name("workspace", "postal_address"): workspace.postal_address,
         }
         self._wants_today = "today" in names
         self._zone = ZoneInfo(workspace.time_zone)
@@ -164,12 +167,16 @@ class Composer:
         ]
         if attachments is None:
             attachments = [] if version.pk is None else stored_attachments(version)
-        self._skeleton = self._make_skeleton(sender, list(attachments))
+        self._headers = self._constant_headers(sender)
+        self._headers["attachments"] = list(attachments)
+        self._variant(NOT, NOT)  # what is wrong with the constant part is said here, not at the first person
 
-    def _make_skeleton(self, sender: Mapping[str, str], attachments: list[Attachment]) -> Skeleton:
-        version, sending, workspace = self._version, self._sending, self._workspace
-        reply_to = sender.get("reply_to") or version.reply_to
-        headers: dict[str, Any] = {}
+    def _constant_headers(self, sender: Mapping[str, str]) -> dict[str, Any]:
+        sending, workspace = self._sending, self._workspace
+        reply_to = sender.get("reply_to") or self._version.reply_to
+        headers: dict[str, Any] = {"from_name": sender.get("name", ""), "from_address": sender["address"]}
+        if reply_to:
+            headers["reply_to"] = [Mailbox("", reply_to)]
         if sending is not None:
             list_headers.list_unsubscribe(
                 self._url(Kind.UNSUBSCRIBE, 1)
@@ -179,15 +186,7 @@ class Composer:
             headers["feedback_id"] = list_headers.feedback_id(
                 campaign, opaque("workspace", workspace.id), sending.kind, installation()
             )
-        return Skeleton(
-            from_name=sender.get("name", ""),
-            from_address=sender["address"],
-            text_sample=version.text,
-            html_sample=version.html if self._has_html else None,
-            reply_to=[Mailbox("", reply_to)] if reply_to else (),
-            attachments=attachments,
-            **headers,
-        )
+        return headers
 
     def compose(self, person: Person, now: datetime | None = None) -> ComposedMessage:
         """The message for one person; the same person and moment give the same bytes.
@@ -198,9 +197,10 @@ class Composer:
         if self._sending is None:
             raise ValueError("A preview has no recipient: compose for a sending.")
         now = now or datetime.now(UTC)
-        subject, html, text = self.parts(person, now=now)
+        variant = self._variant(*self._measures(person))
+        subject, html, text = self._parts(variant, person, now)
         sending = self._sending.id
-        made = self._skeleton.render(
+        made = variant.skeleton.render(
             to_name=one_line(person.name)[:200],
             to_address=person.address,
             subject=subject,
@@ -220,19 +220,20 @@ class Composer:
         Sending, preview and web version all come here. ``pixel`` False: for a page, which is no opened mail.
         """
         opens, clicks = self._measures(person)
-        html_name, text_name, numbers = self._variant(opens if pixel else NOT, clicks)
+        return self._parts(self._variant(opens if pixel else NOT, clicks), person, now)
+
+    def _parts(self, variant: _Variant, person: Person, now: datetime | None) -> Parts:
         context = self._context(person, now)
-        if clicks == PERSONAL and self._sending is not None:
-            start = f"{self._base}/c/"
-            for no, token in zip(numbers, links.click_tokens(self._sending.id, person.no, numbers), strict=True):
-                context[f"envol_link_{no}"] = Url(start + token)
-        if opens == PERSONAL and pixel:
-            context["envol_pixel"] = Url(self._url(Kind.OPEN, person.no))
+        if variant.numbers and self._sending is not None:
+            tokens = links.click_tokens(self._sending.id, person.no, variant.numbers)
+            context.update(zip(variant.names, tokens, strict=True))
+        if variant.pixel:
+            context["envol_open"] = self._token(Kind.OPEN, person.no)
         subject = self._subject_template
         if not self._constant_subject:
             subject = self._templates.render("subject.txt", context)
-        html = self._templates.render(html_name, context) if self._has_html else None
-        text = self._templates.render(text_name, context)
+        html = self._templates.render(variant.html, context) if self._has_html else None
+        text = self._templates.render(variant.text, context)
         return Parts(one_line(subject), html, text)
 
     def _measures(self, person: Person) -> tuple[str, str]:
@@ -246,9 +247,8 @@ class Composer:
         return _OPENS.get(level.opens, NOT), _CLICKS.get(level.clicks, NOT)
 
     def _context(self, person: Person, now: datetime | None) -> dict[str, Any]:
-        values: dict[str, Any] = {}
-        language = (person.language or self._workspace.language).split("-")[0].lower()
-        for key in self._keys:
+        context: dict[str, Any] = dict(self._facts)
+        for key, name in self._keys:
             value = None
             if key == "email":
                 value = person.address
@@ -259,21 +259,23 @@ class Composer:
             if value is None:
                 value = self._fallbacks.get(key)
             if value is not None:
-                values[key] = value
-        context = {**self._facts, "contact": View(values), "language": language}
+                context[name] = value
+        context["language"] = (person.language or self._workspace.language).split("-")[0].lower()
         if self._wants_today:
             context["today"] = (now or datetime.now(UTC)).astimezone(self._zone).date().isoformat()
         for name, kind in self._urls_wanted:
-            context[name] = Url(self._url(kind, person.no))
+            token = self._token(kind, person.no)
+            context[f"envol_{name}"] = token
+            context[name] = Url(f"{self._base}/{links.PATHS[kind]}/{token}")
         return context
 
-    def _url(self, kind: Kind, no: int | None) -> str:
-        if self._sending is None:
-            return f"{self._base}/{links.PATHS[kind]}/preview"
-        return links.url(self._base, kind, self._sending.id, no)
+    def _token(self, kind: Kind, no: int | None) -> str:
+        return "preview" if self._sending is None else links.token(kind, self._sending.id, no)
 
-    def _variant(self, opens: str, clicks: str) -> tuple[str, str, tuple[int, ...]]:
-        """Names of the compiled html and text for one way of measuring, and the links they want per person."""
+    def _url(self, kind: Kind, no: int | None) -> str:
+        return f"{self._base}/{links.PATHS[kind]}/{self._token(kind, no)}"
+
+    def _variant(self, opens: str, clicks: str) -> _Variant:
         found = self._variants.get((opens, clicks))
         if found is None:
             with self._lock:
@@ -281,23 +283,49 @@ class Composer:
                 self._variants[opens, clicks] = found
         return found
 
-    def _compile(self, opens: str, clicks: str) -> tuple[str, str, tuple[int, ...]]:
+    def _compile(self, opens: str, clicks: str) -> _Variant:
         html, text = self._version.html, self._version.text
         numbers = tuple(sorted(marked(html) | marked(text))) if clicks == PERSONAL else ()
         if clicks == IN_SUM and self._sending is not None:
             sending, base = self._sending.id, self._base
             same = {no: links.url(base, Kind.CLICK, sending, None, no) for no in self._urls}
             html, text = _put(html, same), _put(text, same)
-        elif clicks == NOT:
+        elif clicks == PERSONAL:
+            # Only the token is a value: it has no character that escaping would change, and the rest is constant.
+            own = {no: f"{self._base}/c/{{{{ envol_link_{no} }}}}" for no in self._urls}
+            html, text = _put(html, own), _put(text, own)
+        else:
             html, text = _put(html, self._raws), _put(text, self._urls)
+        html, text = self._with_tokens(html), self._with_tokens(text)
         if self._has_html and opens != NOT:
-            address = "{{ envol_pixel }}" if opens == PERSONAL else self._url(Kind.OPEN, None)
+            address = f"{self._base}/o/{{{{ envol_open }}}}" if opens == PERSONAL else self._url(Kind.OPEN, None)
             html = before_body_end(html, f'<img src="{address}" width="1" height="1" alt="" style="display:block">')
         names = f"{opens}.{clicks}.html", f"{clicks}.txt"
         if self._has_html:
-            self._templates.add(names[0], html)
-        self._templates.add(names[1], text)
-        return *names, numbers
+            self._templates.add(names[0], flatten(html))
+        self._templates.add(names[1], flatten(text))
+        # The samples let the skeleton encode the constant stretches of this very variant once.
+        skeleton = Skeleton(text_sample=text, html_sample=html if self._has_html else None, **self._headers)
+        links_of = tuple([f"envol_link_{no}" for no in numbers])
+        return _Variant(*names, numbers, links_of, opens == PERSONAL, skeleton)
+
+    def _with_tokens(self, source: str) -> str:
+        """``{{ unsubscribe_url }}`` and the like as a constant and a token."""
+        for name, kind in self._urls_wanted:
+            own = f"{self._base}/{links.PATHS[kind]}/{{{{ envol_{name} }}}}"
+            source = own.join(re.split(rf"\{{\{{\s*{name}\s*\}}\}}", source))
+        return source
+
+
+class _Variant(NamedTuple):
+    """One way of measuring, compiled: names of its templates, the links and pixel it wants per person."""
+
+    html: str
+    text: str
+    numbers: tuple[int, ...]
+    names: tuple[str, ...]
+    pixel: bool
+    skeleton: Skeleton
 
 
 def _put(source: str, addresses: Mapping[int, str]) -> str:

@@ -351,7 +351,7 @@ def _with_footer_text(made: str) -> str:
         for language, (ask, out, own) in _SENTENCES.items()
     }
     words = (_choice(links) if leave else "") + ("\n" if leave and postal else "") + (_POSTAL if postal else "")
-    return f"{made.rstrip()}\n\n-- \n{words}\n"
+    return f"{made.rstrip()}\n\n---\n{words}\n"
 
 
 def links_of(version: Version) -> dict[int, str]:
