@@ -7,4 +7,9 @@ class ConsentConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from envol.consent import purposes  # noqa: F401  (registers what a new workspace begins with)
+        from envol.consent import (
+            privacy,
+            purposes,  # noqa: F401  (registers what a new workspace begins with)
+        )
+
+        privacy.register()

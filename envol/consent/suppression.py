@@ -22,11 +22,16 @@ _projections: list[Projection] = []
 
 
 class Suppressed(NamedTuple):
-    """The strictest of what is known: scope ``all`` covers ``marketing``."""
+    """The strictest of what is known: scope ``all`` covers ``marketing``.
+
+    ``erased``: she had her data erased, others may not take her in again; ``objected``: the scope
+    ``marketing`` stands, whether or not ``all`` does too.
+    """
 
     scope: str
     reason: str
     erased: bool = False
+    objected: bool = False
 
 
 def on_change(act: Projection) -> Projection:
@@ -118,11 +123,11 @@ def _strictest(found: Iterable[tuple[bytes, str, str]]) -> dict[bytes, Suppresse
     result: dict[bytes, Suppressed] = {}
     for digest, scope, reason in found:
         digest = bytes(digest)
-        one = Suppressed(scope, reason, reason == ERASED)
+        one = Suppressed(scope, reason, reason == ERASED, scope == "marketing")
         before = result.get(digest)
         if before is not None:
             strict = one if scope == "all" else before
-            one = strict._replace(erased=one.erased or before.erased)
+            one = strict._replace(erased=one.erased or before.erased, objected=one.objected or before.objected)
         result[digest] = one
     return result
 

@@ -15,7 +15,7 @@ def test_an_address_is_kept_as_a_keyed_digest_only(workspace: Workspace) -> None
     found = rows("SELECT * FROM consent_suppression WHERE workspace_id = %s", [workspace.id])
     assert bytes(found[0][1]) == address_digest(workspace.id, ZOE)
     assert "zoe" not in repr(found) and "lecteurs" not in repr(found)
-    assert suppression.lookup(workspace.id, [ALI, ZOE]) == {ZOE: ("all", "complaint", False)}
+    assert suppression.lookup(workspace.id, [ALI, ZOE]) == {ZOE: ("all", "complaint", False, False)}
 
 
 def test_what_one_workspace_suppresses_says_nothing_in_another(workspace: Workspace) -> None:
@@ -27,16 +27,16 @@ def test_what_one_workspace_suppresses_says_nothing_in_another(workspace: Worksp
 def test_the_first_reason_is_kept_and_the_strictest_scope_answers(workspace: Workspace) -> None:
     assert suppression.add(workspace.id, ZOE, "marketing", "objection", "preferences")
     assert not suppression.add(workspace.id, ZOE, "marketing", "unsubscribe", "click")
-    assert suppression.lookup(workspace.id, [ZOE])[ZOE] == ("marketing", "objection", False)
+    assert suppression.lookup(workspace.id, [ZOE])[ZOE] == ("marketing", "objection", False, True)
     suppression.add(workspace.id, ZOE, "all", "hard_bounce", "outcome 1/2")
-    assert suppression.lookup(workspace.id, [ZOE])[ZOE] == ("all", "hard_bounce", False)
+    assert suppression.lookup(workspace.id, [ZOE])[ZOE] == ("all", "hard_bounce", False, True)
 
 
 def test_an_erasure_takes_over_the_reason_and_keeps_the_story(workspace: Workspace) -> None:
     suppression.add(workspace.id, ZOE, "marketing", "objection", "preferences")
     suppression.add(workspace.id, ZOE, "marketing", suppression.ERASED, "request 3")
     suppression.add(workspace.id, ZOE, "all", "hard_bounce", "outcome 1/2")
-    assert suppression.lookup(workspace.id, [ZOE])[ZOE] == ("all", "hard_bounce", True)
+    assert suppression.lookup(workspace.id, [ZOE])[ZOE] == ("all", "hard_bounce", True, True)
     cause = value(
         "SELECT cause FROM consent_suppression WHERE workspace_id = %s AND scope = 'marketing'", [workspace.id]
     )

@@ -1,0 +1,48 @@
+"""What consent itself erases, exports and describes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from envol.consent import ledger, registry
+from envol.consent.registry import Data
+from envol.db import dicts
+
+
+def erase(workspace_id: int, contact_id: int) -> Mapping[str, int]:
+    return {"consent_permission": ledger.forget(workspace_id, contact_id)}
+
+
+def answers(workspace_id: int, contact_id: int) -> list[dict[str, Any]]:
+    """Every answer of one person with the words, the source and the strength of its evidence, oldest first."""
+    return dicts(
+        "SELECT p.id, u.key AS purpose, p.state, p.basis, p.since, p.until, p.proof, p.block, p.leaf,"
+        " e.strength, e.source, e.statement, e.document_name, t.version AS text_version, t.language AS text_language,"
+        " t.text FROM consent_permission p JOIN consent_purpose u ON u.id = p.purpose_id"
+        " LEFT JOIN consent_evidence e ON e.id = p.evidence_id"
+        " LEFT JOIN consent_purpose_text t ON t.id = e.text_id"
+        " WHERE p.workspace_id = %s AND p.contact_id = %s ORDER BY p.since, p.block, p.leaf",
+        [workspace_id, contact_id],
+    )
+
+
+def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
+    found = answers(workspace_id, contact_id)
+    for row in found:
+        row["since"] = row["since"].isoformat()
+        row["until"] = row["until"].isoformat() if row["until"] else None
+    return {"permissions": found}
+
+
+def describe() -> list[Data]:
+    return [
+        Data("consent_permission", "answers per purpose: state, basis, dates, proof"),
+        Data("consent_evidence", "documents and statements that prove permissions", True, "while used, then 5 years"),
+        Data("consent_ledger_block", "commitments; nothing readable", False, "for ever"),
+        Data("consent_suppression", "keyed digest of the address, scope, reason", True, "as long as mail is sent"),
+    ]
+
+
+def register() -> None:
+    registry.register("consent", erase=erase, export=export, describe=describe)

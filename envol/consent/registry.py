@@ -1,0 +1,85 @@
+"""Erasure, export and the data map go by registration: consent imports no room that keeps data.
+
+Each room hands over three functions at start. A right is exercised over all of them in one
+transaction, so that nothing is half erased.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from django.db import transaction
+
+from envol.accounts.journal import note
+from envol.consent import suppression
+
+
+class Data(NamedTuple):
+    """One line of the data map: what a table keeps about people and for how long."""
+
+    table: str
+    content: str
+    personal: bool = True
+    retention: str = "as long as the contact"
+
+
+class Room(NamedTuple):
+    """``erase`` answers how many rows of each table went; ``export`` what is kept, as plain JSON values."""
+
+    name: str
+    erase: Callable[[int, int], Mapping[str, int]]
+    export: Callable[[int, int], Mapping[str, Any]]
+    describe: Callable[[], list[Data]]
+
+
+_rooms: dict[str, Room] = {}
+
+
+def register(
+    room: str,
+    *,
+    erase: Callable[[int, int], Mapping[str, int]],
+    export: Callable[[int, int], Mapping[str, Any]],
+    describe: Callable[[], list[Data]],
+) -> None:
+    """Called once by each room at start. ``erase`` and ``export`` take workspace id and contact id."""
+    _rooms[room] = Room(room, erase, export, describe)
+
+
+def erase_person(
+    workspace_id: int,
+    contact_id: int,
+    email_key: str,
+    *,
+    cause: str,
+    actor: str = "member",
+    actor_id: int | None = None,
+) -> dict[str, int]:
+    """Erase one person in every room (GDPR art. 17); how many rows of each table went.
+
+    What stays: ledger lines without payload, and the keyed digest of the address, so that she is
+    not taken in again by an import and so that an earlier objection holds.
+    """
+    gone: dict[str, int] = {}
+    with transaction.atomic():
+        suppression.add(workspace_id, email_key, "marketing", suppression.ERASED, cause)
+        # Rooms above first: they may still need to look at what rooms below keep.
+        for room in reversed(list(_rooms.values())):
+            gone.update(room.erase(workspace_id, contact_id))
+        note(workspace_id, actor, "contact.erased", actor_id=actor_id, contact=contact_id, cause=cause, **gone)
+    return gone
+
+
+def export_person(workspace_id: int, contact_id: int) -> dict[str, Any]:
+    """Everything kept about one person, by room, as JSON values (GDPR art. 15 and 20)."""
+    with transaction.atomic():
+        return {
+            "version": 1,
+            "rooms": {room.name: dict(room.export(workspace_id, contact_id)) for room in _rooms.values()},
+        }
+
+
+def data_map() -> dict[str, list[Data]]:
+    """What each room keeps about people, from the rooms themselves (GDPR art. 30)."""
+    return {room.name: room.describe() for room in _rooms.values()}
