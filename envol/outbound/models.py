@@ -116,6 +116,7 @@ class Send(models.Model):
     message_id = models.BigIntegerField(null=True)  # outbound.Message, else the sending's version
     address = models.CharField(max_length=254)  # as it was when chosen
     site = models.CharField(max_length=253)
+    chunk = models.BigIntegerField()
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -124,11 +125,14 @@ class Send(models.Model):
 
 
 class Chunk(models.Model):
-    """The unit of leasing: rows of one sending with ``lo <= no <= hi`` and this site ('*': any)."""
+    """The unit of leasing: the send rows that name it, all with ``lo <= no <= hi``.
+
+    ``site`` is theirs, or '*' when small sites share a chunk.
+    """
 
     pk = models.CompositePrimaryKey("sending_id", "no")
     sending_id = models.BigIntegerField()
-    no = models.IntegerField()
+    no = models.BigIntegerField()
     lo = models.BigIntegerField()
     hi = models.BigIntegerField()
     site = models.CharField(max_length=253)
@@ -157,6 +161,7 @@ class Retry(models.Model):
     due = models.DateTimeField()
     attempts = models.SmallIntegerField()
     first_at = models.DateTimeField()
+    cause = models.CharField(max_length=30, blank=True)
     code = models.SmallIntegerField(null=True)
     enhanced = models.CharField(max_length=12, null=True)
     reply = models.TextField(blank=True)

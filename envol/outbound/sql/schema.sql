@@ -13,6 +13,7 @@ CREATE TABLE outbound_message (
 );
 
 CREATE SEQUENCE outbound_send_no;
+CREATE SEQUENCE outbound_chunk_no;
 CREATE TABLE outbound_send (
     sending_id bigint NOT NULL,
     no         bigint NOT NULL,
@@ -20,13 +21,16 @@ CREATE TABLE outbound_send (
     message_id bigint,
     address    text NOT NULL,
     site       text NOT NULL,
+    -- Which chunk leases this row. A range of numbers alone would be ambiguous: chunks of several
+    -- sites lie in the same range of contacts.
+    chunk      bigint NOT NULL,
     created_at timestamptz NOT NULL DEFAULT now(),
     PRIMARY KEY (sending_id, no)  -- queued at most once per (sending, person)
 );
 
 CREATE TABLE outbound_chunk (
     sending_id  bigint NOT NULL,
-    no          int NOT NULL,
+    no          bigint NOT NULL,  -- from outbound_chunk_no
     lo          bigint NOT NULL,
     hi          bigint NOT NULL,
     site        text NOT NULL,
@@ -44,6 +48,7 @@ CREATE TABLE outbound_chunk (
     CHECK (NOT (done AND lease_id IS NOT NULL))
 ) WITH (fillfactor = 70);
 CREATE INDEX outbound_chunk_due ON outbound_chunk (priority, due) WHERE NOT done;
+CREATE INDEX outbound_chunk_leased ON outbound_chunk (lease_id) WHERE lease_id IS NOT NULL;
 
 CREATE TABLE outbound_retry (
     sending_id  bigint NOT NULL,
@@ -52,7 +57,8 @@ CREATE TABLE outbound_retry (
     priority    smallint NOT NULL,
     due         timestamptz NOT NULL,
     attempts    smallint NOT NULL CHECK (attempts > 0),
-    first_at    timestamptz NOT NULL,
+    first_at    timestamptz NOT NULL,  -- end of the first attempt; the lifetime counts from here
+    cause       text NOT NULL DEFAULT '',
     code        smallint,
     enhanced    text,
     reply       text NOT NULL DEFAULT '',
@@ -62,7 +68,8 @@ CREATE TABLE outbound_retry (
     PRIMARY KEY (sending_id, no),
     CHECK ((lease_id IS NULL) = (lease_until IS NULL))
 ) WITH (fillfactor = 70);
-CREATE INDEX outbound_retry_due ON outbound_retry (site, due);
+CREATE INDEX outbound_retry_due ON outbound_retry (priority, due) WHERE lease_id IS NULL;
+CREATE INDEX outbound_retry_leased ON outbound_retry (lease_id) WHERE lease_id IS NOT NULL;
 
 CREATE TABLE outbound_outcome (
     sending_id bigint NOT NULL,
@@ -85,4 +92,16 @@ CREATE TABLE outbound_excluded (
     contact_id bigint NOT NULL,
     reason     text NOT NULL,
     PRIMARY KEY (sending_id, contact_id)
+);
+
+-- Days on which an address was in a trouble that becomes final by repetition (mailbox full, disabled).
+-- By keyed digest, as in consent_suppression: nobody can read an address here.
+CREATE TABLE outbound_trouble (
+    workspace_id int NOT NULL,
+    digest       bytea NOT NULL,
+    cause        text NOT NULL,
+    sending_id   bigint NOT NULL,
+    no           bigint NOT NULL,
+    at           timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (workspace_id, digest, cause, sending_id, no)
 );

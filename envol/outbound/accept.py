@@ -1,0 +1,242 @@
+"""Accepting: from here on we owe an answer for each recipient.
+
+When a function of this module returns, its transaction is on disk: only then may a `250` or a `200` be said
+(RFC 5321 §6.1). Message, ledger rows and chunks are written in that one transaction.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.db import connection, transaction
+from psycopg.types.json import Jsonb
+
+from envol import db
+from envol.outbound.domains import may_send_from
+from envol.outbound.models import Sending, SendingState
+from envol.outbound.sites import site_of
+from envol.wire.address import AddressError, normalise
+
+CHUNK_ROWS = 500
+SMALL_SITE = 100
+"""Sites with fewer rows in a batch share chunks: a chunk's lease reads the whole range it lies in."""
+
+CODE_LIFETIME = 15 * 60
+TRANSACTIONAL_LIFETIME = 4 * 24 * 3600
+
+
+class Refused(ValueError):
+    """Not accepted, nothing was written; the sentence says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One single message.
+
+    kind: `transactional` (a workspace writes to its customer) or `system` (Envol writes to a member).
+    sender, to: (name, address). Each recipient gets a copy of its own, addressed to everybody in `to`.
+    headers: extra header fields. raw: a whole message to be relayed as it came, instead of subject and texts.
+    contact_ids: beside `to`; known contacts are asked for by their permissions, the others by suppression alone.
+    code: a sign-in code or the like: goes first, and is worth nothing after 15 minutes.
+    """
+
+    workspace_id: int
+    sender: tuple[str, str]
+    to: Sequence[tuple[str, str]]
+    subject: str = ""
+    text: str = ""
+    html: str = ""
+    kind: str = "transactional"
+    reply_to: Sequence[tuple[str, str]] = ()
+    headers: Sequence[tuple[str, str]] = ()
+    raw: bytes | None = None
+    custom_id: str = ""
+    contact_ids: Sequence[int | None] = ()
+    code: bool = False
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """`message_id`: of outbound.Message; `recipients`: (sending_id, no) in the order of `to`."""
+
+    message_id: int
+    recipients: tuple[tuple[int, int], ...]
+
+
+def accept_messages(batch: Sequence[Outgoing]) -> list[Accepted]:
+    """Accept single messages, all or none, durably. Raises :class:`Refused`, or a database error: never a promise.
+
+    Two statements and one commit whatever the size of the batch. Inside a transaction of the caller's the
+    promise begins when that one commits.
+    """
+    for message in batch:
+        _check(message)
+    if not batch:
+        return []
+    with transaction.atomic(durable=not connection.in_atomic_block):
+        known = {key: stream(*key) for key in {(m.workspace_id, m.kind, m.code) for m in batch}}
+        streams = [known[m.workspace_id, m.kind, m.code] for m in batch]
+        recipients = sum(len(m.to) for m in batch)
+        message_ids = _reserve("outbound_message_id_seq", len(batch))
+        numbers = iter(_reserve("outbound_send_no", recipients))
+        _store_bodies(batch, streams, message_ids)
+        accepted: list[Accepted] = []
+        by_stream: dict[Stream, list[tuple[int, int | None, int, str]]] = {}
+        for message, to_stream, message_id in zip(batch, streams, message_ids, strict=True):
+            keys = []
+            rows = by_stream.setdefault(to_stream, [])
+            contacts = list(message.contact_ids) or [None] * len(message.to)
+            for (_, address), contact in zip(message.to, contacts, strict=True):
+                no = next(numbers)
+                rows.append((no, contact, message_id, address))
+                keys.append((to_stream.sending_id, no))
+            accepted.append(Accepted(message_id, tuple(keys)))
+        for to_stream, rows in by_stream.items():
+            _expand(to_stream.sending_id, to_stream.priority, None, rows)
+    return accepted
+
+
+def _check(message: Outgoing) -> None:
+    if message.kind not in ("transactional", "system"):
+        raise Refused(f"A single message is transactional or system, not {message.kind!r}.")
+    if not message.to:
+        raise Refused("A message needs at least one recipient.")
+    if message.contact_ids and len(message.contact_ids) != len(message.to):
+        raise Refused("contact_ids stand beside the recipients: give one, or None, for each.")
+    for _, address in message.to:
+        try:
+            normalise(address)
+        except AddressError as error:
+            raise Refused(str(error)) from None
+    if message.raw is None and not (message.text or message.html):
+        raise Refused("A message needs a text or an HTML part; write at least one.")
+    if message.kind == "transactional":
+        ok, sentence = may_send_from(message.workspace_id, message.sender[1])
+        if not ok:
+            raise Refused(sentence)
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    sending_id: int
+    priority: int
+
+
+_streams: dict[tuple[int, str, bool], Stream] = {}
+
+
+def stream(workspace_id: int, kind: str, code: bool = False) -> Stream:
+    """The everlasting sending that carries a workspace's single messages of one kind; made at first use."""
+    key = (workspace_id, kind, code)
+    found = _streams.get(key)
+    if found is not None and Sending.objects.filter(id=found.sending_id, workspace_id=workspace_id).exists():
+        return found
+    priority = 0 if code else 2
+    with transaction.atomic():
+        # Two processes may meet here: the lock lets one make the row and the other find it.
+        db.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"outbound stream {key}"])
+        row = Sending.objects.filter(
+            workspace_id=workspace_id, kind=kind, campaign_id=None, priority=priority, state=SendingState.SENDING
+        ).first() or Sending.objects.create(
+            workspace_id=workspace_id,
+            kind=kind,
+            state=SendingState.SENDING,
+            priority=priority,
+            lifetime_seconds=CODE_LIFETIME if code else TRANSACTIONAL_LIFETIME,
+        )
+    _streams[key] = Stream(row.id, priority)
+    return _streams[key]
+
+
+def _reserve(sequence: str, count: int) -> list[int]:
+    return [n for (n,) in db.rows(f"SELECT nextval('{sequence}') FROM generate_series(1, %s)", [count])]
+
+
+def _store_bodies(batch: Sequence[Outgoing], streams: Sequence[Stream], ids: Sequence[int]) -> None:
+    columns = "(id, workspace_id, sending_id, header, text, html, raw)"
+    with (
+        connection.cursor() as cursor,
+        cursor.copy(f"COPY outbound_message {columns} FROM STDIN") as copy,
+    ):
+        for message, to_stream, message_id in zip(batch, streams, ids, strict=True):
+            header = {
+                "from": list(message.sender),
+                "to": [list(box) for box in message.to],
+                "subject": message.subject,
+                "reply_to": [list(box) for box in message.reply_to],
+                "extra": [list(pair) for pair in message.headers],
+                "custom_id": message.custom_id,
+                **message.facts,
+            }
+            copy.write_row(
+                (
+                    message_id,
+                    message.workspace_id,
+                    to_stream.sending_id,
+                    Jsonb(header),
+                    message.text,
+                    message.html,
+                    message.raw,
+                )
+            )
+
+
+def expand_batch(sending: Sending, people: Iterable[tuple[int, str]], *, due: datetime | None = None) -> int:
+    """Queue contacts of a campaign: (contact id, address) → how many were new.
+
+    Idempotent: the row (sending, contact) is unique, somebody queued before is skipped. Call it in the
+    transaction that advances `sending.expand_cursor`; a few thousand people at a time is a good batch.
+    `due`: not before (database's clock); by default at once, as soon as the sending's state is `sending`.
+    """
+    rows = [(contact, contact, None, address) for contact, address in people]
+    return _expand(sending.id, sending.priority, due, rows)
+
+
+def _expand(
+    sending_id: int, priority: int, due: datetime | None, rows: Sequence[tuple[int, int | None, int | None, str]]
+) -> int:
+    if not rows:
+        return 0
+    rows = sorted(rows, key=lambda row: row[0])
+    sites = [site_of(row[3]) for row in rows]
+    return int(
+        db.value(
+            db.sql("outbound", "expand"),
+            {
+                "sending": sending_id,
+                "priority": priority,
+                "due": due,
+                "no": [row[0] for row in rows],
+                "contact": [row[1] for row in rows],
+                "message": [row[2] for row in rows],
+                "address": [row[3] for row in rows],
+                "site": sites,
+                "part": plan_chunks(sites),
+            },
+        )
+        or 0
+    )
+
+
+def plan_chunks(sites: Sequence[str]) -> list[int]:
+    """Which chunk (0, 1, …) each row goes to: at most CHUNK_ROWS together, one site a chunk where it has
+    at least SMALL_SITE rows, the small sites mixed."""
+    counts: dict[str, int] = {}
+    for site in sites:
+        counts[site] = counts.get(site, 0) + 1
+    open_chunk: dict[str, tuple[int, int]] = {}
+    plan: list[int] = []
+    used = 0
+    for site in sites:
+        key = site if counts[site] >= SMALL_SITE else "*"
+        number, filled = open_chunk.get(key, (-1, CHUNK_ROWS))
+        if filled >= CHUNK_ROWS:
+            number, filled = used, 0
+            used += 1
+        open_chunk[key] = (number, filled + 1)
+        plan.append(number)
+    return plan

@@ -1,0 +1,328 @@
+"""Leases: who may send to whom now.
+
+A courier leases chunks (ranges of one sending) and deferred recipients, works on them outside any
+transaction, and settles (:mod:`envol.outbound.settle`). A lease ends when it is released or when its time,
+by the database's clock, runs out; then :func:`sweep` gives the work back and counts an attempt, because a
+message may have left (RFC 1047): delivery is at least once.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+
+from envol import db
+from envol.consent import gates, suppression
+from envol.consent.models import Purpose
+from envol.outbound.models import Sending
+from envol.wire.address import AddressError, normalise
+
+EVERY_PRIORITY = 32767
+LONGEST_BACKOFF = "4 hours 48 minutes"
+"""4 hours and 20 % of jitter (wire.smtp.replies.retry_delay)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SendingFacts:
+    """What a courier must know of a sending."""
+
+    id: int
+    workspace_id: int
+    kind: str
+    version_id: int | None
+    purpose_id: int | None
+    sender: Mapping[str, Any]
+    lifetime_seconds: int
+    priority: int
+
+    @property
+    def transactional(self) -> bool:
+        """Single messages and tests need no marketing permission; suppression still holds."""
+        return self.kind in ("transactional", "system", "test")
+
+
+@dataclass(slots=True, eq=False)
+class Row:
+    """One recipient to be attempted. `chunk` is None for one that was deferred before; `attempts` counts this one."""
+
+    sending: SendingFacts
+    no: int
+    chunk: int | None
+    lease: Lease
+    attempts: int
+    contact_id: int | None
+    message_id: int | None
+    address: str
+    site: str
+    email_key: str | None = None
+    language: str | None = None
+    props: Mapping[str, Any] = field(default_factory=dict)
+    allowed: int = 0
+    refused: int = 0
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.sending.id, self.no
+
+
+@dataclass(slots=True, eq=False)
+class Lease:
+    """Rows held together. `checked`: when permissions were last asked (monotonic seconds)."""
+
+    id: uuid.UUID
+    retries: bool
+    rows: list[Row] = field(default_factory=list)
+    pending: int = 0
+    checked: float = 0.0
+
+
+def lease(
+    courier: str,
+    slots: int,
+    *,
+    seconds: int,
+    full: Iterable[str] = (),
+    priority: int = EVERY_PRIORITY,
+) -> list[Lease]:
+    """Lease work for about `slots` messages: deferred recipients first (at most half), then chunks.
+
+    full: sites that have no room now. priority: nothing less urgent than this. Permissions, suppression and
+    the state of the sending are asked here; whoever is refused is settled at once and is not in the answer.
+    One durable transaction.
+    """
+    asked = time.monotonic()
+    given = {
+        "courier": courier[:60],
+        "seconds": seconds,
+        "full": list(full),
+        "priority": priority,
+    }
+    leases: list[Lease] = []
+    with transaction.atomic(durable=True):
+        again = Lease(uuid.uuid4(), True, checked=asked)
+        retries = db.rows(
+            db.sql("outbound", "lease_retries"),
+            {**given, "lease": again.id, "slots": max(1, slots // 2)},
+        )
+        chunks_lease = Lease(uuid.uuid4(), False, checked=asked)
+        left = slots - len(retries)
+        chunks = (
+            db.rows(db.sql("outbound", "lease_chunks"), {**given, "lease": chunks_lease.id, "slots": left})
+            if left > 0
+            else []
+        )
+        if not retries and not chunks:
+            return []
+        sendings = _sendings({row[0] for row in retries} | {row[0] for row in chunks})
+        refused: list[tuple[Row, str]] = []
+        for sending in sendings.values():
+            mine = [row for row in retries if row[0] == sending.id]
+            if mine:
+                refused += _read(sending, again, _RETRY_ROWS, [row[1] for row in mine], [row[2] for row in mine])
+            held = [row for row in chunks if row[0] == sending.id]
+            if held:
+                columns = [[row[i] for row in held] for i in (1, 4, 2, 3)]
+                refused += _read(sending, chunks_lease, _CHUNK_ROWS, *columns)
+        if refused:
+            from envol.outbound.settle import refuse
+
+            refuse(refused)
+        for one in (again, chunks_lease):
+            one.pending = len(one.rows)
+            if one.rows:
+                leases.append(one)
+        empty = [one.id for one in (again, chunks_lease) if not one.rows]
+        if empty:
+            _end(empty)
+    return leases
+
+
+def _sendings(ids: set[int]) -> dict[int, SendingFacts]:
+    names = ("id", "workspace_id", "kind", "version_id", "purpose_id", "sender", "lifetime_seconds", "priority")
+    return {row[0]: SendingFacts(*row) for row in Sending.objects.filter(id__in=ids).values_list(*names)}
+
+
+_CHUNK_ROWS = """
+  FROM unnest(%s::bigint[], %s::int[], %s::bigint[], %s::bigint[]) AS k (chunk, attempts, lo, hi)
+  JOIN outbound_send s ON s.sending_id = %s AND s.no BETWEEN k.lo AND k.hi AND s.chunk = k.chunk
+  LEFT JOIN contacts_contact c ON c.id = s.contact_id AND c.workspace_id = %s
+ WHERE NOT EXISTS (SELECT FROM outbound_outcome o WHERE o.sending_id = s.sending_id AND o.no = s.no)
+   AND NOT EXISTS (SELECT FROM outbound_retry r WHERE r.sending_id = s.sending_id AND r.no = s.no)
+ ORDER BY s.no"""
+_RETRY_ROWS = """
+  FROM unnest(%s::bigint[], %s::int[]) AS k (no, attempts)
+  JOIN outbound_send s ON s.sending_id = %s AND s.no = k.no
+  LEFT JOIN contacts_contact c ON c.id = s.contact_id AND c.workspace_id = %s
+ ORDER BY s.no"""
+
+
+def _read(sending: SendingFacts, into: Lease, tail: str, *arrays: Sequence[int]) -> list[tuple[Row, str]]:
+    """Put the rows that may be sent into the lease; give back those refused, with the reason."""
+    found = db.rows(
+        "SELECT s.no, s.chunk, k.attempts, s.contact_id, s.message_id, s.address, s.site, c.id IS NULL,"
+        f" c.email_key, c.language, c.props, c.allowed, c.refused, {_refusal(sending)}" + tail,
+        [*arrays, sending.id, sending.workspace_id],
+    )
+    refused: list[tuple[Row, str]] = []
+    strangers: list[Row] = []
+    for no, chunk, attempts, contact_id, message_id, address, site, unknown, key, *person, reason in found:
+        row = Row(
+            sending, no, None if into.retries else chunk, into, attempts + 1, contact_id, message_id, address, site
+        )
+        if contact_id is None:
+            strangers.append(row)
+        elif unknown:
+            refused.append((row, "erased"))
+        elif reason is not None:
+            refused.append((row, reason))
+        else:
+            row.email_key = key
+            row.language, row.props, row.allowed, row.refused = person
+            into.rows.append(row)
+    if strangers:
+        suppressed = _suppressed(sending, [row.address for row in strangers])
+        for row in strangers:
+            if row.address in suppressed:
+                refused.append((row, "suppressed"))
+            else:
+                into.rows.append(row)
+    return refused
+
+
+def _refusal(sending: SendingFacts) -> str:
+    bit = None
+    if sending.purpose_id is not None and not sending.transactional:
+        bit = Purpose.objects.values_list("bit", flat=True).get(id=sending.purpose_id)
+    return gates.refusal_sql("c", bit=bit, transactional=sending.transactional)
+
+
+def _suppressed(sending: SendingFacts, addresses: Sequence[str]) -> set[str]:
+    """Addresses without a contact that must get nothing. Mail of Envol to its own members is not asked."""
+    if sending.kind != "transactional":
+        return set()
+    keys: dict[str, str] = {}
+    for address in addresses:
+        try:
+            keys[normalise(address).key] = address
+        except AddressError:
+            continue
+    found = suppression.lookup(sending.workspace_id, list(keys))
+    return {keys[key] for key, known in found.items() if known.scope == "all"}
+
+
+RELEASE = "release"
+
+
+def changed(leases: Iterable[Lease]) -> dict[tuple[int, int], tuple[str, str]]:
+    """Who, of the rows held, must not be sent to any more: (sending, no) → (state, cause).
+
+    State is an outcome (`suppressed`, `cancelled`) or RELEASE: the sending is paused, give the row back.
+    Asked at least once a second for everything that waits in a courier, so that a withdrawal, a suppression
+    or a stop holds back the very next MAIL FROM.
+    """
+    by_sending: dict[int, list[Row]] = {}
+    for one in leases:
+        for row in one.rows:
+            by_sending.setdefault(row.sending.id, []).append(row)
+    if not by_sending:
+        return {}
+    states = dict(db.rows("SELECT id, state FROM outbound_sending WHERE id = ANY (%s)", [list(by_sending)]))
+    answer: dict[tuple[int, int], tuple[str, str]] = {}
+    for sending_id, held in by_sending.items():
+        state = states.get(sending_id, "stopped")
+        if state in ("stopped", "failed"):
+            answer.update({row.key: ("cancelled", "stopped") for row in held})
+        elif state != "sending":
+            answer.update({row.key: (RELEASE, state) for row in held})
+        else:
+            answer.update(_refused_since(held))
+    return answer
+
+
+def _refused_since(held: Sequence[Row]) -> dict[tuple[int, int], tuple[str, str]]:
+    sending = held[0].sending
+    answer: dict[tuple[int, int], tuple[str, str]] = {}
+    known: dict[int, list[Row]] = {}
+    strangers: dict[str, list[Row]] = {}
+    for row in held:
+        if row.contact_id is None:
+            strangers.setdefault(row.address, []).append(row)
+        else:
+            known.setdefault(row.contact_id, []).append(row)
+    if known:
+        for contact_id, gone, reason in db.rows(
+            f"SELECT k.id, c.id IS NULL, {_refusal(sending)} FROM unnest(%s::bigint[]) AS k (id)"
+            " LEFT JOIN contacts_contact c ON c.id = k.id",
+            [list(known)],
+        ):
+            if gone or reason is not None:
+                answer.update({row.key: ("suppressed", "erased" if gone else reason) for row in known[contact_id]})
+    for address in _suppressed(sending, list(strangers)) if strangers else ():
+        answer.update({row.key: ("suppressed", "suppressed") for row in strangers[address]})
+    return answer
+
+
+def renew(leases: Iterable[Lease], *, seconds: int) -> set[uuid.UUID]:
+    """Hold on for `seconds` more; the ids that are still ours. The others belong to somebody else: drop them."""
+    ids = [one.id for one in leases]
+    if not ids:
+        return set()
+    with transaction.atomic():
+        kept = set()
+        for table in ("outbound_chunk", "outbound_retry"):
+            kept |= {
+                row[0]
+                for row in db.rows(
+                    f"UPDATE {table} SET lease_until = now() + make_interval(secs => %s)"
+                    " WHERE lease_id = ANY (%s) RETURNING lease_id",
+                    [seconds, ids],
+                )
+            }
+    return kept
+
+
+def release(leases: Iterable[Lease]) -> None:
+    """End leases: chunks without work left are done, the rest is free for anybody at once. Durable."""
+    ids = [one.id for one in leases]
+    if ids:
+        with transaction.atomic():
+            _end(ids)
+
+
+def _end(ids: Sequence[uuid.UUID], lost: bool = False) -> int:
+    given = {"lost": lost, "leases": list(ids)}
+    ended = db.execute(db.sql("outbound", "end_leases"), given)
+    return ended + db.execute(db.sql("outbound", "end_retry_leases"), given)
+
+
+def sweep() -> int:
+    """Give back what lost its courier, cancel what was stopped, pull in what a clock threw too far.
+
+    Returns how many leases had ended. Cheap; asked every few seconds.
+    """
+    late = [
+        row[0]
+        for table in ("outbound_chunk", "outbound_retry")
+        for row in db.rows(f"SELECT DISTINCT lease_id FROM {table} WHERE lease_id IS NOT NULL AND lease_until < now()")
+    ]
+    with transaction.atomic():
+        ended = _end(late, lost=True) if late else 0
+        # A clock that jumped back must not freeze anybody: nothing waits longer than the longest back-off.
+        db.execute(
+            f"UPDATE outbound_retry SET due = now() + interval '4 hours' WHERE lease_id IS NULL"
+            f" AND due > now() + interval '{LONGEST_BACKOFF}'"
+        )
+    from envol.outbound.states import cancel
+
+    for (sending_id,) in db.rows(
+        "SELECT s.id FROM outbound_sending s WHERE s.state = 'stopped' AND ("
+        " EXISTS (SELECT FROM outbound_chunk c WHERE c.sending_id = s.id AND NOT c.done AND c.lease_id IS NULL)"
+        " OR EXISTS (SELECT FROM outbound_retry r WHERE r.sending_id = s.id AND r.lease_id IS NULL))"
+    ):
+        cancel(sending_id)
+    return ended

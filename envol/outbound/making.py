@@ -1,0 +1,167 @@
+"""Making the bytes of messages: what a courier needs from the database is read here, what it does per person
+needs no database and may run in any thread.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from django.conf import settings
+
+from envol import db
+from envol.accounts.models import Workspace
+from envol.content.compose import Composer, Person, compose_message
+from envol.content.models import Version
+from envol.outbound.domains import may_send_from, signers_for
+from envol.outbound.lease import Lease, Row, SendingFacts
+from envol.outbound.models import Sending
+from envol.wire import dkim
+from envol.wire.smtp.grammar import encode_data
+
+_KEEP_SECONDS = 300.0
+
+
+class Made(NamedTuple):
+    """What leaves: the reverse-path, and the message encoded for DATA."""
+
+    envelope_from: str
+    data: bytes
+
+
+Maker = Callable[[Row], Made]
+"""Makes one message, in any thread. Raises ValueError with a sentence when this person cannot be written to so."""
+
+
+@dataclass(slots=True)
+class Body:
+    """A single message as accepted; read only."""
+
+    workspace_id: int
+    sending_id: int
+    header: dict[str, Any]
+    text: str
+    html: str
+    raw: bytes | None
+
+
+class NotReady(Exception):
+    """This sending cannot leave now; the sentence says what to do. Its people wait."""
+
+
+class Makers:
+    """The makers of the sendings a courier works on, kept for a while; used by one thread at a time."""
+
+    def __init__(self, base_url: str | None = None) -> None:
+        self._base_url = base_url or settings.ENVOL.base_url
+        self._campaigns: dict[int, tuple[float, Maker]] = {}
+
+    def prepare(self, leases: Iterable[Lease]) -> tuple[dict[tuple[int, int], Maker], dict[int, str]]:
+        """Makers by (sending, no) for all rows held, and, by sending, the sentence of those that cannot leave."""
+        makers: dict[tuple[int, int], Maker] = {}
+        problems: dict[int, str] = {}
+        rows = [row for lease in leases for row in lease.rows]
+        bodies = _bodies([row.message_id for row in rows if row.message_id is not None])
+        for row in rows:
+            sending = row.sending
+            if sending.id in problems:
+                continue
+            try:
+                if row.message_id is not None:
+                    body = bodies.get(row.message_id)
+                    if body is None:
+                        raise NotReady(f"Message {row.message_id} has gone.")
+                    makers[row.key] = _single(sending, body)
+                else:
+                    makers[row.key] = self._campaign(sending)
+            except NotReady as error:
+                problems[sending.id] = str(error)
+        return makers, problems
+
+    def _campaign(self, sending: SendingFacts) -> Maker:
+        found = self._campaigns.get(sending.id)
+        if found is not None and time.monotonic() - found[0] < _KEEP_SECONDS:
+            return found[1]
+        if len(self._campaigns) > 64:
+            self._campaigns.clear()
+        maker = campaign_maker(sending, self._base_url)
+        self._campaigns[sending.id] = (time.monotonic(), maker)
+        return maker
+
+
+def _may_leave(sending: SendingFacts, address: str) -> Sequence[dkim.Signer]:
+    ok, sentence = may_send_from(sending.workspace_id, address)
+    if not ok:
+        raise NotReady(sentence)
+    return signers_for(sending.workspace_id, address)
+
+
+def campaign_maker(sending: SendingFacts, base_url: str) -> Maker:
+    """The maker of a campaign's version. Raises NotReady."""
+    address = str(sending.sender.get("address", ""))
+    signers = _may_leave(sending, address)
+    version = Version.objects.filter(id=sending.version_id).first()
+    if version is None:
+        raise NotReady(f"Sending {sending.id} has no version of its template any more.")
+    try:
+        composer = Composer(
+            Sending.objects.get(id=sending.id),
+            version,
+            Workspace.objects.get(id=sending.workspace_id),
+            dict(sending.sender),
+            signers,
+            base_url,
+        )
+    except ValueError as error:
+        raise NotReady(str(error)) from None
+
+    def make(row: Row) -> Made:
+        message = composer.compose(
+            Person(
+                no=row.no,
+                contact_id=row.contact_id,
+                address=row.address,
+                language=row.language,
+                props=row.props or {},
+                allowed=row.allowed,
+                refused=row.refused,
+                country=country_of(row.props or {}),
+            )
+        )
+        return Made(message.envelope_from, encode_data(message.data))
+
+    return make
+
+
+def country_of(props: Mapping[str, Any]) -> str | None:
+    """The country of the first place we know of somebody: some measuring is lawful in some countries only."""
+    return next((v["country"] for v in props.values() if isinstance(v, dict) and v.get("country")), None)
+
+
+def _bodies(ids: Sequence[int]) -> dict[int, Body]:
+    if not ids:
+        return {}
+    return {
+        row[0]: Body(row[1], row[2], row[3], row[4], row[5], None if row[6] is None else bytes(row[6]))
+        for row in db.rows(
+            "SELECT id, workspace_id, sending_id, header, text, html, raw FROM outbound_message WHERE id = ANY (%s)",
+            [list(ids)],
+        )
+    }
+
+
+def _single(sending: SendingFacts, body: Body) -> Maker:
+    address = str(body.header["from"][1])
+    if sending.kind == "system":
+        # Envol's own mail to its members leaves whatever the state of the domains: else nobody could repair them.
+        signers: Sequence[dkim.Signer] = signers_for(sending.workspace_id, address)
+    else:
+        signers = _may_leave(sending, address)
+
+    def make(row: Row) -> Made:
+        made = compose_message(body, row.no, signers, kind=sending.kind)
+        return Made(made.envelope_from, encode_data(made.data))
+
+    return make

@@ -1,0 +1,206 @@
+"""Settling: what became of each recipient, written once, by the holder of its lease alone.
+
+Outcomes may be lost by a crash of the whole database within a fraction of a second (`synchronous_commit` is
+off for this transaction and no other): the courier keeps what it settled last and settles it again after a
+database error, and ending a lease is durable again, which flushes all before it. So a loss needs the database
+and the courier to die together, and repeats messages (at least once), never forgets them.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import lru_cache
+
+from django.db import transaction
+from psycopg.types.json import Jsonb
+
+from envol import db
+from envol.accounts.workspaces import address_digest
+from envol.consent import suppression
+from envol.events.models import Kind
+from envol.events.writing import NewEvent, record
+from envol.outbound.lease import Row
+from envol.wire.address import AddressError, normalise
+from envol.wire.smtp.replies import retry_delay
+
+MOST_REPLY = 1000  # characters kept of a reply
+
+DEFERRED = "deferred"
+FINAL = frozenset({"delivered", "bounced", "expired", "cancelled", "suppressed"})
+
+FULL_DAYS, FULL_WINDOW = 5, timedelta(days=30)
+"""A mailbox found full on five days of thirty is nobody's any more."""
+DISABLED_TIMES, DISABLED_WINDOW = 2, timedelta(days=7)
+"""A disabled mailbox may come back: only the second refusal within a week is believed (RFC 3463 x.2.1)."""
+
+
+@dataclass(slots=True, eq=False)
+class Result:
+    """How one attempt ended.
+
+    state: `deferred` or a final one. reply: the words of the other side, or ours when nobody spoke.
+    suppress: the mailbox is not there (a hard bounce); a cut connection or a 421 never says so.
+    """
+
+    row: Row
+    state: str
+    cause: str = ""
+    code: int | None = None
+    enhanced: str | None = None
+    reply: str = ""
+    host: str = ""
+    tls: str = ""
+    suppress: bool = False
+
+
+def settle(results: Sequence[Result]) -> list[Result]:
+    """Write a batch in one transaction; gives back those whose lease was lost, for which nothing was done.
+
+    A deferred recipient waits by `retry_delay`, or expires: its lifetime is over and it was tried
+    :func:`least_attempts` times. Written again, an outcome that is there already counts as lost.
+    Raises database errors: then nothing was written, keep the results and try again.
+    """
+    if not results:
+        return []
+    with transaction.atomic():
+        # Only for outcomes: what is lost is sent again. Never for what was promised.
+        db.execute("SET LOCAL synchronous_commit TO off")
+        return _write(results)
+
+
+def refuse(refused: Iterable[tuple[Row, str]]) -> None:
+    """Settle rows a gate refused, in the caller's transaction that leases them."""
+    _write([Result(row, "suppressed", cause=reason) for row, reason in refused])
+
+
+def _write(results: Sequence[Result]) -> list[Result]:
+    written = {
+        (sending_id, no): state
+        for sending_id, no, state in db.rows(
+            db.sql("outbound", "settle"),
+            {
+                "results": Jsonb([_facts(result) for result in results]),
+                "leases": list({result.row.lease.id for result in results if result.row.chunk is not None}),
+            },
+        )
+    }
+    ours = [result for result in results if result.row.key in written]
+    deferred = [result for result in ours if result.state == DEFERRED]
+    if deferred:
+        _record_deferrals(deferred)
+    for result in ours:
+        if result.suppress or result.cause == "mailbox_full":
+            _judge_address(result)
+    return [result for result in results if result.row.key not in written]
+
+
+def _facts(result: Result) -> Mapping[str, object]:
+    row = result.row
+    attempts = min(row.attempts, 32000)
+    return {
+        "sending_id": row.sending.id,
+        "no": row.no,
+        "chunk": row.chunk,
+        "lease_id": str(row.lease.id),
+        "state": result.state,
+        "cause": result.cause,
+        "code": result.code,
+        "enhanced": result.enhanced,
+        "reply": _words(result),
+        "host": result.host[:255],
+        "tls": result.tls,
+        "attempts": attempts,
+        "site": row.site,
+        "priority": row.sending.priority,
+        "delay": retry_delay(attempts, random.uniform(-1, 1)).total_seconds(),  # noqa: S311
+        "lifetime": row.sending.lifetime_seconds,
+        "least": least_attempts(row.sending.lifetime_seconds),
+    }
+
+
+@lru_cache
+def least_attempts(lifetime_seconds: int) -> int:
+    """Attempts that must have been made before a message may expire.
+
+    A clock that jumps forward must not expire anything. The delays between attempts are waited by the
+    process, so counting attempts counts time: eight of them take more than four hours. A short lifetime asks
+    as many as fit into it, two at least.
+    """
+    waited, attempts = 0.0, 1
+    while attempts < 8:
+        waited += retry_delay(attempts, 1.0).total_seconds()
+        if waited > lifetime_seconds:
+            break
+        attempts += 1
+    return max(2, attempts)
+
+
+def _record_deferrals(deferred: Sequence[Result]) -> None:
+    """An attempt that ended without an end is an event; outcomes are events of their own."""
+    record(
+        NewEvent(
+            result.row.sending.workspace_id,
+            Kind.DEFERRED,
+            result.row.contact_id,
+            result.row.sending.id,
+            facts={
+                "no": result.row.no,
+                "code": result.code,
+                "enhanced": result.enhanced,
+                "cause": result.cause,
+                "reply": _words(result),
+                "site": result.row.site,
+                "attempt": result.row.attempts,
+            },
+        )
+        for result in deferred
+    )
+
+
+def _words(result: Result) -> str:
+    """The reply as kept: without the person's address, which many hosts repeat in it."""
+    text = result.reply.replace("\0", " ")
+    if "@" in text:
+        text = re.sub(re.escape(result.row.address), "<recipient>", text, flags=re.IGNORECASE)
+    return text[:MOST_REPLY]
+
+
+def _judge_address(result: Result) -> None:
+    """Does this refusal end the address, or only this message?"""
+    row = result.row
+    workspace_id = row.sending.workspace_id
+    key = row.email_key
+    if key is None:
+        try:
+            key = normalise(row.address).key
+        except AddressError:
+            return
+    reason = result.cause or "hard_bounce"
+    if result.cause in ("mailbox_full", "mailbox_disabled"):
+        full = result.cause == "mailbox_full"
+        found = db.value(
+            "WITH now_too AS (INSERT INTO outbound_trouble (workspace_id, digest, cause, sending_id, no)"
+            " VALUES (%(workspace)s, %(digest)s, %(cause)s, %(sending)s, %(no)s) ON CONFLICT DO NOTHING"
+            " RETURNING at, sending_id, no)"
+            " SELECT count(DISTINCT CASE WHEN %(full)s THEN at::date::text ELSE sending_id || '/' || no END)"
+            " FROM (SELECT at, sending_id, no FROM outbound_trouble WHERE workspace_id = %(workspace)s"
+            " AND digest = %(digest)s AND cause = %(cause)s AND at > now() - %(window)s"
+            " UNION ALL SELECT * FROM now_too) AS t",
+            {
+                "workspace": workspace_id,
+                "digest": address_digest(workspace_id, key),
+                "cause": result.cause,
+                "sending": row.sending.id,
+                "no": row.no,
+                "full": full,
+                "window": FULL_WINDOW if full else DISABLED_WINDOW,
+            },
+        )
+        if found < (FULL_DAYS if full else DISABLED_TIMES):
+            return
+        reason = result.cause
+    suppression.add(workspace_id, key, "all", reason, f"outcome {row.sending.id}/{row.no}")

@@ -1,0 +1,22 @@
+-- Write ledger rows and the chunks that lease them, in one statement.
+-- A person who is in this sending already is left alone: whoever repeats a batch after a crash queues nobody twice.
+WITH given AS (
+    SELECT * FROM unnest(%(no)s::bigint[], %(contact)s::bigint[], %(message)s::bigint[], %(address)s::text[],
+                         %(site)s::text[], %(part)s::int[])
+        AS g (no, contact_id, message_id, address, site, part)
+), numbered AS (
+    SELECT part, nextval('outbound_chunk_no') AS chunk FROM (SELECT DISTINCT part FROM given) AS parts
+), fresh AS (
+    INSERT INTO outbound_send (sending_id, no, contact_id, message_id, address, site, chunk)
+    SELECT %(sending)s, g.no, g.contact_id, g.message_id, g.address, g.site, n.chunk
+      FROM given g JOIN numbered n USING (part)
+    ON CONFLICT (sending_id, no) DO NOTHING
+    RETURNING no, site, chunk
+), made AS (
+    INSERT INTO outbound_chunk (sending_id, no, lo, hi, site, size, priority, due)
+    SELECT %(sending)s, chunk, min(no), max(no), CASE WHEN min(site) = max(site) THEN min(site) ELSE '*' END,
+           count(*), %(priority)s, coalesce(%(due)s::timestamptz, now())
+      FROM fresh GROUP BY chunk
+    RETURNING size
+)
+SELECT coalesce(sum(size), 0)::int FROM made

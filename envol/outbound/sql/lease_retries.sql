@@ -1,0 +1,13 @@
+-- Take deferred recipients whose time has come.
+WITH due AS (
+    SELECT r.sending_id, r.no
+      FROM outbound_retry r JOIN outbound_sending s ON s.id = r.sending_id
+     WHERE r.lease_id IS NULL AND r.due <= now() AND r.priority <= %(priority)s
+       AND s.state = 'sending' AND r.site <> ALL (%(full)s)
+     ORDER BY r.priority, r.due
+     LIMIT %(slots)s FOR UPDATE OF r SKIP LOCKED
+)
+UPDATE outbound_retry AS r
+   SET lease_id = %(lease)s, leased_by = %(courier)s, lease_until = now() + make_interval(secs => %(seconds)s)
+  FROM due WHERE r.sending_id = due.sending_id AND r.no = due.no
+RETURNING r.sending_id, r.no, r.attempts, r.priority

@@ -1,0 +1,160 @@
+"""Where everybody of a sending stands, and whether the books are right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+
+from envol import db
+
+STATES = ("queued", "leased", "deferred", "delivered", "bounced", "expired", "cancelled", "suppressed")
+
+STATE_OF = """CASE WHEN o.state IS NOT NULL THEN o.state
+                   WHEN r.no IS NOT NULL THEN CASE WHEN r.lease_id IS NULL THEN 'deferred' ELSE 'leased' END
+                   WHEN c.lease_id IS NOT NULL THEN 'leased'
+                   WHEN c.done IS FALSE THEN 'queued'
+                   ELSE 'lost' END"""
+_LEDGER = """FROM outbound_send s
+  LEFT JOIN outbound_outcome o ON o.sending_id = s.sending_id AND o.no = s.no
+  LEFT JOIN outbound_retry r ON r.sending_id = s.sending_id AND r.no = s.no
+  LEFT JOIN outbound_chunk c ON c.sending_id = s.sending_id AND c.no = s.chunk"""
+"""The state of a recipient follows from the rows it has; `lost` is impossible and looked for."""
+
+
+def counts(sending_id: int) -> dict[str, int]:
+    """People of a sending by state; `accepted` is their sum."""
+    found = dict(
+        db.rows(
+            "SELECT state, count(*) FROM outbound_outcome WHERE sending_id = %(id)s GROUP BY state"
+            " UNION ALL SELECT CASE WHEN lease_id IS NULL THEN 'deferred' ELSE 'retrying' END, count(*)"
+            " FROM outbound_retry WHERE sending_id = %(id)s GROUP BY 1"
+            " UNION ALL SELECT 'accepted', count(*) FROM outbound_send WHERE sending_id = %(id)s",
+            {"id": sending_id},
+        )
+    )
+    open_work = dict(
+        db.rows(
+            "SELECT CASE WHEN c.lease_id IS NULL THEN 'queued' ELSE 'leased' END, count(*)"
+            " FROM outbound_chunk c JOIN outbound_send s"
+            "   ON s.sending_id = c.sending_id AND s.no BETWEEN c.lo AND c.hi AND s.chunk = c.no"
+            " WHERE c.sending_id = %(id)s AND NOT c.done"
+            " AND NOT EXISTS (SELECT FROM outbound_outcome o WHERE o.sending_id = s.sending_id AND o.no = s.no)"
+            " AND NOT EXISTS (SELECT FROM outbound_retry r WHERE r.sending_id = s.sending_id AND r.no = s.no)"
+            " GROUP BY 1",
+            {"id": sending_id},
+        )
+    )
+    answer = {"accepted": found.get("accepted", 0), **{state: found.get(state, 0) for state in STATES}}
+    answer["queued"] = open_work.get("queued", 0)
+    answer["leased"] = open_work.get("leased", 0) + found.get("retrying", 0)
+    return answer
+
+
+def finished(sending_id: int) -> bool:
+    """Has everybody of this sending an outcome? (Ask only once it is expanded.)"""
+    return not db.value(
+        "SELECT EXISTS (SELECT FROM outbound_chunk WHERE sending_id = %(id)s AND NOT done)"
+        " OR EXISTS (SELECT FROM outbound_retry WHERE sending_id = %(id)s)",
+        {"id": sending_id},
+    )
+
+
+def waiting(workspace_id: int) -> list[dict[str, Any]]:
+    """The queue by site, state and last reply: dictionaries of site, state, count, due, reply; most first."""
+    return db.dicts(
+        f"SELECT s.site, {STATE_OF} AS state, count(*) AS count, min(coalesce(r.due, c.due)) AS due,"
+        " coalesce(concat_ws(' ', r.code, r.enhanced, nullif(r.reply, '')), '') AS reply"
+        f" {_LEDGER} JOIN outbound_sending x ON x.id = s.sending_id"
+        " WHERE x.workspace_id = %s AND o.no IS NULL GROUP BY 1, 2, 5 ORDER BY count(*) DESC, 1 LIMIT 200",
+        [workspace_id],
+    )
+
+
+def history(sending_id: int, no: int) -> list[dict[str, Any]]:
+    """What happened to one recipient, oldest first: accepted, deferred attempts, the end."""
+    return db.dicts(
+        "SELECT created_at AS at, 'accepted' AS state, 0 AS attempt, NULL::int AS code, '' AS reply"
+        "  FROM outbound_send WHERE sending_id = %(id)s AND no = %(no)s"
+        " UNION ALL SELECT at, 'deferred', (facts->>'attempt')::int, (facts->>'code')::int, facts->>'reply'"
+        "  FROM events_event WHERE sending_id = %(id)s AND kind = 3 AND (facts->>'no')::bigint = %(no)s"
+        " UNION ALL SELECT at, state, attempts, code, reply FROM outbound_outcome"
+        "  WHERE sending_id = %(id)s AND no = %(no)s ORDER BY at, attempt",
+        {"id": sending_id, "no": no},
+    )
+
+
+def cancel(sending_id: int, cause: str = "stopped") -> int:
+    """End everybody of a stopped sending who is not in a courier's hands; how many.
+
+    Those leased are cancelled by their courier within a second. Refuses (ValueError) a sending still on its way.
+    """
+    state = db.value("SELECT state FROM outbound_sending WHERE id = %s", [sending_id])
+    if state not in ("stopped", "failed"):
+        raise ValueError(f"Sending {sending_id} is {state}: stop it before its people are cancelled.")
+    with transaction.atomic():
+        return int(db.value(db.sql("outbound", "cancel"), {"sending": sending_id, "cause": cause}) or 0)
+
+
+def invariants() -> list[str]:
+    """Sentences about what must never be; empty when all holds. Reads everything: for tests and the nightly look."""
+    found: list[str] = []
+    for sentence, query in _INVARIANTS:
+        count, example = db.rows(query)[0]
+        if count:
+            found.append(f"{sentence}: {count}, for example {example}.")
+    return found
+
+
+def _never(sentence: str, what: str, query: str) -> tuple[str, str]:
+    return sentence, f"SELECT count(*), min({what}) {query}"
+
+
+_INVARIANTS = (
+    _never(
+        "Recipients that are neither waiting nor ended",
+        "s.sending_id || '/' || s.no",
+        f"{_LEDGER} WHERE {STATE_OF} = 'lost'",
+    ),
+    _never(
+        "Final recipients that still wait for another try",
+        "o.sending_id || '/' || o.no",
+        "FROM outbound_outcome o JOIN outbound_retry r USING (sending_id, no)",
+    ),
+    _never(
+        "Outcomes and retries of people who were never accepted",
+        "x.sending_id || '/' || x.no",
+        "FROM (SELECT sending_id, no FROM outbound_outcome UNION ALL SELECT sending_id, no FROM outbound_retry) x"
+        " WHERE NOT EXISTS (SELECT FROM outbound_send s WHERE s.sending_id = x.sending_id AND s.no = x.no)",
+    ),
+    _never(
+        "Delivered without the words of the receiver",
+        "sending_id || '/' || no",
+        "FROM outbound_outcome WHERE state = 'delivered' AND (reply = '' OR code IS NULL)",
+    ),
+    _never(
+        "Leases that ended more than a minute ago and were not given back",
+        "sending_id || '/' || no",
+        "FROM (SELECT sending_id, no, lease_until FROM outbound_chunk UNION ALL"
+        " SELECT sending_id, no, lease_until FROM outbound_retry) l WHERE lease_until < now() - interval '1 minute'",
+    ),
+    _never(
+        "Ledger rows with nothing to say (no message, no version)",
+        "s.sending_id || '/' || s.no",
+        "FROM outbound_send s JOIN outbound_sending x ON x.id = s.sending_id"
+        " LEFT JOIN outbound_message m ON m.id = s.message_id"
+        " WHERE CASE WHEN s.message_id IS NULL THEN x.version_id IS NULL ELSE m.id IS NULL END",
+    ),
+    _never(
+        "Messages without recipients",
+        "m.id::text",
+        "FROM outbound_message m WHERE NOT EXISTS"
+        " (SELECT FROM outbound_send s WHERE s.sending_id = m.sending_id AND s.message_id = m.id)",
+    ),
+    _never(
+        "Chunks whose size is not the number of their rows",
+        "c.sending_id || '/' || c.no",
+        "FROM outbound_chunk c WHERE c.size <> (SELECT count(*) FROM outbound_send s"
+        " WHERE s.sending_id = c.sending_id AND s.no BETWEEN c.lo AND c.hi AND s.chunk = c.no)",
+    ),
+)

@@ -1,0 +1,377 @@
+"""What the queue promises between accepting and the last outcome."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+import pytest
+from django.db import connection, transaction
+
+from envol import db
+from envol.consent import suppression
+from envol.outbound import accept, lease, settle, states
+from envol.outbound.accept import Outgoing, Refused
+from envol.outbound.settle import DEFERRED, Result
+from tests.outbound.helpers import people, queued, sending
+
+pytestmark = pytest.mark.usefixtures("empty_database")
+
+
+def take(slots: int = 10_000, courier: str = "test", seconds: int = 900, **more):  # noqa: ANN003, ANN201
+    return lease.lease(courier, slots, seconds=seconds, **more)
+
+
+def delivered(row: lease.Row) -> Result:
+    return Result(row, "delivered", "", 250, "2.0.0", "OK, queued", "mx.example", "TLSv1.3")
+
+
+def rows_of(leases: list[lease.Lease]) -> list[lease.Row]:
+    return [row for one in leases for row in one.rows]
+
+
+def test_everybody_accepted_is_leased_once_and_delivered_once(workspace) -> None:
+    one = queued(workspace, 1200)
+    leases = take()
+    rows = rows_of(leases)
+    assert len({row.key for row in rows}) == 1200
+    assert take(courier="other") == []
+    assert states.counts(one.id)["leased"] == 1200
+    assert settle.settle([delivered(row) for row in rows]) == []
+    lease.release(leases)
+    assert states.counts(one.id)["delivered"] == 1200
+    assert states.finished(one.id)
+    assert states.invariants() == []
+
+
+def test_expanding_a_batch_twice_queues_nobody_twice(workspace) -> None:
+    one = sending(workspace)
+    batch = people(workspace, 700)
+    assert accept.expand_batch(one, batch) == 700
+    assert accept.expand_batch(one, batch + people(workspace, 5)) == 5
+    assert len(rows_of(take())) == 705
+    assert states.invariants() == []
+
+
+def test_couriers_that_lease_at_the_same_time_never_share_a_row(workspace) -> None:
+    queued(workspace, 3000)
+    found: list[tuple[int, int]] = []
+
+    def courier(name: str) -> None:
+        while leases := take(200, name):
+            found.extend(row.key for row in rows_of(leases))
+        connection.close()
+
+    threads = [threading.Thread(target=courier, args=(f"c{i}",)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 3000
+    assert set(Counter(found).values()) == {1}
+
+
+def test_a_lost_lease_cannot_settle(workspace) -> None:
+    one = queued(workspace, 10)
+    first = take()
+    db.execute("UPDATE outbound_chunk SET lease_until = now() - interval '1 second'")
+    assert lease.sweep() == 1
+    second = take(courier="other")
+    assert {row.attempts for row in rows_of(second)} == {2}  # the lost attempt is counted
+    lost = settle.settle([delivered(row) for row in rows_of(first)])
+    assert len(lost) == 10
+    assert states.counts(one.id)["delivered"] == 0
+    assert settle.settle([delivered(row) for row in rows_of(second)]) == []
+    assert lease.renew(first, seconds=900) == set()
+    lease.release(first)  # ends nothing of the other's
+    assert states.counts(one.id)["delivered"] == 10
+    lease.release(second)
+    assert states.invariants() == []
+
+
+def test_a_lease_can_be_held_on_to(workspace) -> None:
+    queued(workspace, 3)
+    mine = take(seconds=1)
+    assert lease.renew(mine, seconds=900) == {mine[0].id}
+    assert db.value(
+        "SELECT min(lease_until) > now() + interval '10 minutes' FROM outbound_chunk WHERE lease_id IS NOT NULL"
+    )
+
+
+def test_what_was_settled_before_a_loss_is_not_sent_again(workspace) -> None:
+    queued(workspace, 10)
+    rows = rows_of(take())
+    settle.settle([delivered(row) for row in rows[:4]] + [Result(rows[4], DEFERRED, "greylisted", 451, None, "later")])
+    db.execute("UPDATE outbound_chunk SET lease_until = now() - interval '1 second'")
+    lease.sweep()
+    again = rows_of(take())
+    assert {row.no for row in again} == {row.no for row in rows[5:]}
+
+
+@pytest.mark.parametrize("state", ["paused", "scheduled", "preparing", "stopped"])
+def test_only_a_sending_on_its_way_is_leased(workspace, state: str) -> None:
+    one = queued(workspace, 5)
+    one.state = state
+    one.save()
+    assert take() == []
+
+
+def test_pausing_gives_back_and_resuming_goes_on(workspace) -> None:
+    one = queued(workspace, 5)
+    leases = take()
+    one.state = "paused"
+    one.save()
+    found = lease.changed(leases)
+    assert {state for state, _ in found.values()} == {lease.RELEASE}
+    lease.release(leases)
+    assert take() == []
+    one.state = "sending"
+    one.save()
+    assert len(rows_of(take())) == 5
+
+
+def test_stopping_cancels_what_nobody_holds_and_what_somebody_holds(workspace) -> None:
+    one = queued(workspace, 1000)
+    leases = take(100)
+    held = rows_of(leases)
+    settle.settle([Result(held[0], DEFERRED, "greylisted", 451, "4.7.1", "later")])
+    one.state = "stopped"
+    one.save()
+    found = lease.changed(leases)
+    assert set(found.values()) == {("cancelled", "stopped")}
+    settle.settle([Result(row, "cancelled", "stopped") for row in held[1:]])
+    lease.release(leases)
+    lease.sweep()
+    assert states.counts(one.id)["cancelled"] == 1000
+    assert states.finished(one.id)
+    assert states.invariants() == []
+
+
+def test_a_sending_on_its_way_cannot_be_cancelled(workspace) -> None:
+    with pytest.raises(ValueError, match="stop it"):
+        states.cancel(queued(workspace, 1).id)
+
+
+def test_permission_is_asked_again_at_the_lease(workspace) -> None:
+    one = queued(workspace, 4)
+    ids = [row[0] for row in db.rows("SELECT id FROM contacts_contact ORDER BY id")]
+    db.execute("UPDATE contacts_contact SET suppressed = true WHERE id = %s", [ids[0]])
+    db.execute("UPDATE contacts_contact SET allowed = 0, refused = 4 WHERE id = %s", [ids[1]])
+    db.execute("DELETE FROM contacts_contact WHERE id = %s", [ids[2]])
+    assert [row.contact_id for row in rows_of(take())] == [ids[3]]
+    causes = db.rows("SELECT no, state, cause FROM outbound_outcome WHERE sending_id = %s ORDER BY no", [one.id])
+    assert causes == [
+        (ids[0], "suppressed", "suppressed"),
+        (ids[1], "suppressed", "withdrawn"),
+        (ids[2], "suppressed", "erased"),
+    ]
+    assert states.invariants() == []
+
+
+def test_a_withdrawal_after_the_lease_is_seen_before_mail_from(workspace) -> None:
+    queued(workspace, 3)
+    leases = take()
+    row = rows_of(leases)[1]
+    assert lease.changed(leases) == {}
+    db.execute("UPDATE contacts_contact SET refused = 4, allowed = 0 WHERE id = %s", [row.contact_id])
+    assert lease.changed(leases) == {row.key: ("suppressed", "withdrawn")}
+
+
+def test_a_chunk_whose_people_are_all_refused_is_done(workspace) -> None:
+    one = queued(workspace, 3)
+    db.execute("UPDATE contacts_contact SET suppressed = true")
+    assert take() == []
+    assert states.finished(one.id)
+    assert states.counts(one.id)["suppressed"] == 3
+
+
+def test_urgent_work_goes_first_and_full_sites_wait(workspace) -> None:
+    queued(workspace, 600, domain="slow.example")
+    urgent = queued(workspace, 1, domain="quick.example", priority=0)
+    assert {row.sending.id for row in rows_of(take(1))} == {urgent.id}
+    assert take(full=["slow.example"]) == []
+    assert take(priority=2) == []
+    assert len(rows_of(take(10))) == 500  # a chunk is taken whole
+
+
+def test_a_deferred_recipient_comes_back_when_due_and_not_before(workspace) -> None:
+    one = queued(workspace, 2)
+    leases = take()
+    rows = rows_of(leases)
+    settle.settle([Result(row, DEFERRED, "greylisted", 451, "4.7.1", f"<{row.address}> greylisted") for row in rows])
+    lease.release(leases)
+    assert states.counts(one.id)["deferred"] == 2
+    assert take() == []
+    seconds = db.value("SELECT extract(epoch FROM min(due) - now()) FROM outbound_retry")
+    assert 40 < seconds < 75  # one minute, and 20 % of chance
+    db.execute("UPDATE outbound_retry SET due = now()")
+    again = take()
+    assert [(row.attempts, row.chunk) for row in rows_of(again)] == [(2, None), (2, None)]
+    assert states.counts(one.id)["leased"] == 2
+    settle.settle([delivered(row) for row in rows_of(again)])
+    assert states.counts(one.id)["delivered"] == 2
+    assert [step["state"] for step in states.history(one.id, rows[0].no)] == ["accepted", "deferred", "delivered"]
+    assert rows[0].address not in str(states.history(one.id, rows[0].no))
+    assert states.invariants() == []
+
+
+def test_a_lost_retry_is_due_again_and_counted(workspace) -> None:
+    queued(workspace, 1)
+    leases = take()
+    settle.settle([Result(rows_of(leases)[0], DEFERRED, "greylisted", 451, None, "later")])
+    lease.release(leases)
+    db.execute("UPDATE outbound_retry SET due = now()")
+    mine = take()
+    db.execute("UPDATE outbound_retry SET lease_until = now() - interval '1 second'")
+    assert lease.sweep() == 1
+    assert settle.settle([delivered(rows_of(mine)[0])]) != []
+    assert rows_of(take())[0].attempts == 3
+
+
+def test_a_message_expires_only_after_its_lifetime_and_enough_attempts(workspace) -> None:
+    one = queued(workspace, 1)
+    leases = take()
+    settle.settle([Result(rows_of(leases)[0], DEFERRED, "later", 451, None, "later")])
+    lease.release(leases)
+    # The clock jumps two days ahead: the lifetime is over, but nothing was tried in it.
+    db.execute("UPDATE outbound_retry SET due = now(), first_at = now() - interval '3 days'")
+    settle.settle([Result(rows_of(take())[0], DEFERRED, "later", 451, None, "later")])
+    assert states.counts(one.id)["deferred"] == 1
+    db.execute("UPDATE outbound_retry SET due = now(), attempts = 7")
+    settle.settle([Result(rows_of(take())[0], DEFERRED, "later", 451, None, "still later")])
+    assert states.counts(one.id)["expired"] == 1
+    assert states.invariants() == []
+
+
+def test_a_jump_back_of_the_clock_freezes_nobody(workspace) -> None:
+    queued(workspace, 1)
+    leases = take()
+    settle.settle([Result(rows_of(leases)[0], DEFERRED, "later", 451, None, "later")])
+    lease.release(leases)
+    db.execute("UPDATE outbound_retry SET due = now() + interval '2 days'")
+    lease.sweep()
+    assert db.value("SELECT due < now() + interval '5 hours' FROM outbound_retry")
+
+
+def test_attempts_needed_before_expiry_follow_the_lifetime() -> None:
+    assert settle.least_attempts(4 * 24 * 3600) == 8
+    assert settle.least_attempts(15 * 60) == 3
+    assert settle.least_attempts(1) == 2
+
+
+def test_a_hard_bounce_suppresses_with_its_cause(workspace) -> None:
+    queued(workspace, 2)
+    rows = rows_of(take())
+    settle.settle(
+        [
+            Result(rows[0], "bounced", "unknown_user", 550, "5.1.1", "No such user", suppress=True),
+            Result(rows[1], "bounced", "content_refused", 550, "5.7.1", "Looks like spam"),
+        ]
+    )
+    found = suppression.lookup(workspace.id, [row.email_key for row in rows])
+    assert set(found) == {rows[0].email_key}
+    assert found[rows[0].email_key].scope == "all"
+    assert db.value("SELECT cause FROM consent_suppression") == f"outcome {rows[0].sending.id}/{rows[0].no}"
+
+
+def test_a_disabled_mailbox_is_believed_the_second_time_in_a_week(workspace) -> None:
+    person = people(workspace, 1)
+    for expected in (0, 1):
+        accept.expand_batch(sending(workspace), person)
+        settle.settle(
+            [Result(rows_of(take())[0], "bounced", "mailbox_disabled", 550, "5.2.1", "disabled", suppress=True)]
+        )
+        assert db.value("SELECT count(*) FROM consent_suppression") == expected
+
+
+def test_a_full_mailbox_is_given_up_after_five_days_of_thirty(workspace) -> None:
+    person = people(workspace, 1)
+    for day in range(5):
+        assert db.value("SELECT count(*) FROM consent_suppression") == 0
+        accept.expand_batch(sending(workspace), person)
+        settle.settle([Result(rows_of(take())[0], "bounced", "mailbox_full", 552, "5.2.2", "full")])
+        db.execute("UPDATE outbound_trouble SET at = at - interval '3 days'")
+        assert db.value("SELECT count(*) FROM outbound_trouble") == day + 1
+    assert db.value("SELECT count(*) FROM consent_suppression") == 1
+
+
+def test_a_single_message_is_durable_addressed_and_in_order(workspace) -> None:
+    accepted = accept.accept_messages(
+        [
+            Outgoing(
+                workspace.id,
+                ("Shop", "shop@librairie.example"),
+                [("", "a@un.example"), ("", "b@deux.example")],
+                "Hi",
+                "x",
+            ),
+            Outgoing(workspace.id, ("Shop", "shop@librairie.example"), [("", "c@un.example")], "Code", "1", code=True),
+        ]
+    )
+    assert [len(a.recipients) for a in accepted] == [2, 1]
+    rows = rows_of(take())
+    assert [row.address for row in rows if row.key == accepted[0].recipients[1]] == ["b@deux.example"]
+    assert {row.sending.priority for row in rows if row.message_id == accepted[1].message_id} == {0}
+    assert states.invariants() == []
+
+
+def test_a_suppressed_stranger_gets_no_single_message(workspace) -> None:
+    suppression.add(workspace.id, "a@un.example", "all", "hard_bounce", "test")
+    accept.accept_messages([Outgoing(workspace.id, ("S", "s@librairie.example"), [("", "a@un.example")], "Hi", "x")])
+    assert take() == []
+    assert db.value("SELECT state || ' ' || cause FROM outbound_outcome") == "suppressed suppressed"
+
+
+@pytest.mark.parametrize(
+    ("message", "sentence"),
+    [
+        ({"to": []}, "at least one recipient"),
+        ({"to": [("", "nowhere")]}, "no @"),
+        ({"text": ""}, "text or an HTML"),
+        ({"kind": "campaign"}, "transactional or system"),
+    ],
+)
+def test_what_is_refused_leaves_no_trace(workspace, message: dict, sentence: str) -> None:
+    facts = {"to": [("", "a@un.example")], "text": "x", **message}
+    good = Outgoing(workspace.id, ("S", "s@librairie.example"), [("", "b@un.example")], "Hi", "x")
+    with pytest.raises(Refused, match=sentence):
+        accept.accept_messages([good, Outgoing(workspace.id, ("S", "s@librairie.example"), **facts)])
+    assert db.value("SELECT count(*) FROM outbound_send") == 0
+    assert db.value("SELECT count(*) FROM outbound_message") == 0
+
+
+def test_a_failed_commit_promises_nothing(workspace) -> None:
+    with pytest.raises(ZeroDivisionError), transaction.atomic():
+        accept.accept_messages(
+            [Outgoing(workspace.id, ("S", "s@librairie.example"), [("", "b@un.example")], "Hi", "x")]
+        )
+        raise ZeroDivisionError
+    assert db.value("SELECT count(*) FROM outbound_send") == 0
+
+
+def test_the_invariants_notice_what_is_wrong(workspace) -> None:
+    queued(workspace, 3)
+    db.execute("UPDATE outbound_chunk SET done = true")
+    assert any("neither waiting nor ended" in sentence for sentence in states.invariants())
+    db.execute(
+        "UPDATE outbound_chunk SET done = false, lease_id = gen_random_uuid(), lease_until = now() - interval '2 min'"
+    )
+    assert any("not given back" in sentence for sentence in states.invariants())
+
+
+def test_the_queue_is_shown_by_site_and_reply(workspace) -> None:
+    queued(workspace, 3, domain="un.example")
+    leases = take()
+    row = rows_of(leases)[0]
+    settle.settle([Result(row, DEFERRED, "greylisted", 451, "4.7.1", "Greylisted")])
+    lease.release(leases)
+    found = {(w["site"], w["state"], w["count"], w["reply"]) for w in states.waiting(workspace.id)}
+    assert found == {("un.example", "queued", 2, ""), ("un.example", "deferred", 1, "451 4.7.1 Greylisted")}
+
+
+def test_small_sites_share_chunks_and_large_ones_have_their_own() -> None:
+    sites = ["big.example"] * 1100 + [f"s{i}.example" for i in range(700)]
+    plan = accept.plan_chunks(sites)
+    chunks = Counter(plan)
+    assert max(chunks.values()) <= accept.CHUNK_ROWS
+    assert len(set(plan[:1100])) == 3 and not set(plan[:1100]) & set(plan[1100:])
