@@ -168,6 +168,8 @@ class Several(tuple[Any, ...]):
     def __str__(self) -> str:
         return ", ".join([str(item) for item in self])
 
+    __repr__ = __str__
+
 
 class Templates:
     """A few sources compiled together, as ``subject.txt``, ``html.html``…; only names in ``.html`` are escaped."""
@@ -264,7 +266,9 @@ def blank_strings(expression: str) -> str:
 
 _STATEMENT = re.compile(r"[-+]?\s*([A-Za-z_]\w*)")
 _FILTER = re.compile(r"(?<!\|)\|(?!\|)\s*([A-Za-z_]\w*)")
-_PRIVATE = re.compile(r"(?<!\w)_\w*")
+_CALL = re.compile(r"(?:([A-Za-z_]\w*)|[\])'])\s*\(")
+_WORDS = frozenset(["if", "elif", "else", "and", "or", "not", "in", "is", "set"])
+_PRIVATE = re.compile(r"(?<!\w)(?:_\w*|(?:self|super)\b)")
 
 
 def check(source: str, known: Mapping[str, Any] | None = None, part: str = "html") -> list[Problem]:
@@ -285,8 +289,14 @@ def check(source: str, known: Mapping[str, Any] | None = None, part: str = "html
         for name in _FILTER.findall(code):
             if name not in FILTERS:
                 problems.append(Problem(tag.line, f"There is no filter {name}.", nearest(name, FILTERS), part))
+        if call := _call(code):
+            problems.append(
+                Problem(tag.line, f"{call}( ) cannot be called: templates know values and filters.", part=part)
+            )
         if private := _PRIVATE.search(code):
-            problems.append(Problem(tag.line, f"{private.group()} begins with _: such names are closed.", part=part))
+            problems.append(
+                Problem(tag.line, f"{private.group()} is closed to templates: write the name of a value.", part=part)
+            )
     problems += [
         Problem(line, f"{{% {word} %}} is never closed: add {{% end{word} %}}.", part=part) for word, line in opened
     ]
@@ -298,6 +308,17 @@ def check(source: str, known: Mapping[str, Any] | None = None, part: str = "html
     except TemplateError as error:
         return [Problem(error.line or 1, f"The template cannot be read: {error.detail or error.message}.", part=part)]
     return [problem for name in sorted(names) if (problem := _check_name(name, known, tags, part))]
+
+
+def _call(code: str) -> str:
+    """The first thing called as a function or method, or ""; filters and tests with arguments are no calls."""
+    for found in _CALL.finditer(code):
+        before, name = code[: found.start()].rstrip(), found.group(1) or ""
+        argument = before.endswith("|") or re.search(r"\bis(\s+not)?$", before)
+        word = name in _WORDS and not before.endswith(".")
+        if not (argument or word or (name == "cycle" and before.endswith("loop."))):
+            return name or "This"
+    return ""
 
 
 @cache
