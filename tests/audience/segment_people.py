@@ -119,15 +119,14 @@ def add_event(
 
 
 def declare(workspace: Workspace, key: str, type_: str, choices: list[str] | None = None, **more: Any) -> Property:
-    return Property.objects.create(
-        workspace=workspace,
-        key=key,
-        label_fr=more.pop("fr", key.capitalize()),
-        label_en=more.pop("en", key.capitalize()),
-        type=type_,
-        choices=choices or [],
+    facts = {
+        "label_fr": more.pop("fr", key.capitalize()),
+        "label_en": more.pop("en", key.capitalize()),
+        "type": type_,
+        "choices": choices or [],
         **more,
-    )
+    }
+    return Property.objects.update_or_create(workspace=workspace, key=key, defaults=facts)[0]
 
 
 def make_list(workspace: Workspace, name: str) -> int:

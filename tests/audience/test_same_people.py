@@ -19,6 +19,7 @@ from envol.audience.operators import NARROWING, OPERATORS
 from envol.audience.sentences import describe
 from envol.consent import purposes
 from envol.consent.models import Purpose
+from envol.contacts.models import Property
 from tests.audience.segment_people import add_event, add_order, add_person, add_stay, declare, everybody, make_list
 from tests.audience.segment_reference import Reference
 
@@ -76,6 +77,7 @@ def _base(workspace: Workspace) -> None:
     rnd = random.Random(20270227)
     if not Purpose.objects.filter(workspace=workspace).exists():
         purposes.create_defaults(workspace)
+    Property.objects.filter(workspace=workspace).delete()  # only those the plain evaluator knows
     for key, kind in PROPS.items():
         declare(workspace, key, kind, ["calm", "happy", HOSTILE[0]] if kind == "choice" else None)
     lists = [make_list(workspace, "Abonnés"), make_list(workspace, HOSTILE[0])]

@@ -1,0 +1,301 @@
+"""What would stop a campaign or spoil it, said before anything is sent."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.conf import settings
+from django.utils import timezone
+
+from envol.audience import engine
+from envol.audience.catalogue import Catalogue
+from envol.audience.language import EVERYBODY, SegmentProblem, parse, to_json
+from envol.campaigns.models import Campaign, State
+from envol.consent import gates
+from envol.content.checks import people_without_value
+from envol.content.models import Version
+from envol.outbound import domains
+from envol.outbound.models import Domain, Sending
+from envol.wire.address import AddressError, domain_of, normalise
+
+BLOCK, ADVICE = "block", "advice"
+LATE = timedelta(hours=1)
+HEAVY = 100_000  # octets of HTML; Gmail clips near 102 kB
+KINDS = ("campaign", "resend")
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing to mend (``block``) or to think about (``advice``).
+
+    ``where`` names the card that mends it: audience, sender, content, send, domains, settings.
+    """
+
+    level: str
+    code: str
+    fr: str
+    en: str
+    where: str
+    facts: dict[str, Any] = field(default_factory=dict)
+
+    def sentence(self, language: str = "en") -> str:
+        return self.fr if language.startswith("fr") else self.en
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Who would get it: ``chosen`` by the audience, ``allowed`` by the gate, the others by reason."""
+
+    chosen: int
+    allowed: int
+    excluded: dict[str, int]
+
+
+def latest_version(campaign: Campaign) -> Version | None:
+    """The version that would be sent now."""
+    if campaign.template is None:
+        return None
+    return Version.objects.filter(template=campaign.template).order_by("-no").first()
+
+
+def latest_sending(campaign: Campaign) -> Sending | None:
+    return Sending.objects.filter(campaign_id=campaign.pk, kind__in=KINDS).order_by("-id").first()
+
+
+def tree_of(campaign: Campaign, *, freeze: bool = False) -> dict[str, Any]:
+    """The audience as a tree; ``freeze`` writes inner segments out. Raises SegmentProblem."""
+    tree = campaign.segment.tree if campaign.segment else EVERYBODY
+    return to_json(parse(tree, Catalogue(campaign.workspace)), freeze=freeze)
+
+
+def summary(campaign: Campaign) -> Summary:
+    """How many people are chosen, allowed, left out and why. One query. Raises SegmentProblem."""
+    tree = tree_of(campaign)
+    if campaign.purpose is None:
+        chosen = engine.count(campaign.workspace, tree)
+        return Summary(chosen, 0, {gates.NO_PERMISSION: chosen} if chosen else {})
+    found = engine.by_reason(campaign.workspace, tree, campaign.purpose)
+    return Summary(sum(found.values()), found.pop("", 0), dict(sorted(found.items(), key=lambda item: -item[1])))
+
+
+def allowed_ids(campaign: Campaign) -> tuple[str, dict[str, Any]]:
+    """A SELECT of the ids of those who would get it, with its parameters."""
+    assert campaign.purpose is not None
+    query, params = engine.ids_sql(campaign.workspace, tree_of(campaign))
+    refusal = gates.refusal_sql("c", bit=campaign.purpose.bit, transactional=campaign.purpose.kind == "transactional")
+    joined = f"SELECT c.id FROM ({query}) s JOIN contacts_contact c ON c.id = s.id WHERE ({refusal}) IS NULL"
+    return joined, params
+
+
+def late(sending: Sending, now: datetime | None = None) -> bool:
+    """Was it due so long ago (the installation was down) that somebody must confirm it first?"""
+    return sending.state == State.SCHEDULED and (now or timezone.now()) - sending.not_before > LATE
+
+
+def check(campaign: Campaign) -> list[Check]:
+    """Everything that would stop this campaign (first) or spoil it."""
+    found = [*_audience(campaign), *_sender(campaign), *_content(campaign), *_late(campaign)]
+    return sorted(found, key=lambda c: c.level != BLOCK)
+
+
+def sender_and_content(campaign: Campaign) -> list[Check]:
+    """What a test message needs."""
+    return [*_sender(campaign), *_content(campaign)]
+
+
+def _audience(campaign: Campaign) -> list[Check]:
+    purpose = campaign.purpose
+    if purpose is None or purpose.kind == "measuring":
+        return [
+            Check(
+                BLOCK,
+                "no_purpose",
+                "Choisissez la finalité de cette campagne\u202f: elle décide à qui l'on peut écrire.",
+                "Choose the purpose of this campaign: it decides who may be written to.",
+                "audience",
+            )
+        ]
+    try:
+        who = summary(campaign)
+    except SegmentProblem as problem:
+        sentence = " ".join(p.sentence for p in problem.problems[:3])
+        return [
+            Check(
+                BLOCK,
+                "segment",
+                f"Le segment ne peut pas être utilisé\u202f; corrigez-le\u202f: {sentence}",
+                f"The segment cannot be used; mend it: {sentence}",
+                "audience",
+            )
+        ]
+    if who.allowed:
+        return []
+    facts: dict[str, Any] = {"chosen": who.chosen, "excluded": who.excluded}
+    if who.chosen:
+        fr = f"Personne ne recevrait ce message\u202f: {who.chosen} choisies, aucune à qui l'on puisse écrire."
+        en = f"Nobody would get this message: none of the {who.chosen} chosen people may be written to."
+        return [Check(BLOCK, "nobody", fr, en, "audience", facts)]
+    fr = "L'audience est vide\u202f: changez le segment ou importez des contacts."
+    return [
+        Check(BLOCK, "nobody", fr, "The audience is empty: change the segment or import contacts.", "audience", facts)
+    ]
+
+
+def _sender(campaign: Campaign) -> list[Check]:
+    found: list[Check] = []
+    workspace = campaign.workspace
+    try:
+        normalise(campaign.from_address)
+    except AddressError:
+        return [
+            Check(
+                BLOCK,
+                "no_sender",
+                "Indiquez l'adresse de l'expéditeur.",
+                "Say which address the campaign comes from.",
+                "sender",
+            )
+        ]
+    name = domain_of(campaign.from_address)
+    if not Domain.objects.filter(workspace=workspace, name=name).exists():
+        found.append(
+            Check(
+                BLOCK,
+                "domain_unknown",
+                f"Le domaine {name} n'est pas déclaré\u202f: ajoutez-le avant d'écrire en son nom.",
+                f"The domain {name} is not declared: add it before you write in its name.",
+                "domains",
+                {"domain": name},
+            )
+        )
+    else:
+        ok, sentence = domains.may_send_from(workspace.id, campaign.from_address)
+        if not ok:
+            fr = f"Le domaine {name} n'est pas prêt\u202f: publiez ses enregistrements DNS, puis vérifiez-le."
+            found.append(Check(BLOCK, "domain_unchecked", fr, sentence, "domains", {"domain": name}))
+    if campaign.reply_to:
+        try:
+            normalise(campaign.reply_to)
+        except AddressError as error:
+            fr = f"L'adresse de réponse {campaign.reply_to} ne peut pas servir\u202f; corrigez-la."
+            found.append(Check(BLOCK, "reply_to", fr, str(error), "sender"))
+    if not campaign.from_name:
+        found.append(
+            Check(
+                ADVICE,
+                "no_sender_name",
+                "Ajoutez le nom de l'expéditeur\u202f: sans lui, on ne voit que l'adresse.",
+                "Add the name of the sender: without it people see the bare address.",
+                "sender",
+            )
+        )
+    if not workspace.postal_address.strip():
+        found.append(
+            Check(
+                ADVICE,
+                "no_postal_address",
+                "Ajoutez l'adresse postale de l'organisation\u202f: elle complète la mention légale du message.",
+                "Add the postal address of the organisation: it completes the legal line of the message.",
+                "settings",
+            )
+        )
+    return found
+
+
+def _content(campaign: Campaign) -> list[Check]:
+    version = latest_version(campaign)
+    if version is None:
+        return [
+            Check(BLOCK, "no_content", "Choisissez un modèle.", "Choose a template.", "content"),
+        ]
+    found: list[Check] = []
+    if not version.html and not version.text:
+        found.append(
+            Check(
+                BLOCK,
+                "not_compiled",
+                "Le modèle n'a pas de contenu\u202f: enregistrez-le de nouveau.",
+                "The template has no content: save it again.",
+                "content",
+            )
+        )
+    if not version.subject.strip():
+        found.append(Check(BLOCK, "no_subject", "Écrivez un objet.", "Write a subject.", "content"))
+    marketing = campaign.purpose is None or campaign.purpose.kind != "transactional"
+    parts = [part for part in (version.html, version.text) if part]
+    if marketing and parts and not all("unsubscribe_url" in part for part in parts):
+        found.append(
+            Check(
+                BLOCK,
+                "no_unsubscribe",
+                "Il manque le lien de désabonnement\u202f: enregistrez le modèle de nouveau, il sera ajouté.",
+                "The unsubscribe link is missing: save the template again and it is added.",
+                "content",
+            )
+        )
+    if not version.text.strip():
+        found.append(
+            Check(
+                ADVICE,
+                "no_text",
+                "Ajoutez une version texte\u202f: certaines personnes ne lisent que celle-ci.",
+                "Add a text part: some people read nothing else.",
+                "content",
+            )
+        )
+    weight = len(version.html.encode())
+    if weight > HEAVY:
+        fr = f"Le message pèse {weight // 1000} ko\u202f: allégez-le, certaines messageries coupent après 100 ko."
+        en = f"The message weighs {weight // 1000} kB: above 100 kB some mailboxes cut it. Make it lighter."
+        found.append(Check(ADVICE, "heavy", fr, en, "content", {"octets": weight}))
+    if campaign.purpose is not None:
+        found += _missing(campaign, version)
+    return found
+
+
+def _missing(campaign: Campaign, version: Version) -> list[Check]:
+    try:
+        query, params = allowed_ids(campaign)
+    except SegmentProblem:
+        return []  # told by the audience
+    found = []
+    for name, missing in people_without_value(version, query, params).items():
+        n = missing.people
+        fr = (
+            f"{n} personne{'s' if n > 1 else ''} n'{'ont' if n > 1 else 'a'} pas de valeur pour «\u202f{name}\u202f»"
+            "\u202f: donnez un texte de remplacement, ou changez l'audience."
+        )
+        en = (
+            f"{n} {'people have' if n > 1 else 'person has'} no value for “{name}”: give a fallback text, or change"
+            " the audience."
+        )
+        facts = {"variable": name, "people": n, "sample": missing.sample}
+        found.append(Check(BLOCK, "missing_values", fr, en, "content", facts))
+    return found
+
+
+def _late(campaign: Campaign) -> list[Check]:
+    sending = latest_sending(campaign)
+    if sending is None or not late(sending):
+        return []
+    due = sending.not_before.strftime("%Y-%m-%d %H:%M UTC")
+    return [
+        Check(
+            BLOCK,
+            "late",
+            f"L'envoi était prévu pour {due} et n'est pas parti\u202f: confirmez-le, ou reprenez-le.",
+            f"This sending was due at {due} and did not start: confirm it, or take it back.",
+            "send",
+            {"due": sending.not_before.isoformat()},
+        )
+    ]
+
+
+def take_back_seconds(campaign: Campaign, given: int | None = None) -> int:
+    """How long a sending can be taken back: as asked, else the installation's word, else the workspace's."""
+    if given is not None:
+        return max(0, given)
+    fixed = settings.ENVOL.take_back
+    return fixed if fixed >= 0 else campaign.workspace.take_back_seconds

@@ -1,0 +1,31 @@
+"""Jobs of campaigns for the worker."""
+
+from __future__ import annotations
+
+from procrastinate.contrib.django import app
+from procrastinate.exceptions import AlreadyEnqueued
+
+from envol.campaigns import expand as expansion
+from envol.campaigns import tick as clock
+
+
+@app.task(queue="campaigns", name="campaigns.expand")
+def expand(sending_id: int) -> None:
+    """Queue the people of a sending; goes on where an earlier run ended."""
+    expansion.run(sending_id)
+
+
+@app.periodic(cron="* * * * *")
+@app.task(queue="campaigns", name="campaigns.tick", queueing_lock="campaigns.tick")
+def tick(timestamp: int) -> None:
+    """The same as the worker's own clock, for workers that run without it."""
+    clock.run()
+
+
+def ask(sending_id: int) -> None:
+    """Ask for an expansion; nothing happens when one waits already."""
+    name = f"campaigns.expand {sending_id}"
+    try:
+        expand.configure(lock=name, queueing_lock=name).defer(sending_id=sending_id)
+    except AlreadyEnqueued:
+        pass
