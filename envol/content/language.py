@@ -8,7 +8,7 @@ fuel, sources are at most 1 MiB and results 2 MiB. Values are data and are never
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple, NoReturn
 
@@ -140,7 +140,7 @@ def plain(value: Any, depth: int = 3) -> Any:
     if isinstance(value, int):
         return value if abs(value) < 2**63 else str(value)[:LONGEST]
     if isinstance(value, list | tuple) and depth:
-        return Several([plain(item, depth - 1) for item in value[:1000]]) or None
+        return Several([plain(item, depth - 1) for item in value[:1000]]) if value else None
     if isinstance(value, dict) and depth:
         kept = {str(key): plain(item, depth - 1) for key, item in value.items()}
         return View({key: item for key, item in kept.items() if item is not None}) if kept else None
@@ -160,15 +160,37 @@ def _environment(fuel: int = FUEL) -> Environment:
     return environment
 
 
-class Several(tuple[Any, ...]):
-    """A list that prints as people write one: "jazz, rock"."""
+class Several:
+    """A list for reading, that prints as people write one: "jazz, rock"."""
 
-    __slots__ = ()
+    __slots__ = ("__items",)
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        object.__setattr__(self, "_Several__items", tuple(items))
+
+    def __getitem__(self, index: Any) -> Any:
+        return _items_of(self)[index]
+
+    def __len__(self) -> int:
+        return len(_items_of(self))
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(_items_of(self))
+
+    def __contains__(self, item: Any) -> bool:
+        return item in _items_of(self)
+
+    def __setattr__(self, name: str, value: Any) -> NoReturn:
+        raise AttributeError("A list in a template cannot be changed.")
 
     def __str__(self) -> str:
-        return ", ".join([str(item) for item in self])
+        return ", ".join([str(item) for item in _items_of(self)])
 
     __repr__ = __str__
+
+
+_items_of = Several.__dict__["_Several__items"].__get__
+Sequence.register(Several)
 
 
 class Templates:

@@ -20,7 +20,7 @@ _SILENT = frozenset(["head", "style", "script", "title", "template"])
 def text_from_html(source: str) -> str:
     """A template of the text part from one of the HTML part; template tags stand where they stood.
 
-    A link becomes ``words: address``, an image its alt text, a row of a table one line. What is hidden, and what
+    A link becomes ``words <address>``, an image its alt text, a row of a table one line. What is hidden, and what
     stands in conditional comments for Outlook, is left out.
     """
     tags, _ = scan(source)
@@ -99,15 +99,15 @@ class _Writer:
             return
         if token.name == "a" and self._links:
             address, begin = self._links.pop()
-            words = "".join(self._out[begin:]).strip()
+            words = "".join(self._out[begin:]).rstrip()
             if not address or address.startswith("#"):
                 return
             shown = address.removeprefix("mailto:").removeprefix("tel:")
-            if not words:
+            if not words.strip():
                 self._out.append(f" {shown} ")
             elif shown not in words:
-                self._out[begin:] = [words, f": {shown} "]
-        elif token.name in _BLOCKS:
+                self._out[begin:] = [words, f" <{shown}>"]  # RFC 3986 appendix C: so no reader takes the dot with it
+        elif token.name in _BLOCKS and token.name != "li":
             self._out.append("\n\n" if token.name in _PARAGRAPHS else "\n")
 
     def result(self) -> str:
