@@ -196,6 +196,12 @@ def expand_batch(sending: Sending, people: Iterable[tuple[int, str]], *, due: da
     return _expand(sending.id, sending.priority, due, rows)
 
 
+def accept_address(sending: Sending, address: str) -> None:
+    """Queue one address that is no contact (a test message of a campaign's version)."""
+    no = _reserve("outbound_send_no", 1)[0]
+    _expand(sending.id, sending.priority, None, [(no, None, None, address)])
+
+
 def _expand(
     sending_id: int, priority: int, due: datetime | None, rows: Sequence[tuple[int, int | None, int | None, str]]
 ) -> int:

@@ -8,6 +8,7 @@ message may have left (RFC 1047): delivery is at least once.
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -182,7 +183,8 @@ def _read(sending: SendingFacts, into: Lease, tail: str, *arrays: Sequence[int])
             refused.append((row, reason))
         else:
             row.email_key = key
-            row.language, row.props, row.allowed, row.refused = person
+            row.language, props, row.allowed, row.refused = person
+            row.props = json.loads(props) if props != "{}" else {}  # Django leaves JSON to us
             into.rows.append(row)
     if strangers:
         suppressed = _suppressed(sending, [row.address for row in strangers])

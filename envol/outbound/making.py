@@ -4,6 +4,7 @@ needs no database and may run in any thread.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -144,7 +145,7 @@ def _bodies(ids: Sequence[int]) -> dict[int, Body]:
     if not ids:
         return {}
     return {
-        row[0]: Body(row[1], row[2], row[3], row[4], row[5], None if row[6] is None else bytes(row[6]))
+        row[0]: Body(row[1], row[2], json.loads(row[3]), row[4], row[5], None if row[6] is None else bytes(row[6]))
         for row in db.rows(
             "SELECT id, workspace_id, sending_id, header, text, html, raw FROM outbound_message WHERE id = ANY (%s)",
             [list(ids)],

@@ -1,0 +1,460 @@
+"""The courier: leases work, makes the messages in threads, delivers them, settles what became of them.
+
+One event loop; rooms are called in threads, one for leasing and looking, one for settling. Every rule about
+states is in `envol.outbound`; here is only the moving. What is promised:
+
+* A message is sent only while its lease is ours and its permission was asked within the last second.
+* A transaction takes one of `connections` tickets and gives it back when its outcome is in the database. So
+  whatever is killed, at most that many messages of this process can be sent twice.
+* While outcomes cannot be written nothing is leased and nothing is sent; the outcomes are kept and tried again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
+
+import structlog
+from django.db import Error as DatabaseError
+from django.db import InterfaceError, connection
+
+from envol.edge.courier_lanes import Lanes
+from envol.edge.courier_mx import AsyncResolver, Mx
+from envol.edge.courier_queue import Queue, Site
+from envol.outbound import lease as leasing
+from envol.outbound import route as routes
+from envol.outbound.lease import Lease, Row
+from envol.outbound.making import Made, Maker, Makers
+from envol.outbound.route import Route
+from envol.outbound.settle import DEFERRED, Result, settle
+from envol.wire.smtp.client import TIMEOUTS, Stage
+
+log = structlog.get_logger()
+T = TypeVar("T")
+
+AT_A_TIME = 8
+"""Messages handed to a thread together: one hop of the executor for eight."""
+GATHER_SECONDS = 0.01
+"""Outcomes wait this long for company; 20 ms would be the most."""
+LOOK_SECONDS = 0.4
+FRESH_SECONDS = 1.0
+KEEP_SETTLED = 4.0
+"""Seconds for which settled outcomes are kept, to write them again if the database lost them in a crash."""
+
+
+class Courier:
+    """One courier process's work; `run` ends after `stop`, when everything in its hands is written or given back."""
+
+    def __init__(
+        self,
+        name: str,
+        route: Route,
+        *,
+        connections: int = 20,
+        threads: int = 2,
+        lease_seconds: int = 900,
+        slots: int = 500,
+        base_url: str | None = None,
+        resolver: AsyncResolver | None = None,
+        timeouts: Mapping[Stage, float] = TIMEOUTS,
+    ) -> None:
+        self.name = name
+        self._lease_seconds = lease_seconds
+        self._slots = slots
+        self._places = connections * 2 + AT_A_TIME * threads
+        self._queue = Queue(self._places)
+        self._leases: set[Lease] = set()
+        self._makers: dict[tuple[int, int], Maker] = {}
+        self._room = Makers(base_url)
+        self._making = 0
+        self._threads = threads
+        self._makers_pool = ThreadPoolExecutor(threads, thread_name_prefix="make")
+        self._lease_pool = ThreadPoolExecutor(1, thread_name_prefix="lease")
+        self._settle_pool = ThreadPoolExecutor(1, thread_name_prefix="settle")
+        self._results: list[Result] = []
+        self._settled: deque[tuple[float, list[Result]]] = deque()
+        self._ended: list[Lease] = []
+        self._have_results = asyncio.Event()
+        self._troubled = False
+        self._stopping = asyncio.Event()
+        self._hungry = asyncio.Event()
+        self._looked = asyncio.Event()
+        self._withheld: dict[tuple[int, int], tuple[str, str]] = {}
+        self._lanes = Lanes(
+            self,
+            route,
+            Mx(resolver, allow_private=route.allow_private),
+            connections=connections,
+            timeouts=timeouts,
+        )
+        self._complained: set[int] = set()
+        self.delivered = 0
+        self.lost = 0
+
+    # ---- the life of it
+
+    async def run(self, ready: Callable[[], None] = lambda: None) -> None:
+        """Work until `stop()`."""
+        self._loop = asyncio.get_running_loop()
+        settler = asyncio.create_task(self._settle_loop())
+        others = [asyncio.create_task(work()) for work in (self._lease_loop, self._look_loop, self._renew_loop)]
+        others.append(asyncio.create_task(self._lanes.clock()))
+        failed = asyncio.create_task(self._first_failure([settler, *others]))
+        try:
+            ready()
+            stopping = asyncio.create_task(self._stopping.wait())
+            await asyncio.wait({stopping, failed}, return_when=asyncio.FIRST_COMPLETED)
+            if failed.done():
+                failed.result()
+            await self._drain()
+        finally:
+            failed.cancel()
+            for task in (*others, settler):
+                task.cancel()
+            await asyncio.gather(*others, settler, failed, return_exceptions=True)
+            self._lanes.abort()
+            for pool in (self._lease_pool, self._settle_pool):
+                await asyncio.wrap_future(pool.submit(lambda: connection.close()))
+                pool.shutdown(wait=False)
+            self._makers_pool.shutdown(wait=False)
+
+    @staticmethod
+    async def _first_failure(tasks: Iterable[asyncio.Task[None]]) -> None:
+        """A loop that ends by a bug ends the process: the supervisor starts a clean one, leases run out."""
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        for task in done:
+            task.result()
+
+    def stop(self) -> None:
+        """Lease no more, finish what is on the wire, write it, give the rest back."""
+        self._stopping.set()
+        self._hungry.set()
+
+    async def _drain(self) -> None:
+        for row in self._queue.clear():
+            self._give_back(row)
+        while self._making or self._lanes.busy or self._results or self._ended or self._troubled:
+            self._lanes.give_up_prepared()
+            await asyncio.sleep(0.01)
+        await self._lanes.close()
+        left = list(self._leases)
+        if left:
+            await self._in(self._lease_pool, leasing.release, left)
+        self._leases.clear()
+
+    async def _in(self, pool: ThreadPoolExecutor, work: Callable[..., T], *args: Any) -> T:
+        """Call a room in its thread; a broken connection is closed so that the next call opens another."""
+
+        def call() -> T:
+            try:
+                return work(*args)
+            except (DatabaseError, InterfaceError):
+                connection.close()
+                raise
+
+        return await self._loop.run_in_executor(pool, call)
+
+    # ---- leasing
+
+    async def _lease_loop(self) -> None:
+        pause = 0.05
+        while not self._stopping.is_set():
+            got = False
+            if not self._troubled:
+                enough = self._queue.ready(self._loop.time()) >= self._slots // 2 or self._queue.waiting >= 8000
+                try:
+                    got = await self._lease(2 if enough else leasing.EVERY_PRIORITY)
+                    got = got and not enough
+                except (DatabaseError, InterfaceError) as error:
+                    log.warning("cannot lease, trying again", error=str(error).strip())
+                    pause = min(5.0, pause * 2)
+            if got:
+                pause = 0.05
+            else:
+                pause = min(0.25, pause * 1.5) if not self._troubled else 1.0
+                self._hungry.clear()
+                try:
+                    await asyncio.wait_for(self._hungry.wait(), pause)
+                except TimeoutError:
+                    pass
+
+    async def _lease(self, priority: int) -> bool:
+        full = self._queue.full(self._loop.time())
+
+        def work() -> tuple[list[Lease], dict[tuple[int, int], Maker], dict[int, str]]:
+            leases = leasing.lease(self.name, self._slots, seconds=self._lease_seconds, full=full, priority=priority)
+            if not leases:
+                return leases, {}, {}
+            try:
+                return leases, *self._room.prepare(leases)
+            except BaseException:
+                leasing.release(leases)
+                raise
+
+        leases, makers, problems = await self._in(self._lease_pool, work)
+        for lease in leases:
+            self._leases.add(lease)
+            waiting = []
+            for row in lease.rows:
+                if row.sending.id in problems:
+                    self.report(Result(row, DEFERRED, "not_ready", reply=problems[row.sending.id]))
+                elif row.key in makers:
+                    waiting.append(row)
+                else:
+                    self._give_back(row)
+            self._queue.add(waiting)
+        self._makers.update(makers)
+        self.feed()
+        return bool(leases)
+
+    async def _renew_loop(self) -> None:
+        while True:
+            await asyncio.sleep(self._lease_seconds / 3)
+            held = list(self._leases)
+            try:
+                kept = await self._in(
+                    self._lease_pool, lambda held: leasing.renew(held, seconds=self._lease_seconds), held
+                )
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("cannot renew leases", error=str(error).strip())
+                continue
+            for lease in held:
+                if lease.id not in kept and lease in self._leases:
+                    log.warning("lease lost", rows=lease.pending)
+                    for row in self._queue.remove(row.key for row in lease.rows):
+                        self._give_back(row)
+
+    async def _look_loop(self) -> None:
+        """Ask again, for everything held, whether it may still be sent."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            held = [lease for lease in self._leases if lease.pending]
+            if not held:
+                continue
+            asked = self._loop.time()
+            monotonic = time.monotonic()
+            try:
+                withheld = await self._in(self._lease_pool, leasing.changed, held)
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("cannot ask for permissions, sending nothing", error=str(error).strip())
+                continue
+            for lease in held:
+                lease.checked = max(lease.checked, monotonic)
+            self._withheld = withheld
+            if withheld:
+                for row in self._queue.remove(withheld):
+                    self._withhold(row)
+            self._looked.set()
+            self._looked = asyncio.Event()
+            if self._loop.time() - asked > FRESH_SECONDS:
+                log.warning("asking for permissions takes longer than a second")
+
+    def _withhold(self, row: Row) -> None:
+        state, cause = self._withheld[row.key]
+        if state == leasing.RELEASE:
+            self._give_back(row)
+        else:
+            self.report(Result(row, state, cause))
+
+    async def may_go(self, row: Row) -> bool:
+        """The last question before MAIL FROM; False: the row was settled or given back instead."""
+        while time.monotonic() - row.lease.checked > FRESH_SECONDS:
+            if self._stopping.is_set() and self._troubled:
+                self._give_back(row)
+                return False
+            await self._looked.wait()
+        if row.key in self._withheld:
+            self._withhold(row)
+            return False
+        return True
+
+    # ---- making
+
+    def feed(self) -> None:
+        """Give the threads what they can take."""
+        while self._making < self._threads and not self._stopping.is_set():
+            rows = self._queue.take(AT_A_TIME, self._loop.time())
+            if not rows:
+                break
+            self._making += 1
+            work = [(row, self._makers[row.key]) for row in rows]
+            future = self._loop.run_in_executor(self._makers_pool, _make, work)
+            future.add_done_callback(self._made)
+        if self._queue.ready(self._loop.time()) < self._slots // 2:
+            self._hungry.set()
+
+    def _made(self, future: asyncio.Future[list[tuple[Row, Made | Exception]]]) -> None:
+        self._making -= 1
+        for row, made in future.result():
+            if isinstance(made, Made):
+                self._lanes.add(row, made)
+            else:
+                self._queue.done(row)
+                if isinstance(made, ValueError):
+                    self.report(Result(row, "bounced", "not_composed", reply=str(made)))
+                else:
+                    if row.sending.id not in self._complained:
+                        self._complained.add(row.sending.id)
+                        log.error("cannot compose", sending=row.sending.id, no=row.no, error=repr(made))
+                    self.report(Result(row, DEFERRED, "not_composed", reply=f"Composing failed: {type(made).__name__}"))
+        self._lanes.pump()
+        self.feed()
+
+    # ---- from the lanes
+
+    def taken_back(self, row: Row) -> None:
+        """A made row that was not attempted: it waits again."""
+        self._queue.done(row)
+        if self._stopping.is_set():
+            self._give_back(row)
+        else:
+            self._queue.add([row])
+
+    def ended(self, result: Result) -> None:
+        """A made row has an outcome."""
+        self._queue.done(result.row)
+        self.report(result)
+
+    def untake(self, row: Row) -> None:
+        """A made row leaves the lanes; the caller reports it."""
+        self._queue.done(row)
+
+    def share(self, places: int) -> int:
+        return self._queue.share(places)
+
+    def sites(self) -> Iterable[Site]:
+        return list(self._queue)
+
+    @property
+    def stopping(self) -> bool:
+        return self._stopping.is_set()
+
+    def dropped(self, row: Row) -> None:
+        """A made row was withheld by `may_go`, which has seen to it."""
+        self._queue.done(row)
+
+    def unreachable(self, site: str, until: float) -> list[Row]:
+        """Nobody can be reached for a site: everything that waits for it, to be deferred."""
+        self._queue.site(site).paused_until = until
+        return self._queue.pull(site)
+
+    def report(self, result: Result) -> None:
+        """Keep an outcome until it is written."""
+        self._results.append(result)
+        self._have_results.set()
+
+    def _give_back(self, row: Row) -> None:
+        """A row that stays in its lease unsent."""
+        self._makers.pop(row.key, None)
+        self._less(row.lease)
+
+    def _less(self, lease: Lease) -> None:
+        lease.pending -= 1
+        if lease.pending == 0 and lease in self._leases:
+            self._ended.append(lease)
+            self._have_results.set()
+
+    # ---- settling
+
+    async def _settle_loop(self) -> None:
+        while True:
+            await self._have_results.wait()
+            await asyncio.sleep(GATHER_SECONDS)
+            self._have_results.clear()
+            results, ended = list(self._results), list(self._ended)
+            pause = 0.1
+            while True:
+                try:
+                    lost = await self._in(self._settle_pool, _settle, results, ended)
+                    break
+                except (DatabaseError, InterfaceError) as error:
+                    self._troubled = True
+                    log.warning("cannot write outcomes, keeping them", count=len(results), error=str(error).strip())
+                    await asyncio.sleep(pause)
+                    pause = min(5.0, pause * 2)
+                    # What was settled last may have died with the database: write it first.
+                    recent = [result for _, batch in self._settled for result in batch]
+                    known = {id(result) for result in results}
+                    results = [*(r for r in recent if id(r) not in known), *results]
+            now = self._loop.time()
+            if self._troubled:
+                log.info("outcomes are written again")
+                self._troubled = False
+                self._settled.clear()
+            self._after(results, ended, lost, now)
+
+    def _after(self, results: list[Result], ended: list[Lease], lost: set[int], now: float) -> None:
+        mine = {id(result) for result in self._results}
+        fresh = self._results
+        self._results = [r for r in fresh if id(r) not in {id(x) for x in results}]
+        done = [result for result in results if id(result) in mine]
+        for result in done:
+            self._makers.pop(result.row.key, None)
+            if id(result) in lost:
+                self.lost += 1
+            elif result.state == "delivered":
+                self.delivered += 1
+        if lost:
+            log.warning("outcomes of leases that were lost", count=len(lost))
+        if done:
+            self._settled.append((now, done))
+            while self._settled and self._settled[0][0] < now - KEEP_SETTLED:
+                self._settled.popleft()
+        gone = set(ended)
+        self._ended = [lease for lease in self._ended if lease not in gone]
+        self._leases -= gone
+        for result in done:
+            self._less(result.row.lease)
+        self._lanes.settled(done)
+        if self._results or self._ended:
+            self._have_results.set()
+        self.feed()
+
+
+def _make(work: list[tuple[Row, Maker]]) -> list[tuple[Row, Made | Exception]]:
+    made: list[tuple[Row, Made | Exception]] = []
+    for row, maker in work:
+        try:
+            made.append((row, maker(row)))
+        except Exception as error:  # one person's message must not hold back the other seven
+            made.append((row, error))
+    return made
+
+
+def _settle(results: list[Result], ended: list[Lease]) -> set[int]:
+    lost = settle(results) if results else []
+    if ended:
+        leasing.release(ended)
+    return {id(result) for result in lost}
+
+
+def run(config: Any, ready: Callable[[], None]) -> None:
+    """The process: work until SIGTERM. `ready` is called when leasing begins."""
+    import uvloop
+    from django.conf import settings
+
+    name = f"{socket.gethostname()}:{os.getpid()}"
+    route = routes.of_settings(settings)
+
+    async def main() -> None:
+        courier = Courier(
+            name,
+            route,
+            connections=config.courier_connections,
+            threads=config.courier_threads,
+            lease_seconds=config.lease_seconds,
+            base_url=config.base_url,
+        )
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, courier.stop)
+        await courier.run(ready)
+
+    uvloop.run(main())

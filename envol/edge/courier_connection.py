@@ -1,0 +1,235 @@
+"""One SMTP connection of a courier: moves the bytes, keeps the time and performs TLS for `wire.smtp.client`."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from envol.wire.smtp.client import (
+    DATA_BLOCK_TIMEOUT,
+    SESSION_TIMEOUT,
+    TIMEOUTS,
+    Cause,
+    Client,
+    ClientOptions,
+    Closed,
+    Event,
+    Outcome,
+    Ready,
+    Stage,
+    StartTls,
+    TransactionResult,
+)
+
+
+class NoSession(Exception):
+    """No session could be opened with this host; `closed` tells how it ended."""
+
+    def __init__(self, closed: Closed) -> None:
+        super().__init__(closed.detail or (str(closed.reply) if closed.reply else closed.cause.value))
+        self.closed = closed
+
+
+def opportunistic_context() -> ssl.SSLContext:
+    """TLS against listeners, not against impostors: most hosts have no certificate that could be checked."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.minimum_version = ssl.TLSVersion.TLSv1_2  # RFC 8996
+    return context
+
+
+class Connection(asyncio.Protocol):
+    """A session with one host, used by one task. `host`: its name, for TLS and for the books."""
+
+    def __init__(
+        self,
+        options: ClientOptions,
+        host: str,
+        context: ssl.SSLContext,
+        timeouts: Mapping[Stage, float] = TIMEOUTS,
+    ) -> None:
+        self.host = host
+        self.tls = ""
+        self.sent = 0
+        self.closed: Closed | None = None
+        self._client = Client(options)
+        self._context = context
+        self._timeouts = timeouts
+        self._loop = asyncio.get_running_loop()
+        self._transport: Any = None
+        self._ready: asyncio.Future[None] = self._loop.create_future()
+        self._result: asyncio.Future[Outcome] | None = None
+        self._handshake: asyncio.Task[None] | None = None
+        self._stage = Stage.CONNECT
+        self._deadline = self._loop.time() + timeouts.get(Stage.GREETING, 300)
+        self._session_end = self._loop.time() + SESSION_TIMEOUT
+        self._buffered = 0
+
+    @classmethod
+    async def open(
+        cls,
+        address: str,
+        port: int,
+        options: ClientOptions,
+        *,
+        host: str,
+        context: ssl.SSLContext,
+        timeouts: Mapping[Stage, float] = TIMEOUTS,
+        watch: set[Connection] | None = None,
+    ) -> Connection:
+        """Connect and come to the point where a message may be sent. Raises NoSession.
+
+        watch: the set whose members the owner calls `tick` on; the connection is in it while it lives.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(timeouts.get(Stage.CONNECT, 30)):
+                _, connection = await loop.create_connection(
+                    lambda: cls(options, host, context, timeouts), address, port
+                )
+        except (OSError, TimeoutError) as error:
+            said = "No answer in time" if isinstance(error, TimeoutError) else str(error)
+            raise NoSession(Closed(Cause.LOST, Stage.CONNECT, None, f"Cannot connect to {host}: {said}")) from None
+        if watch is not None:
+            watch.add(connection)
+            connection._watch = watch
+        try:
+            await connection._ready
+        except BaseException:
+            connection.abort()
+            raise
+        return connection
+
+    _watch: set[Connection] | None = None
+
+    @property
+    def usable(self) -> bool:
+        return self.closed is None and self._client.can_send
+
+    async def send(self, reverse_path: str, recipient: str, data: bytes) -> Outcome:
+        """One message to one recipient; `data` as `encode_data` gave it. Always an outcome, never an exception
+        for what the other side does. Raises ValueError for an address that would break the dialogue."""
+        self._result = self._loop.create_future()
+        self._session_end = self._loop.time() + SESSION_TIMEOUT
+        self.sent += 1
+        result = self._result
+        self._act(self._client.send(reverse_path, [recipient], data, encoded=True))
+        return await result
+
+    def quit(self) -> None:
+        """Say goodbye; the socket closes when the other side has answered, or after a moment."""
+        if self.closed is None:
+            self._client.quit()
+            self._write()
+            self._watch_stage()
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        if self.closed is None:
+            self._act(self._client.connection_lost("We closed the connection.", unsent=self._unsent()))
+        if self._transport is not None:
+            self._transport.abort()
+
+    def tick(self, now: float) -> None:
+        """Called about once a second: ends what takes too long (RFC 5321 §4.5.3.2)."""
+        if self.closed is not None:
+            return
+        buffered = self._unsent()
+        if buffered and buffered < self._buffered:
+            # Data is on its way out, block after block: each has its own three minutes.
+            self._deadline = max(self._deadline, now + DATA_BLOCK_TIMEOUT)
+        self._buffered = buffered
+        if self._stage is Stage.IDLE:
+            return
+        if now > self._deadline or now > self._session_end:
+            self._act(
+                self._client.connection_lost(f"No answer to {self._stage} in time.", unsent=buffered),
+            )
+            if self._transport is not None:
+                self._transport.abort()
+
+    # ---- asyncio's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._watch_stage()
+
+    def data_received(self, data: bytes) -> None:
+        self._act(self._client.receive_data(data))
+
+    def eof_received(self) -> bool:
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self.closed is None:
+            self._act(self._client.connection_lost(str(exc) if exc else "The host closed the connection."))
+        if self._watch is not None:
+            self._watch.discard(self)
+
+    # ---- inside
+
+    def _unsent(self) -> int:
+        try:
+            return int(self._transport.get_write_buffer_size())
+        except (AttributeError, RuntimeError):
+            return 0
+
+    def _write(self) -> None:
+        if (data := self._client.data_to_send()) and self._transport is not None:
+            self._transport.write(data)
+
+    def _watch_stage(self) -> None:
+        stage = self._client.stage
+        if stage is not self._stage or stage is Stage.IDLE:
+            # Only progress renews the time: a host that drips bytes must come to an end.
+            self._stage = stage
+            self._deadline = self._loop.time() + self._timeouts.get(stage, 300)
+
+    def _act(self, events: Iterable[Event]) -> None:
+        self._write()
+        for event in events:
+            match event:
+                case TransactionResult(outcomes):
+                    if self._result is not None and not self._result.done():
+                        self._result.set_result(outcomes[0])
+                case Ready():
+                    if not self._ready.done():
+                        self._ready.set_result(None)
+                case StartTls():
+                    self._handshake = asyncio.ensure_future(self._start_tls())
+                case Closed():
+                    self._end(event)
+        self._watch_stage()
+
+    def _end(self, event: Closed) -> None:
+        self.closed = event
+        if not self._ready.done():
+            self._ready.set_exception(NoSession(event))
+            self._ready.exception()  # nobody may be waiting any more
+        if self._result is not None and not self._result.done():
+            # The machine gives a result before it closes; this is for the reader who doubts.
+            self._result.set_result(Outcome("", event.stage, None, True))
+        if self._transport is not None:
+            self._transport.close()
+
+    async def _start_tls(self) -> None:
+        try:
+            self._transport = await self._loop.start_tls(
+                self._transport,
+                self,
+                self._context,
+                server_hostname=self.host if not self.host.replace(".", "").isdigit() else None,
+                ssl_handshake_timeout=self._timeouts.get(Stage.HANDSHAKE, 60),
+            )
+            if self._transport is None:
+                raise OSError("The connection was closed.")
+        except (OSError, ssl.SSLError, TimeoutError, ConnectionError, AttributeError) as error:
+            if self.closed is None:
+                self._act(self._client.tls_failed(str(error) or type(error).__name__))
+            return
+        tls = self._transport.get_extra_info("ssl_object")
+        self.tls = (tls.version() or "TLS") if tls is not None else "TLS"
+        self._act(self._client.tls_started())

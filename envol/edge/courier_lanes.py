@@ -1,0 +1,442 @@
+"""Lanes: the SMTP connections of a courier, each a small task that carries message after message.
+
+Lanes belong to a channel: the one relay of the installation, or, on the direct route, a destination site.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import structlog
+
+from envol.edge.courier_connection import Connection, NoSession, opportunistic_context
+from envol.edge.courier_mx import Host, Mx, NoMail, Unknown
+from envol.outbound.lease import Row
+from envol.outbound.making import Made
+from envol.outbound.route import Route
+from envol.outbound.settle import DEFERRED, Result
+from envol.outbound.sites import limits_of, provider_of
+from envol.wire.smtp.client import Cause, ClientOptions, Closed, Outcome, Stage, Tls
+from envol.wire.smtp.replies import classify
+
+if TYPE_CHECKING:
+    from envol.edge.courier import Courier
+
+log = structlog.get_logger()
+
+IDLE_SECONDS = 3.0
+"""A connection without work is kept so long: the next message to the site saves four round trips."""
+BAD_HOST_SECONDS = 60.0
+CLEAR_SECONDS = 3600.0
+"""A host whose TLS handshake broke is spoken to in clear for so long."""
+BLOCKED_SECONDS = 1800.0
+RELAY_BACKOFF = (0.25, 30.0)
+
+
+class Item(NamedTuple):
+    """A made message on its way. `tries`: hosts that failed it without a word about the recipient."""
+
+    row: Row
+    made: Made
+    tries: int = 0
+
+
+class Channel:
+    """What lanes share: made messages, hosts, and how many lanes there may be."""
+
+    def __init__(self, key: str, limit: int, per_connection: int) -> None:
+        self.key = key
+        self.prepared: deque[Item] = deque()
+        self.idle: deque[asyncio.Future[Item | None]] = deque()
+        self.lanes = 0
+        self.base = self.limit = limit
+        self.per_connection = per_connection
+        self.paused_until = 0.0
+        self.backoff = 0.0
+        self.calm_since = 0.0
+        self.bad: dict[str, float] = {}
+
+
+class Unreachable(Exception):
+    """No host of a channel takes mail now. `closed`: how the last try ended; `permanent`: the domain itself says no."""
+
+    def __init__(self, closed: Closed | None, text: str, permanent: NoMail | None = None) -> None:
+        super().__init__(text)
+        self.closed, self.permanent = closed, permanent
+
+
+class Lanes:
+    """All connections of one courier; at most `connections`, and as many transactions not yet in the database."""
+
+    def __init__(
+        self, courier: Courier, route: Route, mx: Mx, *, connections: int, timeouts: Mapping[Stage, float]
+    ) -> None:
+        self._courier = courier
+        self._route = route
+        self._mx = mx
+        self._most = connections
+        self._timeouts = timeouts
+        self._context = opportunistic_context()
+        self._channels: dict[str, Channel] = {}
+        self._sending: dict[str, int] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._connections: set[Connection] = set()
+        self._tickets = asyncio.Semaphore(connections)
+        self._held: set[int] = set()
+        self._clear: dict[str, float] = {}
+        self._on_wire = 0
+
+    @property
+    def busy(self) -> bool:
+        """Is anything made, or on the wire?"""
+        return bool(self._on_wire or any(channel.prepared for channel in self._channels.values()))
+
+    @property
+    def open(self) -> int:
+        return len(self._connections)
+
+    # ---- what the courier asks
+
+    def add(self, row: Row, made: Made) -> None:
+        """A made message; `pump` gets it going."""
+        self._channel(row).prepared.append(Item(row, made))
+
+    def settled(self, results: Iterable[Result]) -> None:
+        """These outcomes are in the database: their tickets are free."""
+        for result in results:
+            if id(result) in self._held:
+                self._held.discard(id(result))
+                self._tickets.release()
+
+    def pump(self) -> None:
+        """Hand made messages to idle lanes, or open new ones."""
+        now = asyncio.get_running_loop().time()
+        starving = False
+        for channel in list(self._channels.values()):
+            if channel.paused_until > now:
+                continue
+            while channel.prepared:
+                while channel.idle and channel.idle[0].done():
+                    channel.idle.popleft()
+                can_open = len(self._tasks) < self._most and channel.lanes < self._limit(channel)
+                if not channel.idle and not can_open:
+                    starving = starving or not channel.lanes
+                    break
+                item = self._pick(channel)
+                if item is None:
+                    break
+                if channel.idle:
+                    channel.idle.popleft().set_result(item)
+                else:
+                    channel.lanes += 1
+                    task = asyncio.create_task(self._lane(channel, item))
+                    self._tasks.add(task)
+                    task.add_done_callback(self._tasks.discard)
+        if starving:
+            for channel in self._channels.values():
+                if channel.idle and not channel.prepared:
+                    waiting = channel.idle.popleft()
+                    if not waiting.done():
+                        waiting.set_result(None)
+                        break
+
+    async def clock(self) -> None:
+        """Once a second: time-outs of connections, ends of pauses, slow recovery of what was throttled."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(min(1.0, *(t / 4 for t in self._timeouts.values())))
+            now = loop.time()
+            for connection in list(self._connections):
+                connection.tick(now)
+            for key, channel in list(self._channels.items()):
+                if channel.limit < channel.base and now - channel.calm_since > 600:
+                    channel.limit, channel.calm_since = channel.limit + 1, now
+                unused = not channel.lanes and not channel.prepared and not channel.bad
+                if unused and channel.paused_until <= now and channel.limit == channel.base:
+                    del self._channels[key]
+            for site in self._courier.sites():
+                if 0 < site.paused_until <= now:
+                    site.paused_until = 0.0
+            self._courier.feed()
+            self.pump()
+
+    def give_up_prepared(self) -> None:
+        """Stopping: what is made and not on the wire goes back."""
+        for channel in self._channels.values():
+            while channel.prepared:
+                self._courier.taken_back(channel.prepared.popleft().row)
+
+    async def close(self) -> None:
+        """Say goodbye on every connection. Nothing may be on the wire."""
+        for channel in self._channels.values():
+            for waiting in channel.idle:
+                if not waiting.done():
+                    waiting.set_result(None)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=5)
+        for _ in range(50):
+            if not self._connections:
+                break
+            await asyncio.sleep(0.02)
+
+    def abort(self) -> None:
+        """Cut everything."""
+        for task in self._tasks:
+            task.cancel()
+        for connection in list(self._connections):
+            connection.abort()
+
+    # ---- inside
+
+    def _channel(self, row: Row) -> Channel:
+        key = "" if self._route.one_host else row.site
+        found = self._channels.get(key)
+        if found is None:
+            limit, messages = (self._most, 1000) if self._route.one_host else limits_of(None)
+            found = self._channels[key] = Channel(key, min(limit, self._most), messages)
+        return found
+
+    def _limit(self, channel: Channel) -> int:
+        return channel.limit if self._route.one_host else min(channel.limit, self._courier.share(self._most))
+
+    def _pick(self, channel: Channel) -> Item | None:
+        """The next made message whose site is within its share of the lanes."""
+        share = self._courier.share(self._most)
+        for place, item in enumerate(channel.prepared):
+            site = item.row.site
+            if self._sending.get(site, 0) < share:
+                del channel.prepared[place]
+                self._sending[site] = self._sending.get(site, 0) + 1
+                self._on_wire += 1
+                return item
+        return None
+
+    def _unpick(self, item: Item) -> None:
+        site = item.row.site
+        self._on_wire -= 1
+        self._sending[site] -= 1
+        if not self._sending[site]:
+            del self._sending[site]
+
+    async def _lane(self, channel: Channel, first: Item) -> None:
+        connection: Connection | None = None
+        item: Item | None = first
+        try:
+            while item is not None:
+                if connection is not None and (not connection.usable or connection.sent >= channel.per_connection):
+                    connection.quit()
+                    connection = None
+                if connection is None:
+                    try:
+                        connection = await self._connect(channel)
+                    except Unreachable as error:
+                        self._unreachable(channel, item, error)
+                        return
+                current, item = item, None
+                await self._deliver(channel, connection, current)
+                now = asyncio.get_running_loop().time()
+                item = self._pick(channel) if channel.paused_until <= now else None
+                if item is None:
+                    item = await self._wait(channel)
+        except Exception as error:
+            log.error("a lane broke", channel=channel.key, error=repr(error))
+            raise
+        finally:
+            if connection is not None and connection.closed is None:
+                try:
+                    connection.quit()
+                except RuntimeError:
+                    connection.abort()
+            channel.lanes -= 1
+            asyncio.get_running_loop().call_soon(self.pump)
+
+    async def _wait(self, channel: Channel) -> Item | None:
+        if self._courier.stopping:
+            return None
+        waiting: asyncio.Future[Item | None] = asyncio.get_running_loop().create_future()
+        channel.idle.append(waiting)
+        await asyncio.wait({waiting}, timeout=IDLE_SECONDS)
+        if waiting.done():
+            return waiting.result()
+        waiting.cancel()
+        return None
+
+    async def _connect(self, channel: Channel) -> Connection:
+        """A session with one of the channel's hosts. Raises Unreachable."""
+        loop = asyncio.get_running_loop()
+        hosts = await self._hosts(channel)
+        channel.bad = {address: until for address, until in channel.bad.items() if until > loop.time()}
+        good = [host for host in hosts if host.address not in channel.bad] or hosts
+        port = self._route.mx_port
+        if self._route.one_host and (relay := self._route.relay_address()) is not None:
+            port = relay[1]
+        last: Closed | None = None
+        for host in good:
+            for _ in range(2):
+                try:
+                    connection = await Connection.open(
+                        host.address,
+                        port,
+                        self._options(host, port),
+                        host=host.name,
+                        context=self._context,
+                        timeouts=self._timeouts,
+                        watch=self._connections,
+                    )
+                except NoSession as error:
+                    last = error.closed
+                    channel.bad[host.address] = loop.time() + BAD_HOST_SECONDS
+                    if last.cause is Cause.TLS and last.stage is Stage.HANDSHAKE and not self._route.credentials:
+                        # Opportunistic (RFC 7435): a broken handshake must not stop the mail; a new
+                        # connection in clear, because the old one is in no state known to both.
+                        log.info("TLS handshake failed, going on in clear", host=host.name, error=last.detail)
+                        self._clear[host.address] = loop.time() + CLEAR_SECONDS
+                        continue
+                    break
+                channel.bad.pop(host.address, None)
+                channel.backoff = 0.0
+                self._learn(channel, host)
+                return connection
+        raise Unreachable(last, (last.detail or str(last.reply)) if last else "No host to connect to.")
+
+    async def _hosts(self, channel: Channel) -> list[Host]:
+        if self._route.one_host:
+            relay = self._route.relay_address()
+            if relay is None:
+                raise Unreachable(None, "The local inbox does not listen yet.")
+            return [Host(relay[0], relay[0])]
+        try:
+            return await self._mx.hosts(channel.key)
+        except NoMail as error:
+            raise Unreachable(None, error.text, error) from None
+        except Unknown as error:
+            raise Unreachable(None, str(error)) from None
+
+    def _options(self, host: Host, port: int) -> ClientOptions:
+        now = asyncio.get_running_loop().time()
+        tls = Tls.NEVER if self._clear.get(host.address, 0) > now else Tls.IF_OFFERED
+        implicit = self._route.kind == "smart_host" and port == 465  # RFC 8314 §3
+        if self._route.credentials and not implicit:
+            tls = Tls.REQUIRED
+        return ClientOptions(self._route.helo, tls=tls, implicit_tls=implicit, credentials=self._route.credentials)
+
+    def _learn(self, channel: Channel, host: Host) -> None:
+        if not self._route.one_host and channel.limit == channel.base:
+            limit, channel.per_connection = limits_of(provider_of(host.name))
+            channel.base = channel.limit = min(limit, self._most)
+
+    def _unreachable(self, channel: Channel, item: Item, error: Unreachable) -> None:
+        now = asyncio.get_running_loop().time()
+        self._unpick(item)
+        if self._route.one_host:
+            # Our own relay is away: nobody was tried, nothing is counted, everybody waits where they are.
+            first, longest = RELAY_BACKOFF
+            if not channel.backoff or channel.paused_until <= now:
+                channel.backoff = min(longest, channel.backoff * 2 or first)
+                channel.paused_until = now + channel.backoff
+                if channel.backoff > 4:
+                    log.warning("the relay cannot be reached", error=str(error))
+            channel.prepared.appendleft(item)
+            return
+        others = [other.row for other in channel.prepared]
+        channel.prepared.clear()
+        for row in others:
+            self._courier.untake(row)
+        if error.permanent is not None:
+            no = error.permanent
+            cause = "null_mx" if no.code == 556 else "unknown_domain"
+            rows = [*others, *self._courier.unreachable(channel.key, 0.0)]
+            for result in (Result(row, "bounced", cause, no.code, no.enhanced, no.text, suppress=True) for row in rows):
+                self._courier.report(result)
+            self._courier.ended(Result(item.row, "bounced", cause, no.code, no.enhanced, no.text, suppress=True))
+            return
+        reply = error.closed.reply if error.closed else None
+        stage = error.closed.stage if error.closed else Stage.CONNECT
+        cause, final, pause = "unreachable", False, BAD_HOST_SECONDS
+        if reply is not None:
+            verdict = classify(reply.code, reply.enhanced, reply.text, provider_of(channel.key), stage)
+            cause, final = verdict.cause, verdict.final
+            pause = BLOCKED_SECONDS if verdict.action == "blocked" else pause
+        code, enhanced = (reply.code, reply.enhanced) if reply else (None, None)
+        text = reply.text if reply else str(error)
+        rows = [*others, *self._courier.unreachable(channel.key, now + pause)]
+        for row in rows:
+            self._courier.report(Result(row, DEFERRED, cause, code, enhanced, text, host=channel.key))
+        state = "bounced" if final else DEFERRED
+        self._courier.ended(Result(item.row, state, cause, code, enhanced, text, host=channel.key))
+
+    async def _deliver(self, channel: Channel, connection: Connection, item: Item) -> None:
+        """One transaction, and what follows from it."""
+        await self._tickets.acquire()
+        keep = False
+        try:
+            if not await self._courier.may_go(item.row):
+                self._courier.dropped(item.row)
+                return
+            if not connection.usable:  # the host said goodbye while we waited
+                channel.prepared.appendleft(item)
+                return
+            try:
+                outcome = await connection.send(item.made.envelope_from, item.row.address, item.made.data)
+            except ValueError as error:
+                result: Result | None = Result(item.row, "bounced", "bad_address", reply=str(error))
+            else:
+                result = self._judge(channel, connection, item, outcome)
+            if result is None:
+                channel.prepared.appendleft(item._replace(tries=item.tries + 1))
+                return
+            keep = True
+            self._held.add(id(result))
+            self._courier.ended(result)
+        finally:
+            self._unpick(item)
+            if not keep:
+                self._tickets.release()
+
+    def _judge(self, channel: Channel, connection: Connection, item: Item, outcome: Outcome) -> Result | None:
+        """What an outcome means; None: nothing was said of this recipient, try it on another connection first."""
+        row, reply = item.row, outcome.reply
+        where = {"host": connection.host, "tls": connection.tls}
+        now = asyncio.get_running_loop().time()
+        if outcome.accepted and reply is not None:
+            return Result(row, "delivered", "", reply.code, reply.enhanced, reply.text or "OK", **where)
+        if reply is None and outcome.in_doubt:
+            text = "The connection ended after the final dot and before its answer; the message may have arrived."
+            return Result(row, DEFERRED, "in_doubt", reply=text, **where)
+        if reply is None or reply.code == 421:
+            # It says something of the host, not of the recipient (RFC 5321 §3.8): another host, then later.
+            channel.bad[connection.host] = now + BAD_HOST_SECONDS
+            if reply is not None and not self._slowed(channel, connection, outcome, now) and item.tries == 0:
+                return None
+            if reply is None and item.tries == 0:
+                return None
+            if reply is None:
+                detail = connection.closed.detail if connection.closed else "The connection was lost."
+                return Result(row, DEFERRED, "connection_lost", reply=detail, **where)
+            return Result(row, DEFERRED, "host_closing", reply.code, reply.enhanced, reply.text, **where)
+        verdict = classify(reply.code, reply.enhanced, reply.text, provider_of(connection.host), outcome.stage)
+        if verdict.action == "throttle":
+            self._slow_down(channel, now)
+        state = "bounced" if verdict.final else DEFERRED
+        suppress = verdict.final and verdict.action == "hard_bounce"
+        return Result(row, state, verdict.cause, reply.code, reply.enhanced, reply.text, suppress=suppress, **where)
+
+    def _slowed(self, channel: Channel, connection: Connection, outcome: Outcome, now: float) -> bool:
+        reply = outcome.reply
+        if reply is None:
+            return False
+        verdict = classify(reply.code, reply.enhanced, reply.text, provider_of(connection.host), outcome.stage)
+        if verdict.action != "throttle":
+            return False
+        self._slow_down(channel, now)
+        return True
+
+    def _slow_down(self, channel: Channel, now: float) -> None:
+        """The receiver finds us too fast: half the connections, a pause, and one more every ten calm minutes."""
+        channel.limit = max(1, channel.limit // 2)
+        channel.calm_since = now
+        channel.paused_until = max(channel.paused_until, now + (2.0 if self._route.one_host else 30.0))
+        log.info("slowing down", site=channel.key or "relay", connections=channel.limit)
