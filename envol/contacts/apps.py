@@ -5,3 +5,13 @@ class ContactsConfig(AppConfig):
     name = "envol.contacts"
     label = "contacts"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from envol.contacts import (
+            catalogue,  # noqa: F401  (registers what a new workspace begins with)
+            masks,
+            privacy,
+        )
+
+        masks.register()
+        privacy.register()

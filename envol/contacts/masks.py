@@ -1,0 +1,86 @@
+"""The projections of consent on the contact row: four columns that every sending reads anyway.
+
+Written in the transaction that changes the ledger or the suppression list; `rebuild_masks` makes
+them again from their sources and says how many were wrong (none, or it is a bug).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.db import transaction
+
+from envol.accounts.models import Workspace
+from envol.consent import ledger, suppression
+from envol.contacts.models import Contact
+from envol.db import execute, sql
+
+_BATCH = 20_000
+
+
+def project_answers(workspace_id: int, contact_ids: Sequence[int]) -> None:
+    """``allowed`` and ``refused`` of these people, from their present answers."""
+    _answers(workspace_id, list(contact_ids))
+
+
+def _answers(workspace_id: int, contact_ids: list[int] | None) -> int:
+    return execute(
+        "UPDATE contacts_contact c SET allowed = n.allowed, refused = n.refused FROM ("
+        "  SELECT k.id, coalesce(m.allowed, 0) AS allowed, coalesce(m.refused, 0) AS refused"
+        f"   FROM contacts_contact k LEFT JOIN ({sql('consent', 'masks')}) m ON m.contact_id = k.id"
+        "   WHERE k.workspace_id = %(workspace)s"
+        "     AND (%(contacts)s::bigint[] IS NULL OR k.id = ANY(%(contacts)s))) n"
+        " WHERE c.id = n.id AND (c.allowed, c.refused) IS DISTINCT FROM (n.allowed, n.refused)",
+        {"workspace": workspace_id, "contacts": contact_ids},
+    )
+
+
+def project_suppression(workspace_id: int, email_keys: Sequence[str]) -> None:
+    """``suppressed`` and ``objected`` of the people at these addresses, from the digests."""
+    found = suppression.lookup(workspace_id, email_keys)
+    keys = list(email_keys)
+    _flags(
+        workspace_id,
+        keys,
+        [key in found and found[key].scope == "all" for key in keys],
+        [key in found and found[key].objected for key in keys],
+    )
+
+
+def _flags(workspace_id: int, keys: list[str], suppressed: list[bool], objected: list[bool]) -> int:
+    return execute(
+        "UPDATE contacts_contact c SET suppressed = n.suppressed, objected = n.objected"
+        " FROM unnest(%s::text[], %s::boolean[], %s::boolean[]) AS n (email_key, suppressed, objected)"
+        " WHERE c.workspace_id = %s AND c.email_key = n.email_key"
+        " AND (c.suppressed, c.objected) IS DISTINCT FROM (n.suppressed, n.objected)",
+        [keys, suppressed, objected, workspace_id],
+    )
+
+
+def rebuild_masks(workspace: Workspace | int) -> int:
+    """Compute all four columns again for a whole workspace; how many rows were not as they should be."""
+    workspace_id = workspace if isinstance(workspace, int) else workspace.id
+    with transaction.atomic():
+        ledger.lock(workspace_id)  # no answer may change between reading and writing
+        wrong = _answers(workspace_id, None)
+        known = suppression.digests(workspace_id)
+        last = ""
+        while keys := list(
+            Contact.objects.filter(workspace_id=workspace_id, email_key__gt=last)
+            .order_by("email_key")
+            .values_list("email_key", flat=True)[:_BATCH]
+        ):
+            found = [known.get(digest) for digest in suppression.digest_many(workspace_id, keys)]
+            wrong += _flags(
+                workspace_id,
+                keys,
+                [one is not None and one.scope == "all" for one in found],
+                [one is not None and one.objected for one in found],
+            )
+            last = keys[-1]
+    return wrong
+
+
+def register() -> None:
+    ledger.on_change(project_answers)
+    suppression.on_change(project_suppression)

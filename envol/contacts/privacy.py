@@ -1,0 +1,128 @@
+"""What this room erases, exports and describes of one person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from envol.consent import registry
+from envol.consent.registry import Data
+from envol.db import dicts, execute
+
+_OF_PERSON = (
+    "contacts_property_history",
+    "contacts_identifier",
+    "contacts_membership",
+    "contacts_note",
+    "contacts_order",
+)
+
+
+def erase(workspace_id: int, contact_id: int) -> Mapping[str, int]:
+    person = [workspace_id, contact_id]
+    address = "(SELECT email_key FROM contacts_contact WHERE workspace_id = %s AND id = %s)"
+    gone = {
+        "contacts_order_line": execute(
+            "DELETE FROM contacts_order_line WHERE order_id IN"
+            " (SELECT id FROM contacts_order WHERE workspace_id = %s AND contact_id = %s)",
+            person,
+        ),
+        # A refused line keeps what was wrong, which may be her address.
+        "contacts_import_refusal": execute(
+            "DELETE FROM contacts_import_refusal r USING contacts_import i WHERE i.id = r.import_id"
+            f" AND i.workspace_id = %s AND strpos(lower(r.value || ' ' || r.row), {address}) > 0",
+            [workspace_id, *person],
+        ),
+        "contacts_import_change": execute(
+            "DELETE FROM contacts_import_change c USING contacts_import i"
+            " WHERE i.id = c.import_id AND i.workspace_id = %s AND c.contact_id = %s",
+            person,
+        ),
+    }
+    for table in _OF_PERSON:
+        gone[table] = execute(f"DELETE FROM {table} WHERE workspace_id = %s AND contact_id = %s", person)
+    gone["contacts_contact"] = execute("DELETE FROM contacts_contact WHERE workspace_id = %s AND id = %s", person)
+    return gone
+
+
+def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
+    person = [workspace_id, contact_id]
+    contact = _plain(
+        "SELECT id, email, language, time_zone, tags, last_open_day, created_at, props, sources FROM contacts_contact"
+        " WHERE workspace_id = %s AND id = %s",
+        person,
+    )
+    if not contact:
+        return {}
+    props, sources = contact[0].pop("props"), contact[0].pop("sources")
+    labels = {
+        row["id"]: row
+        for row in _plain(
+            "SELECT id, kind, label, at, declared FROM contacts_source WHERE workspace_id = %s AND id = ANY(%s)",
+            [workspace_id, [int(i) for i in sources.values()]],
+        )
+    }
+    return {
+        "contact": contact[0],
+        "properties": [
+            {"property": key, "value": value, "source": labels.get(sources.get(key))}
+            for key, value in sorted(props.items())
+        ],
+        "earlier_values": _plain(
+            "SELECT h.key AS property, h.value, h.until, s.label AS source FROM contacts_property_history h"
+            " LEFT JOIN contacts_source s ON s.id = h.source_id"
+            " WHERE h.workspace_id = %s AND h.contact_id = %s ORDER BY h.until, h.id",
+            person,
+        ),
+        "identifiers": _plain(
+            "SELECT kind, value FROM contacts_identifier WHERE workspace_id = %s AND contact_id = %s ORDER BY kind",
+            person,
+        ),
+        "lists": _plain(
+            "SELECT l.name, m.since, m.until FROM contacts_membership m JOIN contacts_list l ON l.id = m.list_id"
+            " WHERE m.workspace_id = %s AND m.contact_id = %s ORDER BY m.since",
+            person,
+        ),
+        "orders": _plain(
+            "SELECT o.external_id AS id, o.at, o.amount, o.currency, coalesce((SELECT jsonb_agg(jsonb_build_object("
+            "'product', l.product, 'category', l.category, 'quantity', l.quantity, 'amount', l.amount) ORDER BY l.id)"
+            " FROM contacts_order_line l WHERE l.order_id = o.id), '[]') AS lines FROM contacts_order o"
+            " WHERE o.workspace_id = %s AND o.contact_id = %s ORDER BY o.at",
+            person,
+        ),
+        "notes": _plain(
+            "SELECT at, text FROM contacts_note WHERE workspace_id = %s AND contact_id = %s ORDER BY at", person
+        ),
+    }
+
+
+def _plain(query: str, params: list[Any]) -> list[dict[str, Any]]:
+    import json
+
+    found = dicts(query, params)
+    for row in found:
+        for key, value in row.items():
+            if hasattr(value, "isoformat"):
+                row[key] = value.isoformat()
+            elif isinstance(value, str) and key in ("props", "sources", "tags", "value", "lines"):
+                row[key] = json.loads(value)  # Django leaves jsonb as text in raw queries
+    return found
+
+
+def describe() -> list[Data]:
+    return [
+        Data("contacts_contact", "address, language, time zone, declared and inferred properties, tags"),
+        Data("contacts_property_history", "earlier values of properties with their source"),
+        Data("contacts_identifier", "customer numbers and other names"),
+        Data("contacts_membership", "stays on lists"),
+        Data("contacts_note", "notes of members"),
+        Data("contacts_order", "orders: date, amount"),
+        Data("contacts_order_line", "what was ordered"),
+        Data("contacts_import_refusal", "lines of files that were refused", True, "30 days"),
+        Data("contacts_import_change", "what an import changed, to undo it", True, "7 days"),
+        Data("contacts_source", "where values come from", False),
+    ]
+
+
+def register() -> None:
+    registry.register("contacts", erase=erase, export=export, describe=describe)
