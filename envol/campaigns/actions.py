@@ -72,7 +72,7 @@ class NotReady(Refused):
 
 
 def send(
-    campaign: Campaign, member: Member | None = None, *, take_back: int | None = None, at: datetime | None = None
+    campaign: Campaign, member: Member | None = None, take_back: int | None = None, *, at: datetime | None = None
 ) -> Sending:
     """Decide that the campaign is sent: at once, after the seconds in which it can be taken back, or at ``at``.
 

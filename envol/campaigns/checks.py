@@ -11,6 +11,7 @@ from django.utils import timezone
 
 from envol.audience import engine
 from envol.audience.catalogue import Catalogue
+from envol.audience.days import Days
 from envol.audience.language import EVERYBODY, SegmentProblem, parse, to_json
 from envol.campaigns.models import Campaign, State
 from envol.consent import gates
@@ -280,7 +281,8 @@ def _late(campaign: Campaign) -> list[Check]:
     sending = latest_sending(campaign)
     if sending is None or not late(sending):
         return []
-    due = sending.not_before.strftime("%Y-%m-%d %H:%M UTC")
+    days = Days.of(sending.not_before, campaign.workspace.time_zone)
+    due = f"{sending.not_before.astimezone(days.zone):%Y-%m-%d %H:%M} ({days.zone.key})"
     return [
         Check(
             BLOCK,

@@ -15,13 +15,13 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from envol import db
-from envol.accounts.jobs import Progress
+from envol.accounts.jobs import Cancelled, Progress
 from envol.accounts.models import Job
 from envol.audience import engine
 from envol.audience.catalogue import Catalogue
 from envol.audience.language import SegmentProblem
 from envol.campaigns import actions
-from envol.campaigns.models import Campaign
+from envol.campaigns.models import Campaign, State
 from envol.consent import gates
 from envol.consent.models import Purpose
 from envol.events.models import Kind
@@ -54,20 +54,31 @@ def run(sending_id: int, batch: int = BATCH) -> Expanded:
         sending.job_id = Job.objects.create(workspace=sending.workspace, kind="campaign", object_id=sending_id).pk
         Sending.objects.filter(id=sending_id).update(job_id=sending.job_id)
     progress = Progress(sending.job_id)
+    done: Expanded | None = None
     try:
         with progress:
-            return _all(sending, batch, progress)
+            found = _all(sending, batch, progress)
+            if not found.complete and _state(sending_id) == SendingState.STOPPED:
+                raise Cancelled
+            done = found
     except SegmentProblem:
         Sending.objects.filter(id=sending_id, state=SendingState.PREPARING).update(
             state=SendingState.FAILED, ended_at=Now()
         )
         actions.refresh(sending_id)
         return Expanded(0, 0, False)
-    # Only when somebody cancelled the job: that is a stop.
-    campaign = Campaign.objects.filter(pk=sending.campaign_id).first()
-    if campaign is not None and campaign.state != "stopped":
-        actions.stop(campaign)
-    return Expanded(0, 0, False)
+    if done is None:  # somebody cancelled the job: that is a stop
+        campaign = Campaign.objects.filter(pk=sending.campaign_id).first()
+        if campaign is not None and campaign.state != State.STOPPED:
+            actions.stop(campaign)
+        return Expanded(0, 0, False)
+    if not done.complete and _state(sending_id) == SendingState.PAUSED:
+        Job.objects.filter(id=sending.job_id).update(state="waiting", ended_at=None)
+    return done
+
+
+def _state(sending_id: int) -> str:
+    return str(Sending.objects.values_list("state", flat=True).get(id=sending_id))
 
 
 def _all(sending: Sending, batch: int, progress: Progress) -> Expanded:
@@ -85,8 +96,8 @@ def _all(sending: Sending, batch: int, progress: Progress) -> Expanded:
     while True:
         progress.at(min(done, total), total, "expand")
         step = _batch(sending, catalogue, now, batch)
-        if step is None:  # paused or stopped meanwhile
-            return Expanded(done, queued, False)
+        if step is None:  # paused or stopped meanwhile, or completed by another runner
+            return Expanded(done, queued, _state(sending.id) == SendingState.SENDING)
         looked_at, new = step
         done += looked_at
         queued += new

@@ -377,6 +377,7 @@ def test_a_pause_while_preparing_holds_and_resume_goes_on(shop: Shop, monkeypatc
     assert Send.objects.filter(sending_id=sending.id).count() == 10
     tick.run()
     assert Campaign.objects.get(pk=shop.campaign.pk).state == "paused"
+    assert Job.objects.get(id=sending.job_id).state == "waiting"
     actions.resume(shop.campaign)
     assert shop.campaign.state == "preparing"
     monkeypatch.undo()
