@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -47,7 +48,7 @@ INSTALLED_APPS = [
 MIDDLEWARE: list[str] = [
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
-    "django.middleware.locale.LocaleMiddleware",
+    "envol.web.language.LanguageMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -80,6 +81,9 @@ def _database(url: str) -> dict[str, Any]:
     from psycopg.conninfo import conninfo_to_dict
 
     facts: dict[str, Any] = dict(conninfo_to_dict(url))
+    if role := os.environ.get("ENVOL_DB_ROLE"):
+        # Set for the http process alone: its sessions begin as the role that row-level security can hold.
+        facts["options"] = f"{facts.get('options') or ''} -c role={role}".strip()
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": facts.pop("dbname", "envol"),
@@ -148,6 +152,8 @@ DATA_UPLOAD_MAX_MEMORY_SIZE = 10 * 1024 * 1024
 FILE_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 FILE_UPLOAD_HANDLERS = ["django.core.files.uploadhandler.TemporaryFileUploadHandler"]
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 2000
+
+MESSAGE_TAGS = {10: "calm", 20: "calm", 25: "ok", 30: "warn", 40: "bad"}  # levels → classes of a notice
 
 # Mail of allauth (password, codes) goes through our own transactional road, untracked.
 EMAIL_BACKEND = "envol.outbound.django_mail.Backend"

@@ -1,0 +1,250 @@
+"""The http process: hot routes of mail readers here, everything else by Django in a few threads.
+
+uvloop and uvicorn in front; ``/c/`` and ``/o/`` go to :mod:`envol.edge.http_hits`, ``/static/`` to files, the rest
+through a2wsgi to Django's WSGI handler. No access log: paths hold tokens, and peers have addresses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import mimetypes
+import re
+import socket
+import sys
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Protocol
+
+import structlog
+import uvicorn
+from a2wsgi import WSGIMiddleware
+from django.core.wsgi import get_wsgi_application
+from django.db import close_old_connections
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope as StarletteScope
+
+from envol.content.models import Version
+from envol.db import value
+from envol.edge.gather import Gatherer
+from envol.edge.http_guard import MAX_HEAD, App, BodyLimit, GuardedProtocol, Receive, Scope, Send
+from envol.edge.http_hits import HitRoutes, Targets, answer
+from envol.events.hits import Hit, record_hits
+from envol.outbound.models import Sending
+
+log = structlog.get_logger()
+STATIC = Path(__file__).resolve().parent.parent / "web" / "static"
+_HASHED = re.compile(r"[-.](?=[A-Za-z_-]*[0-9A-Z])[A-Za-z0-9_-]{8,}\.[a-z0-9]+$")
+_TEXT = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"no-store")]
+
+
+def count(hits: list[Hit]) -> None:
+    """One batch of the gatherer; its thread keeps one connection, and finds a new one after a failure."""
+    close_old_connections()
+    record_hits(hits)
+
+
+def links_of(sending_id: int) -> Mapping[int, str]:
+    """Link number → address of a sending's version; empty when there is none."""
+    close_old_connections()
+    version = Sending.objects.filter(id=sending_id).values_list("version_id", flat=True).first()
+    found = Version.objects.filter(id=version).values_list("links", flat=True).first() if version else None
+    return {int(link["no"]): str(link["url"]) for link in found or ()}
+
+
+class Settings(Protocol):
+    """What this process reads of the installation's settings."""
+
+    @property
+    def http_host(self) -> str: ...
+    @property
+    def http_port(self) -> int: ...
+    @property
+    def pool_http(self) -> int: ...
+    @property
+    def tls_cert(self) -> str: ...
+    @property
+    def tls_key(self) -> str: ...
+
+
+class Assets(StaticFiles):
+    """The built pages' files. A name with a hash never changes what it means, so it may be kept for a year."""
+
+    def file_response(self, full_path, stat_result, scope: StarletteScope, status_code: int = 200) -> Response:  # type: ignore[no-untyped-def]
+        response = super().file_response(full_path, stat_result, scope, status_code)
+        hashed = _HASHED.search(Path(full_path).name)
+        response.headers["cache-control"] = (
+            "public, max-age=31536000, immutable" if hashed else "public, max-age=600, must-revalidate"
+        )
+        response.headers["x-content-type-options"] = "nosniff"
+        return response
+
+
+class Application:
+    """The ASGI application of the http process; `start` before, `stop` after serving."""
+
+    def __init__(self, pages: App, *, static: Path = STATIC, batch: Callable[[list[Hit]], None] = count) -> None:
+        for kind, ending in (
+            ("text/javascript", ".js"),
+            ("text/css", ".css"),
+            ("image/svg+xml", ".svg"),
+            ("font/woff2", ".woff2"),
+            ("application/manifest+json", ".webmanifest"),
+        ):
+            mimetypes.add_type(kind, ending)  # what the machine's own table says of .js varies
+        self._pages = pages
+        self._assets = Assets(directory=static, check_dir=False)
+        self._lookups = ThreadPoolExecutor(1, thread_name_prefix="lookup")
+        self._gatherer: Gatherer[Hit, None] = Gatherer(batch, name="hits")
+        self._hits = HitRoutes(self._gatherer, Targets(links_of, self._lookups))
+        self._seen_ready = -1e9
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+            return
+        path: str = scope["path"]
+        method: str = scope["method"]
+        if path.startswith(("/c/", "/o/")):
+            if method not in ("GET", "HEAD"):
+                text = b"This address can only be opened."
+                await answer(scope, send, 405, [*_TEXT, (b"allow", b"GET, HEAD")], text)
+            elif path[1] == "c":
+                await self._hits.click(scope, send, path[3:])
+            else:
+                await self._hits.open(scope, send, path[3:])
+        elif path.startswith("/static/") and method in ("GET", "HEAD"):
+            await self._static(scope, receive, send)
+        elif path == "/health":
+            await answer(scope, send, 200, _TEXT, b"ok\n")
+        elif path == "/ready":
+            await self._ready(scope, send)
+        else:
+            await self._pages(scope, receive, send)
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "lifespan.startup":
+                await send({"type": "lifespan.startup.complete"})
+            else:
+                await self.stop()
+                await send({"type": "lifespan.shutdown.complete"})
+                return
+
+    async def stop(self) -> None:
+        """Commit what waits, then let the threads go."""
+        await self._gatherer.close()
+        await self._hits.drain()
+        self._lookups.shutdown(wait=False)
+
+    async def _static(self, scope: Scope, receive: Receive, send: Send) -> None:
+        inner = dict(scope)
+        inner["path"] = scope["path"].removeprefix("/static")
+        try:
+            await self._assets(inner, receive, send)
+        except HTTPException as error:
+            if error.status_code != 404:
+                raise
+            await self._pages(scope, receive, send)  # files of other packages, and the page for "not found"
+
+    async def _ready(self, scope: Scope, send: Send) -> None:
+        """Whether the database answers; asked at most once a second, whoever asks."""
+        if time.monotonic() - self._seen_ready > 1:
+            loop = asyncio.get_running_loop()
+            try:
+                await asyncio.wait_for(loop.run_in_executor(self._lookups, _ask_database), 5)
+            except Exception as error:
+                log.warning("not ready: the database does not answer", error=type(error).__name__)
+                await answer(scope, send, 503, _TEXT, b"the database does not answer\n")
+                return
+            self._seen_ready = time.monotonic()
+        await answer(scope, send, 200, _TEXT, b"ready\n")
+
+
+def _ask_database() -> None:
+    close_old_connections()
+    value("SELECT 1")
+
+
+class _Discreet(logging.Filter):
+    """Django names the path of a failed request; ours hold tokens, which open a person's page."""
+
+    _TOKEN = re.compile(r"/(?:[couw]|p)/[A-Za-z0-9_-]{20,}")
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        record.msg = self._TOKEN.sub("/…", record.getMessage())
+        record.args = ()
+        return True
+
+
+def make_app(threads: int) -> BodyLimit:
+    """The application with Django behind it, in ``threads`` threads of one database connection each."""
+    pages = WSGIMiddleware(get_wsgi_application(), workers=threads)  # type: ignore[arg-type]
+    return BodyLimit(Application(pages))  # type: ignore[arg-type]
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A listening socket. Raises OSError with a sentence that says what to do."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        sock.bind(("127.0.0.1" if host == "localhost" else host, port))
+    except OSError as error:
+        sock.close()
+        raise OSError(
+            f"Cannot listen on {host}:{port}: {error.strerror}. Stop the program that uses it, or choose "
+            "another address with --http HOST:PORT."
+        ) from None
+    sock.listen(2048)
+    sock.set_inheritable(True)
+    return sock
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+
+def run(config: Settings, ready: Callable[[], None]) -> None:
+    """Serve until SIGTERM; then finish what was begun and commit what waits. ``ready`` is called once it listens."""
+    for name in ("django.request", "django.security", "django.server"):
+        logging.getLogger(name).addFilter(_Discreet())
+    try:
+        sock = listen(config.http_host, config.http_port)
+    except OSError as error:
+        sys.exit(str(error))
+    server = _Server(
+        uvicorn.Config(
+            # One connection counts hits, one looks links up; the others serve pages.
+            make_app(max(1, config.pool_http - 2)),
+            loop="uvloop" if sys.platform != "win32" else "asyncio",
+            http=GuardedProtocol,
+            ws="none",
+            lifespan="on",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=65,
+            timeout_graceful_shutdown=25,
+            h11_max_incomplete_event_size=MAX_HEAD,
+            ssl_certfile=config.tls_cert or None,
+            ssl_keyfile=config.tls_key or None,
+        ),
+        ready,
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=[sock])
