@@ -26,7 +26,10 @@ CREATE INDEX contacts_contact_stamp ON contacts_contact (updated_stamp);
 CREATE FUNCTION contacts_stamp() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     NEW.updated_stamp := pg_current_xact_id();
-    NEW.updated_at := now();
+    -- The day of the last open is kept without a time: this column must not tell it either.
+    IF NEW.last_open_day IS NOT DISTINCT FROM OLD.last_open_day THEN
+        NEW.updated_at := now();
+    END IF;
     RETURN NEW;
 END $$;
 CREATE TRIGGER contacts_contact_stamp BEFORE UPDATE ON contacts_contact
