@@ -1,0 +1,30 @@
+"""Dates as files write them."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+
+_DAY_FIRST = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4})(?:[ T,]+(\d{1,2}):(\d{2})(?::(\d{2}))?)?")
+
+
+def read_moment(text: str) -> datetime:
+    """ISO 8601, or day first as Europe writes (31/12/2024, 31.12.2024 14:05); UTC where no zone is said.
+
+    ValueError with a sentence. Only four digits make a year: "03/04/05" has three readings.
+    """
+    text = text.strip()
+    try:
+        if match := _DAY_FIRST.fullmatch(text):
+            day, month, year, hour, minute, second = (int(part or 0) for part in match.groups())
+            moment = datetime(year, month, day, hour, minute, second, tzinfo=UTC)
+        elif len(text) >= 10:
+            moment = datetime.fromisoformat(text)
+        else:
+            raise ValueError
+        moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
+        raise ValueError(f"“{text[:40]}” is not a date: write it like 2024-12-31 or 31/12/2024.") from None
+    if moment.year < 1970:
+        raise ValueError(f"“{text[:40]}” lies before the first e-mail campaign: correct the year.")
+    return moment

@@ -1,0 +1,190 @@
+"""Which column is what: proposed from headers, values and the last import, decided by a person."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import NamedTuple
+from zoneinfo import available_timezones
+
+from envol.contacts.imports.formats import is_address
+from envol.contacts.imports.problem import ImportProblem
+from envol.contacts.models import Import, List, Property
+
+POLICIES = ("merge", "keep", "replace")
+SINGLE = ("email", "language", "time_zone", "permission_date", "permission_proof")
+_KIND = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
+
+# Headers as French and English tools write them, without accents, case and signs.
+_SYNONYMS = {
+    "email": "email e mail mail courriel adresse email|adresse e mail|adresse mail|adresse courriel|email address|"
+    "mail address|e mail address|adresse electronique|subscriber|abonne",
+    "language": "langue language lang locale|code langue|preferred language",
+    "time_zone": "fuseau timezone|fuseau horaire|time zone|tz",
+    "tag": "tags tag etiquettes etiquette labels libelles|mots cles",
+    "permission_date": "optin consentement|accord le|date accord|date d accord|date consentement|"
+    "date de consentement|date du consentement|date optin|date opt in|date d inscription|date inscription|"
+    "inscrit le|optin date|opt in date|opt in time|optin time|confirm time|consent date|consent at|consented at|"
+    "subscribed at|signup date|sign up date|subscription date",
+    "permission_proof": "preuve proof|preuve accord|preuve de consentement|preuve du consentement|consent proof|"
+    "proof of consent|optin ip|opt in ip|confirm ip",
+    "identifier:customer": "no client|n client|num client|numero client|numero de client|code client|"
+    "customer number|customer no|customer id|id client|client id|client number",
+    "identifier:external": "id external_id|external id|identifiant|identifiant externe|contact id|user id|uid",
+}
+# Names for the same property, so that "Prénom" finds first_name however the catalogue calls it.
+_PROPERTIES = (
+    "prenom|firstname|first name|given name|fname|first_name|given_name",
+    "nom|nom de famille|lastname|last name|surname|family name|lname|name|last_name|family_name",
+    "naissance|date de naissance|ne le|ne e le|nee le|birth date|birthdate|date of birth|dob|birthday|anniversaire|"
+    "birth_date|date_naissance|date_of_birth",
+    "ville|city|town|commune|localite",
+    "code postal|cp|zip|zip code|postcode|postal code|code_postal|postal_code",
+    "pays|country|code pays|country code",
+    "telephone|tel|phone|phone number|mobile|portable",
+    "societe|entreprise|company|organisation|organization|raison sociale",
+    "civilite|titre|title|salutation|gender|sexe|genre",
+    "genre prefere|favorite genre|favourite genre|favorite_genre|genre_prefere",
+    "carte|carte de fidelite|fidelite|card|loyalty card|loyalty_card",
+)
+
+
+class Column(NamedTuple):
+    """One column of the file: its name, up to three values, what it becomes and why that was proposed."""
+
+    name: str
+    samples: list[str]
+    target: str
+    why: str
+
+
+def plain(text: str) -> str:
+    """A header without accents, case and signs: "N° client" and "n client" are one."""
+    base = unicodedata.normalize("NFKD", text.replace("°", " ").replace("º", " ")).encode("ascii", "ignore").decode()
+    return re.sub(r"[^a-z0-9]+", " ", base.lower()).strip()
+
+
+def _table() -> dict[str, str]:
+    table = {}
+    for target, words in _SYNONYMS.items():
+        single, *several = words.split("|")
+        table |= dict.fromkeys([*map(plain, single.split(" ")), plain(single), *map(plain, several)], target)
+    return table
+
+
+_HEADERS = _table()
+_ALIKE = [{plain(word) for word in words.split("|")} for words in _PROPERTIES]
+
+
+def propose(imp: Import) -> list[Column]:
+    """A target for each column, in the file's order, with the reason in one word or two."""
+    samples = imp.format.get("samples", [])
+    width = max((len(s) for s in samples), default=0)
+    return proposal(imp, [[s[i] if i < len(s) else "" for s in samples] for i in range(width)])
+
+
+def proposal(imp: Import, sample: list[list[str]]) -> list[Column]:
+    """`propose` over rows of the file instead of the three values kept of each column."""
+    names: list[str] = imp.format["columns"]
+    shown = imp.format.get("samples", [[] for _ in names])
+    properties = list(Property.objects.filter(workspace_id=imp.workspace_id))
+    by_name: dict[str, str] = {}
+    for p in properties:
+        for word in (p.key, p.label_fr, p.label_en):
+            by_name.setdefault(plain(word), f"property:{p.key}")
+    alike = {}
+    for group in _ALIKE:
+        found = next((by_name[word] for word in sorted(group) if word in by_name), None)
+        if found:
+            alike |= dict.fromkeys(group, found)
+    last = (
+        Import.objects.filter(workspace_id=imp.workspace_id, state__in=["done", "running", "checked"])
+        .order_by("-id")
+        .values_list("mapping", flat=True)
+        .first()
+    ) or {}
+    taken: set[str] = set()
+    result = []
+    keys = {f"property:{p.key}" for p in properties}
+    for i, name in enumerate(names):
+        header, values = plain(name), [row[i].strip() for row in sample if i < len(row) and row[i].strip()]
+        candidates = [
+            (last.get(name, ""), "last import"),
+            (by_name.get(header, ""), "catalogue"),
+            (_HEADERS.get(header, ""), "header"),
+            (alike.get(header, ""), "header"),
+            (_by_values(values), "values"),
+        ]
+        target, why = next(
+            (
+                (target, why)
+                for target, why in candidates
+                if target
+                and target not in taken
+                and not (target.startswith("property:") and target not in keys)
+                and not (target == "email" and values and not _mostly_addresses(values))
+            ),
+            ("skip", "unknown"),
+        )
+        if target not in ("tag", "skip"):
+            taken.add(target)
+        result.append(Column(name, shown[i] if i < len(shown) else [], target, why))
+    return result
+
+
+def _mostly_addresses(values: list[str]) -> bool:
+    some = values[:100]
+    return sum(map(is_address, some)) * 2 >= len(some)
+
+
+def _by_values(values: list[str]) -> str:
+    if not values:
+        return ""
+    if _mostly_addresses(values):
+        return "email"
+    if all(value in available_timezones() for value in values[:20]) and any("/" in value for value in values[:20]):
+        return "time_zone"
+    return ""
+
+
+def set_mapping(imp: Import, mapping: Mapping[str, str], list_id: int | None = None, policy: str = "merge") -> Import:
+    """Decide what each column becomes; columns left out are skipped.
+
+    ``policy`` for people already known: "merge" (the file wins, its empty cells change nothing), "keep"
+    (what is known wins, the file fills gaps), "replace" (as merge, and an empty cell empties). Properties must
+    stand in the catalogue. A dry run made before is void. Raises ImportProblem.
+    """
+    _must_be_open(imp)
+    names = set(imp.format["columns"])
+    if unknown := [name for name in mapping if name not in names]:
+        raise ImportProblem(f"The file has no column {unknown[0][:60]!r}; it has: {', '.join(sorted(names))[:400]}.")
+    if policy not in POLICIES:
+        raise ImportProblem(f"A policy is {', '.join(POLICIES)}; not {policy!r}.")
+    if list_id is not None and not List.objects.filter(id=list_id, workspace_id=imp.workspace_id).exists():
+        raise ImportProblem("This list does not exist in the workspace: choose another or create it.")
+    keys = set(Property.objects.filter(workspace_id=imp.workspace_id).values_list("key", flat=True))
+    seen: set[str] = set()
+    for name, target in mapping.items():
+        kind, _, rest = target.partition(":")
+        known = target in (*SINGLE, "tag", "skip") or (kind in ("property", "identifier") and rest)
+        if not known:
+            raise ImportProblem(f"{target!r} is not something a column can become.")
+        if kind == "property" and rest not in keys:
+            raise ImportProblem(f"There is no property {rest!r} in the catalogue: declare it first.")
+        if kind == "identifier" and not _KIND.fullmatch(rest):
+            raise ImportProblem(f"{rest[:40]!r} is no name for an identifier: use small letters, digits and _.")
+        if target in seen and target not in ("tag", "skip"):
+            raise ImportProblem(f"Two columns cannot both become {target}: skip one ({name!r}, for instance).")
+        seen.add(target)
+    if "email" not in seen:
+        raise ImportProblem("No column is the e-mail address: choose which one is.")
+    imp.mapping = {name: mapping.get(name, "skip") for name in imp.format["columns"]}
+    imp.list_id, imp.policy, imp.state, imp.counts = list_id, policy, "mapped", {}
+    imp.save(update_fields=["mapping", "list_id", "policy", "state", "counts"])
+    return imp
+
+
+def _must_be_open(imp: Import) -> None:
+    if imp.state in ("running", "done", "undone"):
+        raise ImportProblem("This import has begun already: start another with the same file.")

@@ -1,0 +1,209 @@
+"""The permission step: what these people agreed to, on which basis, and what proves it.
+
+Nothing stated means stored and not mailable. What is stated is checked here once and kept as one
+``Evidence`` row; the strength of the proof is kept with it. Facts: ePrivacy directive art. 13(2) for
+existing customers, CPCE art. L34-5 for business contacts, GDPR art. 7(1) for proof.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from envol.accounts.models import Member
+from envol.consent import purposes
+from envol.consent.models import Basis, Evidence, Permission, Purpose, PurposeText
+from envol.contacts.imports.dates import read_moment
+from envol.contacts.imports.mapping import _must_be_open
+from envol.contacts.imports.problem import ImportProblem
+from envol.contacts.models import Import
+
+CUSTOMER_FACTS = ("sale_ref", "sale_date", "entity_id", "product_family")
+BUSINESS_FACTS = ("job_role", "relation_note")
+DOCUMENT_LIMIT = 20 << 20
+
+# Mailboxes of private persons: never a business contact (CPCE art. L34-5).
+FREE_MAIL = frozenset((
+    "gmail.com", "googlemail.com", "outlook.com", "outlook.fr", "hotmail.com", "hotmail.fr", "live.com",
+    "live.fr", "msn.com", "yahoo.com", "yahoo.fr", "ymail.com", "icloud.com", "me.com", "mac.com", "aol.com",
+    "gmx.net", "gmx.de", "gmx.fr", "web.de", "t-online.de", "proton.me", "protonmail.com", "orange.fr",
+    "wanadoo.fr", "free.fr", "sfr.fr", "laposte.net", "bbox.fr", "neuf.fr", "numericable.fr", "libero.it",
+    "virgilio.it",
+))  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """What a run gives: everything about it that is the same for all lines."""
+
+    purpose_id: int
+    bit: int
+    marketing: bool
+    basis: str
+    since: datetime | None  # None: each line brings its own date
+    evidence_id: int
+    per_line: bool  # a line without its proof and date gives nothing
+
+
+def set_permission(imp: Import, permission: Mapping[str, Any]) -> Import:
+    """State the permission of everybody in the file, or ``{}`` for nothing.
+
+    ``purpose`` (key), ``basis`` (consent, customer, business, transactional), ``source`` (where it was given),
+    ``date`` (ISO, unless a column holds each person's), ``text_version`` (of the purpose's words; needed for
+    consent), ``evidence``: ``{"kind": "line"}`` with a column of proofs and one of dates (or ``date``), or
+    ``{"kind": "document", "name", "content": bytes}``, or ``{"kind": "statement", "text", "member_id"}``, and
+    ``conditions`` for the bases customer and business. A dry run made before is void. Raises ImportProblem.
+    """
+    _must_be_open(imp)
+    before = imp.permission.get("evidence_id")
+    if permission:
+        imp.permission = _checked(imp, dict(permission))
+    else:
+        imp.permission = {}
+    imp.state = "mapped" if imp.state in ("checked", "failed", "cancelled") else imp.state
+    imp.counts = {}
+    imp.save(update_fields=["permission", "state", "counts"])
+    if before and not Permission.objects.filter(workspace_id=imp.workspace_id, evidence_id=before).exists():
+        Evidence.objects.filter(id=before, workspace_id=imp.workspace_id).delete()
+    return imp
+
+
+def _checked(imp: Import, given: dict[str, Any]) -> dict[str, Any]:
+    known = {"purpose", "basis", "source", "date", "text_version", "evidence", "conditions", "language"}
+    if unknown := given.keys() - known:
+        raise ImportProblem(f"The permission has no field {sorted(unknown)[0]!r}.")
+    try:
+        purpose = purposes.get(imp.workspace_id, str(given.get("purpose", "")))
+    except Purpose.DoesNotExist as error:
+        raise ImportProblem(str(error)) from None
+    basis = given.get("basis")
+    if basis not in Basis.values:
+        raise ImportProblem(f"A basis is {', '.join(Basis.values)}; not {basis!r}.")
+    if (basis == Basis.TRANSACTIONAL) != (purpose.kind == "transactional"):
+        raise ImportProblem("The transactional basis goes with a transactional purpose, and only with it.")
+    if purpose.kind == "measuring" and basis != Basis.CONSENT:
+        raise ImportProblem("Measuring a single person needs consent: no other basis allows it.")
+    source = str(given.get("source") or "").strip()
+    if not source:
+        raise ImportProblem("Say where the permission was given: a form, a shop, a contract…")
+    text = _text(purpose, basis, given)
+    conditions = _conditions(basis, given.get("conditions") or {})
+    targets = set(imp.mapping.values())
+    since = None
+    if given.get("date"):
+        try:
+            since = read_moment(str(given["date"]))
+        except ValueError as error:
+            raise ImportProblem(f"The date of the permission: {error}") from None
+        if since > datetime.now(UTC) + timedelta(days=1):
+            raise ImportProblem("The date of the permission lies in the future: correct it.")
+    elif "permission_date" not in targets:
+        raise ImportProblem("Say when the permission was given: one date, or a column with each person's.")
+    evidence = _evidence(imp, given.get("evidence") or {}, source, text, conditions, targets)
+    return {
+        "purpose": purpose.key,
+        "basis": basis,
+        "source": source[:200],
+        "date": since.isoformat() if since else None,
+        "text_version": text.version if text else None,
+        "strength": evidence.strength,
+        "conditions": conditions,
+        "evidence_id": evidence.id,
+    }
+
+
+def _text(purpose: Purpose, basis: str, given: Mapping[str, Any]) -> PurposeText | None:
+    version = given.get("text_version")
+    if version is None:
+        if basis == Basis.CONSENT:
+            raise ImportProblem("Consent was given to words: say which version of the purpose's text (text_version).")
+        return None
+    try:
+        return purposes.text(purpose, str(given.get("language") or "fr"), int(version))
+    except (PurposeText.DoesNotExist, ValueError):
+        raise ImportProblem(
+            f"The purpose {purpose.key} has no text of version {str(version)[:20]}: record the words people saw first."
+        ) from None
+
+
+def _conditions(basis: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    if basis == Basis.CUSTOMER:
+        missing = [name for name in CUSTOMER_FACTS if not str(given.get(name) or "").strip()]
+        if missing:
+            raise ImportProblem(
+                "Existing customers may be written to only about a sale that happened, by the same seller, for similar"
+                f" products: fill in {', '.join(missing)}."
+            )
+        if given.get("optout_offered_at_collection") is not True:
+            raise ImportProblem(
+                "Existing customers must have been able to refuse when the address was taken: confirm"
+                " optout_offered_at_collection, or choose another basis."
+            )
+        return {name: str(given[name])[:200] for name in CUSTOMER_FACTS} | {"optout_offered_at_collection": True}
+    if basis == Basis.BUSINESS:
+        missing = [name for name in BUSINESS_FACTS if not str(given.get(name) or "").strip()]
+        if missing:
+            raise ImportProblem(
+                "Business contacts may be written to only about their profession: say"
+                f" {' and '.join(missing)} for this file."
+            )
+        return {name: str(given[name])[:500] for name in BUSINESS_FACTS}
+    return {}
+
+
+def _evidence(
+    imp: Import,
+    given: Mapping[str, Any],
+    source: str,
+    text: PurposeText | None,
+    conditions: dict[str, Any],
+    targets: set[str],
+) -> Evidence:
+    facts = {"import": imp.id, "file": imp.file_name, **conditions}
+    if imp.file_sha256:
+        facts["file_sha256"] = bytes(imp.file_sha256).hex()
+    row = Evidence(workspace_id=imp.workspace_id, strength=str(given.get("kind")), source=source[:200], text=text)
+    row.facts = facts
+    match given.get("kind"):
+        case "line":
+            if "permission_proof" not in targets:
+                raise ImportProblem("Proof for each line needs a column: map one to permission_proof.")
+        case "document":
+            content = given.get("content")
+            if not isinstance(content, bytes) or not content:
+                raise ImportProblem("Add the document that proves the permission: its name and its content.")
+            if len(content) > DOCUMENT_LIMIT:
+                raise ImportProblem(f"The document is larger than {DOCUMENT_LIMIT >> 20} MiB: add a smaller one.")
+            row.document, row.document_name = content, str(given.get("name") or "document")[:200]
+            row.document_sha256 = hashlib.sha256(content).digest()
+        case "statement":
+            member = Member.objects.filter(workspace_id=imp.workspace_id, id=given.get("member_id")).first()
+            if member is None:
+                raise ImportProblem("A statement is made by a member of this workspace: say which (member_id).")
+            row.statement, row.member_id = str(given.get("text") or "").strip(), member.id
+            if len(row.statement) < 10:
+                raise ImportProblem("Write the statement: how these people gave their permission.")
+        case _:
+            raise ImportProblem("Say what proves the permission: line, document or statement.")
+    row.save()
+    return row
+
+
+def grant_of(imp: Import) -> Grant | None:
+    """What a run of this import gives to each line that qualifies; None when nothing was stated."""
+    stated = imp.permission
+    if not stated:
+        return None
+    purpose = purposes.get(imp.workspace_id, stated["purpose"])
+    return Grant(
+        purpose_id=purpose.id,
+        bit=purpose.bit,
+        marketing=purpose.kind != "transactional",
+        basis=stated["basis"],
+        since=datetime.fromisoformat(stated["date"]) if stated["date"] else None,
+        evidence_id=stated["evidence_id"],
+        per_line=stated["strength"] == "line",
+    )

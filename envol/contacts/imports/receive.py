@@ -1,0 +1,95 @@
+"""Take a file in: keep a copy, find out what it is, propose a mapping."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+
+from envol.accounts.journal import note
+from envol.accounts.models import Workspace
+from envol.contacts.imports import formats
+from envol.contacts.imports.mapping import proposal
+from envol.contacts.imports.problem import ImportProblem
+from envol.contacts.models import Import
+
+SAMPLES = 3
+
+
+def folder() -> Path:
+    """Where copies of imported files lie, readable by nobody else."""
+    path = Path(settings.ENVOL.data) / "imports"
+    path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return path
+
+
+def copy_of(imp: Import) -> Path:
+    """The kept copy; ImportProblem once the import has ended and the copy is gone."""
+    path = Path(settings.ENVOL.data) / imp.path
+    if not imp.path or not path.is_file():
+        raise ImportProblem("The file of this import is no longer kept: import it again.")
+    return path
+
+
+def receive(workspace: Workspace, path: Path, file_name: str, member_id: int | None = None) -> Import:
+    """Copy a file of people into the data directory and prepare its import.
+
+    Kind (CSV, XLSX, JSON Lines), encoding, separator and header are detected; ``imp.format`` holds
+    them with the columns' names and three values of each. The mapping is proposed and can be changed
+    (`set_mapping`). Raises ImportProblem when the file cannot be read; nothing is kept then.
+    """
+    name = secrets.token_hex(12)
+    copy = folder() / name
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as source, open(os.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as out:
+            while block := source.read(1 << 20):
+                digest.update(block)
+                out.write(block)
+        form, sample = formats.detect(copy, file_name)
+        form["samples"] = [_samples(sample, i) for i in range(len(form["columns"]))]
+        imp = Import(
+            workspace=workspace,
+            file_name=Path(file_name).name[:255],
+            file_sha256=digest.digest(),
+            path=f"imports/{name}",
+            format=form,
+            member_id=member_id,
+        )
+        imp.mapping = {column.name: column.target for column in proposal(imp, sample)}
+        imp.save()
+    except BaseException:
+        copy.unlink(missing_ok=True)
+        raise
+    actor = ("member", member_id) if member_id else ("command", None)
+    note(workspace, actor[0], "import.received", imp, actor_id=actor[1], kind=form["kind"])
+    return imp
+
+
+def _samples(sample: list[list[str]], i: int) -> list[str]:
+    found: dict[str, None] = {}
+    for row in sample:
+        if i < len(row) and (value := row[i].strip()):
+            found[value[:100]] = None
+            if len(found) == SAMPLES:
+                break
+    return list(found)
+
+
+def set_format(imp: Import, **changes: Any) -> Import:
+    """Correct what was detected (``encoding``, ``separator``, ``header``); columns stay as they are named."""
+    allowed = {"encoding", "separator", "header"}
+    if wrong := changes.keys() - allowed:
+        raise ImportProblem(f"{', '.join(sorted(wrong))} cannot be set; these can: {', '.join(sorted(allowed))}.")
+    if "encoding" in changes:
+        try:
+            "".encode(changes["encoding"])
+        except LookupError:
+            raise ImportProblem(f"There is no encoding called {changes['encoding'][:40]!r}.") from None
+    imp.format = imp.format | changes
+    imp.save(update_fields=["format"])
+    return imp

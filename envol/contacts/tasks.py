@@ -1,0 +1,42 @@
+"""Jobs of people: imports in the background, where the engine's libraries may be loaded."""
+
+from __future__ import annotations
+
+from procrastinate.contrib.django import app
+
+from envol.accounts.jobs import Progress
+from envol.accounts.models import Job
+from envol.contacts import imports
+from envol.contacts.models import Import
+
+
+def start_import(imp: Import, *, dry: bool = False) -> Job:
+    """Put the dry run or the run of an import into the queue; the job is what people watch and stop."""
+    kind = "import.dry_run" if dry else "import.run"
+    job = Job.objects.create(workspace_id=imp.workspace_id, kind=kind, object_id=imp.pk)
+    imp.job_id = job.pk
+    imp.save(update_fields=["job_id"])
+    (dry_run_import if dry else run_import).defer(import_id=imp.pk, job_id=job.pk)
+    return job
+
+
+@app.task(queue="imports", name="contacts.dry_run_import")
+def dry_run_import(import_id: int, job_id: int) -> None:
+    with Progress(job_id) as progress:
+        progress.at(0, None, "reading", force=True)
+        progress.result = imports.dry_run(Import.objects.get(pk=import_id), progress.at)
+
+
+@app.task(queue="imports", name="contacts.run_import")
+def run_import(import_id: int, job_id: int) -> None:
+    """Run, or go on where a stopped worker left off."""
+    imp = Import.objects.get(pk=import_id)
+    with Progress(job_id) as progress:
+        progress.at(0, None, "reading", force=True)
+        if imp.state in ("done", "undone"):  # the worker died between the last commit and its answer
+            progress.result = imp.counts
+            return
+        try:
+            progress.result = imports.run(imp, progress.at)
+        finally:
+            progress.result = progress.result or imp.counts
