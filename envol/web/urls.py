@@ -32,6 +32,7 @@ web = (
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", include(web)),
+    path("", include("envol.web.public.urls")),
     path("inbox.json", inbox.inbox_json),
     path("", include("allauth.account.urls")),
     path("2fa/", include("allauth.mfa.urls")),

@@ -1,0 +1,260 @@
+"""What a person decides about the mail she gets, by the token of a message alone.
+
+Every act is one line of the ledger for each purpose that changes, so masks, gates and proofs follow at once:
+the next lease of a courier asks them and sends nothing (GDPR art. 7(3): withdrawing is as easy as giving).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from django.db import transaction
+
+from envol import events
+from envol.accounts.models import Workspace
+from envol.consent import ledger, purposes, suppression
+from envol.consent.models import Evidence, Permission, Purpose
+from envol.contacts.models import Contact
+from envol.content import links
+from envol.content.links import Kind as TokenKind
+from envol.events import NewEvent
+from envol.events.models import Kind
+from envol.outbound.models import Send, Sending
+from envol.wire.address import AddressError, normalise
+
+LANGUAGES = ("fr", "en")
+_SOURCE = "page of a message"
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """Somebody who holds the link of a message. ``contact`` is None when we no longer know, or never knew, her."""
+
+    workspace: Workspace
+    sending: Sending
+    no: int
+    address: str
+    contact: Contact | None
+
+    @property
+    def language(self) -> str:
+        wanted = (self.contact.language if self.contact else None) or self.workspace.language
+        return "en" if wanted.lower().startswith("en") else "fr"
+
+    @property
+    def cause(self) -> str:
+        """How this act is named where it must be proved."""
+        return f"sending {self.sending.id}/{self.no}"
+
+    @property
+    def email_key(self) -> str | None:
+        if self.contact is not None:
+            return self.contact.email_key
+        try:
+            return normalise(self.address).key
+        except AddressError:
+            return None
+
+    @property
+    def masked(self) -> str:
+        """Enough to recognise her own address, too little for somebody a message was forwarded to."""
+        local, _, domain = self.address.rpartition("@")
+        return f"{local[:1]}…@{domain}"
+
+    def token(self, kind: TokenKind) -> str:
+        return links.token(kind, self.sending.id, self.no)
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One purpose and her present answer: "granted", "refused" (said no at some time) or "" (never asked)."""
+
+    purpose: Purpose
+    text: str
+    state: str
+
+    @property
+    def granted(self) -> bool:
+        return self.state == "granted"
+
+
+def visitor(token: str, *kinds: TokenKind) -> Visitor | None:
+    """Who holds this token; None when it is not one of ``kinds`` or its message is gone."""
+    target = links.read(token, *kinds)
+    if target is None or target.no is None:
+        return None
+    send = Send.objects.filter(sending_id=target.sending_id, no=target.no).first()
+    sending = Sending.objects.select_related("workspace").filter(id=target.sending_id).first()
+    if send is None or sending is None:
+        return None
+    contact = None
+    if send.contact_id is not None:
+        contact = Contact.objects.filter(id=send.contact_id, workspace_id=sending.workspace.id).first()
+    return Visitor(sending.workspace, sending, target.no, send.address, contact)
+
+
+def purpose_of(who: Visitor) -> Purpose | None:
+    """What the message was sent for."""
+    return Purpose.objects.filter(id=who.sending.purpose_id, workspace=who.workspace).first()
+
+
+def choices(who: Visitor) -> list[Choice]:
+    """Every purpose of the workspace with her answer, marketing first, then measuring, then transactional."""
+    given = _present(who)
+    objected = bool(who.contact and who.contact.objected)
+    found = []
+    for purpose in Purpose.objects.filter(workspace=who.workspace).order_by("bit"):
+        state = given.get(purpose.pk, "")
+        if state == "granted" and objected and purpose.kind == "marketing":
+            state = "refused"
+        elif state == "requested":
+            state = ""
+        elif state and state != "granted":
+            state = "refused"
+        found.append(Choice(purpose, words_of(purpose, who.language), state))
+    order = ("marketing", "measuring", "transactional")
+    return sorted(found, key=lambda choice: order.index(choice.purpose.kind))
+
+
+def words_of(purpose: Purpose, language: str) -> str:
+    """The exact text of a purpose, as somebody would accept it."""
+    return purposes.text(purpose, language).text
+
+
+def label_of(purpose: Purpose, language: str) -> str:
+    return purpose.label_en if language == "en" else purpose.label_fr
+
+
+def unsubscribe(who: Visitor, *, everything: bool = False, via: str = "page") -> bool:
+    """No more mail for the purpose of this message, or (``everything``) no marketing at all; acts at once.
+
+    Returns whether anything changed: asked twice, the second time changes and records nothing.
+    A message without a purpose is taken as everything.
+    """
+    purpose = purpose_of(who)
+    everything = everything or purpose is None
+    with transaction.atomic():
+        ledger.lock(who.workspace.id)
+        changed = False
+        if who.contact is not None:
+            given = _present(who)
+            ends = [purpose] if purpose is not None and given.get(purpose.pk) not in ledger.REFUSALS else []
+            if everything:
+                ends += [
+                    p
+                    for p in Purpose.objects.filter(workspace=who.workspace, kind="marketing")
+                    if given.get(p.pk) == "granted" and p not in ends
+                ]
+            changed = _answer(who, [(p, "withdrawn") for p in ends])
+        if everything and who.email_key:
+            changed |= suppression.add(who.workspace.id, who.email_key, "marketing", "unsubscribed", who.cause)
+        if changed:
+            events.record(
+                [
+                    NewEvent(
+                        who.workspace.id,
+                        Kind.UNSUBSCRIBED,
+                        who.contact.id if who.contact else None,
+                        who.sending.id,
+                        facts={"scope": "all" if everything else "purpose", "via": via},
+                    )
+                ]
+            )
+    return changed
+
+
+def resubscribe(who: Visitor) -> bool:
+    """She pressed the button that takes the unsubscription back, under the text of the purpose: a new consent."""
+    purpose = purpose_of(who)
+    if purpose is None or who.contact is None:
+        return False
+    return choose(who, {purpose.pk: True})
+
+
+def choose(who: Visitor, wanted: dict[int, bool], *, language: str | None = None) -> bool:
+    """Make her answers those of ``wanted`` (purpose id → yes or no), purposes left out stay; and her language.
+
+    Only what differs is written. "No" to what was never asked is not an answer and writes nothing. A yes to marketing
+    lifts an objection to all marketing that she made herself.
+    """
+    if who.contact is None:
+        return False
+    with transaction.atomic():
+        ledger.lock(who.workspace.id)
+        answers: list[tuple[Purpose, str]] = []
+        marketing = False
+        for choice in choices(who):
+            yes = wanted.get(choice.purpose.pk)
+            if yes is None or choice.purpose.kind == "transactional":
+                continue
+            if yes and not choice.granted:
+                answers.append((choice.purpose, "granted"))
+                marketing |= choice.purpose.kind == "marketing"
+            elif not yes and choice.granted:
+                answers.append((choice.purpose, "withdrawn"))
+        given = _present(who)
+        # What an objection hides was never withdrawn: lifting it must not bring back what she leaves unticked.
+        if marketing and who.contact.objected:
+            answers += [
+                (p, "withdrawn")
+                for p in Purpose.objects.filter(workspace=who.workspace, kind="marketing")
+                if given.get(p.pk) == "granted" and not wanted.get(p.pk)
+            ]
+            if who.email_key:
+                suppression.lift(who.workspace.id, who.email_key, "marketing", f"she chose mail again, {who.cause}")
+        answers = [(p, state) for p, state in answers if not (state == "granted" and given.get(p.pk) == "granted")]
+        changed = _answer(who, answers) or marketing
+        if language in LANGUAGES and language != who.contact.language:
+            Contact.objects.filter(id=who.contact.id, workspace_id=who.workspace.id).update(language=language)
+            who.contact.language = language
+            changed = True
+        if answers:
+            events.record(
+                NewEvent(
+                    who.workspace.id,
+                    Kind.PERMISSION,
+                    who.contact.id,
+                    who.sending.id,
+                    facts={"purpose": purpose.key, "state": state, "via": "page"},
+                )
+                for purpose, state in answers
+            )
+        who.contact.refresh_from_db(fields=["allowed", "refused", "objected"])
+    return changed
+
+
+def _present(who: Visitor) -> dict[int, str]:
+    if who.contact is None:
+        return {}
+    found = Permission.objects.filter(workspace_id=who.workspace.id, contact_id=who.contact.id, until=None)
+    return dict(found.values_list("purpose_id", "state"))
+
+
+def _answer(who: Visitor, answers: Iterable[tuple[Purpose, str]]) -> bool:
+    assert who.contact is not None
+    now = datetime.now(UTC)
+    lines = [
+        ledger.Line(
+            who.contact.id,
+            purpose.pk,
+            state,
+            "consent",
+            now,
+            evidence_id=_evidence(who, purpose) if state == "granted" else None,
+            proof=f"{_SOURCE}, {who.cause}",
+        )
+        for purpose, state in answers
+    ]
+    if lines:
+        ledger.append(who.workspace.id, lines)
+    return bool(lines)
+
+
+def _evidence(who: Visitor, purpose: Purpose) -> int:
+    """The words that stood beside the box: one row for each version of them."""
+    text = purposes.text(purpose, who.language)
+    return Evidence.objects.get_or_create(
+        workspace=who.workspace, strength="line", source=_SOURCE, text=text, defaults={"facts": {}}
+    )[0].pk
