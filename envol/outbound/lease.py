@@ -103,17 +103,15 @@ def lease(
         "full": list(full),
         "priority": priority,
     }
-    leases: list[Lease] = []
     with transaction.atomic(durable=True):
         again = Lease(uuid.uuid4(), True, checked=asked)
         retries = db.rows(
             db.sql("outbound", "lease_retries"),
             {**given, "lease": again.id, "slots": max(1, slots // 2)},
         )
-        chunks_lease = Lease(uuid.uuid4(), False, checked=asked)
         left = slots - len(retries)
         chunks = (
-            db.rows(db.sql("outbound", "lease_chunks"), {**given, "lease": chunks_lease.id, "slots": left})
+            db.rows(db.sql("outbound", "lease_chunks"), {**given, "lease": uuid.uuid4(), "slots": left})
             if left > 0
             else []
         )
@@ -121,24 +119,26 @@ def lease(
             return []
         sendings = _sendings({row[0] for row in retries} | {row[0] for row in chunks})
         refused: list[tuple[Row, str]] = []
+        held: dict[tuple[int, uuid.UUID], list[tuple[Any, ...]]] = {}
+        for chunk in chunks:
+            held.setdefault((chunk[0], chunk[6]), []).append(chunk)
+        of_chunks = {chunk[6]: Lease(chunk[6], False, checked=asked) for chunk in chunks}
+        for (sending_id, lease_id), mine in held.items():
+            columns = [[chunk[i] for chunk in mine] for i in (1, 4, 2, 3)]
+            refused += _read(sendings[sending_id], of_chunks[lease_id], _CHUNK_ROWS, *columns)
         for sending in sendings.values():
-            mine = [row for row in retries if row[0] == sending.id]
-            if mine:
-                refused += _read(sending, again, _RETRY_ROWS, [row[1] for row in mine], [row[2] for row in mine])
-            held = [row for row in chunks if row[0] == sending.id]
-            if held:
-                columns = [[row[i] for row in held] for i in (1, 4, 2, 3)]
-                refused += _read(sending, chunks_lease, _CHUNK_ROWS, *columns)
+            due = [row for row in retries if row[0] == sending.id]
+            if due:
+                refused += _read(sending, again, _RETRY_ROWS, [row[1] for row in due], [row[2] for row in due])
         if refused:
             from envol.outbound.settle import refuse
 
             refuse(refused)
-        for one in (again, chunks_lease):
+        made = [again, *of_chunks.values()]
+        for one in made:
             one.pending = len(one.rows)
-            if one.rows:
-                leases.append(one)
-        empty = [one.id for one in (again, chunks_lease) if not one.rows]
-        if empty:
+        leases = [one for one in made if one.rows]
+        if empty := [one.id for one in made if not one.rows]:
             _end(empty)
     return leases
 
@@ -303,7 +303,8 @@ def _end(ids: Sequence[uuid.UUID], lost: bool = False) -> int:
 
 
 def sweep() -> int:
-    """Give back what lost its courier, cancel what was stopped, pull in what a clock threw too far.
+    """Give back what lost its courier, cancel what was stopped, pull in what a clock threw too far, take up
+    the mail that lower rooms asked for.
 
     Returns how many leases had ended. Cheap; asked every few seconds.
     """
@@ -319,7 +320,11 @@ def sweep() -> int:
             f"UPDATE outbound_retry SET due = now() + interval '4 hours' WHERE lease_id IS NULL"
             f" AND due > now() + interval '{LONGEST_BACKOFF}'"
         )
+        db.execute("DELETE FROM outbound_trouble WHERE at < now() - interval '30 days'")
+    from envol.outbound import requests
     from envol.outbound.states import cancel
+
+    requests.take()
 
     for (sending_id,) in db.rows(
         "SELECT s.id FROM outbound_sending s WHERE s.state = 'stopped' AND ("

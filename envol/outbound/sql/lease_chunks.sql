@@ -1,6 +1,7 @@
 -- Take due chunks: most urgent first, then oldest. SKIP LOCKED: couriers never wait for one another.
 -- Only of sendings that are on their way: paused and stopped ones are left alone. Chunks are taken until
--- their rows fill the slots, at least one.
+-- their rows fill the slots, at least one. A chunk of some size has a lease of its own, so that it ends when its
+-- own people are done; small ones share a lease, so that ending them costs one statement.
 WITH due AS (
     SELECT c.sending_id, c.no, c.size, c.priority, c.due
       FROM outbound_chunk c JOIN outbound_sending s ON s.id = c.sending_id
@@ -16,6 +17,6 @@ WITH due AS (
     ) AS d WHERE d.filled - d.size < %(slots)s
 )
 UPDATE outbound_chunk AS c
-   SET lease_id = %(lease)s, leased_by = %(courier)s, lease_until = now() + make_interval(secs => %(seconds)s)
+   SET lease_id = CASE WHEN c.size >= 50 THEN gen_random_uuid() ELSE %(lease)s END, leased_by = %(courier)s, lease_until = now() + make_interval(secs => %(seconds)s)
   FROM taken WHERE c.sending_id = taken.sending_id AND c.no = taken.no
-RETURNING c.sending_id, c.no, c.lo, c.hi, c.attempts, c.priority
+RETURNING c.sending_id, c.no, c.lo, c.hi, c.attempts, c.priority, c.lease_id

@@ -1,0 +1,70 @@
+"""What the queue keeps about a person: told, exported and erased on demand (GDPR art. 15, 17, 20, 30)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from envol import db
+from envol.consent import registry
+from envol.consent.registry import Data
+
+ERASED = "erased@invalid"  # RFC 2606 §2: nobody's
+
+
+def erase(workspace_id: int, contact_id: int) -> dict[str, int]:
+    """Take the address out of the ledger and the words of single messages away; numbers and outcomes stay.
+
+    Mail that still waits is refused at its lease, because the contact is gone.
+    """
+    given = {"w": workspace_id, "c": contact_id}
+    mine = (
+        "s.contact_id = %(c)s AND EXISTS (SELECT FROM outbound_sending x"
+        " WHERE x.id = s.sending_id AND x.workspace_id = %(w)s)"
+    )
+    messages = db.execute(
+        "UPDATE outbound_message m SET header = jsonb_build_object('from', m.header->'from', 'to', '[]'::jsonb),"
+        f" text = '', html = '', raw = NULL FROM outbound_send s WHERE m.id = s.message_id AND {mine}",
+        given,
+    )
+    for table in ("outbound_outcome", "outbound_retry"):
+        db.execute(
+            f"UPDATE {table} t SET reply = coalesce(t.code::text, 'erased') FROM outbound_send s"
+            f" WHERE t.sending_id = s.sending_id AND t.no = s.no AND t.reply <> '' AND {mine}",
+            given,
+        )
+    captured = db.execute(
+        "DELETE FROM outbound_captured k USING outbound_send s"
+        f" WHERE k.workspace_id = %(w)s AND k.envelope_to @> to_jsonb(s.address) AND {mine}",
+        given,
+    )
+    sends = db.execute(f"UPDATE outbound_send s SET address = '{ERASED}', site = 'invalid' WHERE {mine}", given)
+    return {"outbound_send": sends, "outbound_message": messages, "outbound_captured": captured}
+
+
+def export(workspace_id: int, contact_id: int) -> dict[str, Any]:
+    """Every mail to the person: when, to which address, how it ended."""
+    found = db.dicts(
+        "SELECT s.sending_id, x.kind, s.address, s.created_at, o.state, o.at, o.code FROM outbound_send s"
+        " JOIN outbound_sending x ON x.id = s.sending_id"
+        " LEFT JOIN outbound_outcome o ON o.sending_id = s.sending_id AND o.no = s.no"
+        " WHERE x.workspace_id = %s AND s.contact_id = %s ORDER BY s.created_at",
+        [workspace_id, contact_id],
+    )
+    for row in found:
+        row["created_at"] = row["created_at"].isoformat()
+        row["at"] = row["at"].isoformat() if row["at"] else None
+    return {"messages": found}
+
+
+def describe() -> list[Data]:
+    return [
+        Data("outbound_send", "which mail was for whom, at which address"),
+        Data("outbound_message", "words of single messages"),
+        Data("outbound_outcome", "how each mail ended; replies of hosts, without the address"),
+        Data("outbound_trouble", "keyed digest of addresses in trouble", True, "30 days"),
+        Data("outbound_captured", "messages of the local route", True, "until emptied"),
+    ]
+
+
+def register() -> None:
+    registry.register("outbound", erase=erase, export=export, describe=describe)

@@ -1,0 +1,68 @@
+"""Mail that lower rooms asked for (`events.request_mail`): taken up, worded, accepted."""
+
+from __future__ import annotations
+
+import structlog
+from django.db import transaction
+from django.db.models.functions import Now
+
+from envol.accounts.models import Workspace
+from envol.events.models import MailRequest
+from envol.outbound.accept import Outgoing, Refused, accept_messages
+from envol.outbound.system import NoWorkspace, sender_of, workspace_for
+
+log = structlog.get_logger()
+
+_WORDS = {
+    "confirmation": {
+        "fr": ("Confirmez votre inscription", "Pour confirmer votre inscription, ouvrez cette page :\n\n{url}\n"),
+        "en": ("Confirm your subscription", "To confirm your subscription, open this page:\n\n{url}\n"),
+    },
+    "code": {
+        "fr": ("Votre code : {code}", "Votre code est {code}. Il est valable 15 minutes.\n"),
+        "en": ("Your code: {code}", "Your code is {code}. It is valid for 15 minutes.\n"),
+    },
+}
+"""Words of the kinds we know; a request may bring its own in facts: subject and text."""
+
+
+def take(most: int = 200) -> int:
+    """Accept what was asked for and not yet taken; how many. One transaction: taken exactly when accepted.
+
+    What cannot be said (an unknown kind without words, a refused address) is taken and logged, never repeated.
+    """
+    with transaction.atomic():
+        asked = list(
+            MailRequest.objects.select_for_update(skip_locked=True).filter(taken_at=None).order_by("id")[:most]
+        )
+        for request in asked:
+            try:
+                accept_messages([_outgoing(request)])
+            except (Refused, NoWorkspace, KeyError) as error:
+                log.error("requested mail was not accepted", request=request.pk, kind=request.kind, error=str(error))
+        MailRequest.objects.filter(pk__in=[request.pk for request in asked]).update(taken_at=Now())
+    return len(asked)
+
+
+def _outgoing(request: MailRequest) -> Outgoing:
+    facts = request.facts
+    if "subject" in facts and "text" in facts:
+        subject, text = str(facts["subject"]), str(facts["text"])
+    else:
+        by_language = _WORDS[request.kind]
+        words = by_language.get(request.language.split("-")[0], by_language["en"])
+        subject, text = (part.format(**{key: str(value) for key, value in facts.items()}) for part in words)
+    workspace = (
+        Workspace.objects.get(id=request.workspace_id) if request.workspace_id else workspace_for(request.recipient)
+    )
+    return Outgoing(
+        workspace.id,
+        sender_of(workspace),
+        [("", request.recipient)],
+        subject=" ".join(subject.split()),
+        text=text,
+        html=str(facts.get("html", "")),
+        kind="system" if request.contact_id is None else "transactional",
+        contact_ids=[request.contact_id],
+        code=request.kind == "code",
+    )

@@ -1,0 +1,186 @@
+"""Domains: keys that verify, records that are found or not (a real name server on loopback), the closed door."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import socket
+import threading
+from collections.abc import Iterator
+
+import dns.flags
+import dns.message
+import dns.rcode
+import dns.resolver
+import dns.rrset
+import pytest
+from django.conf import settings
+
+from envol.outbound import domains
+from envol.outbound.models import DkimKey
+from envol.wire import dkim
+
+Zone = dict[tuple[str, str], list[str]]
+
+
+@contextlib.contextmanager
+def name_server(zone: Zone) -> Iterator[dns.resolver.Resolver]:
+    """A name server over UDP. A name with no record of any kind does not exist; SERVFAIL by the record 'SERVFAIL'."""
+    server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    server.bind(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                wire, peer = server.recvfrom(4096)
+            except OSError:
+                return
+            if not wire:
+                return
+            query = dns.message.from_wire(wire)
+            answer = dns.message.make_response(query)
+            answer.flags |= dns.flags.AA | dns.flags.RA
+            question = query.question[0]
+            name, kind = str(question.name).rstrip(".").lower(), dns.rdatatype.to_text(question.rdtype)
+            found = zone.get((name, kind))
+            if found == ["SERVFAIL"]:
+                answer.set_rcode(dns.rcode.SERVFAIL)
+            elif found:
+                answer.answer.append(dns.rrset.from_text(question.name, 60, "IN", kind, *found))
+            elif not any(known == name for known, _ in zone):
+                answer.set_rcode(dns.rcode.NXDOMAIN)
+            server.sendto(answer.to_wire(max_size=65535), peer)
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    resolver = dns.resolver.Resolver(configure=False)
+    resolver.nameservers = ["127.0.0.1"]
+    resolver.port = server.getsockname()[1]
+    resolver.lifetime = 3
+    try:
+        yield resolver
+    finally:
+        stop = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        stop.sendto(b"", server.getsockname())
+        stop.close()
+        thread.join(5)
+        server.close()
+
+
+def txt(text: str) -> str:
+    return " ".join(f'"{part}"' for part in dkim.txt_strings(text))
+
+
+def zone_of(domain: domains.Domain) -> Zone:
+    return {(r["name"], "TXT"): [txt(r["expected"])] for r in domains.expected_records(domain)}
+
+
+def on_route(monkeypatch: pytest.MonkeyPatch, route: str) -> None:
+    monkeypatch.setattr(settings, "ENVOL", dataclasses.replace(settings.ENVOL, route=route))
+
+
+def test_a_new_domain_has_two_keys_that_sign_and_are_sealed(workspace) -> None:
+    domain = domains.add(workspace, "Librairie.EXAMPLE.")
+    assert domain.name == "librairie.example"
+    signers = domains.signers_for(workspace.id, "lettre@librairie.example")
+    assert [s.algorithm for s in signers] == ["rsa-sha256", "ed25519-sha256"]
+    assert all(b"PRIVATE" not in bytes(key.private_sealed) for key in DkimKey.objects.filter(domain=domain))
+    assert domains.add(workspace, "librairie.example").pk == domain.pk
+    assert DkimKey.objects.filter(domain=domain).count() == 2
+
+
+def test_a_subdomain_is_signed_by_its_parent(workspace) -> None:
+    domains.add(workspace, "librairie.example")
+    assert {s.domain for s in domains.signers_for(workspace.id, "a@news.librairie.example")} == {"librairie.example"}
+    assert domains.signers_for(workspace.id, "a@autre.example") == []
+
+
+def test_another_workspace_has_nothing_of_it(workspace) -> None:
+    domains.add(workspace, "librairie.example", trusted=True)
+    assert domains.signers_for(workspace.id + 1, "a@librairie.example") == []
+
+
+@pytest.mark.parametrize("name", ["localhost", "a b.example", "-x.example", "127.0.0.1", ""])
+def test_what_is_no_domain_is_refused_with_a_sentence(workspace, name: str) -> None:
+    with pytest.raises(ValueError, match=r"\."):
+        domains.add(workspace, name)
+
+
+def test_a_domain_is_ready_when_its_records_are_found(workspace) -> None:
+    domain = domains.add(workspace, "librairie.example")
+    with name_server(zone_of(domain)) as resolver:
+        checked = domains.check(domain, resolver)
+    assert checked.passed_at is not None
+    assert [f["ok"] for f in checked.findings] == [True] * 4
+
+
+@pytest.mark.parametrize("missing", range(4))
+def test_each_missing_record_is_named_and_closes_the_door(workspace, missing: int) -> None:
+    domain = domains.add(workspace, "librairie.example")
+    zone = zone_of(domain)
+    gone = list(zone)[missing]
+    zone[gone] = []
+    with name_server({key: value for key, value in zone.items() if value}) as resolver:
+        checked = domains.check(domain, resolver)
+    assert checked.passed_at is None
+    assert [f["name"] for f in checked.findings if not f["ok"]] == [gone[0]]
+
+
+def test_two_spf_records_are_none(workspace) -> None:
+    domain = domains.add(workspace, "librairie.example")
+    zone = zone_of(domain)
+    zone["librairie.example", "TXT"] = ['"v=spf1 a mx ~all"', '"v=spf1 -all"']
+    with name_server(zone) as resolver:
+        assert domains.check(domain, resolver).passed_at is None
+
+
+def test_dmarc_of_the_parent_counts(workspace) -> None:
+    domain = domains.add(workspace, "news.librairie.example")
+    zone = zone_of(domain)
+    del zone["_dmarc.news.librairie.example", "TXT"]
+    zone["_dmarc.librairie.example", "TXT"] = ['"v=DMARC1; p=reject"']
+    with name_server(zone) as resolver:
+        assert domains.check(domain, resolver).passed_at is not None
+
+
+def test_a_door_that_was_open_closes_again(workspace, monkeypatch) -> None:
+    on_route(monkeypatch, "direct")
+    domain = domains.add(workspace, "librairie.example")
+    with name_server(zone_of(domain)) as resolver:
+        domains.check(domain, resolver)
+    assert domains.may_send_from(workspace.id, "a@librairie.example")[0]
+    with name_server({}) as resolver:
+        domains.check(domain, resolver)
+    assert not domains.may_send_from(workspace.id, "a@librairie.example")[0]
+
+
+@pytest.mark.parametrize("route", ["direct", "smart_host"])
+def test_nothing_leaves_the_machine_as_an_undeclared_or_unchecked_domain(workspace, monkeypatch, route) -> None:
+    on_route(monkeypatch, route)
+    ok, sentence = domains.may_send_from(workspace.id, "a@librairie.example")
+    assert not ok and "envol domain add librairie.example" in sentence
+    domain = domains.add(workspace, "librairie.example")
+    ok, sentence = domains.may_send_from(workspace.id, "a@librairie.example")
+    assert not ok and "envol domain check librairie.example" in sentence
+    assert not domains.may_send_from(workspace.id, "a@sub.librairie.example")[0]
+    domains.trust(domain)
+    assert domains.may_send_from(workspace.id, "a@librairie.example")[0]
+
+
+def test_the_local_route_takes_any_domain_and_says_so(workspace) -> None:
+    ok, sentence = domains.may_send_from(workspace.id, "a@librairie.example")
+    assert ok and "local" in sentence
+
+
+def test_keys_rotate_only_when_the_next_ones_are_published(workspace) -> None:
+    domain = domains.add(workspace, "librairie.example")
+    before = domains.signers_for(workspace.id, "a@librairie.example")
+    coming = domains.prepare_rotation(domain)
+    assert [key.pk for key in domains.prepare_rotation(domain)] == [key.pk for key in coming]
+    with name_server({}) as resolver, pytest.raises(ValueError, match="Publish"):
+        domains.finish_rotation(domain, resolver)
+    with name_server(zone_of(domain)) as resolver:
+        domains.finish_rotation(domain, resolver)
+    after = domains.signers_for(workspace.id, "a@librairie.example")
+    assert {s.selector for s in before} == {"envol1r", "envol1e"}
+    assert {s.selector for s in after} == {"envol2r", "envol2e"}

@@ -1,0 +1,96 @@
+"""Mail of Envol itself takes the same road as every other."""
+
+from __future__ import annotations
+
+import pytest
+from django.core.mail import EmailMultiAlternatives
+
+from envol import db
+from envol.consent import registry, suppression
+from envol.content.compose import compose_message
+from envol.events.writing import request_mail
+from envol.outbound import accept, domains, lease, requests, states
+from envol.outbound.django_mail import Backend
+from envol.outbound.making import Makers
+from envol.outbound.system import NoWorkspace
+from tests.outbound.helpers import people
+
+pytestmark = pytest.mark.usefixtures("empty_database")
+
+
+def made() -> dict[str, bytes]:
+    leases = lease.lease("test", 100, seconds=60)
+    makers, problems = Makers("http://localhost:8025").prepare(leases)
+    assert problems == {}
+    return {row.address: makers[row.key](row).data for one in leases for row in one.rows}
+
+
+def password_mail() -> EmailMultiAlternatives:
+    message = EmailMultiAlternatives("Your\npassword", "Open this page", "x@y.example", ["Zoé <zoe@equipe.example>"])
+    message.attach_alternative("<p>Open this page</p>", "text/html")
+    return message
+
+
+def test_a_password_mail_is_accepted_untracked_and_goes_first(workspace) -> None:
+    assert Backend().send_messages([password_mail()]) == 1
+    data = made()["zoe@equipe.example"]
+    assert b"From: Librairie d'essai <noreply@localhost.localdomain>" in data
+    assert b"Auto-Submitted: auto-generated" in data
+    assert b"/o/" not in data and b"/c/" not in data and b"List-Unsubscribe" not in data
+    assert db.value("SELECT priority FROM outbound_chunk") == 0
+
+
+def test_it_comes_from_a_domain_that_may_send(workspace) -> None:
+    domains.add(workspace, "librairie.example", trusted=True)
+    Backend().send_messages([password_mail()])
+    data = made()["zoe@equipe.example"]
+    assert b"<noreply@librairie.example>" in data and data.count(b"DKIM-Signature:") == 2
+
+
+def test_without_a_workspace_it_says_what_to_do() -> None:
+    with pytest.raises(NoWorkspace, match="envol setup"):
+        Backend().send_messages([password_mail()])
+    assert Backend(fail_silently=True).send_messages([password_mail()]) == 0
+
+
+def test_requested_mail_is_sent_once_in_the_language_asked(workspace) -> None:
+    request_mail("code", "zoe@equipe.example", {"code": "314159"}, workspace_id=workspace.id, language="fr")
+    assert requests.take() == 1
+    assert requests.take() == 0
+    data = made()["zoe@equipe.example"]
+    assert b"Subject: Votre code : 314159" in data
+
+
+def test_a_request_nobody_can_word_does_not_stop_the_others(workspace) -> None:
+    request_mail("riddle", "a@equipe.example", {}, workspace_id=workspace.id)
+    request_mail("note", "b@equipe.example", {"subject": "S", "text": "T"}, workspace_id=workspace.id)
+    assert requests.take() == 2
+    assert list(made()) == ["b@equipe.example"]
+
+
+def test_a_retry_has_the_same_message_id_and_reverse_path(workspace) -> None:
+    accept.accept_messages(
+        [accept.Outgoing(workspace.id, ("S", "s@librairie.example"), [("", "a@un.example")], "Hi", "x")]
+    )
+    message = lease.lease("test", 1, seconds=60)[0].rows[0]
+    from envol.outbound.models import Message
+
+    stored = Message.objects.get(id=message.message_id)
+    first, second = compose_message(stored, message.no), compose_message(stored, message.no)
+    assert first.envelope_from == second.envelope_from
+    assert [line for line in first.data.split(b"\r\n") if b"Message-ID" in line][0] in second.data
+
+
+def test_an_erased_person_is_nowhere_in_the_queue(workspace) -> None:
+    ((contact, address),) = people(workspace, 1)
+    accept.accept_messages(
+        [accept.Outgoing(workspace.id, ("S", "s@librairie.example"), [("", address)], "Hi", "x", contact_ids=[contact])]
+    )
+    assert registry.export_person(workspace.id, contact)["rooms"]["outbound"]["messages"][0]["address"] == address
+    registry.erase_person(workspace.id, contact, address, cause="request 1")
+    for table in ("outbound_send", "outbound_message", "outbound_outcome", "outbound_retry", "outbound_captured"):
+        assert db.value(f"SELECT count(*) FROM {table} t WHERE t::text LIKE %s", [f"%{address}%"]) == 0
+    assert lease.lease("test", 10, seconds=60) == []
+    assert db.value("SELECT cause FROM outbound_outcome") == "erased"
+    assert states.invariants() == []
+    assert suppression.lookup(workspace.id, [address])
