@@ -10,13 +10,13 @@ from envol.contacts import imports
 from envol.contacts.models import Import
 
 
-def start_import(imp: Import, *, dry: bool = False) -> Job:
-    """Put the dry run or the run of an import into the queue; the job is what people watch and stop."""
-    kind = "import.dry_run" if dry else "import.run"
-    job = Job.objects.create(workspace_id=imp.workspace_id, kind=kind, object_id=imp.pk)
+def start(imp: Import, act: str) -> Job:
+    """Put ``dry_run``, ``run`` or ``undo`` of an import into the queue; the job is what people watch and stop."""
+    task = {"dry_run": dry_run_import, "run": run_import, "undo": undo_import}[act]
+    job = Job.objects.create(workspace_id=imp.workspace_id, kind=f"import.{act}", object_id=imp.pk)
     imp.job_id = job.pk
     imp.save(update_fields=["job_id"])
-    (dry_run_import if dry else run_import).defer(import_id=imp.pk, job_id=job.pk)
+    task.defer(import_id=imp.pk, job_id=job.pk)
     return job
 
 
@@ -40,3 +40,11 @@ def run_import(import_id: int, job_id: int) -> None:
             progress.result = imports.run(imp, progress.at)
         finally:
             progress.result = progress.result or imp.counts
+
+
+@app.task(queue="imports", name="contacts.undo_import")
+def undo_import(import_id: int, job_id: int) -> None:
+    imp = Import.objects.get(pk=import_id)
+    with Progress(job_id) as progress:
+        progress.at(0, None, "undoing", force=True)
+        progress.result = imp.counts["undone"] if imp.state == "undone" else imports.undo(imp)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from envol.consent import gates, ledger, purposes
-from envol.contacts import imports
-from envol.contacts.models import Contact, Identifier, Import, List, Membership
+import pytest
+
+from envol.consent import gates, ledger, purposes, suppression
+from envol.contacts import imports, people
+from envol.contacts.models import Contact, Identifier, Import, List, Membership, PropertyHistory
 
 FRENCH = """N° client;E-mail;Prénom;Né(e) le;Ville;Accord le;Preuve
 C1;Anne@Lecteurs.example;Anne;31/12/1980;Lyon;05/06/2024;bulletin 1
@@ -102,3 +105,106 @@ def test_the_same_file_again_changes_nothing(workspace: Any, tmp_path: Path) -> 
     assert (counts["new"], counts["updated"], counts["unchanged"]) == (0, 0, 3)
     assert counts["permission"]["already"] == 2 and counts["permission"]["given"] == 0
     assert ledger.verify(workspace.id).blocks == blocks
+
+
+# -- undo --------------------------------------------------------------------------------------
+
+
+def test_undo_gives_back_values_and_takes_new_people_and_permissions_away(
+    workspace: Any, tmp_path: Path, add: Any
+) -> None:
+    zoe = add("zoe", first_name="Zoé", last_name="Martin")
+    people.tag(zoe, "fidèle")
+    text = "email,first name,last name,tags,optin date,proof\n"
+    text += "zoe@lecteurs.example,Zoe,Martin,import,2024-05-01,form 1\n"
+    text += "yves@lecteurs.example,Yves,Blanc,,2024-05-01,form 2\n"
+    text += "xav@lecteurs.example,Xavier,,,2024-05-01,form 3\n"
+    letters = List.objects.create(workspace=workspace, name="L")
+    imp = bring(workspace, write(tmp_path, text), CONSENT, list_id=letters.id)
+    imports.run(imp)
+    zoe.refresh_from_db()
+    assert zoe.props["first_name"] == "Zoe" and zoe.tags == ["fidèle", "import"]
+    assert PropertyHistory.objects.get(contact_id=zoe.id).value == "Zoé"
+    xav = by_key(workspace)["xav@lecteurs.example"]
+    people.add_note(xav, "A appelé le magasin.")
+    blocks = ledger.verify(workspace.id).blocks
+
+    assert imports.undo(imp) == {"removed": 1, "restored": 2, "withdrawn": 3}
+    left = by_key(workspace)
+    assert set(left) == {"zoe@lecteurs.example", "xav@lecteurs.example"}
+    zoe.refresh_from_db()
+    assert zoe.props == {"first_name": "Zoé", "last_name": "Martin"} and zoe.tags == ["fidèle"]
+    assert imp.source_id not in zoe.sources.values()
+    assert left["xav@lecteurs.example"].props == {}
+    assert not Membership.objects.filter(list_id=letters.id, until=None).exists()
+    newsletter = purposes.get(workspace, "newsletter")
+    for person in left.values():
+        assert not gates.may_send(workspace.id, person.id, person.email_key, newsletter.id).allowed
+    report = ledger.verify(workspace.id)
+    assert report.ok and report.blocks > blocks
+    with pytest.raises(imports.ImportProblem, match="undone already"):
+        imports.undo(imp)
+
+
+def test_a_value_changed_since_survives_undo(workspace: Any, tmp_path: Path, add: Any, page: Any) -> None:
+    zoe = add("zoe", first_name="Zoé", last_name="Martin")
+    imp = bring(workspace, write(tmp_path, "email,first name,last name\nzoe@lecteurs.example,Z,M\n"))
+    imports.run(imp)
+    people.set_values(zoe, {"first_name": "Zoéline"}, source=page)
+    imports.undo(imp)
+    zoe.refresh_from_db()
+    assert zoe.props == {"first_name": "Zoéline", "last_name": "Martin"}
+
+
+def test_after_seven_days_nothing_is_undone(workspace: Any, tmp_path: Path) -> None:
+    imp = bring(workspace, write(tmp_path, "email\nzoe@lecteurs.example\n"))
+    imports.run(imp)
+    Import.objects.filter(id=imp.id).update(ended_at=datetime.now(UTC) - timedelta(days=7, minutes=1))
+    with pytest.raises(imports.ImportProblem, match="7 days"):
+        imports.undo(imp)
+    assert by_key(workspace)
+
+
+# -- refusals and suppression ------------------------------------------------------------------
+
+
+def test_nobody_is_resubscribed(workspace: Any, tmp_path: Path, add: Any) -> None:
+    newsletter = purposes.get(workspace, "newsletter")
+    gone, left, bounced = add("gone"), add("left"), add("bounced")
+    now = datetime.now(UTC) - timedelta(days=1)
+    ledger.append(workspace.id, [ledger.Line(gone.id, newsletter.id, "withdrawn", "consent", now)])
+    letters = List.objects.create(workspace=workspace, name="L")
+    people.join(letters, left)
+    people.leave(letters, left)
+    suppression.add(workspace.id, bounced.email_key, "all", "hard_bounce", "outcome 1/1")
+    suppression.add(workspace.id, "angry@lecteurs.example", "all", "complaint", "outcome 1/2")
+    suppression.add(workspace.id, "objector@lecteurs.example", "marketing", "objection", "click 1")
+    suppression.add(workspace.id, "erased@lecteurs.example", "all", suppression.ERASED, "request 7")
+    names = ["gone", "left", "bounced", "angry", "objector", "erased", "fine"]
+    text = "email,consent date,proof\n" + "".join(f"{n}@lecteurs.example,2024-05-01,form\n" for n in names)
+    imp = bring(workspace, write(tmp_path, text), CONSENT, list_id=letters.id)
+    planned = imports.dry_run(imp)
+    counts = imports.run(imp)
+    assert counts == planned
+    assert (counts["suppressed"], counts["erased"], counts["permission"]["kept_refused"]) == (4, 1, 1)
+    assert counts["mailable"] == 2
+    found = by_key(workspace)
+    assert "erased@lecteurs.example" not in found
+    assert found["angry@lecteurs.example"].suppressed and found["objector@lecteurs.example"].objected
+    allowed = {
+        n.split("@")[0]
+        for n, c in found.items()
+        if gates.may_send(workspace.id, c.id, c.email_key, newsletter.id).allowed
+    }
+    assert allowed == {"left", "fine"}
+    assert not Membership.objects.filter(list_id=letters.id, contact_id=left.id, until=None).exists()
+    from envol.contacts.masks import rebuild_masks
+
+    assert rebuild_masks(workspace) == 0
+
+
+def test_nothing_stated_is_stored_and_not_mailable(workspace: Any, tmp_path: Path) -> None:
+    counts = imports.run(bring(workspace, write(tmp_path, "email\nzoe@lecteurs.example\n")))
+    assert counts["new"] == 1 and counts["mailable"] == 0
+    zoe = by_key(workspace)["zoe@lecteurs.example"]
+    assert zoe.allowed == 0 and ledger.verify(workspace.id).blocks == 0

@@ -14,11 +14,12 @@ from envol.contacts.imports.permission import set_permission
 from envol.contacts.imports.problem import CAUSES, ImportProblem
 from envol.contacts.imports.receive import receive, set_format
 from envol.contacts.imports.refused import refused_csv
+from envol.contacts.imports.undo import undo
 from envol.contacts.models import Import
 
 __all__ = [
     "CAUSES", "Column", "ImportProblem", "dry_run", "propose", "receive", "refused_csv", "run", "set_format",
-    "set_mapping", "set_permission",
+    "set_mapping", "set_permission", "undo",
 ]  # fmt: skip
 
 Progress = Callable[[int, int | None, str], None]

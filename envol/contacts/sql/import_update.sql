@@ -25,12 +25,29 @@ WITH piece AS MATERIALIZED (
                                     THEN ARRAY(SELECT k FROM unnest(%(mapped)s::text[]) k WHERE NOT n_props ? k)
                                     ELSE '{}' END)
                     || (n_sources - ARRAY(SELECT e.key FROM jsonb_each(n_props) e WHERE props -> e.key = e.value))
-           END AS sources_after
+           END AS sources_after,
+           CASE WHEN tags @> n_tags THEN tags
+                ELSE (SELECT jsonb_agg(t ORDER BY t COLLATE "C")
+                        FROM (SELECT jsonb_array_elements_text(tags)
+                              UNION SELECT jsonb_array_elements_text(n_tags)) u (t))
+           END AS tags_after,
+           CASE %(policy)s
+               WHEN 'keep' THEN coalesce(language, n_language)
+               WHEN 'replace' THEN CASE WHEN %(language)s THEN n_language ELSE language END
+               ELSE coalesce(n_language, language)
+           END AS language_after,
+           CASE %(policy)s
+               WHEN 'keep' THEN coalesce(time_zone, n_time_zone)
+               WHEN 'replace' THEN CASE WHEN %(time_zone)s THEN n_time_zone ELSE time_zone END
+               ELSE coalesce(n_time_zone, time_zone)
+           END AS time_zone_after
       FROM piece p
 ), kept AS (
     INSERT INTO contacts_import_change (import_id, contact_id, created, before)
-    SELECT %(import)s, id, false, jsonb_build_object('language', language, 'time_zone', time_zone, 'props', props,
-           'sources', sources, 'tags', tags)
+    SELECT %(import)s, id, false, jsonb_strip_nulls(jsonb_build_object(
+               'language', language, 'time_zone', time_zone, 'language_after', language_after,
+               'time_zone_after', time_zone_after, 'tags_after', nullif(tags_after, tags)))
+           || jsonb_build_object('props', props, 'sources', sources, 'tags', tags)
       FROM planned
         ON CONFLICT DO NOTHING
 ), past AS (
@@ -42,17 +59,8 @@ WITH piece AS MATERIALIZED (
 UPDATE contacts_contact c
    SET props = p.props_after,
        sources = p.sources_after,
-       tags = CASE WHEN p.tags @> p.n_tags THEN p.tags
-                   ELSE (SELECT jsonb_agg(t ORDER BY t COLLATE "C")
-                           FROM (SELECT jsonb_array_elements_text(p.tags)
-                                 UNION SELECT jsonb_array_elements_text(p.n_tags)) u (t)) END,
-       language = CASE %(policy)s
-                      WHEN 'keep' THEN coalesce(p.language, p.n_language)
-                      WHEN 'replace' THEN CASE WHEN %(language)s THEN p.n_language ELSE p.language END
-                      ELSE coalesce(p.n_language, p.language) END,
-       time_zone = CASE %(policy)s
-                       WHEN 'keep' THEN coalesce(p.time_zone, p.n_time_zone)
-                       WHEN 'replace' THEN CASE WHEN %(time_zone)s THEN p.n_time_zone ELSE p.time_zone END
-                       ELSE coalesce(p.n_time_zone, p.time_zone) END
+       tags = p.tags_after,
+       language = p.language_after,
+       time_zone = p.time_zone_after
   FROM planned p
  WHERE c.id = p.id
