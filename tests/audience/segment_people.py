@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from envol import db
@@ -27,6 +27,7 @@ class Human:
     stays: list[tuple[int, datetime, datetime | None]] = field(default_factory=list)
     orders: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
+    sends: list[dict[str, Any]] = field(default_factory=list)
 
 
 def add_person(
@@ -118,6 +119,21 @@ def add_event(
     )
 
 
+def add_send(workspace: Workspace, sending: int, contact: int, at: datetime, state: str | None = None) -> None:
+    """A ledger row, ended a day later when ``state`` says how."""
+    db.execute(
+        "INSERT INTO outbound_send (sending_id, no, contact_id, address, site, chunk, created_at)"
+        " VALUES (%s, %s, %s, 'a@lecteurs.example', 'lecteurs.example', 1, %s)",
+        [sending, contact, contact, at],
+    )
+    if state:
+        db.execute(
+            "INSERT INTO outbound_outcome (sending_id, no, state, at, attempts, reply, code)"
+            " VALUES (%s, %s, %s, %s, 1, 'ok', 250)",
+            [sending, contact, state, at + timedelta(days=1)],
+        )
+
+
 def declare(workspace: Workspace, key: str, type_: str, choices: list[str] | None = None, **more: Any) -> Property:
     facts = {
         "label_fr": more.pop("fr", key.capitalize()),
@@ -170,4 +186,11 @@ def everybody(workspace: Workspace) -> list[Human]:
     for row in db.dicts("SELECT * FROM events_event WHERE workspace_id = %s", [workspace.id]):
         if row["contact_id"] in by_id:
             by_id[row["contact_id"]].events.append(row)
+    for row in db.dicts(
+        "SELECT x.kind, s.contact_id, s.sending_id, s.created_at, o.state, o.at FROM outbound_send s"
+        " JOIN outbound_sending x ON x.id = s.sending_id"
+        " LEFT JOIN outbound_outcome o ON o.sending_id = s.sending_id AND o.no = s.no WHERE x.workspace_id = %s",
+        [workspace.id],
+    ):
+        by_id[row["contact_id"]].sends.append(row)
     return found

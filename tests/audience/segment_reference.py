@@ -226,10 +226,17 @@ class Reference:
     def activity(self, kind: str, op: str, value: Any, where: dict[str, Any], human: Human) -> bool:
         if kind == "opened" and not human.allowed >> self.bits["measure_opens"] & 1:
             return False
-        n = 0
-        for e in human.events:
-            if e["kind"] == EVENT_KINDS[kind] and e["machine"] is None and self.within(e["at"], where):
-                n += where.get("sending", e["sending_id"]) == e["sending_id"]
+        found = [
+            (e["at"], e["sending_id"])
+            for e in human.events
+            if (e["kind"], e["machine"]) == (EVENT_KINDS.get(kind), None)
+        ]
+        real = [s for s in human.sends if s["kind"] not in {"test", "system"}]
+        if kind == "sent":
+            found = [(s["created_at"], s["sending_id"]) for s in real if s["state"] not in {"cancelled", "suppressed"}]
+        elif kind == "delivered":
+            found = [(s["at"], s["sending_id"]) for s in real if s["state"] == "delivered"]
+        n = sum(self.within(at, where) and where.get("sending", sending) == sending for at, sending in found)
         return n >= value if op == "at_least" else n < (value or 1)
 
     def may_write(self, purpose: str, human: Human) -> bool:

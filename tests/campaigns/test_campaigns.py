@@ -11,7 +11,7 @@ from envol import db
 from envol.accounts import jobs
 from envol.accounts.models import Job, JournalEntry, Workspace
 from envol.accounts.workspaces import create_workspace
-from envol.audience import segments
+from envol.audience import engine, segments
 from envol.audience.language import SegmentProblem
 from envol.campaigns import actions, checks, drafts, expand, tick
 from envol.campaigns.models import Campaign
@@ -432,6 +432,28 @@ def test_a_resend_reaches_those_who_received_it_and_did_not_click(shop: Shop) ->
     tick.run()
     expand.run(second.id)
     assert set(Send.objects.filter(sending_id=second.id).values_list("no", flat=True)) == set(people[2:])
+
+
+def test_an_audience_may_speak_of_what_was_sent_and_delivered(shop: Shop) -> None:
+    people = shop.people(4)
+    sending = start(shop)
+    db.execute(
+        "INSERT INTO outbound_outcome (sending_id, no, state, attempts, reply, code) SELECT sending_id, no,"
+        " CASE WHEN no = %s THEN 'cancelled' WHEN no = %s THEN 'bounced' ELSE 'delivered' END, 1, '250 ok', 250"
+        " FROM outbound_send WHERE sending_id = %s",
+        [people[0], people[1], sending.id],
+    )
+    test = actions.send_test(shop.campaign, "p1@site1.example")
+    deliver(test)
+
+    def chosen(field: str, op: str, **where: int) -> set[int]:
+        rule = {"field": field, "op": op, "value": None if op == "never" else 1, "where": where}
+        query, params = engine.ids_sql(shop.workspace, {"match": "all", "rules": [rule]})
+        return {row[0] for row in db.rows(query, params)}
+
+    assert chosen("mail.sent", "at_least", sending=sending.id) == set(people[1:])
+    assert chosen("mail.delivered", "at_least", within_days=1) == set(people[2:])
+    assert chosen("mail.delivered", "never") == set(people[:2])
 
 
 def test_taking_a_remainder_back_leaves_the_campaign_as_it_was(shop: Shop) -> None:
