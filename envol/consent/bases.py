@@ -25,7 +25,7 @@ class Unmet(NamedTuple):
 
 
 # Mailboxes anybody opens for herself: no such address is a place of work.
-_FREE_MAIL = """
+_CONSUMER_DOMAINS = """
 aim.com alice.it aliceadsl.fr aol.com aol.fr arcor.de bbox.fr bluewin.ch caramail.com club-internet.fr
 cegetel.net email.cz email.de fastmail.com free.fr freenet.de gmail.com gmx.at gmx.ch gmx.com gmx.de gmx.fr
 gmx.net googlemail.com hey.com hotmail.be hotmail.co.uk hotmail.com hotmail.de hotmail.es hotmail.fr
@@ -37,7 +37,7 @@ sapo.pt seznam.cz sfr.fr skynet.be t-online.de telenet.be tin.it tiscali.it tuta
 virgilio.it voila.fr wanadoo.fr web.de wp.pl yahoo.co.uk yahoo.com yahoo.de yahoo.es yahoo.fr yahoo.it
 yandex.com yandex.ru ymail.com zoho.com 163.com 126.com
 """
-FREE_MAIL = frozenset(_FREE_MAIL.split())
+FREE_MAIL = frozenset(_CONSUMER_DOMAINS.split())
 
 _NO_EVIDENCE = Unmet(
     "no_evidence",

@@ -8,6 +8,7 @@ from typing import Any
 from envol.consent import ledger, registry
 from envol.consent.registry import Data
 from envol.db import dicts
+from envol.events import privacy as events
 
 
 def erase(workspace_id: int, contact_id: int) -> Mapping[str, int]:
@@ -44,5 +45,14 @@ def describe() -> list[Data]:
     ]
 
 
+def _describe_events() -> list[Data]:
+    return [
+        Data("events_event", "reactions, stays on lists: kind, time, link", True, "13 months, then sums"),
+        Data("events_mail_request", "mail a room asked for: recipient, kind", True, "30 days"),
+    ]
+
+
 def register() -> None:
+    # Events lie below and cannot register with us.
+    registry.register("events", erase=events.erase, export=events.export, describe=_describe_events)
     registry.register("consent", erase=erase, export=export, describe=describe)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -51,6 +52,9 @@ def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
         "SELECT id, email, language, time_zone, tags, last_open_day, created_at, props, sources FROM contacts_contact"
         " WHERE workspace_id = %s AND id = %s",
         person,
+        "tags",
+        "props",
+        "sources",
     )
     if not contact:
         return {}
@@ -73,6 +77,7 @@ def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
             " LEFT JOIN contacts_source s ON s.id = h.source_id"
             " WHERE h.workspace_id = %s AND h.contact_id = %s ORDER BY h.until, h.id",
             person,
+            "value",
         ),
         "identifiers": _plain(
             "SELECT kind, value FROM contacts_identifier WHERE workspace_id = %s AND contact_id = %s ORDER BY kind",
@@ -89,6 +94,7 @@ def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
             " FROM contacts_order_line l WHERE l.order_id = o.id), '[]') AS lines FROM contacts_order o"
             " WHERE o.workspace_id = %s AND o.contact_id = %s ORDER BY o.at",
             person,
+            "lines",
         ),
         "notes": _plain(
             "SELECT at, text FROM contacts_note WHERE workspace_id = %s AND contact_id = %s ORDER BY at", person
@@ -96,16 +102,15 @@ def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
     }
 
 
-def _plain(query: str, params: list[Any]) -> list[dict[str, Any]]:
-    import json
-
+def _plain(query: str, params: list[Any], *jsonb: str) -> list[dict[str, Any]]:
+    """Rows as JSON values; Django hands over the columns named in ``jsonb`` as text."""
     found = dicts(query, params)
     for row in found:
         for key, value in row.items():
-            if hasattr(value, "isoformat"):
+            if key in jsonb and value is not None:
+                row[key] = json.loads(value)
+            elif hasattr(value, "isoformat"):
                 row[key] = value.isoformat()
-            elif isinstance(value, str) and key in ("props", "sources", "tags", "value", "lines"):
-                row[key] = json.loads(value)  # Django leaves jsonb as text in raw queries
     return found
 
 

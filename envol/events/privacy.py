@@ -1,0 +1,42 @@
+"""What events keep of one person, and how she leaves them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from django.db import transaction
+
+from envol.db import dicts, execute
+from envol.events.models import Kind
+
+
+def erase(workspace_id: int, contact_id: int) -> Mapping[str, int]:
+    """Reactions lose the person and stay as nameless ones, so that sums of past sendings hold; the rest goes."""
+    with transaction.atomic():
+        nameless = execute(
+            "UPDATE events_event SET contact_id = NULL, facts = NULL"
+            " WHERE workspace_id = %s AND contact_id = %s AND sending_id IS NOT NULL",
+            [workspace_id, contact_id],
+        )
+        gone = execute(
+            "DELETE FROM events_event WHERE workspace_id = %s AND contact_id = %s", [workspace_id, contact_id]
+        )
+        mails = execute(
+            "DELETE FROM events_mail_request WHERE workspace_id = %s AND contact_id = %s", [workspace_id, contact_id]
+        )
+    return {"events_event": nameless + gone, "events_mail_request": mails}
+
+
+def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
+    found = dicts(
+        "SELECT at, kind, sending_id AS sending, link, machine, facts FROM events_event"
+        " WHERE workspace_id = %s AND contact_id = %s ORDER BY at, id",
+        [workspace_id, contact_id],
+    )
+    for row in found:
+        row["at"] = row["at"].isoformat()
+        row["kind"] = str(Kind(row["kind"]).label)
+        row["facts"] = json.loads(row["facts"]) if row["facts"] else None
+    return {"events": found}
