@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 from envol import db
 from envol.accounts import jobs
 from envol.accounts.models import Job, Member
+from envol.audience.days import Days
 from envol.campaigns import checks
 from envol.campaigns.checks import BLOCK, Check, Summary, check, late, latest_sending, latest_version, summary
 from envol.campaigns.drafts import create, delete, duplicate, edit, note
@@ -83,7 +84,7 @@ def send(
 
 
 def schedule(campaign: Campaign, at: datetime, member: Member | None = None) -> Sending:
-    """Send it at ``at``, which lies in the future."""
+    """Send it at ``at``, which lies in the future; without a zone it is the workspace's time."""
     return _decide(campaign, member, "campaign", at=at)
 
 
@@ -107,6 +108,8 @@ def _decide(
     again: bool = False,
 ) -> Sending:
     now = timezone.now()
+    if at is not None and at.tzinfo is None:
+        at = at.replace(tzinfo=Days.of(now, campaign.workspace.time_zone).zone)  # as the workspace's clock shows it
     if at is not None and at < now - timedelta(minutes=1):
         raise Refused(_("This moment has passed; choose one in the future, or send at once."))
     allowed = (State.SENT, State.STOPPED) if again else (State.DRAFT,)

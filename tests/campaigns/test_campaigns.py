@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -503,6 +503,12 @@ def test_a_scheduled_campaign_starts_at_its_moment(shop: Shop) -> None:
     db.execute("UPDATE outbound_sending SET not_before = now() - interval '5 minutes' WHERE id = %s", [sending.id])
     tick.run()
     assert Campaign.objects.get(pk=shop.campaign.pk).state == "preparing"
+
+
+def test_a_moment_without_a_zone_is_the_workspace_s_time(shop: Shop) -> None:
+    shop.people(1)
+    sending = actions.schedule(shop.campaign, datetime(2990, 7, 1, 9, 30))
+    assert sending.not_before == datetime(2990, 7, 1, 7, 30, tzinfo=UTC)  # Paris, in summer
 
 
 def test_a_moment_that_has_passed_is_refused(shop: Shop) -> None:
