@@ -1,0 +1,7 @@
+-- What people (no machines) did, by hour since each sending began.
+SELECT floor(extract(epoch FROM e.at - s.start) / 3600)::int AS hour, e.kind, count(*)
+  FROM unnest(%(sendings)s::bigint[], %(starts)s::timestamptz[]) AS s(id, start)
+  JOIN events_event AS e ON e.sending_id = s.id
+ WHERE e.machine IS NULL AND e.kind = ANY(%(kinds)s)
+   AND e.at >= s.start AND e.at < s.start + %(hours)s * interval '1 hour'
+ GROUP BY 1, 2;

@@ -1,0 +1,116 @@
+"""The people behind a figure of a report. A figure that names nobody (measured in sum) opens nobody."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from envol.db import rows, value
+from envol.events.models import Kind
+
+OUTCOMES = ("delivered", "bounced", "expired", "cancelled", "suppressed")
+REACTIONS = {
+    "opened": Kind.OPENED,
+    "clicked": Kind.CLICKED,
+    "unsubscribed": Kind.UNSUBSCRIBED,
+    "complained": Kind.COMPLAINED,
+}
+_SENT = "outbound_send AS s WHERE s.sending_id = ANY(%(sendings)s)"
+_ENDED = (
+    "outbound_send AS s JOIN outbound_outcome AS o ON o.sending_id = s.sending_id AND o.no = s.no"
+    " WHERE s.sending_id = ANY(%(sendings)s)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class People:
+    """A set of contacts as a query: a SELECT with one column ``id``, each contact once."""
+
+    sql: str
+    params: dict[str, Any]
+
+    def ids(self, limit: int | None = None) -> list[int]:
+        """Contact ids, ascending."""
+        most = "" if limit is None else f" LIMIT {int(limit)}"
+        return [found for (found,) in rows(f"SELECT id FROM ({self.sql}) AS p ORDER BY id{most}", self.params)]
+
+    def count(self) -> int:
+        return int(value(f"SELECT count(*) FROM ({self.sql}) AS p", self.params))
+
+
+def behind(sending_ids: Sequence[int], figure: str) -> People:
+    """The people behind a figure of these sendings.
+
+    ``accepted``, ``waiting``, ``deferred``; an outcome (``bounced``) or one with its cause
+    (``bounced:hard_bounce``); ``site:example.org`` or ``site:example.org:bounced``; a reaction of people
+    (``clicked``) or of machines (``clicked:machine``); ``link:VERSION:NUMBER``; ``agreed_opens``,
+    ``agreed_clicks``; ``excluded``, ``excluded:REASON``. Raises ValueError for another.
+    """
+    name, _, rest = figure.partition(":")
+    params: dict[str, Any] = {"sendings": list(sending_ids), "rest": rest}
+    if name == "site" and rest:
+        params["rest"], _, state = rest.partition(":")
+        clause, more = _standing(state or "accepted", "")
+        params |= more
+        body = f"{clause} AND s.site = %(rest)s"
+    elif name == "link" and rest.replace(":", "").isdecimal() and rest.count(":") == 1:
+        version, _, link = rest.partition(":")
+        params |= {"version": int(version), "link": int(link), "kind": int(Kind.CLICKED)}
+        return _distinct(
+            "e.contact_id",
+            "events_event AS e JOIN outbound_sending AS x ON x.id = e.sending_id WHERE e.sending_id = ANY(%(sendings)s)"
+            " AND e.kind = %(kind)s AND e.machine IS NULL AND x.version_id = %(version)s AND e.link = %(link)s",
+            params,
+        )
+    elif name in REACTIONS and rest in ("", "machine"):
+        return _reaction(REACTIONS[name], rest == "machine", params)
+    elif name in ("agreed_opens", "agreed_clicks") and not rest:
+        params["mask"] = 1 if name == "agreed_opens" else 2
+        body = (
+            "outbound_send AS s JOIN outbound_outcome AS o ON o.sending_id = s.sending_id AND o.no = s.no"
+            " JOIN contacts_contact AS c ON c.id = s.contact_id WHERE s.sending_id = ANY(%(sendings)s)"
+            " AND o.state = 'delivered' AND (c.allowed & %(mask)s) <> 0 AND (c.refused & %(mask)s) = 0"
+        )
+    elif name == "excluded":
+        reason = " AND x.reason = %(rest)s" if rest else ""
+        return _distinct(
+            "x.contact_id", f"outbound_excluded AS x WHERE x.sending_id = ANY(%(sendings)s){reason}", params
+        )
+    else:
+        body, more = _standing(name, rest, figure)
+        params |= more
+    return _distinct("s.contact_id", body, params)
+
+
+def _distinct(column: str, body: str, params: dict[str, Any]) -> People:
+    return People(f"SELECT DISTINCT {column} AS id FROM {body} AND {column} IS NOT NULL", params)
+
+
+def _standing(name: str, cause: str, figure: str = "") -> tuple[str, dict[str, Any]]:
+    """Where recipients stand, as FROM and WHERE over ``s``."""
+    if name in OUTCOMES:
+        clause = " AND o.cause = %(cause)s" if cause else ""
+        return f"{_ENDED} AND o.state = %(state)s{clause}", {"state": name, "cause": cause}
+    retried = "EXISTS (SELECT FROM outbound_retry AS r WHERE r.sending_id = s.sending_id AND r.no = s.no)"
+    ended = "EXISTS (SELECT FROM outbound_outcome AS o WHERE o.sending_id = s.sending_id AND o.no = s.no)"
+    if name == "accepted" and not cause:
+        return _SENT, {}
+    if name == "deferred" and not cause:
+        return f"{_SENT} AND {retried} AND NOT {ended}", {}
+    if name == "waiting" and not cause:
+        return f"{_SENT} AND NOT {retried} AND NOT {ended}", {}
+    raise ValueError(
+        f"There is no figure {figure or name!r}; there are accepted, waiting, deferred, {', '.join(OUTCOMES)}, "
+        f"{', '.join(REACTIONS)}, link:VERSION:NUMBER, site:NAME, agreed_opens, agreed_clicks, excluded."
+    )
+
+
+def _reaction(kind: Kind, machine: bool, params: dict[str, Any]) -> People:
+    params["kind"] = int(kind)
+    which = f"e.machine IS {'NOT ' if machine else ''}NULL"
+    return _distinct(
+        "e.contact_id",
+        f"events_event AS e WHERE e.sending_id = ANY(%(sendings)s) AND e.kind = %(kind)s AND {which}",
+        params,
+    )
