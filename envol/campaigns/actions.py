@@ -27,6 +27,8 @@ from envol.campaigns.drafts import create, delete, duplicate, edit, note
 from envol.campaigns.models import Campaign, State
 from envol.campaigns.refusals import Conflict, Refused
 from envol.contacts.models import Contact
+from envol.content.checks import people_without_value
+from envol.content.templates import without_fallback
 from envol.outbound import accept, domains, states
 from envol.outbound.models import Sending, SendingState
 from envol.wire.address import AddressError, normalise
@@ -276,6 +278,16 @@ def send_test(campaign: Campaign, address: str, member: Member | None = None) ->
     version = latest_version(campaign)
     assert version is not None
     contact = Contact.objects.filter(workspace_id=campaign.workspace.id, email_key=to.key).first()
+    lacking = (
+        set(people_without_value(version, "SELECT %(one)s::bigint AS id", {"one": contact.id}))
+        if contact
+        else without_fallback(version)
+    )
+    if lacking:
+        raise Refused(
+            _("There is no value to show for %(what)s; give it a fallback text, or test with a contact who has one.")
+            % {"what": ", ".join(sorted(lacking))}
+        )
     with transaction.atomic():
         ok, sentence = domains.may_send_from(campaign.workspace.id, campaign.from_address)
         if not ok:

@@ -588,3 +588,14 @@ def test_a_test_message_goes_to_one_address_and_leaves_the_campaign_a_draft(shop
     bare = drafts.create(shop.workspace, "Bare")
     with pytest.raises(actions.NotReady):
         actions.send_test(bare, "moi@boutique.example")
+
+
+def test_a_test_message_with_a_hole_in_it_is_refused(shop: Shop) -> None:
+    facts = {"label_fr": "Ville", "label_en": "City", "type": "text", "purposes": 1 << shop.newsletter.bit}
+    Property.objects.create(workspace=shop.workspace, key="home_town", **facts)
+    version = templates.save(shop.workspace, "Ville", "html", "<body><p>{{ contact.home_town }}</p></body>", "Ici")
+    shop.campaign = drafts.edit(shop.campaign, shop.campaign.revision, template=version.template)
+    with pytest.raises(Refused, match=r"no value to show for contact\.home_town; give it a fallback"):
+        actions.send_test(shop.campaign, "moi@boutique.example")
+    shop.person("a@lecteurs.example", props={"home_town": "Nantes"})
+    assert actions.send_test(shop.campaign, "a@lecteurs.example").kind == "test"
