@@ -30,7 +30,8 @@ def people_without_value(
     names = sorted(without_fallback(version))
     if not names:
         return {}
-    keys = [name.partition(".")[2] for name in names]
+    paths = [name.split(".")[1:] for name in names]
+    keys = [path[0] for path in paths]
     masks = dict(
         Property.objects.filter(workspace_id=version.workspace.pk, key__in=keys).values_list("key", "purposes")
     )
@@ -44,10 +45,10 @@ def people_without_value(
         return "%s"
 
     columns = []
-    for number, key in enumerate(keys):
-        place = bind(f"envol_key_{number}", key)
+    for number, (key, path) in enumerate(zip(keys, paths, strict=True)):
+        place = bind(f"envol_path_{number}", path)
         # coalesce: a key that is absent gives NULL, which must count as having no value.
-        has = f"coalesce(c.props -> {place}::text, 'null') NOT IN ('null', '\"\"', '[]', '{{}}')"
+        has = f"coalesce(c.props #> {place}::text[], 'null') NOT IN ('null', '\"\"', '[]', '{{}}')"
         columns.append(f"NOT ({has} AND {may_use_sql('c', masks.get(key, 0))}) AS lacks_{number}")
     counted = ", ".join(
         f"count(*) FILTER (WHERE lacks_{number}), "

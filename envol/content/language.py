@@ -23,6 +23,9 @@ MAX_OUTPUT = 2 << 20  # octets
 # may be, takes a third of a second with it; a newsletter needs a few hundred.
 FUEL = 100_000
 
+# The engine's parser recurses: beyond some ten thousand parts it would end the whole process, not raise.
+MAX_TAGS, MAX_DEPTH, MAX_PARTS = 10_000, 100, 1000
+
 STATEMENTS = frozenset({"if", "elif", "else", "endif", "for", "endfor", "set"})
 FILTERS = frozenset(
     [
@@ -288,7 +291,9 @@ def blank_strings(expression: str) -> str:
 
 _STATEMENT = re.compile(r"[-+]?\s*([A-Za-z_]\w*)")
 _FILTER = re.compile(r"(?<!\|)\|(?!\|)\s*([A-Za-z_]\w*)")
-_CALL = re.compile(r"(?:([A-Za-z_]\w*)|[\])'])\s*\(")
+_PARTS = re.compile(r"\w+|[^\w\s]")
+_CALL = re.compile(r"(?:(?<!\w)([A-Za-z_]\w*)|[\])'])\s*\(")
+_NEAR = 80  # characters before a name that are looked at: enough for "is not", and linear in any source
 _WORDS = frozenset(["if", "elif", "else", "and", "or", "not", "in", "is", "set"])
 _PRIVATE = re.compile(r"(?<!\w)(?:_\w*|(?:self|super)\b)")
 
@@ -301,13 +306,21 @@ def check(source: str, known: Mapping[str, Any] | None = None, part: str = "html
     if len(source.encode("utf-8", "replace")) > MAX_SOURCE:
         return [Problem(1, "The template is larger than 1 MiB: shorten it.", part=part)]
     tags, problems = scan(source, part)
+    if len(tags) > MAX_TAGS:
+        return [Problem(tags[MAX_TAGS].line, f"The template has more than {MAX_TAGS} tags: shorten it.", part=part)]
+    deep = 0
     opened: list[tuple[str, int]] = []
     for tag in tags:
         if tag.kind == "{#":
             continue
         code = blank_strings(tag.body)
+        if len(_PARTS.findall(code)) > MAX_PARTS:
+            return [Problem(tag.line, f"This tag has more than {MAX_PARTS} parts: split it.", part=part)]
         if tag.kind == "{%":
             problems += _check_statement(code, tag, opened, part)
+            deep = deep + 1 if re.match(r"[-+]?\s*elif\b", code) and opened else deep if opened else 0
+            if len(opened) + deep > MAX_DEPTH:
+                return [Problem(tag.line, f"More than {MAX_DEPTH} blocks are open here: simplify.", part=part)]
         for name in _FILTER.findall(code):
             if name not in FILTERS:
                 problems.append(Problem(tag.line, f"There is no filter {name}.", nearest(name, FILTERS), part))
@@ -335,7 +348,7 @@ def check(source: str, known: Mapping[str, Any] | None = None, part: str = "html
 def _call(code: str) -> str:
     """The first thing called as a function or method, or ""; filters and tests with arguments are no calls."""
     for found in _CALL.finditer(code):
-        before, name = code[: found.start()].rstrip(), found.group(1) or ""
+        before, name = code[max(0, found.start() - _NEAR) : found.start()].rstrip(), found.group(1) or ""
         argument = before.endswith("|") or re.search(r"\bis(\s+not)?$", before)
         word = name in _WORDS and not before.endswith(".")
         if not (argument or word or (name == "cycle" and before.endswith("loop."))):
@@ -418,13 +431,14 @@ def flatten(source: str) -> str:
     return "".join([*pieces, source[last:]])
 
 
-_PATH = re.compile(r"(?<![\w.])contact\.([A-Za-z]\w*)(?:\.\w+)*")
+_PATH = re.compile(r"(?<![\w.])contact\.[A-Za-z]\w*(?:\.\w+)*")
 _HAS_DEFAULT = re.compile(r"\s*\|\s*(?:default|d)\s*\(")
+_UNDEFINED = re.compile(r"\s*is\s+(?:not\s+defined|undefined|none)")
 _TESTED = re.compile(r"\s*(?:is\s|\)|and\b|or\b|$|-?$)")
 
 
 def needed(source: str) -> set[str]:
-    """Contact properties (``contact.key``) that are printed somewhere without a default or a test around them.
+    """Contact values (``contact.key``, ``contact.place.country``) printed somewhere without a default or a test.
 
     Careful rather than clever: a value inside ``{% if contact.key %}`` counts as tested up to the next else.
     """
@@ -436,16 +450,19 @@ def needed(source: str) -> set[str]:
             continue
         code = blank_strings(tag.body)
         word = (_STATEMENT.match(code) or [""])[0].strip("-+ \n") if tag.kind == "{%" else ""
+        either = " or " in code
         guards: set[str] = set().union(*tested)
         here: set[str] = set()
         for path in _PATH.finditer(code):
-            name = f"contact.{path.group(1)}"
+            name, known = path.group(), guards | here
+            root = ".".join(name.split(".")[:2])
+            if name != root and root not in known:
+                found.add(root)  # looking into what is missing fails, whatever default follows
             if word in ("if", "elif") and _TESTED.match(code, path.end()):
-                negated = re.search(r"\bnot\s*\(?\s*$", code[: path.start()]) or " or " in code
-                undefined = re.match(r"\s*is\s+(?:not\s+defined|undefined|none)", code[path.end() :])
-                if not (negated or undefined):
+                negated = re.search(r"\bnot\s*\(?\s*$", code[max(0, path.start() - _NEAR) : path.start()]) or either
+                if not (negated or _UNDEFINED.match(code, path.end())):
                     here.add(name)
-            elif name not in guards | here and not _HAS_DEFAULT.match(code, path.end()):
+            elif name not in known and not _HAS_DEFAULT.match(code, path.end()):
                 found.add(name)
         if word in ("if", "for"):
             tested.append(here)

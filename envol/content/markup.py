@@ -78,11 +78,11 @@ _ATTRIBUTE = re.compile(r"\s*+(/)|\s*+([^\s=\"'<>/]++)(?:\s*+=\s*+(?:\"([^\"]*+)
 
 
 class Unclosed(ValueError):
-    """A tag or comment that runs to the end of the source."""
+    """A tag or comment that runs to the end of the source, or has no reasonable end; it says so itself."""
 
-    def __init__(self, offset: int, what: str) -> None:
-        self.offset, self.what = offset, what
-        super().__init__(what)
+    def __init__(self, offset: int, what: str, sentence: str = "") -> None:
+        self.offset = offset
+        super().__init__(sentence or f"{what} is never closed.")
 
 
 def tokens(source: str) -> Iterator[Token]:
@@ -131,6 +131,8 @@ def _token(source: str, start: int) -> Token | None:
         closed = attribute.group(1) is not None
         if closed:
             continue
+        if len(attributes) == 200:
+            raise Unclosed(start, "", f"<{name[:40]}> has more than 200 attributes: take some out.")
         group = next((number for number in (3, 4, 5) if attribute.group(number) is not None), 0)
         value = attribute.group(group) if group else ""
         start_of, end_of = attribute.span(group) if group else (position, position)
@@ -216,7 +218,7 @@ def with_utm(url: str, utm: dict[str, str]) -> str:
 
 def text_of(masked: str) -> str:
     """The words of a piece of markup, on one line."""
-    words = re.sub(r"<[^>]*>", " ", masked.replace(BLANK, ""))
+    words = re.sub(r"<[^<>]*>", " ", masked.replace(BLANK, ""))
     return " ".join(html.unescape(words).split())
 
 
@@ -247,7 +249,7 @@ def rewrite_links(
                 pieces += [source[last : href.start], made if href.quoted else f'"{made}"']
                 last = href.end
     except Unclosed as error:
-        problems.append(Problem(lines.at(error.offset), f"{error.what} is never closed.", part=links.part))
+        problems.append(Problem(lines.at(error.offset), str(error), part=links.part))
     problems += links.problems
     pieces.append(source[last:])
     return "".join(pieces), problems
@@ -265,7 +267,39 @@ def _label(masked: str, token: Token) -> str:
         attribute = token.get(own)
         if attribute is not None and attribute.value:
             return html.unescape(attribute.value.replace(BLANK, ""))
-    close = masked.find(f"</{token.name}", token.end, token.end + 5000)
+    close = masked.find(f"</{token.name}", token.end, token.end + 2000)
     inside = masked[token.end : close] if close >= 0 else ""
-    alt = re.search(r"<img\b[^>]*\balt=[\"']([^\"']+)", inside)
+    image = inside.find("<img")
+    alt = _ALT.search(inside, image, image + 500) if image >= 0 else None
     return text_of(inside) or (html.unescape(alt.group(1)) if alt else "")
+
+
+_ALT = re.compile(r"\balt=[\"']([^\"']+)")
+# Deeper than any message, and far from where the engines' own recursion ends the whole process.
+MAX_DEPTH = 200
+MAX_TOKENS = 100_000
+# What HTML closes by itself when the next one begins; not closing it makes nothing deeper.
+CLOSES_ITSELF = frozenset(["p", "li", "td", "th", "tr", "dt", "dd", "option", "thead", "tbody", "tfoot", "colgroup"])
+
+
+def too_deep(source: str, tags: list[Tag], part: str = "html") -> list[Problem]:
+    """Elements inside elements beyond MAX_DEPTH, which a parser downstream could not survive."""
+    depth = 0
+    try:
+        for number, token in enumerate(tokens(blank(source, tags))):
+            if number == MAX_TOKENS:
+                line = Lines(source).at(token.start)
+                return [Problem(line, f"The template has more than {MAX_TOKENS} pieces: shorten it.", part=part)]
+            if token.closed or token.name in VOID or token.name in CLOSES_ITSELF:
+                continue
+            if token.kind == "open":
+                depth += 1
+                if depth > MAX_DEPTH:
+                    line = Lines(source).at(token.start)
+                    said = f"More than {MAX_DEPTH} elements are open inside one another here: close them."
+                    return [Problem(line, said, part=part)]
+            elif token.kind == "close":
+                depth = max(0, depth - 1)
+    except Unclosed:
+        pass  # rewrite_links says it
+    return []

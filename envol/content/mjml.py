@@ -42,7 +42,7 @@ class _Walk:
                 elif token.kind == "text":
                     self._text(token)
         except Unclosed as error:
-            self.say(error.offset, f"{error.what} is never closed.")
+            self.say(error.offset, str(error))
             return
         for token in self.open:
             if token.name.startswith("mj"):

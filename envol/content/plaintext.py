@@ -34,10 +34,19 @@ def text_from_html(source: str) -> str:
 def _without_conditionals(masked: str) -> str:
     """Blank what only Outlook reads, keeping offsets; the part for all others stays."""
 
-    def spaces(found: re.Match[str]) -> str:
-        return re.sub(r"[^\n]", " ", found.group()) if "<!-->" not in found.group()[:60] else found.group()
+    pieces, last = [], 0
+    while (opening := _CONDITIONAL.search(masked, last)) is not None:
+        end = masked.find("<![endif]-->", opening.end())
+        if end < 0:
+            break
+        pieces.append(masked[last : opening.start()])
+        inside = masked[opening.start() : end + 12]
+        pieces.append(inside if opening.group(1) else re.sub(r"[^\n]", " ", inside))
+        last = end + 12
+    return "".join([*pieces, masked[last:]])
 
-    return re.sub(r"<!--\[if[^\]]*\]>.*?<!\[endif\]-->", spaces, masked, flags=re.DOTALL | re.IGNORECASE)
+
+_CONDITIONAL = re.compile(r"<!--\[if[^\]<>]*\]>(<!-->)?", re.IGNORECASE)
 
 
 class _Writer:

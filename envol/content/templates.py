@@ -33,6 +33,7 @@ from envol.content.markup import (
     marker,
     rewrite_links,
     tokens,
+    too_deep,
 )
 from envol.content.models import Attachment, Template, Version
 from envol.content.plaintext import plain_addresses, text_from_html
@@ -247,6 +248,8 @@ def _files(given: Iterable[WireAttachment], problems: list[Problem]) -> list[Wir
 
 def _compile_html(mode: str, source: str, links: Links, inline_css: bool) -> str:
     tags, _ = scan(source)
+    if problems := too_deep(source, tags):
+        raise TemplateProblem(problems)
     if mode == "mjml":
         problems = mjml.validate(source, tags)
         rewritten, more = rewrite_links(source, tags, links, mjml_schema.LINK_HOLDERS)

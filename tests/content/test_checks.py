@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import json
+from types import SimpleNamespace
+
 import pytest
 from django.db import connection
-from psycopg.types.json import Jsonb
 
 from envol.accounts.models import Workspace
 from envol.consent import purposes
@@ -13,10 +15,11 @@ from envol.contacts.models import Contact, Property
 from envol.content.checks import people_without_value
 from envol.content.compose import Composer, Person
 from envol.content.models import Version
-from envol.content.preview import person_of, preview
+from envol.content.preview import person_of, preview, web_version
 from envol.content.problems import MissingValue
 from envol.content.templates import save
 
+SENDING = SimpleNamespace(id=1, kind="campaign", campaign_id=None, purpose_id=None)
 EVERYBODY = "SELECT id FROM contacts_contact WHERE workspace_id = %s"
 
 
@@ -25,7 +28,7 @@ def add(workspace: Workspace, name: str, props: dict[str, object], allowed: int)
         cursor.execute(
             "INSERT INTO contacts_contact (workspace_id, email, email_key, props, allowed) VALUES (%s, %s, %s, %s, %s)"
             " RETURNING id",
-            [workspace.id, f"{name}@mail.example", f"{name}@mail.example", Jsonb(props), allowed],
+            [workspace.id, f"{name}@mail.example", f"{name}@mail.example", json.dumps(props), allowed],
         )
         return int(cursor.fetchone()[0])
 
@@ -78,6 +81,15 @@ def test_the_answer_is_the_engines_own(workspace: Workspace, news: int) -> None:
             assert contact.id not in missing
 
 
+def test_what_is_missing_inside_a_place_is_found(workspace: Workspace, news: int) -> None:
+    Property.objects.create(workspace=workspace, key="home", label_fr="h", label_en="h", type="place", purposes=news)
+    add(workspace, "whole", {"nickname": "A", "home": {"label": "Lyon", "postcode": "69001"}}, news)
+    half = add(workspace, "half", {"nickname": "B", "home": {"label": "Lyon"}}, news)
+    none = add(workspace, "none", {"nickname": "C"}, news)
+    found = people_without_value(a_version(workspace, "{{ contact.home.postcode }}"), EVERYBODY, [workspace.id])
+    assert found == {"contact.home": (1, [none]), "contact.home.postcode": (2, [half, none])}
+
+
 def test_with_fallbacks_nobody_is_asked(workspace: Workspace, news: int) -> None:
     add(workspace, "none", {}, 0)
     version = a_version(workspace, "<p>x</p>", fallbacks={"nickname": "you"})
@@ -98,11 +110,8 @@ def test_a_preview_is_what_would_be_sent(workspace: Workspace, news: int) -> Non
     assert "Hi Ada &lt;3" in (shown.html or "") and "Hi Ada <3" in shown.text
     assert "/u/preview" in shown.text
 
-    class Sending:
-        id, kind, campaign_id, purpose_id = 1, "campaign", None, None
-
     sender = {"name": workspace.title, "address": "a@shop.example"}
-    sent = Composer(Sending(), version, workspace, sender, base_url="https://m.example").parts(person_of(contact))
+    sent = Composer(SENDING, version, workspace, sender, base_url="https://m.example").parts(person_of(contact))
     assert sent.subject == shown.subject
     assert (sent.html or "").count("Ada &lt;3") == (shown.html or "").count("Ada &lt;3") == 2
 
@@ -121,3 +130,18 @@ def test_purposes_come_from_the_workspaces_own_catalogue(workspace: Workspace, n
     sender = {"name": "S", "address": "a@shop.example"}
     assert Composer(None, version, workspace, sender).parts(person).subject == "Hello Ada"
     assert Composer(None, version, workspace, sender).parts(person._replace(allowed=0)).subject == "Hello you"
+
+
+def test_the_web_version_is_the_message_without_pixel(workspace: Workspace, news: int) -> None:
+    contact = Contact.objects.get(id=add(workspace, "ada", {"nickname": "Ada <3"}, news | 1 | 2))
+    source = '<p>Hi {{ contact.nickname }}</p><a href="https://shop.example/">go</a>'
+    composer = Composer(
+        SENDING, a_version(workspace, source), workspace, {"address": "a@shop.example"}, base_url="https://m.example"
+    )
+    page = web_version(composer, contact, contact.id)
+    assert "Hi Ada &lt;3" in page and "/o/" not in page and "https://m.example/c/" in page
+    sent = composer.parts(person_of(contact)).html or ""
+    assert page == sent[: sent.index("<img")] + sent[sent.index(">", sent.index("<img")) + 1 :]
+    text = save(workspace, "text", "text", "1 < 2 {{ contact.nickname }}", "s")
+    plain = Composer(SENDING, text, workspace, {"address": "a@shop.example"}, base_url="https://m.example")
+    assert web_version(plain, contact, contact.id).startswith("<pre>1 &lt; 2 Ada &lt;3")

@@ -255,7 +255,7 @@ def test_threads_may_share_a_composer() -> None:
 
 
 def test_another_verifier_accepts_both_signatures(monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = {"r": dkim.generate_rsa(), "e": dkim.generate_ed25519()}
+    keys: dict[str, dkim.PrivateKey] = {"r": dkim.generate_rsa(), "e": dkim.generate_ed25519()}
     zone = {f"{name}._domainkey.shop.example.".encode(): dkim.record_text(key).encode() for name, key in keys.items()}
     composer = a_composer(signers=[dkim.Signer("shop.example", name, key) for name, key in keys.items()])
     monkeypatch.setattr(dkimpy.time, "time", lambda: NOW.timestamp() + 60)

@@ -239,7 +239,7 @@ def test_text_is_made_with_links_and_without_what_is_hidden() -> None:
 def test_versions_count_up_and_never_change(workspace: Workspace) -> None:
     first = save(workspace, "letter", "text", "Hello one", "s")
     second = save(workspace, "letter", "text", "Hello two", "s", attachments=[File("a.txt", b"x", "text/plain")])
-    assert (first.no, second.no, first.template_id) == (1, 2, second.template_id)
+    assert (first.no, second.no, first.template) == (1, 2, second.template)
     first.refresh_from_db()
     assert first.source == "Hello one"
     assert Attachment.objects.get(version=second).name == "a.txt"
@@ -271,3 +271,36 @@ def test_another_workspaces_property_is_unknown(workspace: Workspace) -> None:
     Property.objects.create(workspace=other, key="secret", label_fr="p", label_en="p", type="text")
     with pytest.raises(TemplateProblem, match="no value called contact.secret"):
         save(workspace, "a", "text", "{{ contact.secret }}", "s")
+
+
+TOO_MUCH = {
+    "long expression": "{{ " + "contact.a or " * 50_000 + "1 }}",
+    "many filters": "{{ 1" + "|d" * 50_000 + " }}",
+    "many elifs": "{% if 1 %}" + "{% elif 1 %}x" * 5_000 + "{% endif %}",
+    "deep blocks": "{% if 1 %}" * 4_000 + "{% endif %}" * 4_000,
+    "many tags": "{{ contact.a }}" * 60_000,
+    "deep elements": "<div>" * 100_000 + "</div>" * 100_000,
+    "unclosed elements": "<b>" * 100_000,
+    "many elements": "<p>x" * 200_000,
+    "many attributes": "<p " + "a " * 400_000 + ">",
+    "open comments": "<!--" * 200_000,
+    "open conditions": "<!--[if x]>" * 90_000,
+    "open quotes": '<a href="' * 90_000,
+    "open tags": "{{" * 400_000,
+    "too large": "x" * (1 << 20) + "y",
+}
+
+
+@pytest.mark.parametrize("name", TOO_MUCH)
+@pytest.mark.parametrize("mode", ["html", "mjml"])
+def test_what_would_end_or_block_the_process_is_refused(name: str, mode: str) -> None:
+    """The engines recurse: without our limits some of these end the whole process."""
+    source = TOO_MUCH[name]
+    if mode == "mjml":
+        source = f"<mjml><mj-body><mj-section><mj-column><mj-text>{source}</mj-text></mj-column></mj-section></mj-body></mjml>"
+    try:
+        compile_template(mode, source, "s", inline_css=True)
+    except TemplateProblem as refused:
+        assert refused.problems
+    else:
+        assert name == "open conditions", "harmless: nothing is nested"
