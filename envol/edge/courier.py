@@ -113,7 +113,7 @@ class Courier:
             await asyncio.wait({stopping, failed}, return_when=asyncio.FIRST_COMPLETED)
             if failed.done():
                 failed.result()
-            await self._drain()
+            await self._drain(failed)
         finally:
             failed.cancel()
             for task in (*others, settler):
@@ -137,10 +137,12 @@ class Courier:
         self._stopping.set()
         self._hungry.set()
 
-    async def _drain(self) -> None:
+    async def _drain(self, failed: asyncio.Task[None]) -> None:
         for row in self._queue.clear():
             self._give_back(row)
         while self._making or self._lanes.busy or self._results or self._ended or self._troubled:
+            if failed.done():
+                failed.result()
             self._lanes.give_up_prepared()
             await asyncio.sleep(0.01)
         await self._lanes.close()

@@ -93,6 +93,7 @@ class Sink:
     async def _talk(self, talk: Talk) -> None:
         if not (await self._say(talk, "GREETING", "220 sink.example ESMTP")).startswith("2"):
             return
+        begun = False
         while True:
             line = (await talk.reader.readuntil(b"\r\n")).decode().rstrip()
             verb = line.split()[0].upper() if line else ""
@@ -117,7 +118,9 @@ class Sink:
                     self.tls_sessions += 1
                 case "MAIL":
                     talk.sender = line[line.index("<") + 1 : line.index(">")]
-                    await self._say(talk, verb, "250 2.1.0 OK")
+                    begun = (await self._say(talk, verb, "250 2.1.0 OK"))[0] == "2"
+                case "RCPT" if not begun:
+                    await self._say(talk, "OTHER", "503 5.5.1 Say MAIL FROM first")
                 case "RCPT":
                     talk.recipient = line[line.index("<") + 1 : line.index(">")]
                     refused = (await self._say(talk, verb, "250 2.1.5 OK"))[0] != "2"
