@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import threading
 import time
 
 from django.db import connection
+from procrastinate.contrib.django import app
 
 from envol import db
 from envol.accounts.models import Workspace
@@ -130,3 +132,21 @@ def test_acts_and_ticks_meet_without_deadlock(workspace: Workspace) -> None:
     assert errors == []
     assert expand.run(sending.id).complete
     assert Send.objects.filter(sending_id=sending.id).count() == 400
+
+
+def test_a_worker_expands_what_the_clock_found_due(workspace: Workspace) -> None:
+    """The whole way: the tick asks, a real Procrastinate worker takes the job and does it."""
+    shop = open_shop(workspace)
+    people = shop.people(30)
+    sending = actions.send(shop.campaign, take_back=0)
+    tick.run()
+
+    async def work() -> None:
+        worker = app.with_connector(app.connector.get_worker_connector())  # type: ignore[attr-defined]
+        async with worker.open_async():
+            await worker.run_worker_async(wait=False, queues=["campaigns"], install_signal_handlers=False)
+
+    asyncio.run(work())
+    sending.refresh_from_db()
+    assert sending.state == "sending"
+    assert Send.objects.filter(sending_id=sending.id).count() == len(people)
