@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
 from typing import Any
 
 from envol.contacts.models import Contact
@@ -28,16 +27,6 @@ def preview(
         None, version, version.workspace, sender, base_url=base_url, campaign_name=campaign_name, attachments=()
     )
     return composer.parts(person_of(contact))
-
-
-def web_version(composer: Composer, contact: Contact | None, no: int) -> str:
-    """The page behind a web link: this person's message, without pixel, as HTML.
-
-    ``composer`` is that of the sending. The page belongs under a policy that runs no scripts: templates may hold
-    any HTML. Raises MissingValue when the person's values have gone since.
-    """
-    made = composer.parts(person_of(contact, no), pixel=False)
-    return made.html if made.html is not None else f"<pre>{escape(made.text)}</pre>"
 
 
 def person_of(contact: Contact | None, no: int | None = None) -> Person:
