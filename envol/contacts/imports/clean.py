@@ -119,7 +119,7 @@ def key_of(written: pl.Series) -> pl.Series:
     if not beyond.any():
         return lower
     keys = [normalise(value).key for value in written.filter(beyond).to_list()]
-    full = [None] * len(written)
+    full: list[str | None] = [None] * len(written)
     for place, key in zip(beyond.arg_true().to_list(), keys, strict=True):
         full[place] = key
     return lower.zip_with(~beyond, pl.Series(full, dtype=pl.String))
@@ -149,7 +149,15 @@ def values(source: str, prop: Property, *, nested: bool = False) -> Column:
     elif prop.type == "date":
         # Days 1 to 28 exist in every month; the others are asked one by one.
         iso = raw.str.contains(r"^[12][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])$")
-        fast = (iso, pl.concat_str(pl.lit('"'), raw, pl.lit('"')))
+        day_first = raw.str.contains(r"^(?:0[1-9]|1[0-9]|2[0-8])/(?:0[1-9]|1[0-2])/[12][0-9]{3}$")
+        turned = pl.lit('"') + raw.str.slice(6) + "-" + raw.str.slice(3, 2) + "-" + raw.str.slice(0, 2) + pl.lit('"')
+        fast = (iso | day_first, pl.when(iso).then(pl.lit('"') + raw + pl.lit('"')).otherwise(turned))
+    elif prop.type == "money":
+        cents = raw.str.replace(r"[.,]", "").str.strip_chars_start("0")
+        fast = (
+            raw.str.contains(r"^[0-9]{1,9}[.,][0-9]{2}$"),
+            pl.when(cents == "").then(pl.lit("0")).otherwise(cents),
+        )
     elif prop.type == "place" and not nested:
         fast = (raw.str.contains(_PLAIN_TEXT), pl.concat_str(pl.lit('{"label":"'), raw, pl.lit('"}')))
     return Column(source, fast, slow)

@@ -1,17 +1,16 @@
 """Decide, before anything is written, what an import will do: the dry run.
 
-Lines are cleaned block by block into a DuckDB file beside the copy (`stage`), whose memory is
-limited and which spills to disk: a file may be larger than memory. There, over all blocks, the last line of
+Lines are cleaned block by block into DuckDB tables (`stage`), whose memory is limited and which spill
+into a closed directory: a file may be larger than memory. There, over all blocks, the last line of
 an address wins; the base and the suppression list then say who is new, known or not to be written to
-(`decide`). A run begins from the same staging file, and asks the base again.
+(`decide`). A run reads the file again and asks the base again: hours may lie between, and nobody's address
+lies about in a staging file meanwhile.
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import io
-import json
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -31,8 +30,7 @@ from envol.db import sql, value
 Tell = Callable[[int, int | None, str], None]
 """``tell(done, total, step)``; it may raise to stop the work."""
 
-MEMORY_LIMIT = "512MB"
-VERSION = 1  # of the staging tables
+MEMORY_LIMIT = "1GB"
 _LINE = (
     "no BIGINT, key VARCHAR, written VARCHAR, language VARCHAR, time_zone VARCHAR, props VARCHAR, sources VARCHAR,"
     " ids VARCHAR, tags VARCHAR, since TIMESTAMP, proof VARCHAR, mail TINYINT"
@@ -55,55 +53,40 @@ def connect() -> psycopg.Connection[Any]:
 
 
 class Plan:
-    """The staging file of one import, and what was decided from it. Use as a context manager."""
+    """The staging tables of one import, and what was decided from it. Use as a context manager."""
 
     def __init__(self, imp: Import) -> None:
         self.imp = imp
         self.grant: Grant | None = grant_of(imp)
-        self.path = folder() / f"{imp.id}.duckdb"
         self.counts: dict[str, Any] = {}
 
     def __enter__(self) -> Plan:
-        self.db = self._open()
+        self._spill = tempfile.TemporaryDirectory(prefix=f"{self.imp.pk}-", suffix=".spill", dir=folder())
+        self.db = duckdb.connect(
+            ":memory:",
+            config={
+                "autoinstall_known_extensions": "false",
+                "autoload_known_extensions": "false",
+                "memory_limit": MEMORY_LIMIT,
+                "threads": "2",
+            },
+        )
+        # Nothing a file says can make the engine open another one.
+        self.db.execute(f"SET temp_directory = '{self._spill.name.replace(chr(39), chr(39) * 2)}'")
+        self.db.execute("SET enable_external_access = false")
+        self.db.execute("SET lock_configuration = true")
         return self
 
     def __exit__(self, *_: object) -> None:
         self.db.close()
-
-    def _open(self) -> duckdb.DuckDBPyConnection:
-        config = {
-            "autoinstall_known_extensions": "false",
-            "autoload_known_extensions": "false",
-            "memory_limit": MEMORY_LIMIT,
-            "threads": "2",
-        }
-        spill = folder() / f"{self.imp.id}.spill"
-        try:
-            db = duckdb.connect(str(self.path), config=config)  # type: ignore[arg-type]
-        except duckdb.Error:  # of a process that was killed: made again from the copy
-            forget(self.imp)
-            db = duckdb.connect(str(self.path), config=config)  # type: ignore[arg-type]
-        with contextlib.suppress(OSError):
-            self.path.chmod(0o600)
-        # Nothing a file says can make the engine open another one.
-        db.execute(f"SET temp_directory = '{str(spill).replace(chr(39), chr(39) * 2)}'")
-        db.execute("SET enable_external_access = false")
-        db.execute("SET lock_configuration = true")
-        return db
+        self._spill.cleanup()
 
     # -- stage ---------------------------------------------------------------------------------
 
     def stage(self, tell: Tell) -> None:
-        """Read and clean the whole file, once for one mapping and permission."""
+        """Read and clean the whole file."""
         imp = self.imp
         source_id = _source(imp)
-        what = json.dumps([VERSION, imp.format, imp.mapping, imp.permission, source_id], sort_keys=True)
-        mark = hashlib.sha256(what.encode()).hexdigest()
-        done = self._one("SELECT count(*) FROM duckdb_tables() WHERE table_name = 'staged'")
-        if done and self._one("SELECT mark FROM staged") == mark:
-            return
-        for (name,) in self.db.execute("SELECT table_name FROM duckdb_tables()").fetchall():
-            self.db.execute(f'DROP TABLE "{name}"')
         self.db.execute(f"CREATE TABLE line ({_LINE})")
         self.db.execute("CREATE TABLE refusal (no BIGINT, cause VARCHAR, value VARCHAR, row VARCHAR)")
         path = copy_of(imp)
@@ -116,7 +99,6 @@ class Plan:
             if refused:
                 self._insert("refusal", pl.DataFrame(refused, schema=["no", "cause", "value", "row"], orient="row"))
             tell(block.done, total, "reading")
-        self.db.execute("CREATE TABLE staged AS SELECT $1 AS mark", [mark])
 
     def _insert(self, table: str, frame: pl.DataFrame) -> None:
         if frame.height:
@@ -135,7 +117,7 @@ class Plan:
         for batch in self.db.cursor().sql(query, params=list(params)).to_arrow_reader(rows):
             yield pl.DataFrame(pl.from_arrow(batch))
 
-    def _one(self, query: str) -> Any:
+    def one(self, query: str) -> Any:
         found = self.db.execute(query).fetchall()
         return found[0][0] if found else None
 
@@ -143,7 +125,13 @@ class Plan:
 
     def decide(self, pg: psycopg.Connection[Any], tell: Tell) -> None:
         """Meet the base: tables ``fresh`` (in key order) here, ``import_line`` and ``import_match`` there."""
-        db, marketing = self.db, self.grant is None or self.grant.marketing
+        self.part(pg, tell)
+        self.meet(pg)
+        self.counts = self.count(pg)
+
+    def part(self, pg: psycopg.Connection[Any], tell: Tell) -> None:
+        """Part new people (``fresh``) from those the base knows."""
+        db = self.db
         tell(0, None, "comparing")
         db.execute(
             "CREATE OR REPLACE TABLE loser AS SELECT l.no FROM line l JOIN"
@@ -152,7 +140,7 @@ class Plan:
         )
         self._fetch_known(pg)
         self._find_suppressed()
-        grants = "l.mail = 0 AND NOT coalesce(s.whole, false)" + (" AND s.key IS NULL" if marketing else "")
+        grants = self._grants()
         db.execute(
             "CREATE OR REPLACE TABLE fresh AS"
             " SELECT l.* EXCLUDE (mail), l.mail, coalesce(s.whole, false) AS suppressed,"
@@ -161,7 +149,15 @@ class Plan:
             " WHERE NOT coalesce(s.erased, false) AND l.no NOT IN (SELECT no FROM loser)"
             " AND NOT EXISTS (SELECT 1 FROM known k WHERE k.key = l.key) ORDER BY l.key"
         )
-        tell(0, None, "comparing")
+
+    def _grants(self) -> str:
+        """SQL: does a line ``l``, with what suppresses it ``s``, give a permission?"""
+        marketing = self.grant is None or self.grant.marketing
+        return "l.mail = 0 AND NOT coalesce(s.whole, false)" + (" AND s.key IS NULL" if marketing else "")
+
+    def meet(self, pg: psycopg.Connection[Any]) -> None:
+        """Compare known people with their lines, on the server."""
+        grants = self._grants()
         pg.execute("DROP TABLE IF EXISTS import_match")
         pg.execute("DROP TABLE IF EXISTS import_line")
         lines = self.read(
@@ -170,7 +166,6 @@ class Plan:
             " WHERE l.no NOT IN (SELECT no FROM loser)"
         )
         self.match(pg, lines)
-        self.counts = self._count(pg)
 
     def match(self, pg: psycopg.Connection[Any], batches: Iterator[pl.DataFrame]) -> None:
         """Send lines of known people to the server and compare them there."""
@@ -199,8 +194,8 @@ class Plan:
         db, workspace_id = self.db, self.imp.workspace_id
         db.execute("CREATE OR REPLACE TABLE known (key VARCHAR)")
         base = value("SELECT count(*) FROM (SELECT FROM contacts_contact WHERE workspace_id = %s LIMIT %s) x",
-                     [workspace_id, _SEND * (self._one("SELECT count(*) FROM line") + 1000)])  # fmt: skip
-        lines = self._one("SELECT count(*) FROM line")
+                     [workspace_id, _SEND * (self.one("SELECT count(*) FROM line") + 1000)])  # fmt: skip
+        lines = self.one("SELECT count(*) FROM line")
         if base < _SEND * (lines + 1000):
             query = "SELECT email_key FROM contacts_contact WHERE workspace_id = %s"
         else:
@@ -216,7 +211,7 @@ class Plan:
                 " WHERE c.workspace_id = %s"
             )
         with pg.cursor() as cursor, cursor.copy(f"COPY ({query}) TO STDOUT", [workspace_id]) as copy:
-            for text in _pieces(copy):
+            for text in pieces(copy):
                 self._insert("known", pl.DataFrame({"key": text.split("\n")[:-1]}, schema={"key": pl.String}))
 
     def _find_suppressed(self) -> None:
@@ -235,11 +230,11 @@ class Plan:
             ]
             self._insert("suppressed", pl.DataFrame(hits, schema=["key", "whole", "objected", "erased"], orient="row"))
 
-    def _count(self, pg: psycopg.Connection[Any]) -> dict[str, Any]:
+    def count(self, pg: psycopg.Connection[Any]) -> dict[str, Any]:
         db = self.db
         refused = dict(db.execute("SELECT cause, count(*) FROM refusal GROUP BY 1 ORDER BY 1").fetchall())
-        staged, lost = self._one("SELECT count(*) FROM line"), self._one("SELECT count(*) FROM loser")
-        whole = self._one("SELECT count(*) FROM refusal WHERE cause NOT IN ('value', 'identifier', 'key')")
+        staged, lost = self.one("SELECT count(*) FROM line"), self.one("SELECT count(*) FROM loser")
+        whole = self.one("SELECT count(*) FROM refusal WHERE cause NOT IN ('value', 'identifier', 'key')")
         new, new_mailable = db.execute(
             "SELECT count(*), count(*) FILTER (grants AND NOT suppressed) FROM fresh"
         ).fetchall()[0]
@@ -266,8 +261,8 @@ class Plan:
             "unchanged": known[2],
             "refused": refused,
             "repeated": lost,
-            "suppressed": self._one("SELECT count(*) FROM suppressed"),
-            "erased": self._one("SELECT count(*) FROM suppressed WHERE erased"),
+            "suppressed": self.one("SELECT count(*) FROM suppressed"),
+            "erased": self.one("SELECT count(*) FROM suppressed WHERE erased"),
             "mailable": (new_mailable + known[3]) if self.grant else 0,
             "permission": {
                 "given": new_mailable + known[6] if self.grant else 0,
@@ -319,7 +314,7 @@ def copy_text(frame: pl.DataFrame) -> bytes:
     return out.getvalue()
 
 
-def _pieces(copy: Any) -> Iterator[str]:
+def pieces(copy: Any) -> Iterator[str]:
     """COPY TO STDOUT in texts of whole lines, about a mebibyte each."""
     held: list[bytes] = []
     size = 0
@@ -343,13 +338,3 @@ def _source(imp: Import) -> int:
         imp.source_id = row.id
         imp.save(update_fields=["source_id"])
     return imp.source_id
-
-
-def forget(imp: Import) -> None:
-    """Remove the staging file and what belongs to it."""
-    import shutil
-
-    base = folder() / f"{imp.id}.duckdb"
-    for path in (base, base.with_name(base.name + ".wal")):
-        path.unlink(missing_ok=True)
-    shutil.rmtree(folder() / f"{imp.id}.spill", ignore_errors=True)

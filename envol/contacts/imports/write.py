@@ -24,7 +24,7 @@ from envol.accounts.jobs import Cancelled
 from envol.accounts.journal import note
 from envol.consent import ledger
 from envol.contacts.imports import plan as planning
-from envol.contacts.imports.plan import PIECE, Plan, Tell, connect, copy_text, forget, policy_params, silent
+from envol.contacts.imports.plan import PIECE, Plan, Tell, connect, copy_text, policy_params, silent
 from envol.contacts.imports.problem import ImportProblem
 from envol.contacts.imports.read import Refused
 from envol.contacts.imports.receive import copy_of
@@ -92,8 +92,7 @@ def run(imp: Import, progress: Tell | None = None) -> dict[str, Any]:
         writer = None
         try:
             plan.stage(tell)
-            plan.decide(pg, tell)
-            imp.counts = plan.counts
+            plan.part(pg, tell)
             Import.objects.filter(id=imp.id).update(state="running", ended_at=None)
             writer = _Writer(imp, plan, pg, tell)
             writer.write()
@@ -109,7 +108,6 @@ def run(imp: Import, progress: Tell | None = None) -> dict[str, Any]:
             known = {k: imp.counts[k] for k in ("lines", "new", "updated", "unchanged") if k in imp.counts}
             note(imp.workspace_id, "job", f"import.{imp.state}", imp, **known)
     imp.refresh_from_db()
-    forget(imp)
     copy_of(imp).unlink(missing_ok=True)
     return imp.counts
 
@@ -143,16 +141,16 @@ class _Writer:
         self.late: list[pl.DataFrame] = []  # somebody else added these people meanwhile
         self.refused: list[Refused] = []
         self.granted_known = 0
-        self.fresh = int(plan._one("SELECT count(*) FROM fresh"))
-        (self.known, self.pieces) = pg.execute(
-            "SELECT count(*), coalesce(max(piece) + 1, 0) FROM import_match"
-        ).fetchone() or (0, 0)
+        self.fresh = int(plan.one("SELECT count(*) FROM fresh"))
+        self.known = int(plan.one("SELECT count(*) FROM known"))
         self.total = self.fresh + self.known
-        self.before = dict(plan.counts)
+        self.met = False
 
     def counts(self) -> dict[str, Any]:
         """As the dry run counts; new, updated and given are what has been written."""
-        counts = self.plan._count(self.pg) if not self.pg.closed else dict(self.before)
+        if self.pg.closed or not self.met:
+            return {"new": self.created, "updated": 0, "left": self.total - self.done}
+        counts = self.plan.count(self.pg)
         counts["new"] = counts["new"] - self.fresh + self.created
         given = self.created and self.given
         counts["permission"] = counts["permission"] | {"given": given + self.granted_known}
@@ -246,8 +244,8 @@ class _Writer:
         """Ids from the table's own sequence, in order; others may take some in between."""
         query = f"SELECT nextval(pg_get_serial_sequence('contacts_contact', 'id')) FROM generate_series(1, {count:d})"
         found: list[str] = []
-        with self.pg.cursor() as cursor, cursor.copy(f"COPY ({query}) TO STDOUT") as copy:
-            for text in planning._pieces(copy):
+        with connection.cursor() as cursor, cursor.copy(f"COPY ({query}) TO STDOUT") as copy:
+            for text in planning.pieces(copy):
                 found.extend(text.split("\n")[:-1])
         return pl.Series(found, dtype=pl.String).cast(pl.Int64)
 
@@ -375,12 +373,19 @@ class _Writer:
 
     def _known(self) -> None:
         try:
-            for piece in range(self.pieces):
+            # Here, and not before: comparing goes on while the permissions of new people are sealed.
+            self.plan.meet(self.pg)
+            self.met = True
+            for piece in range(self._pieces()):
                 if self.work.failed:
                     return
                 self._piece(piece)
         except BaseException as error:
             self.work.failed = self.work.failed or error
+
+    def _pieces(self) -> int:
+        (pieces,) = self.pg.execute("SELECT coalesce(max(piece) + 1, 0) FROM import_match").fetchone() or (0,)
+        return int(pieces)
 
     def _piece(self, piece: int) -> None:
         params = {
@@ -438,8 +443,7 @@ class _Writer:
         self.pg.execute("DROP TABLE import_match")
         self.pg.execute("DROP TABLE import_line")
         self.plan.match(self.pg, iter([late]))
-        (pieces,) = self.pg.execute("SELECT coalesce(max(piece) + 1, 0) FROM import_match").fetchone() or (0,)
-        for piece in range(pieces):
+        for piece in range(self._pieces()):
             self._piece(piece)
 
 
