@@ -18,7 +18,7 @@ from envol.events.models import Counter, Kind
 
 COUNTED = (Kind.OPENED, Kind.CLICKED, Kind.COMPLAINED, Kind.UNSUBSCRIBED)
 _KINDS = [int(kind) for kind in COUNTED]
-_LONG_AGO = datetime(2000, 1, 1, tzinfo=UTC)
+_LONG_AGO, _FAR_AWAY = datetime(2000, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 
 
 class Frozen(Exception):
@@ -62,10 +62,12 @@ class Tally:
     the sendings; it spares looking into older months.
     """
 
-    def __init__(self, people: Iterable[tuple[int, int | None]], since: datetime | None = None) -> None:
+    def __init__(
+        self, people: Iterable[tuple[int, int | None]], since: datetime = _LONG_AGO, until: datetime = _FAR_AWAY
+    ) -> None:
         pairs = set(people)
         self._pairs = sorted((sending, contact) for sending, contact in pairs if contact is not None)
-        self._since = since or _LONG_AGO
+        self._since, self._until = since, until
         self._workspaces: dict[int, int] = {}
         self._nameless: dict[Key, int] = defaultdict(int)
         lock(sending for sending, _ in pairs)
@@ -113,6 +115,7 @@ class Tally:
                 "contacts": [contact for _, contact in self._pairs],
                 "kinds": _KINDS,
                 "since": self._since,
+                "until": self._until,
             },
         )
         return {

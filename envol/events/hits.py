@@ -154,7 +154,7 @@ def _write(kept: list[_Kept], since: datetime) -> int:
     frozen = counters.frozen(hit.sending_id for hit in kept)
     if frozen:  # who was counted before is forgotten, so people can be counted no more
         kept = [hit._replace(contact_id=None) if hit.sending_id in frozen else hit for hit in kept]
-    tally = counters.Tally(((hit.sending_id, hit.contact_id) for hit in kept), since)
+    tally = counters.Tally(((hit.sending_id, hit.contact_id) for hit in kept), since, hi + timedelta(days=1))
     inserted = rows(
         sql("events", "insert_hits"),
         {
@@ -166,8 +166,8 @@ def _write(kept: list[_Kept], since: datetime) -> int:
             "links": [hit.link for hit in kept],
             "machines": [hit.machine for hit in kept],
             "repeat": REPEAT,
-            "lo": lo,
-            "hi": hi,
+            "from": lo - REPEAT,
+            "to": hi + REPEAT,
         },
     )
     _score(inserted, lo, hi)
@@ -191,7 +191,7 @@ def _score(inserted: Iterable[tuple[Any, ...]], lo: datetime, hi: datetime) -> N
                 "clicked": int(Kind.CLICKED),
                 "burst": BURST,
                 "links": BURST_LINKS,
-                "lo": lo,
-                "hi": hi,
+                "from": lo - 2 * BURST,
+                "to": hi + 2 * BURST,
             },
         )
