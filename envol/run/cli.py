@@ -309,9 +309,9 @@ def restore(file: Path, data: Data = None, json: Json = False) -> None:
 
 
 def main() -> None:
-    from envol.run import cli_road  # noqa: F401 - contacts, segment, campaign, demo: the road's commands
+    from envol.run.cli_road import app as whole  # with contacts, segment, campaign and demo
 
-    app()
+    whole()
 
 
 if __name__ == "__main__":

@@ -87,9 +87,9 @@ def invent(customers: list[str], today: date, seed: int = SEED) -> list[Person]:
         name = f"{slug_of(first)}.{slug_of(last)}.{customer}"
         fate = draw.random()
         if fate < SHARE_UNKNOWN_MAILBOX:
-            name = f"{name}.inconnu"
+            name = f"bounce+550-5.1.1.{name}"
         elif fate < SHARE_UNKNOWN_MAILBOX + SHARE_GREYLISTED:
-            name = f"{name}.plus-tard"
+            name = f"greylist.{name}"
         agreed = draw.random() < SHARE_NEWSLETTER
         on = today - timedelta(days=draw.randrange(30, 700))
         people.append(

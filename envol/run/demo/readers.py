@@ -64,17 +64,17 @@ class Browser:
         raise AssertionError
 
 
-def mailbox(base: str, key: str, secret: str, after: int = 0) -> Iterator[dict[str, object]]:
-    """Every captured message later than ``after``, oldest first."""
+def mailbox(base: str, key: str, secret: str, until: str = "9") -> Iterator[dict[str, object]]:
+    """Every captured message, oldest first; ``until`` (ISO time): those received before."""
     browser = Browser(base)
     token = base64.b64encode(f"{key}:{secret}".encode()).decode()
-    path: str | None = f"{base}/inbox.json?after={after}&limit=500"
+    path: str | None = f"{base}/inbox.json?after=0&limit=500"
     while path:
         status, _, body = browser.request("GET", path, Authorization=f"Basic {token}")
         if status != 200:
             raise RuntimeError(f"/inbox.json answered {status}: {body[:200]!r}")
         page = json.loads(body)
-        yield from page["messages"]
+        yield from (m for m in page["messages"] if m["received_at"] < until)
         path = page["next"] and base + page["next"]
 
 

@@ -1,0 +1,75 @@
+"""The command line as people use it: real processes, a real data directory."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from envol.run.embedded import Embedded
+
+PEOPLE = (
+    "E-mail;Prénom;Accord le;Preuve\n"
+    "zoe@lecteurs.example;Zoé;03/02/2026;bulletin 12\n"
+    "léa@lecteurs.example;Léa;03/02/2026;bulletin 13\n"
+    "no address;Nul;03/02/2026;bulletin 14\n"
+    "ada@lecteurs.example;Ada;;\n"
+)
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    folder = tmp_path_factory.mktemp("cli") / "data"
+    yield folder
+    for used in (folder, folder.with_name("again")):
+        if used.exists():
+            Embedded(used).remove()
+
+
+def envol(*words: str, data: Path, stdin: str = "", code: int = 0) -> str:
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("ENVOL_", "DATABASE_URL", "DJANGO"))}
+    command = [sys.executable, "-m", "envol.run.cli", *words, "--data", str(data)]
+    done = subprocess.run(command, input=stdin, capture_output=True, text=True, env=env, timeout=120)
+    assert done.returncode == code, f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + (done.stderr if code else "")
+
+
+@pytest.mark.slow
+def test_the_road_by_command_line(data: Path, tmp_path: Path) -> None:
+    def setup() -> dict[str, object]:
+        words = ("setup", "--email", "owner@boutique.example", "--password-stdin", "--workspace", "Essai", "--json")
+        return json.loads(envol(*words, data=data, stdin="a long pass phrase\n"))
+
+    assert setup()["made"] is True
+    assert setup()["made"] is False, "the second time it says so and changes nothing"
+
+    key = json.loads(envol("apikey", "create", "--name", "shop", data=data))
+    assert set(key) == {"key", "secret"}
+    domain = json.loads(envol("domain", "add", "boutique.example", "--trusted", "--json", data=data))
+    assert {r["record"] for r in domain["records"]} >= {"DKIM", "SPF", "DMARC"}
+
+    file = tmp_path / "people.csv"
+    file.write_bytes(PEOPLE.encode("cp1252"))
+    words = ("contacts", "import", str(file), "--purpose", "newsletter", "--source", "shop", "--line-proof", "--json")
+    dry = json.loads(envol(*words, "--dry-run", data=data))
+    done = json.loads(envol(*words, data=data))
+    assert (dry["new"], done["new"], done["mailable"]) == (done["new"], 3, 2), done
+
+    assert json.loads(envol("segment", "count", '{"v":1,"match":"all","rules":[]}', "--json", data=data))["count"] == 3
+    assert "no segment 'Nobody'" in envol("segment", "count", "Nobody", data=data, code=1)
+    assert json.loads(envol("queue", "--json", data=data)) == []
+    found = json.loads(envol("check", "--json", data=data, code=4))
+    assert [item["code"] for item in found if not item["ok"]] == ["postal_address"]
+
+    copy = tmp_path / "one.backup"
+    assert json.loads(envol("backup", str(copy), "--json", data=data))["contacts"] == 3
+    assert copy.stat().st_mode & 0o077 == 0, "the file holds the secret: for its owner alone"
+    again = data.with_name("again")
+    assert json.loads(envol("restore", str(copy), "--json", data=again))["contacts"] == 3
+    assert "not empty" in envol("restore", str(copy), data=again, code=1)
+    assert json.loads(envol("segment", "count", '{"v":1,"match":"all","rules":[]}', "--json", data=again))["count"] == 3
