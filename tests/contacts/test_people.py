@@ -223,9 +223,18 @@ def test_the_timeline_tells_everything_newest_first(workspace: Workspace, zoe: C
 def full(workspace: Workspace, zoe: Contact, page: Source) -> Contact:
     """A person with a trace in every table."""
     newsletter = consent_purposes.get(workspace, "newsletter")
-    people.grant(zoe, newsletter, proof_of=acts.evidence(workspace, "line", "salon"), proof="bulletin 7", since=T0)
+    people.grant(
+        zoe,
+        newsletter,
+        proof_of=acts.evidence(workspace, "line", "salon"),
+        proof=f"bulletin {workspace.name}",
+        since=T0,
+    )
     people.join(List.objects.create(workspace=workspace, name="Club"), zoe)
-    add_bulk(workspace, [NewOrder(f"{workspace.name}-1", T0, 1999, contact_id=zoe.pk, lines=[NewLine("Kind of Blue")])])
+    add_bulk(
+        workspace,
+        [NewOrder(f"{workspace.name}-1", T0, 1999, contact_id=zoe.pk, lines=[NewLine(f"Blue {workspace.name}")])],
+    )
     people.upsert(workspace, zoe.email, {"first_name": "Zo"}, source=page)
     people.add_note(zoe, "Préfère le jazz")
     people.identify(zoe, "customer", f"{workspace.name}-17")
@@ -251,10 +260,16 @@ def test_after_erasure_no_table_of_the_database_knows_her(workspace: Workspace, 
 
     full.email = f"{workspace.name}-zoe@lecteurs.example"
     people.change_address(full, full.email)
-    assert "contacts_contact" in everything(full.email) and "contacts_order_line" in everything("Kind of Blue")
+    assert "contacts_contact" in everything(full.email) and "contacts_order_line" in everything(
+        f"Blue {workspace.name}"
+    )
     gone = people.erase(full, cause="request 12", actor="person")
     assert gone["contacts_contact"] == gone["consent_permission"] == gone["contacts_order_line"] == 1
-    assert everything(full.email) == [] and everything("Kind of Blue") == [] and everything("bulletin 7") == []
+    assert (
+        everything(full.email) == []
+        and everything(f"Blue {workspace.name}") == []
+        and everything(f"bulletin {workspace.name}") == []
+    )
     report = ledger.verify(workspace.id)
     assert report.ok and (report.lines, report.readable) == (1, 0)
 
@@ -298,9 +313,14 @@ def test_a_person_is_handed_all_that_is_kept_about_her(workspace: Workspace, ful
         "last_name": ("Martin", "Fiche contact"),
     }
     assert mine["earlier_values"][0]["value"] == "Zoé"
-    assert mine["orders"][0]["lines"] == [{"product": "Kind of Blue", "category": "", "quantity": 1, "amount": 0}]
+    assert mine["orders"][0]["lines"] == [
+        {"product": f"Blue {workspace.name}", "category": "", "quantity": 1, "amount": 0}
+    ]
     assert mine["identifiers"] and mine["lists"] and mine["notes"][0]["text"] == "Préfère le jazz"
-    assert consent["permissions"][0]["purpose"] == "newsletter" and consent["permissions"][0]["proof"] == "bulletin 7"
+    assert (
+        consent["permissions"][0]["purpose"] == "newsletter"
+        and consent["permissions"][0]["proof"] == f"bulletin {workspace.name}"
+    )
 
 
 def test_every_declared_value_survives_the_way_to_the_database(workspace: Workspace, page: Source) -> None:
