@@ -44,7 +44,7 @@ test-peers: setup ## against Debian's mail servers and clients (apt-get install 
 
 lint: .venv/.ready ## style, types, directions of imports
 	@$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check .
-	@$(BIN)/mypy --no-error-summary envol
+	@ENVOL_DATA=.mypy_cache/envol $(BIN)/mypy --no-error-summary envol
 	@$(BIN)/lint-imports --no-cache | tail -n 3
 
 bench: setup ## ratios, each measured in one run: make bench ARGS='send import --json'

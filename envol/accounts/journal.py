@@ -26,7 +26,7 @@ def note(
         actor_kind=actor,
         actor_id=actor_id,
         action=action,
-        object_kind=thing._meta.model_name if thing else "",
+        object_kind=(thing._meta.model_name or "") if thing else "",
         object_id=thing.pk if thing and isinstance(thing.pk, int) else None,
         facts=facts,
     )

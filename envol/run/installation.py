@@ -44,7 +44,7 @@ def open_installation(data: Path | str | None = None, *, migrate: bool = True, *
         bring_up_to_date(config)
     from django.conf import settings
 
-    return settings.ENVOL  # type: ignore[no-any-return]
+    return settings.ENVOL
 
 
 def bring_up_to_date(config: Config) -> bool:

@@ -139,7 +139,7 @@ def _steps(headless: bool) -> Iterator[Callable[[str], Callable[..., None]]]:
     def step(title: str) -> Callable[..., None]:
         if headless:
             print(f"· {title}", flush=True)
-        return bar(progress, title)  # type: ignore[no-any-return]
+        return bar(progress, title)
 
     with progress:
         yield step
