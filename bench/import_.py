@@ -205,7 +205,8 @@ def measure(lines: int = 1_000_000, rounds: int = 3, **_: Any) -> dict[str, Any]
         "goal": GOAL,
         "met": ratio >= GOAL,
         "notes": f"{lines:,} lines: {counts['new']:,} new, {counts['updated']:,} changed,"
-        f" {counts['unchanged']:,} equal, {sum(counts['refused'].values()):,} refusals; {statistics.median(ours):.1f} s against"
+        f" {counts['unchanged']:,} equal, {sum(counts['refused'].values()):,} refusals;"
+        f" {statistics.median(ours):.1f} s against"
         f" {statistics.median(reference):.1f} s, median of {rounds};"
         f" ratio to a raw COPY {statistics.median(r / o for r, o in zip(raw, ours, strict=True)):.2f}"
         f" ({lines / statistics.median(raw):,.0f} lines/s)",

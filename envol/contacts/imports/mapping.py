@@ -123,7 +123,7 @@ def proposal(imp: Import, sample: list[list[str]]) -> list[Column]:
                 if target
                 and target not in taken
                 and not (target.startswith("property:") and target not in keys)
-                and not (target == "email" and values and not _mostly_addresses(values))
+                and not (target == "email" and values and not any(map(is_address, values[:100])))
             ),
             ("skip", "unknown"),
         )

@@ -174,7 +174,7 @@ class Plan:
         with pg.cursor() as cursor, cursor.copy("COPY import_line FROM STDIN") as copy:
             for batch in batches:
                 copy.write(copy_text(batch))
-        pg.execute("ANALYZE import_line")
+        pg.execute("ANALYZE import_line (no, key)")
         pg.execute(
             sql("contacts", "import_match"),
             {
@@ -188,7 +188,7 @@ class Plan:
             },
         )
         pg.execute("CREATE INDEX ON import_match (piece)")
-        pg.execute("ANALYZE import_match")
+        pg.execute("ANALYZE import_match (piece, no, id)")
 
     def _fetch_known(self, pg: psycopg.Connection[Any]) -> None:
         db, workspace_id = self.db, self.imp.workspace_id

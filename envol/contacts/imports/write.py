@@ -29,7 +29,7 @@ from envol.contacts.imports.problem import ImportProblem
 from envol.contacts.imports.read import Refused
 from envol.contacts.imports.receive import copy_of
 from envol.contacts.models import Import, List
-from envol.db import sql
+from envol.db import sql, value
 
 CHUNK = 50_000
 """New people written in one transaction."""
@@ -242,7 +242,8 @@ class _Writer:
 
     def _reserve(self, count: int) -> pl.Series:
         """Ids from the table's own sequence, in order; others may take some in between."""
-        query = f"SELECT nextval(pg_get_serial_sequence('contacts_contact', 'id')) FROM generate_series(1, {count:d})"
+        sequence = value("SELECT pg_get_serial_sequence('contacts_contact', 'id')")  # its name once, not per row
+        query = f"SELECT nextval('{sequence}') FROM generate_series(1, {count:d})"
         found: list[str] = []
         with connection.cursor() as cursor, cursor.copy(f"COPY ({query}) TO STDOUT") as copy:
             for text in planning.pieces(copy):
