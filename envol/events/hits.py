@@ -182,16 +182,12 @@ def _write(kept: list[_Kept], since: datetime) -> int:
 
 def _score(inserted: Iterable[tuple[Any, ...]], lo: datetime, hi: datetime) -> None:
     clickers = sorted({(row[2], row[0]) for row in inserted if row[0] is not None and row[3] == Kind.CLICKED})
+    facts = {"clicked": int(Kind.CLICKED), "links": BURST_LINKS, "from": lo - 2 * BURST, "to": hi + 2 * BURST}
     if clickers:
-        execute(
-            sql("events", "score_many_links"),
-            {
-                "sendings": [sending for sending, _ in clickers],
-                "contacts": [contact for _, contact in clickers],
-                "clicked": int(Kind.CLICKED),
-                "burst": BURST,
-                "links": BURST_LINKS,
-                "from": lo - 2 * BURST,
-                "to": hi + 2 * BURST,
-            },
-        )
+        clickers = rows(sql("events", "many_links"), facts | _columns(clickers))
+    if clickers:
+        execute(sql("events", "score_many_links"), facts | {"burst": BURST} | _columns(clickers))
+
+
+def _columns(people: Sequence[tuple[Any, ...]]) -> dict[str, list[int]]:
+    return {"sendings": [sending for sending, _ in people], "contacts": [contact for _, contact in people]}
