@@ -208,3 +208,199 @@ def test_nothing_stated_is_stored_and_not_mailable(workspace: Any, tmp_path: Pat
     assert counts["new"] == 1 and counts["mailable"] == 0
     zoe = by_key(workspace)["zoe@lecteurs.example"]
     assert zoe.allowed == 0 and ledger.verify(workspace.id).blocks == 0
+
+
+# -- policies ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("policy", "wanted"),
+    [
+        ("merge", {"first_name": "Zoe", "last_name": "Martin", "birth_date": "1980-01-31"}),
+        ("keep", {"first_name": "Zoé", "last_name": "Martin", "birth_date": "1980-01-31"}),
+        ("replace", {"first_name": "Zoe", "birth_date": "1980-01-31"}),
+    ],
+)
+def test_what_is_known_meets_the_file_by_policy(
+    workspace: Any, tmp_path: Path, add: Any, page: Any, policy: str, wanted: dict[str, str]
+) -> None:
+    zoe = add("zoe", first_name="Zoé", last_name="Martin")
+    text = "email,first name,last name,birth date\nZOE@lecteurs.example,Zoe,,31/01/1980\n"
+    imp = bring(workspace, write(tmp_path, text), policy=policy)
+    assert imports.dry_run(imp)["updated"] == 1
+    imports.run(imp)
+    zoe.refresh_from_db()
+    assert zoe.props == wanted and zoe.email == "zoe@lecteurs.example"
+    assert {k: v == imp.source_id for k, v in zoe.sources.items()} == {
+        key: key == "birth_date" or (key == "first_name" and policy != "keep") for key in wanted
+    }
+    imports.undo(imp)
+    zoe.refresh_from_db()
+    assert zoe.props == {"first_name": "Zoé", "last_name": "Martin"}
+    assert set(zoe.sources.values()) == {page.id}
+
+
+# -- the permission step -----------------------------------------------------------------------
+
+CUSTOMER = {
+    "sale_ref": "caisse 2024",
+    "sale_date": "2024",
+    "entity_id": "librairie",
+    "product_family": "livres",
+    "optout_offered_at_collection": True,
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"purpose": "unknown"}, "no purpose"),
+        ({"basis": "wish"}, "basis is"),
+        ({"basis": "transactional"}, "transactional"),
+        ({"purpose": "measure_opens", "basis": "customer"}, "Measuring"),
+        ({"source": " "}, "where"),
+        ({"text_version": None}, "version"),
+        ({"text_version": 99}, "version 99"),
+        ({"date": None}, "when"),
+        ({"date": "2999-01-01"}, "future"),
+        ({"date": "yesterday"}, "is not a date"),
+        ({"evidence": {}}, "line, document or statement"),
+        ({"evidence": {"kind": "line"}}, "needs a column"),
+        ({"evidence": {"kind": "document", "name": "x"}}, "Add the document"),
+        ({"evidence": {"kind": "statement", "text": "I saw them agree."}}, "member of this workspace"),
+        ({"basis": "customer"}, "sale_ref"),
+        ({"basis": "customer", "conditions": CUSTOMER | {"optout_offered_at_collection": False}}, "able to refuse"),
+        ({"basis": "business"}, "job_role"),
+        ({"colour": "red"}, "colour"),
+    ],
+)
+def test_a_permission_that_lacks_something_is_refused(
+    workspace: Any, tmp_path: Path, change: dict[str, Any], said: str
+) -> None:
+    imp = bring(workspace, write(tmp_path, "email\nzoe@lecteurs.example\n"))
+    stated = {
+        "purpose": "newsletter",
+        "basis": "consent",
+        "source": "salon",
+        "date": "2024-05-01",
+        "text_version": 1,
+        "evidence": {"kind": "document", "name": "liste.pdf", "content": b"%PDF"},
+    }
+    with pytest.raises(imports.ImportProblem, match=said):
+        imports.set_permission(imp, stated | change)
+    imports.set_permission(imp, stated)
+    assert imports.run(imp)["mailable"] == 1
+
+
+def test_business_contacts_are_not_at_private_mailboxes(workspace: Any, tmp_path: Path) -> None:
+    imp = bring(
+        workspace,
+        write(tmp_path, "email\nachats@usine.example\nmarie@gmail.com\n"),
+        {
+            "purpose": "offers",
+            "basis": "business",
+            "source": "salon",
+            "date": "2024-05-01",
+            "evidence": {"kind": "document", "name": "liste.pdf", "content": b"%PDF"},
+            "conditions": {"job_role": "acheteurs", "relation_note": "fournitures de leur métier"},
+        },
+    )
+    counts = imports.run(imp)
+    assert (counts["new"], counts["mailable"], counts["permission"]["private_mailbox"]) == (2, 1, 1)
+
+
+# -- interruptions -----------------------------------------------------------------------------
+
+
+def many(count: int) -> str:
+    lines = "".join(f"p{n:04d}@lecteurs.example;P{n};2024-05-01;form {n}\n" for n in range(count))
+    return "email;prenom;consent date;proof\n" + lines
+
+
+def test_cancel_leaves_whole_chunks_and_a_later_run_does_the_rest(
+    workspace: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from envol.accounts.jobs import Cancelled
+    from envol.contacts.imports import write as writing
+    from envol.contacts.masks import rebuild_masks
+
+    monkeypatch.setattr(writing, "CHUNK", 50)
+    imp = bring(workspace, write(tmp_path, many(1000)), CONSENT)
+
+    def stop(done: int, total: int | None, step: str) -> None:
+        if step == "writing" and done >= 100:
+            raise Cancelled
+
+    with pytest.raises(Cancelled):
+        imports.run(imp, stop)
+    imp.refresh_from_db()
+    some = len(by_key(workspace))
+    assert imp.state == "cancelled" and 100 <= some < 1000 and imp.counts["new"] == some
+    assert rebuild_masks(workspace) == 0 and ledger.verify(workspace.id).ok
+
+    counts = imports.run(imp)
+    assert (counts["new"], counts["unchanged"], counts["mailable"]) == (1000, 0, 1000)
+    assert imp.state == "done" and rebuild_masks(workspace) == 0 and ledger.verify(workspace.id).ok
+    assert imports.undo(imp) == {"removed": 1000, "restored": 0, "withdrawn": 1000}
+    assert not by_key(workspace)
+
+
+def test_people_who_come_by_another_door_meanwhile_are_met_as_known(
+    workspace: Any, tmp_path: Path, page: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from envol.contacts.imports import plan
+    from envol.contacts.masks import rebuild_masks
+
+    imp = bring(workspace, write(tmp_path, many(20)), CONSENT)
+    part = plan.Plan.part
+
+    def late(self: Any, *args: Any) -> None:
+        part(self, *args)
+        people.upsert(workspace, "p0007@lecteurs.example", {"last_name": "Sept"}, source=page)
+
+    monkeypatch.setattr(plan.Plan, "part", late)
+    counts = imports.run(imp)
+    seven = by_key(workspace)["p0007@lecteurs.example"]
+    assert seven.props == {"first_name": "P7", "last_name": "Sept"}
+    assert len(by_key(workspace)) == 20 and counts["new"] == 19
+    newsletter = purposes.get(workspace, "newsletter")
+    assert all(c.allowed & 1 << newsletter.bit for c in by_key(workspace).values())
+    assert rebuild_masks(workspace) == 0 and ledger.verify(workspace.id).ok
+
+
+def test_two_imports_of_one_workspace_do_not_run_at_once(workspace: Any, tmp_path: Path) -> None:
+    first = bring(workspace, write(tmp_path, many(3)))
+    second = bring(workspace, write(tmp_path, many(4)))
+
+    def meanwhile(done: int, total: int | None, step: str) -> None:
+        if step == "writing":
+            with pytest.raises(imports.ImportProblem, match="Another import"):
+                imports.run(second)
+
+    imports.run(first, meanwhile)
+    assert imports.run(second)["unchanged"] == 3
+
+
+def test_an_identifier_of_somebody_else_is_listed_and_the_person_stays(
+    workspace: Any, tmp_path: Path, add: Any
+) -> None:
+    people.identify(add("zoe"), "customer", "C1")
+    imp = bring(workspace, write(tmp_path, "email;N° client\nann@lecteurs.example;C1\nbob@lecteurs.example;C2\n"))
+    counts = imports.run(imp)
+    assert counts["new"] == 2 and counts["refused"] == {"identifier": 1}
+    assert "C1" in "".join(imports.refused_csv(imp))
+    assert Identifier.objects.filter(workspace_id=workspace.id).count() == 2
+
+
+def test_a_job_runs_an_import_and_says_so(workspace: Any, tmp_path: Path) -> None:
+    from envol.accounts.models import Job
+    from envol.contacts import tasks
+
+    imp = bring(workspace, write(tmp_path, many(5)))
+    job = tasks.start(imp, "run")
+    tasks.run_import.func(import_id=imp.id, job_id=job.id)
+    job.refresh_from_db()
+    assert (job.state, job.result["new"]) == ("done", 5)
+    tasks.run_import.func(import_id=imp.id, job_id=job.id)  # taken up again after the end: nothing more
+    assert len(by_key(workspace)) == 5
+    assert Job.objects.get(id=job.id).state == "done"
