@@ -1,15 +1,21 @@
-"""The processes of a crash run: `python -m tests.crash.parts sink|accepter|courier`. Each may be killed at any moment.
+"""The processes of a crash run: `python -m tests.crash.parts sink|accepter|expander|courier`.
 
-sink      an SMTP host that says 250 only after the number of the message is in its journal, fsynced;
-accepter  accepts messages and journals, fsynced, the numbers it was promised;
+sink      an SMTP host that says 250 only after the number of the message is in its journal, fsynced; at SIGUSR1 it
+          cuts one of its connections, best one that waits for its 250;
+accepter  accepts single messages and journals, fsynced, the numbers it was promised;
+expander  puts the people of a campaign into the queue by the road campaigns take, batch after batch;
 courier   the real courier process.
+
+All but the sink may be killed at any moment: it is the receiver, whose word is what we compare with.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import random
 import re
+import signal
 import sys
 import time
 from pathlib import Path
@@ -17,6 +23,8 @@ from typing import Any
 
 NUMBER = re.compile(r"m(\d+)@")
 AT_ONCE = 50
+BACKLOG = 3000
+"""Accepter and expander wait while so much is still to arrive: they must live as long as the couriers work."""
 
 
 def append(file: int, numbers: list[int]) -> None:
@@ -29,6 +37,13 @@ def opened(path: str) -> int:
     return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
 
 
+def backlog(produced: int) -> bool:
+    """Is enough on its way already? Two producers work, so each may have half of what arrived, and a bit more."""
+    file = Path(os.environ["CRASH_SINK_JOURNAL"])
+    arrived = file.read_bytes().count(b"\n") if file.exists() else 0
+    return produced * 2 - arrived > BACKLOG and "CRASH_PACE" not in os.environ
+
+
 def sink() -> None:
     from envol.edge.gather import Gatherer
     from envol.wire.smtp import server as smtp
@@ -36,13 +51,20 @@ def sink() -> None:
     file = opened(os.environ["CRASH_SINK_JOURNAL"])
     gatherer: Gatherer[int, None] = Gatherer(lambda numbers: append(file, numbers), name="sink")
 
+    sessions: set[Any] = set()
+
     class Session(asyncio.Protocol):
         transport: Any
+        keeping = False
 
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             self.transport = transport
+            sessions.add(self)
             self.server = smtp.Server(smtp.ServerOptions("sink.example"))
             self.flush()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            sessions.discard(self)
 
         def flush(self) -> None:
             if data := self.server.data_to_send():
@@ -70,11 +92,18 @@ def sink() -> None:
         async def keep(self, message: smtp.Message) -> None:
             found = NUMBER.match(message.envelope.recipients[0])
             assert found
+            self.keeping = True
             await gatherer.put(int(found[1]))
+            self.keeping = False
             self.act(self.server.answer(smtp.ACCEPTED))
+
+    def cut() -> None:
+        if sessions:
+            random.choice([one for one in sessions if one.keeping] or list(sessions)).transport.abort()
 
     async def main() -> None:
         loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGUSR1, cut)
         listener = await loop.create_server(Session, "127.0.0.1", 0)
         print(listener.sockets[0].getsockname()[1], flush=True)
         await loop.create_future()
@@ -101,6 +130,8 @@ def accepter() -> None:
     file = opened(path)
     pace = float(os.environ.get("CRASH_PACE", "0"))
     while promised < most:
+        while backlog(promised):
+            time.sleep(0.02)
         batch = range(number, number + AT_ONCE)
         number += AT_ONCE
         messages = [
@@ -124,6 +155,34 @@ def accepter() -> None:
         time.sleep(pace)
 
 
+def expander() -> None:
+    """Expand the campaign's sending; started again after a kill it goes on where the last whole batch ended."""
+    import django
+
+    django.setup()
+    from django.db import Error, InterfaceError, connection
+
+    from envol import db
+    from envol.campaigns import expand
+
+    sending = int(os.environ["CRASH_SENDING"])
+    step = expand._batch
+
+    def paced(*given: Any) -> Any:
+        while backlog(db.value("SELECT count(*) FROM outbound_send WHERE sending_id = %s", [sending])):
+            time.sleep(0.02)
+        return step(*given)
+
+    expand._batch = paced
+    while True:
+        try:
+            if expand.run(sending, batch=200).complete:
+                return
+        except (Error, InterfaceError):
+            connection.close()
+        time.sleep(0.2)
+
+
 def courier() -> None:
     import django
 
@@ -134,7 +193,7 @@ def courier() -> None:
     from envol.run import logs
 
     logs.setup("courier", level="ERROR")
-    if os.environ.get("CRASH_CONTROL") == "early":
+    if os.environ.get("CRASH_CONTROL") == "settle-early":
         settle_before_sending()
     real.run(settings.ENVOL, lambda: None)
 
@@ -157,4 +216,4 @@ def settle_before_sending() -> None:
 
 
 if __name__ == "__main__":
-    {"sink": sink, "accepter": accepter, "courier": courier}[sys.argv[1]]()
+    {"sink": sink, "accepter": accepter, "expander": expander, "courier": courier}[sys.argv[1]]()
