@@ -20,10 +20,21 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpRespons
 from django.shortcuts import render
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from envol.accounts.models import Member, Role, Workspace
+from envol.accounts.models import Member, Role, User, Workspace
 from envol.accounts.workspaces import check_api_key
+from envol.web.language import use_zone_of
 
 View = Callable[..., HttpResponseBase]
+
+
+class MemberRequest(HttpRequest):
+    """What a view behind `audience` gets: who asks, and the workspace she works in."""
+
+    member: Member
+    workspace: Workspace
+    user: User
+
+
 _RANK = {Role.VIEWER: 0, Role.EDITOR: 1, Role.OWNER: 2}
 
 # allauth's own routes, by name: who may enter is decided there, and this table says that we know.
@@ -41,6 +52,7 @@ ALLAUTH = {
     "account_email_verification_sent": "anybody",
     "account_confirm_email": "anybody",
     "account_inactive": "anybody",
+    "account_confirm_login_code": "anybody",
     "account_signup": "nobody: sign-up is closed, members are invited",
     "mfa_authenticate": "anybody",
     "mfa_trust": "anybody",
@@ -75,6 +87,7 @@ def member_of(request: HttpRequest) -> Member | None:
 def _enter(request: HttpRequest, member: Member) -> None:
     request.member = member  # type: ignore[attr-defined]
     request.workspace = member.workspace  # type: ignore[attr-defined]
+    use_zone_of(member.user)
 
 
 def _refused(request: HttpRequest, least: Role) -> HttpResponse:
@@ -83,7 +96,7 @@ def _refused(request: HttpRequest, least: Role) -> HttpResponse:
 
 def _marked(view: Any, who: str) -> View:
     view.envol_audience = who
-    return view  # type: ignore[no-any-return]
+    return view
 
 
 def audience(least: Role) -> Callable[[View], View]:
@@ -95,9 +108,9 @@ def audience(least: Role) -> Callable[[View], View]:
             member = member_of(request)
             if member is None:
                 return HttpResponseRedirect(f"{settings.LOGIN_URL}?next={quote(request.get_full_path())}")
+            _enter(request, member)
             if _RANK[Role(member.role)] < _RANK[least]:
                 return _refused(request, least)
-            _enter(request, member)
             return view(request, *args, **kwargs)
 
         return _marked(guarded, f"members, at least {least}")

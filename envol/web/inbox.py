@@ -87,7 +87,7 @@ def _one(request: HttpRequest, message_id: int) -> Captured:
     row = _rows(request).filter(id=message_id).first()
     if row is None:
         raise Http404
-    return row  # type: ignore[no-any-return]
+    return row
 
 
 @require_safe

@@ -5,27 +5,54 @@ from __future__ import annotations
 from django.contrib.staticfiles.views import serve
 from django.urls import URLPattern, URLResolver, include, path
 
-from envol.web import inbox, views
+from envol.web import inbox
 from envol.web.doors import anybody
+from envol.web.views import campaigns, contacts, home, imports, people, report, segments, sending, settings
 
 web = (
     [
-        path("", views.home, name="home"),
-        path("language", views.language, name="language"),
-        path("contacts", views.contacts, name="contacts"),
-        path("contacts/<int:contact_id>", views.contact, name="contact"),
-        path("campaigns", views.campaigns, name="campaigns"),
-        path("campaigns/<int:campaign_id>", views.campaign, name="campaign"),
-        path("campaigns/<int:campaign_id>/preview", views.preview, name="preview"),
-        path("campaigns/<int:campaign_id>/send", views.send, name="send"),
-        path("campaigns/<int:campaign_id>/act", views.act, name="act"),
-        path("campaigns/<int:campaign_id>/live", views.live, name="live"),
-        path("campaigns/<int:campaign_id>/report", views.report, name="report"),
-        path("campaigns/<int:campaign_id>/people", views.people, name="people"),
+        path("", home.home, name="home"),
+        path("language", home.language, name="language"),
+        path("contacts", contacts.contacts, name="contacts"),
+        path("contacts/<int:contact_id>", contacts.contact, name="contact"),
+        path("contacts/<int:contact_id>/notes", contacts.add_note, name="add_note"),
+        path("segments", segments.segments, name="segments"),
+        path("segments/new", segments.new_segment, name="new_segment"),
+        path("segments/<int:segment_id>", segments.segment, name="segment"),
+        path("segments/<int:segment_id>/edit", segments.edit_segment, name="edit_segment"),
+        path("segments/<int:segment_id>/delete", segments.delete_segment, name="delete_segment"),
+        path("imports", imports.imports, name="imports"),
+        path("imports/<int:import_id>", imports.one_import, name="import"),
+        path("imports/<int:import_id>/mapping", imports.mapping, name="import_mapping"),
+        path("imports/<int:import_id>/permission", imports.permission, name="import_permission"),
+        path("imports/<int:import_id>/act", imports.act, name="import_act"),
+        path("imports/<int:import_id>/refused.csv", imports.refused, name="import_refused"),
+        path("campaigns", campaigns.campaigns, name="campaigns"),
+        path("campaigns/new", campaigns.new_campaign, name="new_campaign"),
+        path("campaigns/<int:campaign_id>", campaigns.campaign, name="campaign"),
+        path("campaigns/<int:campaign_id>/save", campaigns.save, name="save"),
+        path("campaigns/<int:campaign_id>/preview", campaigns.preview, name="preview"),
+        path("campaigns/<int:campaign_id>/test", campaigns.test, name="test"),
+        path("campaigns/<int:campaign_id>/send", sending.send, name="send"),
+        path("campaigns/<int:campaign_id>/act", sending.act, name="act"),
+        path("campaigns/<int:campaign_id>/live", sending.live, name="live"),
+        path("campaigns/<int:campaign_id>/report", report.report, name="report"),
+        path("campaigns/<int:campaign_id>/people", people.people, name="people"),
+        path("campaigns/<int:campaign_id>/people.csv", people.people_csv, name="people_csv"),
         path("inbox", inbox.inbox, name="inbox"),
         path("inbox/<int:message_id>", inbox.message, name="message"),
         path("inbox/<int:message_id>/html", inbox.html, name="message_html"),
-        path("settings", views.settings_page, name="settings"),
+        path("settings", settings.organisation, name="settings"),
+        path("settings/domains", settings.domains, name="domains"),
+        path("settings/domains/<int:domain_id>", settings.domain, name="domain"),
+        path("settings/domains/<int:domain_id>/check", settings.check_domain, name="check_domain"),
+        path("settings/team", settings.team, name="team"),
+        path("settings/team/invite", settings.invite, name="invite"),
+        path("settings/team/<int:member_id>", settings.change_member, name="change_member"),
+        path("settings/keys", settings.keys, name="keys"),
+        path("settings/keys/<int:key_id>/revoke", settings.revoke_key, name="revoke_key"),
+        path("settings/journal", settings.journal, name="journal"),
+        path("settings/account", settings.account, name="account"),
     ],
     "web",
 )
@@ -39,5 +66,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
     # Scripts of allauth's passkeys; our own assets are served before Django is asked.
     path("static/<path:path>", anybody(serve), {"insecure": True}),
 ]
-handler404 = "envol.web.views.not_found"
-handler500 = "envol.web.views.server_error"
+handler404 = "envol.web.views.home.not_found"
+handler500 = "envol.web.views.home.server_error"

@@ -43,11 +43,11 @@ def asset(name: str) -> str:
 _ICONS = {
     "wing": '<path d="M3 17c6 0 9-3 12-9l6-5c0 9-4 16-13 17-3 .3-5-1-5-3z"/><path d="M9 15c3-.5 5.5-2 7.500-4.500"/>',
     "home": '<path d="M4 11 12 4l8 7v8a1 1 0 0 1-1 1h-4v-6H9v6H5a1 1 0 0 1-1-1z"/>',
-    "people": '<circle cx="9" cy="8" r="3.500"/><path d="M2.500 20c.5-4 3-6 6.500-6s6 2 6.500 6"/><path d="M16 5.200a3.500 3.500 0 0 1 0 5.600"/><path d="M18 14.500c2 .8 3.200 2.600 3.500 5.500"/>',
+    "people": '<circle cx="9" cy="8" r="3.500"/><path d="M2.500 20c.5-4 3-6 6.500-6s6 2 6.500 6"/><path d="M16 5.200a3.500 3.500 0 0 1 0 5.600"/><path d="M18 14.500c2 .8 3.200 2.600 3.500 5.500"/>',  # noqa: E501
     "letter": '<rect x="3" y="5" width="18" height="14" rx="2"/><path d="m3.500 7 8.500 6.500L20.500 7"/>',
     "chart": '<path d="M4 20V4"/><path d="M4 20h16"/><path d="M9 16v-5"/><path d="M13.500 16V8"/><path d="M18 16v-3"/>',
     "inbox": '<path d="M3 13h5l1.500 3h5L16 13h5"/><path d="M5.500 5h13L21 13v5a1 1 0 0 1-1 1H4a1 1 0 0 1-1-1v-5z"/>',
-    "gear": '<circle cx="12" cy="12" r="3"/><path d="M12 3v3M12 18v3M3 12h3M18 12h3M5.600 5.600l2.100 2.100M16.300 16.300l2.100 2.100M5.600 18.400l2.100-2.100M16.300 7.700l2.100-2.100"/>',
+    "gear": '<circle cx="12" cy="12" r="3"/><path d="M12 3v3M12 18v3M3 12h3M18 12h3M5.600 5.600l2.100 2.100M16.300 16.300l2.100 2.100M5.600 18.400l2.100-2.100M16.300 7.700l2.100-2.100"/>',  # noqa: E501
     "shield": '<path d="M12 3 5 6v5c0 5 3 8 7 10 4-2 7-5 7-10V6z"/><path d="m9 12 2 2 4-4"/>',
     "check": '<path d="m5 12 5 5 9-10"/>',
     "cross": '<path d="m6 6 12 12M18 6 6 18"/>',
@@ -94,6 +94,16 @@ _STATUS = {
     "delivered": ("check", "ok", _("delivered")),
     "bounced": ("cross", "bad", _("bounced")),
     "deferred": ("clock", "warn", _("deferred")),
+    "allowed": ("check", "ok", _("yes")),
+    "no": ("cross", "bad", _("no")),
+    "waiting": ("clock", "calm", _("waiting")),
+    "running": ("send", "run", _("running")),
+    "done": ("check", "ok", _("done")),
+    "cancelled": ("stop", "warn", _("cancelled")),
+    "undone": ("cross", "calm", _("undone")),
+    "uploaded": ("pen", "calm", _("received")),
+    "mapped": ("pen", "calm", _("columns chosen")),
+    "checked": ("check", "run", _("tried, nothing written")),
 }
 
 
@@ -171,3 +181,96 @@ def role_word(role: str) -> str:
         "editor": pgettext("role", "editor"),
         "viewer": pgettext("role", "viewer"),
     }.get(role, role)
+
+
+@register.simple_tag(takes_context=True)
+def shown(context: dict[str, Any], value: Any) -> str:
+    """A text that may hold addresses, as this member may read it: a viewer sees none whole."""
+    from envol.web.masking import shown as by_member
+
+    return by_member(context["request"], value)
+
+
+_BASES = {
+    "consent": _("consent"),
+    "customer": _("existing customer"),
+    "business": _("business contact"),
+    "transactional": _("contract or legal obligation"),
+}
+_STRENGTHS = {
+    "line": _("proof for each person"),
+    "document": _("one document for the file"),
+    "statement": _("statement of a member"),
+    "none": _("no proof"),
+}
+_REASONS = {
+    "suppressed": _("suppressed after a permanent failure or complaint"),
+    "objected": _("objected to all marketing"),
+    "withdrawn": _("unsubscribed or refused"),
+    "no_permission": _("without permission"),
+    "restricted": _("permission could not be checked"),
+}
+_WORDS = {**_BASES, **_STRENGTHS, **_REASONS}
+
+
+@register.filter
+def word(code: Any) -> Any:
+    """A code of the rooms (basis, strength, reason) in the reader's words."""
+    return _WORDS.get(str(code or ""), code or "–")
+
+
+@register.filter
+def value(thing: Any, kind: str = "") -> Any:
+    """A property's value as people write it: dates, money, places, yes and no."""
+    if thing is None or thing == "":
+        return "–"
+    if isinstance(thing, bool):
+        return _("yes") if thing else _("no")
+    if kind == "money":
+        return money(thing)
+    if kind == "date":
+        from babel.dates import format_date
+
+        try:
+            return format_date(datetime.strptime(str(thing), "%Y-%m-%d"), "long", locale=_locale())  # noqa: DTZ007
+        except ValueError:
+            return thing
+    if isinstance(thing, int | float):
+        return number(thing)
+    if isinstance(thing, dict):
+        return thing.get("label") or ", ".join(str(part) for part in thing.values())
+    if isinstance(thing, list):
+        return ", ".join(str(part) for part in thing)
+    return thing
+
+
+@register.filter
+def moment(when_: datetime | None) -> str:
+    """Day, hour and zone in full: for what an action depends on."""
+    if when_ is None:
+        return "–"
+    return format_datetime(timezone.localtime(when_), "EEEE d MMMM yyyy, HH:mm zzz", locale=_locale())
+
+
+@register.filter
+def of_language(line: Any, key: str) -> Any:
+    """``line["key_fr"]`` or ``line["key_en"]``, by the reader's language."""
+    return line[f"{key}_{'fr' if _locale() == 'fr_FR' else 'en'}"]
+
+
+@register.filter
+def words(text: str) -> list[str]:
+    """``"a b c"`` as a list, for short loops."""
+    return text.split()
+
+
+@register.filter
+def join_names(things: Any) -> str:
+    return ", ".join(thing.name for thing in things)
+
+
+@register.filter
+def rate(value_: Any) -> str:
+    """Messages a second: one decimal under ten."""
+    number_ = float(value_ or 0)
+    return format_decimal(round(number_, 1 if number_ < 10 else 0), locale=_locale())

@@ -1,0 +1,107 @@
+"""Forms of the settings pages. What they take is listed field by field, never the body wholesale."""
+
+from __future__ import annotations
+
+from zoneinfo import available_timezones
+
+from django import forms
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+
+from envol.accounts.models import Role, User, Workspace
+from envol.consent.gates import LEVELS
+
+_LEVEL_WORDS = {
+    "none": _("not at all"),
+    "aggregate": _("as a sum, naming nobody"),
+    "last_open_day": _("the day of the last open only"),
+    "individual": _("person by person, for those who agreed"),
+}
+
+
+def _levels(*names: str) -> list[tuple[str, object]]:
+    return [(name, _LEVEL_WORDS[name]) for name in LEVELS if name in names]
+
+
+class ZoneField(forms.CharField):
+    def clean(self, value: object) -> str:
+        zone = str(super().clean(value))
+        if zone not in available_timezones():
+            raise forms.ValidationError(_("Write a time zone such as Europe/Paris."))
+        return zone
+
+
+class OrganisationForm(forms.ModelForm):
+    title = forms.CharField(label=_("Name of the organisation"), max_length=200)
+    postal_address = forms.CharField(
+        label=_("Postal address"),
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        max_length=500,
+        help_text=_("It stands at the end of every commercial message, as the law asks."),
+    )
+    language = forms.ChoiceField(label=_("Language"), choices=settings.LANGUAGES)
+    time_zone = ZoneField(label=_("Time zone"), help_text=_("Sendings and days in segments follow it."))
+    take_back_seconds = forms.IntegerField(
+        label=_("Seconds to take a sending back"), min_value=0, max_value=3600, help_text=_("0 sends at once.")
+    )
+    opens_mode = forms.ChoiceField(
+        label=_("Opens of those who agreed are measured"),
+        choices=_levels("none", "aggregate", "last_open_day", "individual"),
+    )
+    clicks_mode = forms.ChoiceField(
+        label=_("Clicks of those who agreed are measured"), choices=_levels("none", "aggregate", "individual")
+    )
+    opens_unknown = forms.ChoiceField(
+        label=_("Opens of those who said nothing are measured"), choices=_levels("none", "aggregate", "last_open_day")
+    )
+    clicks_unknown = forms.ChoiceField(
+        label=_("Clicks of those who said nothing are measured"), choices=_levels("none", "aggregate")
+    )
+
+    class Meta:
+        model = Workspace
+        fields = (
+            "title",
+            "postal_address",
+            "language",
+            "time_zone",
+            "take_back_seconds",
+            "opens_mode",
+            "clicks_mode",
+            "opens_unknown",
+            "clicks_unknown",
+        )
+
+
+class AccountForm(forms.ModelForm):
+    name = forms.CharField(label=_("Your name"), max_length=200, required=False)
+    language = forms.ChoiceField(label=_("Language"), choices=settings.LANGUAGES)
+    time_zone = ZoneField(label=_("Time zone"))
+
+    class Meta:
+        model = User
+        fields = ("name", "language", "time_zone")
+
+
+ROLES = [
+    (Role.VIEWER.value, _("viewer: reads results, never a whole address")),
+    (Role.EDITOR.value, _("editor: contacts, segments, campaigns")),
+    (Role.OWNER.value, _("owner: everything, with settings and members")),
+]
+
+
+class InviteForm(forms.Form):
+    email = forms.EmailField(label=_("E-mail address"), max_length=254)
+    role = forms.ChoiceField(label=_("Role"), choices=ROLES, initial=Role.VIEWER.value)
+
+    def clean_email(self) -> str:
+        return str(self.cleaned_data["email"]).strip().lower()
+
+
+class KeyForm(forms.Form):
+    name = forms.CharField(label=_("What is it for?"), max_length=100)
+
+
+class DomainForm(forms.Form):
+    name = forms.CharField(label=_("Domain"), max_length=253, help_text=_("For example lettre.librairie.example"))

@@ -1,0 +1,1 @@
+"""Views shape; rooms decide. One module for each thing a page shows."""

@@ -1,0 +1,89 @@
+"""What needs me now; and the pages for what cannot be shown."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.shortcuts import render
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.views.decorators.http import require_POST, require_safe
+
+from envol.accounts.models import Job, Role, Workspace
+from envol.campaigns.models import Campaign, State
+from envol.consent.models import Permission
+from envol.contacts.models import Contact
+from envol.outbound.models import Domain, Sending
+from envol.web import language as languages
+from envol.web.doors import MemberRequest, anybody, audience
+from envol.web.figures import outline
+
+RUNNING = (State.SCHEDULED, State.PREPARING, State.SENDING, State.PAUSED)
+
+
+def _steps(workspace: Workspace) -> list[tuple[str, bool]]:
+    """The four first steps and whether each is done."""
+    return [
+        ("domain", Domain.objects.filter(workspace=workspace).exists() or settings.ENVOL.route == "local"),
+        ("contacts", Contact.objects.filter(workspace_id=workspace.id).exists()),
+        ("consent", Permission.objects.filter(workspace_id=workspace.id).exists()),
+        ("message", Campaign.objects.filter(workspace=workspace, state=State.SENT).exists()),
+    ]
+
+
+@require_safe
+@audience(Role.VIEWER)
+def home(request: MemberRequest) -> HttpResponse:
+    workspace: Workspace = request.workspace
+    campaigns = Campaign.objects.filter(workspace=workspace)
+    sent = list(campaigns.filter(state__in=[State.SENT, State.STOPPED]).order_by("-updated_at")[:3])
+    domains = list(Domain.objects.filter(workspace=workspace).order_by("name"))
+    steps = _steps(workspace)
+    facts: dict[str, Any] = {
+        "running": [outline(c) for c in campaigns.filter(state__in=RUNNING).order_by("-updated_at")[:10]],
+        "failed": list(campaigns.filter(state=State.FAILED).order_by("-updated_at")[:5]),
+        "drafts": list(campaigns.filter(state=State.DRAFT).order_by("-updated_at")[:5]),
+        "results": [outline(c) for c in sent],
+        "jobs": list(
+            Job.objects.filter(
+                workspace=workspace, kind__startswith="import.", state__in=["waiting", "running"]
+            ).order_by("-id")[:5]
+        ),
+        "waiting_domains": [d for d in domains if not (d.trusted or d.passed_at)],
+        "domains": domains,
+        "local": settings.ENVOL.route == "local",
+        "known": Contact.objects.filter(workspace_id=workspace.id).count(),
+        "steps": steps,
+        "begun": all(done for _, done in steps),
+        "tests": Sending.objects.filter(workspace=workspace, kind="test").exists(),
+    }
+    return render(request, "home.html", facts)
+
+
+@require_POST
+@anybody
+def language(request: HttpRequest) -> HttpResponse:
+    """Speak another language, and stay on the page."""
+    wanted = request.POST.get("language", "")
+    if wanted in languages.KNOWN:
+        languages.remember(request, wanted)
+    back = request.POST.get("next", "/")
+    safe = url_has_allowed_host_and_scheme(back, allowed_hosts=None)
+    answer = HttpResponseRedirect(back if safe else "/")
+    answer.status_code = 303
+    return answer
+
+
+def not_found(request: HttpRequest, exception: Exception | None = None) -> HttpResponse:
+    return render(request, "errors/not_found.html", status=404)
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """The reference is in the log too, so that an operator finds the cause."""
+    import logging
+
+    reference = secrets.token_hex(4)
+    logging.getLogger(__name__).error("a page failed, reference %s", reference)
+    return render(request, "errors/server_error.html", {"reference": reference}, status=500)

@@ -1,0 +1,252 @@
+"""What will this file do? What did it do? Upload, columns, permission, dry run, run, undo."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from django.core.files.uploadedfile import UploadedFile
+from django.http import Http404, HttpResponse, StreamingHttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.cache import patch_vary_headers
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from envol.accounts.jobs import cancel
+from envol.accounts.models import Job, Role, Workspace
+from envol.consent import purposes as purpose_service
+from envol.consent.models import Basis, Purpose, PurposeText
+from envol.contacts import imports as service
+from envol.contacts import tasks
+from envol.contacts.imports.permission import BUSINESS_FACTS, CUSTOMER_FACTS
+from envol.contacts.imports.undo import DAYS
+from envol.contacts.models import Import, List, Property
+from envol.web.answers import refuse, see
+from envol.web.doors import MemberRequest, audience
+from envol.web.paging import page_of
+from envol.web.templatetags.envol import label
+
+OPEN = ("uploaded", "mapped", "checked", "failed", "cancelled")
+BUSY = ("waiting", "running")
+
+
+def _workspace(request: MemberRequest) -> Workspace:
+    return request.workspace
+
+
+def _one(request: MemberRequest, import_id: int) -> Import:
+    found = Import.objects.filter(workspace=_workspace(request), id=import_id).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@audience(Role.EDITOR)
+def imports(request: MemberRequest) -> HttpResponse:
+    """The files so far, and the door for a new one. Nothing is written by bringing a file."""
+    problem = ""
+    if request.method == "POST":
+        file = request.FILES.get("file")
+        if not isinstance(file, UploadedFile) or not file.name:
+            problem = _("Choose a file first: CSV, Excel (.xlsx) or JSON Lines.")
+        else:
+            try:
+                made = _receive(request, file)
+            except service.ImportProblem as error:
+                problem = str(error)
+            else:
+                return see(request, "import", made.pk)
+    page = page_of(request, Import.objects.filter(workspace=_workspace(request)))
+    facts = {"page": page, "problem": problem}
+    return render(request, "imports/list.html", facts, status=422 if problem else 200)
+
+
+def _receive(request: MemberRequest, file: UploadedFile) -> Import:
+    name = str(file.name)
+    member_id = request.member.pk
+    if hasattr(file, "temporary_file_path"):
+        return service.receive(_workspace(request), Path(file.temporary_file_path()), name, member_id)
+    with tempfile.NamedTemporaryFile() as copy:
+        for block in file.chunks():
+            copy.write(block)
+        copy.flush()
+        return service.receive(_workspace(request), Path(copy.name), name, member_id)
+
+
+def _targets(workspace: Workspace) -> list[tuple[str, Any]]:
+    fixed: list[tuple[str, Any]] = [
+        ("skip", _("leave out")),
+        ("email", _("e-mail address")),
+        ("language", _("language")),
+        ("time_zone", _("time zone")),
+        ("tag", _("tag")),
+        ("identifier:customer", _("customer number")),
+        ("identifier:external", _("identifier of another system")),
+        ("permission_date", _("date of the permission")),
+        ("permission_proof", _("proof of the permission")),
+    ]
+    return fixed + [
+        (f"property:{p.key}", label(p)) for p in Property.objects.filter(workspace=workspace).order_by("id")
+    ]
+
+
+def _facts(imp: Import) -> dict[str, Any]:
+    workspace = imp.workspace
+    job = Job.objects.filter(workspace=workspace, id=imp.job_id).first() if imp.job_id else None
+    busy = job is not None and job.state in BUSY
+    columns = imp.format.get("columns", [])
+    samples = imp.format.get("samples", [])
+    texts = PurposeText.objects.filter(purpose__workspace=workspace).select_related("purpose")
+    return {
+        "imp": imp,
+        "job": job,
+        "busy": busy,
+        "seconds": max(0, int((timezone.now() - job.started_at).total_seconds())) if job and job.started_at else 0,
+        "speed": _speed(job) if job else None,
+        "open": imp.state in OPEN and not busy,
+        "columns": [
+            {
+                "no": i,
+                "name": name,
+                "samples": samples[i] if i < len(samples) else [],
+                "target": imp.mapping.get(name, "skip"),
+            }
+            for i, name in enumerate(columns)
+        ],
+        "targets": _targets(workspace),
+        "lists": List.objects.filter(workspace=workspace).order_by("name"),
+        "purposes": Purpose.objects.filter(workspace=workspace).order_by("bit"),
+        "texts": texts.order_by("purpose__bit", "-version", "language"),
+        "bases": Basis.values,
+        "customer_facts": CUSTOMER_FACTS,
+        "business_facts": BUSINESS_FACTS,
+        "undo_until": (imp.ended_at + timedelta(days=DAYS)) if imp.ended_at else None,
+        "can_undo": imp.state in ("done", "cancelled", "failed")
+        and imp.source_id is not None
+        and imp.ended_at is not None
+        and imp.ended_at > timezone.now() - timedelta(days=DAYS),
+        "refused_total": sum((imp.counts.get("refused") or {}).values()),
+    }
+
+
+def _speed(job: Job) -> dict[str, Any] | None:
+    """Lines a second and minutes left, once there is something to measure."""
+    if job.state != "running" or not job.started_at or not job.done:
+        return None
+    rate = job.done / max((timezone.now() - job.started_at).total_seconds(), 0.5)
+    left = round((job.total - job.done) / rate / 60) if job.total and job.total > job.done else None
+    return {"rate": rate, "minutes": left}
+
+
+@require_safe
+@audience(Role.EDITOR)
+def one_import(request: MemberRequest, import_id: int) -> HttpResponse:
+    """The page; for htmx the region of the running job."""
+    imp = _one(request, import_id)
+    facts = _facts(imp)
+    partial = request.headers.get("HX-Request") == "true"
+    answer = render(request, "imports/_job.html" if partial else "imports/one.html", facts)
+    if partial and not facts["busy"]:
+        answer["HX-Refresh"] = "true"  # it ended: show the whole page with the result
+    patch_vary_headers(answer, ["HX-Request"])
+    answer["Cache-Control"] = "no-store"
+    return answer
+
+
+@require_POST
+@audience(Role.EDITOR)
+def mapping(request: MemberRequest, import_id: int) -> HttpResponse:
+    imp = _one(request, import_id)
+    names = imp.format.get("columns", [])
+    chosen = {name: request.POST.get(f"column.{i}", "skip") for i, name in enumerate(names)}
+    list_id, new = request.POST.get("list", ""), " ".join(request.POST.get("new_list", "").split())[:200]
+    try:
+        if new:
+            known, _made = List.objects.get_or_create(workspace=imp.workspace, name=new)
+            list_id = str(known.pk)
+        service.set_mapping(
+            imp,
+            chosen,
+            int(list_id) if list_id.isascii() and list_id.isdigit() and len(list_id) < 12 else None,
+            request.POST.get("policy", "merge"),
+        )
+    except service.ImportProblem as error:
+        return refuse(request, "import", imp.pk, said=str(error))
+    return see(request, "import", imp.pk, said=_("The columns are chosen."), anchor="permission")
+
+
+@require_POST
+@audience(Role.EDITOR)
+def permission(request: MemberRequest, import_id: int) -> HttpResponse:
+    """What these people agreed to, or nothing at all: then they are kept and never written to."""
+    imp = _one(request, import_id)
+    try:
+        service.set_permission(imp, _stated(request, imp))
+    except service.ImportProblem as error:
+        return refuse(request, "import", imp.pk, said=str(error))
+    return see(request, "import", imp.pk, said=_("The permission is stated."), anchor="run")
+
+
+def _stated(request: MemberRequest, imp: Import) -> dict[str, Any]:
+    posted = request.POST
+    purpose = Purpose.objects.filter(workspace=imp.workspace, key=posted.get("purpose", "")).first()
+    if purpose is None:
+        return {}
+    basis = posted.get("basis", "")
+    stated: dict[str, Any] = {"purpose": purpose.key, "basis": basis, "source": posted.get("source", "")}
+    if posted.get("date"):
+        stated["date"] = posted["date"]
+    if basis == Basis.CONSENT:
+        text = posted.get("text_version", "")
+        stated["text_version"] = text or purpose_service.text(purpose, imp.workspace.language).version
+        stated["language"] = imp.workspace.language
+    conditions: dict[str, Any] = {k: posted.get(k, "") for k in (*CUSTOMER_FACTS, *BUSINESS_FACTS) if posted.get(k)}
+    conditions["optout_offered_at_collection"] = posted.get("optout_offered_at_collection") == "on"
+    stated["conditions"] = conditions
+    kind = posted.get("evidence", "")
+    evidence: dict[str, Any] = {"kind": kind}
+    if kind == "document" and isinstance(file := request.FILES.get("document"), UploadedFile):
+        evidence.update(name=file.name, content=file.read())
+    elif kind == "statement":
+        evidence.update(text=posted.get("statement", ""), member_id=request.member.pk)
+    stated["evidence"] = evidence
+    return stated
+
+
+@require_POST
+@audience(Role.EDITOR)
+def act(request: MemberRequest, import_id: int) -> HttpResponse:
+    """dry_run, run, undo as jobs that go on when the page is left; cancel stops the present one."""
+    imp = _one(request, import_id)
+    name = request.POST.get("act", "")
+    job = Job.objects.filter(workspace=imp.workspace, id=imp.job_id).first() if imp.job_id else None
+    if name == "cancel":
+        if job is None or not cancel(job.pk):
+            return refuse(request, "import", imp.pk, said=_("Nothing is running any more."))
+        return see(request, "import", imp.pk, said=_("It stops after the lines at hand."))
+    if name not in ("dry_run", "run", "undo"):
+        return refuse(request, "import", imp.pk, said=_("There is no such act; nothing was changed."))
+    if job is not None and job.state in BUSY:
+        return refuse(request, "import", imp.pk, said=_("Something is running already; wait until it ends."))
+    if name == "run" and imp.state not in ("checked", "failed", "cancelled"):
+        return refuse(request, "import", imp.pk, said=_("Try it first: nothing is written before you saw the figures."))
+    if name == "dry_run" and imp.state not in OPEN:
+        return refuse(request, "import", imp.pk, said=_("This import has ended; bring the file again."))
+    if name == "undo" and not _facts(imp)["can_undo"]:
+        return refuse(request, "import", imp.pk, said=_("This import can no longer be undone."))
+    tasks.start(imp, name)
+    return see(request, "import", imp.pk)
+
+
+@require_safe
+@audience(Role.EDITOR)
+def refused(request: MemberRequest, import_id: int) -> StreamingHttpResponse:
+    imp = _one(request, import_id)
+    answer = StreamingHttpResponse(service.refused_csv(imp), content_type="text/csv; charset=utf-8")
+    day = f"{imp.created_at:%Y-%m-%d}" if isinstance(imp.created_at, datetime) else ""
+    answer["Content-Disposition"] = f'attachment; filename="refused-{imp.pk}-{day}.csv"'
+    return answer

@@ -1,0 +1,240 @@
+"""How do we work? Organisation, domains, members, keys, journal; and one's own account."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.account.forms import default_token_generator
+from allauth.account.models import EmailAddress
+from allauth.account.utils import user_pk_to_url_str
+from django.conf import settings
+from django.db import transaction
+from django.db.models.functions import Now
+from django.http import Http404, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from envol.accounts.journal import note
+from envol.accounts.models import ApiKey, JournalEntry, Member, Role, User, Workspace
+from envol.accounts.workspaces import add_member, create_api_key
+from envol.outbound import domains as service
+from envol.outbound.models import Domain
+from envol.web import language as languages
+from envol.web.answers import refuse, see
+from envol.web.doors import MemberRequest, audience
+from envol.web.forms import ROLES, AccountForm, DomainForm, InviteForm, KeyForm, OrganisationForm
+from envol.web.paging import page_of
+
+
+def _workspace(request: MemberRequest) -> Workspace:
+    return request.workspace
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@audience(Role.VIEWER)
+def account(request: MemberRequest) -> HttpResponse:
+    """One's own name, language and zone; password, codes and passkeys are one link away."""
+    user = request.user
+    form = AccountForm(request.POST or None, instance=user)
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        languages.remember(request, form.cleaned_data["language"])
+        return see(request, "account", said=_("Your account is saved."))
+    return render(request, "settings/account.html", {"form": form}, status=422 if request.method == "POST" else 200)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@audience(Role.OWNER)
+def organisation(request: MemberRequest) -> HttpResponse:
+    workspace = _workspace(request)
+    form = OrganisationForm(request.POST or None, instance=workspace)
+    if request.method == "POST" and form.is_valid():
+        changed = sorted(form.changed_data)
+        form.save()
+        if changed:
+            note(workspace, "member", "workspace.changed", workspace, actor_id=request.member.pk, fields=changed)
+        return see(request, "settings", said=_("The settings are saved."))
+    return render(
+        request, "settings/organisation.html", {"form": form}, status=422 if request.method == "POST" else 200
+    )
+
+
+# ---- domains
+
+
+def _domain(request: MemberRequest, domain_id: int) -> Domain:
+    found = Domain.objects.filter(workspace=_workspace(request), id=domain_id).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@audience(Role.EDITOR)
+def domains(request: MemberRequest) -> HttpResponse:
+    form = DomainForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        try:
+            made = service.add(_workspace(request), form.cleaned_data["name"])
+        except ValueError as error:
+            form.add_error("name", str(error))
+        else:
+            return see(request, "domain", made.pk, said=_("The domain is declared. Publish these records, then check."))
+    facts = {"domains": service.of(_workspace(request)), "form": form, "local": settings.ENVOL.route == "local"}
+    return render(request, "settings/domains.html", facts, status=422 if request.method == "POST" else 200)
+
+
+@require_safe
+@audience(Role.EDITOR)
+def domain(request: MemberRequest, domain_id: int) -> HttpResponse:
+    one = _domain(request, domain_id)
+    found = {(f["record"], f["name"]): f for f in one.findings}
+    dmarc = next((f for f in one.findings if f["record"] == "DMARC"), None)
+    records = []
+    for record in service.expected_records(one):
+        finding = found.get((record["record"], record["name"])) or (dmarc if record["record"] == "DMARC" else None)
+        records.append({**record, "found": finding["found"] if finding else "", "ok": bool(finding and finding["ok"])})
+    return render(
+        request,
+        "settings/domain.html",
+        {"domain": one, "records": records, "local": settings.ENVOL.route == "local"},
+    )
+
+
+@require_POST
+@audience(Role.EDITOR)
+def check_domain(request: MemberRequest, domain_id: int) -> HttpResponse:
+    one = service.check(_domain(request, domain_id))
+    if one.passed_at:
+        return see(request, "domain", one.pk, said=_("Every record is right: you can send from this domain."))
+    return refuse(
+        request,
+        "domain",
+        one.pk,
+        said=_("Some records were not found as expected. DNS changes may take an hour; check again later."),
+    )
+
+
+# ---- members
+
+
+def _members(workspace: Workspace) -> Any:
+    return Member.objects.filter(workspace=workspace).select_related("user").order_by("user__email")
+
+
+@require_safe
+@audience(Role.OWNER)
+def team(request: MemberRequest, form: InviteForm | None = None, status: int = 200) -> HttpResponse:
+    facts = {"members": _members(_workspace(request)), "form": form or InviteForm(), "roles": ROLES}
+    return render(request, "settings/team.html", facts, status=status)
+
+
+@never_cache
+@require_POST
+@audience(Role.OWNER)
+def invite(request: MemberRequest) -> HttpResponse:
+    """An account that exists joins at once; a new one gets a link to choose its password, shown once."""
+    workspace = _workspace(request)
+    form = InviteForm(request.POST)
+    facts: dict[str, Any] = {"members": _members(workspace), "form": form, "roles": ROLES}
+    if not form.is_valid():
+        return render(request, "settings/team.html", facts, status=422)
+    email, role = form.cleaned_data["email"], Role(form.cleaned_data["role"])
+    if Member.objects.filter(workspace=workspace, user__email=email).exists():
+        form.add_error("email", _("This person is a member already; change her role in the table."))
+        return render(request, "settings/team.html", facts, status=422)
+    with transaction.atomic():
+        user, made = User.objects.get_or_create(
+            email=email, defaults={"language": workspace.language, "time_zone": workspace.time_zone}
+        )
+        if made:
+            user.set_unusable_password()
+            user.save(update_fields=["password"])
+            EmailAddress.objects.create(user=user, email=email, primary=True, verified=True)
+        member = add_member(workspace, user, role)
+        note(workspace, "member", "member.invited", member, actor_id=request.member.pk, role=role)
+    if not made:
+        return see(request, "team", said=_("The new member signs in with the account she has already."))
+    # Not a redirect: the link is shown here and kept nowhere.
+    key = f"{user_pk_to_url_str(user)}-{default_token_generator.make_token(user)}"
+    path = reverse("account_reset_password_from_key", kwargs={"uidb36": "UID", "key": "KEY"}).replace("UID-KEY", key)
+    facts.update(form=InviteForm(), link=settings.ENVOL.base_url + path, invited=user)
+    return render(request, "settings/team.html", facts, status=201)
+
+
+@require_POST
+@audience(Role.OWNER)
+def change_member(request: MemberRequest, member_id: int) -> HttpResponse:
+    """Another role, or out. The last owner stays one: nobody else could let people in."""
+    workspace = _workspace(request)
+    with transaction.atomic():
+        list(Member.objects.select_for_update().filter(workspace=workspace, role=Role.OWNER))
+        member = Member.objects.filter(workspace=workspace, id=member_id).first()
+        if member is None:
+            raise Http404
+        role = request.POST.get("role", "")
+        if role not in (*Role.values, "remove"):
+            return refuse(request, "team", said=_("Choose one of the roles; nothing was changed."))
+        others = Member.objects.filter(workspace=workspace, role=Role.OWNER).exclude(id=member.pk)
+        if member.role == Role.OWNER and role != Role.OWNER and not others.exists():
+            return refuse(request, "team", said=_("A workspace needs an owner: make somebody else owner first."))
+        if role == "remove":
+            note(workspace, "member", "member.removed", member, actor_id=request.member.pk, role=member.role)
+            member.delete()
+            return see(request, "team", said=_("The member is removed; her work stays."))
+        note(workspace, "member", "member.changed", member, actor_id=request.member.pk, before=member.role, role=role)
+        member.role = role
+        member.save(update_fields=["role"])
+    return see(request, "team", said=_("The role is changed."))
+
+
+# ---- keys
+
+
+def _keys(workspace: Workspace) -> Any:
+    return ApiKey.objects.filter(workspace=workspace).order_by("revoked_at", "-id")
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@audience(Role.OWNER)
+def keys(request: MemberRequest) -> HttpResponse:
+    workspace = _workspace(request)
+    form = KeyForm(request.POST or None)
+    if request.method == "POST" and form.is_valid():
+        made = create_api_key(workspace, form.cleaned_data["name"])
+        # Not a redirect: the secret is shown here and kept nowhere.
+        facts = {"keys": _keys(workspace), "form": KeyForm(), "made": made}
+        return render(request, "settings/keys.html", facts, status=201)
+    facts = {"keys": _keys(workspace), "form": form}
+    return render(request, "settings/keys.html", facts, status=422 if request.method == "POST" else 200)
+
+
+@require_POST
+@audience(Role.OWNER)
+def revoke_key(request: MemberRequest, key_id: int) -> HttpResponse:
+    workspace = _workspace(request)
+    key = ApiKey.objects.filter(workspace=workspace, id=key_id).first()
+    if key is None:
+        raise Http404
+    if ApiKey.objects.filter(id=key.pk, revoked_at__isnull=True).update(revoked_at=Now()):
+        note(workspace, "member", "api_key.revoked", key, actor_id=request.member.pk)
+    return see(request, "keys", said=_("The key is revoked: it opens nothing any more."))
+
+
+# ---- journal
+
+
+@require_safe
+@audience(Role.OWNER)
+def journal(request: MemberRequest) -> HttpResponse:
+    workspace = _workspace(request)
+    page = page_of(request, JournalEntry.objects.filter(workspace=workspace))
+    ids = {row.actor_id for row in page.rows if row.actor_kind == "member" and row.actor_id}
+    members = {m.pk: str(m.user) for m in Member.objects.filter(workspace=workspace, id__in=ids).select_related("user")}
+    for row in page.rows:
+        row.who = members.get(row.actor_id, "") if row.actor_kind == "member" else ""
+    return render(request, "settings/journal.html", {"page": page})

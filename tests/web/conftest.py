@@ -1,0 +1,38 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import pytest
+from django.test import Client
+
+if TYPE_CHECKING:  # models cannot be imported before pytest has set Django up
+    from tests.web.shop import Shop
+
+
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """Alice's bookshop. Tests that change it make their own."""
+    from tests.web.shop import open_shop
+
+    return open_shop(folder=tmp_path_factory.mktemp("alice"))
+
+
+@pytest.fixture(scope="session")
+def other_shop(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    """Bob's: another workspace of the same installation."""
+    from tests.web.shop import open_shop
+
+    return open_shop("Disques de Bob", readers=30, folder=tmp_path_factory.mktemp("bob"))
+
+
+@pytest.fixture
+def as_member(shop: Shop) -> Callable[..., Client]:
+    """A client signed in as owner, editor or viewer."""
+
+    def sign_in(role: str, of: Shop | None = None, **more: object) -> Client:
+        client = Client(HTTP_HOST="localhost", **more)
+        client.force_login((of or shop).members[role].user, "allauth.account.auth_backends.AuthenticationBackend")
+        return client
+
+    return sign_in

@@ -1,0 +1,216 @@
+"""A bookshop with everything a page can show: people, permissions, orders, segments, campaigns in every state."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from allauth.account.models import EmailAddress
+
+from envol.accounts.models import Member, Role, User, Workspace
+from envol.accounts.workspaces import add_member, create_api_key, create_workspace
+from envol.audience import segments
+from envol.campaigns import actions
+from envol.campaigns.models import Campaign
+from envol.consent import purposes
+from envol.contacts import imports, orders, people
+from envol.contacts.models import Contact, List
+from envol.content import templates
+from envol.db import execute
+from envol.events import NewEvent, record
+from envol.events.models import Kind
+from envol.outbound import domains
+from envol.outbound.models import Captured, Domain, Sending
+
+PASSWORD = "un mot de passe assez long"
+SITES = ("lecteurs.example", "poste.example", "courriel.example")
+NAMES = ("Zoé Martin", "Ahmed Benali", "Léa Dubois", "Noé Petit", "Inès Moreau", "Paul Girard", "Rose Leroy")
+HTML = """<html><body><h1>Lettre d'automne</h1><p>Bonjour {{ contact.first_name | default("vous") }},</p>
+<p><a href="https://boutique.example/nouveautes">Nouveautés</a> et
+<a href="https://boutique.example/agenda">Agenda</a></p></body></html>"""
+
+
+@dataclass
+class Shop:
+    workspace: Workspace
+    members: dict[str, Member]
+    people: list[Contact]
+    list: List
+    segment: Any
+    domain: Domain
+    draft: Campaign
+    sent: Campaign
+    sending: Sending
+    imp: Any
+    key: Any
+    captured: Captured
+    addresses: set[str] = field(default_factory=set)
+
+    def ids(self) -> dict[str, int]:
+        """An id of this workspace for each parameter that a route may have."""
+        return {
+            "contact_id": self.people[0].pk,
+            "segment_id": self.segment.pk,
+            "import_id": self.imp.pk,
+            "campaign_id": self.sent.pk,
+            "message_id": self.captured.pk,
+            "domain_id": self.domain.pk,
+            "member_id": self.members["viewer"].pk,
+            "key_id": self.key.pk,
+        }
+
+
+def member(workspace: Workspace, role: Role, name: str, language: str = "en") -> Member:
+    email = f"{name}.{secrets.token_hex(3)}@equipe.example"
+    user = User.objects.create_user(email, PASSWORD, name=name.capitalize(), language=language)
+    EmailAddress.objects.create(user=user, email=email, primary=True, verified=True)
+    return add_member(workspace, user, role)
+
+
+def open_shop(title: str = "Librairie des Deux Rives", readers: int = 60, folder: Path | None = None) -> Shop:
+    workspace = create_workspace(f"w{secrets.token_hex(4)}", title=title)
+    Workspace.objects.filter(pk=workspace.pk).update(postal_address="3 rue des Livres, 44000 Nantes")
+    workspace.refresh_from_db()
+    members = {
+        "owner": member(workspace, Role.OWNER, "zoe"),
+        "editor": member(workspace, Role.EDITOR, "ahmed"),
+        "viewer": member(workspace, Role.VIEWER, "ines"),
+    }
+    source = people.source(workspace, "member", "Carnet de la boutique")
+    club = List.objects.create(workspace=workspace, name="Abonnés FR")
+    newsletter = purposes.get(workspace, "newsletter")
+    found: list[Contact] = []
+    for n in range(readers):
+        first, last = NAMES[n % len(NAMES)].split()
+        address = f"{first.lower()}.{last.lower()}{n}.{secrets.token_hex(2)}@{SITES[n % 3]}".replace("é", "e").replace(
+            "è", "e"
+        )
+        one = people.upsert(
+            workspace,
+            address,
+            {"first_name": first, "last_name": last, "city": {"label": "Nantes", "country": "FR"}},
+            source=source,
+            lists=[club],
+            language="fr",
+        )
+        found.append(one)
+    details = {
+        "basis": "consent",
+        "source": "Formulaire de la boutique",
+        "text": purposes.text(newsletter, "fr"),
+        "statement": "Accord donné au comptoir, fiche signée.",
+        "member_id": members["owner"].pk,
+    }
+    for one in found[: readers * 4 // 5]:
+        _grant(one, newsletter, details)
+    for one in found[: readers // 2]:
+        for key in ("measure_opens", "measure_clicks"):
+            purpose = purposes.get(workspace, key)
+            _grant(one, purpose, {**details, "text": purposes.text(purpose, "fr")})
+    orders.add_bulk(workspace, _orders(found[:20]))
+    people.add_note(found[0], f"A rappelé depuis {found[1].email}.", members["owner"].user.pk)
+    segment = segments.save(
+        workspace,
+        "Fidèles",
+        {"v": 1, "match": "all", "rules": [{"field": "list", "op": "on", "value": club.pk}]},
+    )
+    domain = domains.add(workspace, "boutique.example", trusted=True)
+    version = templates.save(workspace, "Lettre", "html", HTML, "Les livres de l'automne", preheader="Et l'agenda")
+    sender: dict[str, Any] = {"purpose": newsletter, "from_name": "Zoé", "from_address": "zoe@boutique.example"}
+    sent = actions.create(workspace, "Lettre d'automne", template=version.template, segment=segment, **sender)
+    draft = actions.create(workspace, "Lettre d'hiver", template=version.template, **sender)
+    sending = _sent(sent, version, found, newsletter)
+    file = (folder or Path("/nonexistent")) / "people.csv"
+    imp = None
+    if folder:
+        file.write_text("email;prénom;ville\nluc@lecteurs.example;Luc;Brest\npas une adresse;X;Y\n", "utf-8")
+        imp = imports.receive(workspace, file, "gens.csv", members["owner"].pk)
+    create_api_key(workspace, "La caisse")
+    captured = Captured.objects.create(
+        workspace_id=workspace.pk,
+        envelope_from="zoe@boutique.example",
+        envelope_to=[found[0].email],
+        subject="Les livres de l'automne",
+        raw=b"Subject: Les livres\r\nContent-Type: text/plain\r\n\r\nBonjour\r\n",
+    )
+    for one in found:
+        one.refresh_from_db()
+    return Shop(
+        workspace, members, found, club, segment, domain, draft, sent, sending, imp,
+        workspace.api_keys.first(), captured, {one.email for one in found},
+    )  # fmt: skip
+
+
+def _grant(one: Contact, purpose: Any, details: dict[str, Any]) -> None:
+    from envol.consent import ledger
+
+    ledger.append(
+        one.workspace_id,
+        [ledger.Line(one.pk, purpose.pk, "granted", details["basis"], datetime.now(UTC) - timedelta(days=20))],
+    )
+
+
+def _orders(found: list[Contact]) -> list[orders.NewOrder]:
+    now = datetime.now(UTC)
+    return [
+        orders.NewOrder(
+            f"{secrets.token_hex(4)}-{n}", now - timedelta(days=10 * n + 1), 1250 + 310 * n, contact_id=one.pk
+        )
+        for n, one in enumerate(found)
+    ]
+
+
+def _sent(campaign: Campaign, version: Any, found: list[Contact], newsletter: Any) -> Sending:
+    """A sending that ended two days ago, with outcomes and reactions."""
+    start = datetime.now(UTC) - timedelta(days=2)
+    sending = Sending.objects.create(
+        workspace=campaign.workspace, kind="campaign", campaign_id=campaign.pk, version_id=version.pk,
+        purpose_id=newsletter.pk, state="sent", started_at=start, expanded_at=start,
+        ended_at=start + timedelta(minutes=2),
+    )  # fmt: skip
+    allowed = found[: len(found) * 4 // 5]
+    for n, one in enumerate(allowed):
+        execute(
+            "INSERT INTO outbound_send (sending_id, no, contact_id, address, site, chunk)"
+            " VALUES (%s, %s, %s, %s, %s, 1)",
+            [sending.pk, one.pk, one.pk, one.email, one.email.partition("@")[2]],
+        )
+        state = "bounced" if n % 12 == 5 else "delivered"
+        reply = f"no mailbox here for {one.email}" if state == "bounced" else "2.0.0 taken"
+        execute(
+            "INSERT INTO outbound_outcome (sending_id, no, state, at, attempts, cause, code, reply)"
+            " VALUES (%s, %s, %s, %s, 1, %s, %s, %s)",
+            [sending.pk, one.pk, state, start + timedelta(seconds=n), "hard_bounce" if state == "bounced" else "",
+             550 if state == "bounced" else 250, reply],
+        )  # fmt: skip
+    for one in found[len(allowed) :]:
+        execute("INSERT INTO outbound_excluded VALUES (%s, %s, 'no_permission')", [sending.pk, one.pk])
+    workspace_id = campaign.workspace.pk
+    record(
+        [
+            *(
+                NewEvent(
+                    workspace_id,
+                    Kind.CLICKED,
+                    one.pk,
+                    sending.pk,
+                    1 + n % 2,
+                    at=start + timedelta(hours=1 + n * n % 40),
+                )
+                for n, one in enumerate(allowed[:14])
+            ),
+            *(
+                NewEvent(workspace_id, Kind.OPENED, one.pk, sending.pk, at=start + timedelta(hours=n % 24))
+                for n, one in enumerate(allowed[:22])
+            ),
+            NewEvent(workspace_id, Kind.CLICKED, allowed[20].pk, sending.pk, 1, "scanner", at=start),
+            NewEvent(workspace_id, Kind.CLICKED, None, sending.pk, 1, at=start + timedelta(hours=3)),
+            NewEvent(workspace_id, Kind.UNSUBSCRIBED, allowed[3].pk, sending.pk, at=start + timedelta(hours=5)),
+        ]
+    )
+    Campaign.objects.filter(pk=campaign.pk).update(state="sent")
+    campaign.refresh_from_db()
+    return sending
