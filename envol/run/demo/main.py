@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from rich.progress import Progress
 
@@ -52,8 +53,8 @@ def run(data: Path, *, http: str, headless: bool, limit: int = 0) -> int:
             if first_time:
                 result = _first(data, config.base_url, server, headless, limit)
                 print(f"Everything took {time.monotonic() - began:.0f} s.")
+                print(result)
                 if headless:
-                    print(result)
                     return 0
             _tour(config.base_url, data)
             return server.wait()
@@ -76,7 +77,7 @@ def _first(data: Path, base: str, server: subprocess.Popen[bytes], headless: boo
     workspace = Workspace.objects.get(name=prepare.NAME)
     workspace.title = prepare.TITLE
     workspace.save()
-    today = datetime.now(UTC).date()
+    today = datetime.now(ZoneInfo(workspace.time_zone)).date()
     people, purchases = prepare.invented(limit, today)
     key, secret = prepare.key_of(workspace, data)
     shop = prepare.Shop(workspace, {p.email: p for p in people}, purchases, today, key, secret)
@@ -103,7 +104,6 @@ def _first(data: Path, base: str, server: subprocess.Popen[bytes], headless: boo
         said = verify.verify(shop, campaign, sending.id, journal, base, move)
     assert states.counts(sending.id)["accepted"] == counts["accepted"]
     (data / "demo-done").touch()
-    print(said)
     return said
 
 

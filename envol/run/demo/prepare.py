@@ -76,8 +76,8 @@ class Shop:
         return person.card or person.customer in bought
 
     def bought_within(self, days: int) -> set[str]:
-        first = self.today - timedelta(days=days)
-        return {p.customer for p in self.purchases if p.on > first}
+        first = self.today - timedelta(days=days)  # the window begins at midnight of that day
+        return {p.customer for p in self.purchases if p.on >= first}
 
 
 def invented(limit: int, today: date) -> tuple[list[Person], list[Purchase]]:
