@@ -103,7 +103,7 @@ def campaign_maker(sending: SendingFacts, base_url: str) -> Maker:
     """The maker of a campaign's version. Raises NotReady."""
     address = str(sending.sender.get("address", ""))
     signers = _may_leave(sending, address)
-    version = Version.objects.filter(id=sending.version_id).first()
+    version = Version.objects.filter(id=sending.version_id or 0).first()
     if version is None:
         raise NotReady(f"Sending {sending.id} has no version of its template any more.")
     try:

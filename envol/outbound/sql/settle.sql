@@ -1,8 +1,10 @@
 -- Write what became of recipients, only where the lease is still ours; one round trip for a whole batch.
 -- A chunk's lease is locked while we write (FOR SHARE), so it cannot pass to somebody else in between.
 -- Answers (sending_id, no, state) of what was written; what is missing belongs to somebody else now.
+-- synchronous_commit is set by the statement itself, for its own transaction: that saves two round trips.
 WITH given AS (
-    SELECT * FROM jsonb_to_recordset(%(results)s) AS g (
+    SELECT g.* FROM set_config('synchronous_commit', coalesce(%(commit)s, current_setting('synchronous_commit')), true),
+        jsonb_to_recordset(%(results)s) AS g (
         sending_id bigint, no bigint, chunk bigint, lease_id uuid, state text, cause text, code smallint,
         enhanced text, reply text, host text, tls text, attempts smallint, site text, priority smallint,
         delay float8, lifetime float8, least smallint)
