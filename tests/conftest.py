@@ -64,7 +64,9 @@ def _prepare() -> tuple[object, str, str]:
                 os.environ["DATABASE_URL"] = _with_database(base, making)
                 import subprocess
 
-                subprocess.run([sys.executable, "-m", "django", "migrate", "--verbosity=0", "--skip-checks"], check=True, cwd=ROOT)
+                subprocess.run(
+                    [sys.executable, "-m", "django", "migrate", "--verbosity=0", "--skip-checks"], check=True, cwd=ROOT
+                )
                 admin.execute(f"ALTER DATABASE {making} RENAME TO {template}")
             admin.execute(f"CREATE DATABASE {name} TEMPLATE {template}")
     os.environ["DATABASE_URL"] = _with_database(base, name)

@@ -245,7 +245,7 @@ def _both(sending_id: int) -> Iterator[Sending]:
     """Campaign and sending, locked in the order in which people's acts lock them."""
     with transaction.atomic():
         campaign_id = Sending.objects.values_list("campaign_id", flat=True).get(id=sending_id)
-        list(Campaign.objects.select_for_update().filter(pk=campaign_id).values_list("pk"))
+        list(Campaign.objects.select_for_update().filter(pk=campaign_id or 0).values_list("pk"))
         yield Sending.objects.select_for_update().get(id=sending_id)
 
 
@@ -255,7 +255,7 @@ def mirror(sending: Sending) -> None:
     if newer.exists():
         return
     moving = (State.SCHEDULED, State.PREPARING, State.SENDING, State.PAUSED)
-    Campaign.objects.filter(pk=sending.campaign_id, state__in=moving).exclude(state=sending.state).update(
+    Campaign.objects.filter(pk=sending.campaign_id or 0, state__in=moving).exclude(state=sending.state).update(
         state=sending.state, updated_at=Now()
     )
 

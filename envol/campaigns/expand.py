@@ -68,7 +68,7 @@ def run(sending_id: int, batch: int = BATCH) -> Expanded:
         actions.refresh(sending_id)
         return Expanded(0, 0, False)
     if done is None:  # somebody cancelled the job: that is a stop
-        campaign = Campaign.objects.filter(pk=sending.campaign_id).first()
+        campaign = Campaign.objects.filter(pk=sending.campaign_id or 0).first()
         if campaign is not None and campaign.state != State.STOPPED:
             actions.stop(campaign)
         return Expanded(0, 0, False)
@@ -127,7 +127,7 @@ def _batch(sending: Sending, catalogue: Catalogue, now: datetime, size: int) -> 
 
 def _next(sending: Sending, catalogue: Catalogue, now: datetime, size: int) -> list[tuple[int, str, bool]]:
     query, params = engine.ids_sql(catalogue, sending.audience, now=now, after=sending.expand_cursor, limit=size)
-    purpose = Purpose.objects.get(pk=sending.purpose_id)
+    purpose = Purpose.objects.get(pk=sending.purpose_id or 0)
     refusal = gates.refusal_sql("c", bit=purpose.bit, transactional=purpose.kind == "transactional")
     rest = db.sql("campaigns", "unclicked" if sending.kind == "resend" else "unsent")
     statement = (

@@ -82,7 +82,7 @@ def grant(
     form, her preference page), which also ends her objection and an erasure's refusal; never by an
     import, a member or a call.
     """
-    if purpose.workspace_id != workspace_id:  # type: ignore[attr-defined]
+    if purpose.workspace_id != workspace_id:
         raise Refusal("purpose", "This purpose belongs to another workspace.")
     lacking = unmet(
         basis,

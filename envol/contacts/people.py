@@ -88,7 +88,7 @@ def upsert(
     """
     if policy not in POLICIES:
         raise ValueError(f"A policy is {', '.join(POLICIES)}; not {policy!r}.")
-    if source.workspace_id != workspace.id:  # type: ignore[attr-defined]
+    if source.workspace_id != workspace.id:
         raise ValueError("The source belongs to another workspace.")
     written = normalise(address)
     values = catalogue.clean(catalogue.of(workspace), props or {})
@@ -214,7 +214,7 @@ def masked(address: str) -> str:
 
 def join(list: List, contact: Contact, source: Source | None = None, *, at: datetime | None = None) -> bool:
     """Put a person on a list; False when she is on it. Being on a list permits nothing."""
-    _same_workspace(list.workspace_id, contact)  # type: ignore[attr-defined]
+    _same_workspace(list.workspace_id, contact)
     with transaction.atomic():
         new = rows(
             "INSERT INTO contacts_membership (workspace_id, list_id, contact_id, since, source_id)"
@@ -229,7 +229,7 @@ def join(list: List, contact: Contact, source: Source | None = None, *, at: date
 
 def leave(list: List, contact: Contact, *, at: datetime | None = None) -> bool:
     """End the present stay on a list; False when there is none. What was stays on record."""
-    _same_workspace(list.workspace_id, contact)  # type: ignore[attr-defined]
+    _same_workspace(list.workspace_id, contact)
     with transaction.atomic():
         gone = execute(
             "UPDATE contacts_membership SET until = greatest(since, coalesce(%s, now()))"

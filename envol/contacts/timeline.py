@@ -73,7 +73,7 @@ def _changes(contact: Contact, most: int) -> list[Entry]:
     changes = list(PropertyHistory.objects.filter(contact_id=contact.id).order_by("-until")[:most])
     labels = dict(Source.objects.filter(pk__in={c.source_id for c in changes}).values_list("id", "label"))
     return [
-        Entry(c.until, "changed", {"property": c.key, "before": c.value, "source_before": labels.get(c.source_id)})
+        Entry(c.until, "changed", {"property": c.key, "before": c.value, "source_before": labels.get(c.source_id or 0)})
         for c in changes
     ]
 
@@ -81,7 +81,7 @@ def _changes(contact: Contact, most: int) -> list[Entry]:
 def _notes(contact: Contact, most: int) -> list[Entry]:
     notes = list(Note.objects.filter(contact_id=contact.id).order_by("-at")[:most])
     names = {user.pk: str(user) for user in User.objects.filter(pk__in={n.author_id for n in notes})}
-    return [Entry(note.at, "noted", {"text": note.text, "author": names.get(note.author_id, "")}) for note in notes]
+    return [Entry(note.at, "noted", {"text": note.text, "author": names.get(note.author_id or 0, "")}) for note in notes]
 
 
 # Told by this room's own tables, with more detail.

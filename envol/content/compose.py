@@ -341,7 +341,7 @@ def _masks(workspace: Workspace, names: Iterable[str]) -> dict[str, int]:
 def stored_attachments(version: Version) -> list[Attachment]:
     return [
         Attachment(file.name, bytes(file.body), file.media_type, file.content_id or None)
-        for file in version.attachments.order_by("id")  # type: ignore[attr-defined]
+        for file in version.attachments.order_by("id")
     ]
 
 

@@ -180,7 +180,7 @@ def _evidence(
             row.document, row.document_name = content, str(given.get("name") or "document")[:200]
             row.document_sha256 = hashlib.sha256(content).digest()
         case "statement":
-            member = Member.objects.filter(workspace_id=imp.workspace_id, id=given.get("member_id")).first()
+            member = Member.objects.filter(workspace_id=imp.workspace_id, id=given.get("member_id") or 0).first()
             if member is None:
                 raise ImportProblem("A statement is made by a member of this workspace: say which (member_id).")
             row.statement, row.member_id = str(given.get("text") or "").strip(), member.id
