@@ -18,7 +18,7 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 MAX_BODY = 10 << 20
 MAX_HEAD = 64 << 10
 MAX_UPLOAD = 4 << 30
-UPLOADS = ("/imports", "/contacts/import")  # files of contacts: streamed to disk, never held in memory
+UPLOADS = ("/imports",)  # files of contacts: streamed to disk, never held in memory
 
 _HEAD_ENDS = re.compile(rb"\n\r?\n")
 _BARE_LF = re.compile(rb"(?<!\r)\n")

@@ -97,7 +97,7 @@ def visitor(token: str, *kinds: TokenKind) -> Visitor | None:
 
 def purpose_of(who: Visitor) -> Purpose | None:
     """What the message was sent for."""
-    return Purpose.objects.filter(id=who.sending.purpose_id, workspace=who.workspace).first()
+    return Purpose.objects.filter(id=who.sending.purpose_id or 0, workspace=who.workspace).first()
 
 
 def choices(who: Visitor) -> list[Choice]:

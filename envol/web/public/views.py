@@ -192,7 +192,7 @@ def web_version(request: HttpRequest, token: str) -> HttpResponse:
     who = choices.visitor(token, Kind.WEB)
     if who is None:
         return _nowhere(request)
-    version = Version.objects.filter(id=who.sending.version_id, workspace=who.workspace).first()
+    version = Version.objects.filter(id=who.sending.version_id or 0, workspace=who.workspace).first()
     if version is None or who.contact is None:
         return _nowhere(request, "no_web_version")
     try:
