@@ -1,0 +1,154 @@
+"""A private Postfix: own configuration, queue and ports on loopback, started and ended by us.
+
+One instance, three listeners that differ in what they do with STARTTLS:
+
+    tls      offers it, with a self-made certificate
+    clear    does not offer it
+    broken   offers it, and then speaks only protocols that nobody should speak any more (RFC 8996)
+
+What is accepted ends in a Maildir.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+POSTFIX = shutil.which("postfix", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+DOMAIN = "boite.example"
+
+MAIN = """\
+compatibility_level = 3.6
+queue_directory = {base}/queue
+data_directory = {base}/data
+maillog_file = {base}/log/postfix.log
+maillog_file_prefixes = {base}
+myhostname = mx.boite.example
+mydestination =
+mynetworks = 127.0.0.0/8
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+alias_maps =
+alias_database =
+biff = no
+virtual_mailbox_domains = {domain}
+virtual_mailbox_base = {base}/mail
+virtual_mailbox_maps = static:inbox/
+virtual_minimum_uid = 1
+virtual_uid_maps = static:{uid}
+virtual_gid_maps = static:{gid}
+default_transport = error:nothing leaves this host
+smtpd_recipient_restrictions = reject_unauth_destination
+smtpd_tls_security_level = may
+smtpd_tls_cert_file = {base}/cert.pem
+smtpd_tls_key_file = {base}/key.pem
+smtpd_tls_loglevel = 1
+"""
+
+MASTER = """\
+{tls} inet n - n - - smtpd -o syslog_name=postfix/tls
+{clear} inet n - n - - smtpd -o syslog_name=postfix/clear -o smtpd_tls_security_level=none
+{broken} inet n - n - - smtpd -o syslog_name=postfix/broken -o smtpd_tls_protocols=!TLSv1.2,!TLSv1.3
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 300 1 qmgr
+tlsmgr unix - - n 1000? 1 tlsmgr
+rewrite unix - - n - - trivial-rewrite
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+verify unix - - n - 1 verify
+proxymap unix - - n - - proxymap
+error unix - - n - - error
+retry unix - - n - - error
+virtual unix - n n - - virtual
+anvil unix - - n - 1 anvil
+postlog unix-dgram n - n - 1 postlogd
+"""
+
+
+class Postfix:
+    """The running instance: `ports` by name of the listener; its log and the mail that arrived."""
+
+    def __init__(self, base: Path, ports: dict[str, int]) -> None:
+        self.base, self.ports = base, ports
+
+    @property
+    def log(self) -> str:
+        file = self.base / "log" / "postfix.log"
+        return file.read_text("utf-8", "replace") if file.exists() else ""
+
+    def lines(self, listener: str, words: str) -> list[str]:
+        return [line for line in self.log.splitlines() if f"postfix/{listener}/" in line and words in line]
+
+    def mailbox(self) -> list[bytes]:
+        """Messages delivered so far, with LF at the end of lines, as a Maildir keeps them."""
+        return [file.read_bytes() for file in sorted((self.base / "mail" / "inbox" / "new").glob("*"))]
+
+
+def _free_ports(count: int) -> list[int]:
+    probes = [socket.socket() for _ in range(count)]
+    for probe in probes:
+        probe.bind(("127.0.0.1", 0))
+    ports = [int(probe.getsockname()[1]) for probe in probes]
+    for probe in probes:
+        probe.close()
+    return ports
+
+
+@contextmanager
+def running(base: Path) -> Iterator[Postfix]:
+    """Postfix in this directory, which its own account must be able to enter. Needs root, as Postfix does."""
+    assert POSTFIX is not None
+    nobody = pwd.getpwnam("nobody")
+    ports = dict(zip(("tls", "clear", "broken"), _free_ports(3), strict=True))
+    config = base / "config"
+    for folder in (config, base / "queue", base / "log", base / "data", base / "mail"):
+        folder.mkdir(parents=True, exist_ok=True)
+    shutil.chown(base / "data", "postfix")
+    os.chown(base / "mail", nobody.pw_uid, nobody.pw_gid)
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=mx.boite.example",
+         "-keyout", base / "key.pem", "-out", base / "cert.pem"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    (config / "main.cf").write_text(MAIN.format(base=base, domain=DOMAIN, uid=nobody.pw_uid, gid=nobody.pw_gid))
+    (config / "master.cf").write_text(MASTER.format(**{name: f"127.0.0.1:{port}" for name, port in ports.items()}))
+    process = subprocess.Popen(
+        [POSTFIX, "-c", str(config), "start-fg"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    found = Postfix(base, ports)
+    try:
+        _wait(found, process)
+        yield found
+    finally:
+        # `start-fg` has become the master; it ends its own children.
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _wait(postfix: Postfix, process: subprocess.Popen[bytes]) -> None:
+    end = time.monotonic() + 30
+    for port in postfix.ports.values():
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", port)) == 0:
+                    break
+            if process.poll() is not None or time.monotonic() > end:
+                said = process.stdout.read().decode(errors="replace") if process.poll() is not None else ""
+                raise RuntimeError(f"Postfix did not start: {said} {postfix.log[-2000:]}")
+            time.sleep(0.05)
