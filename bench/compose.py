@@ -17,8 +17,8 @@ def run(**options: Any) -> dict[str, Any]:
 
 def measure(messages: int = 3000, rounds: int = 5, **_: Any) -> dict[str, Any]:
     with ground.installation() as here:
-        from envol.content.compose import Composer, Person
         from envol.contacts.models import Contact
+        from envol.content.compose import Composer, Person
 
         here.people(messages)
         version = here.version()
@@ -32,10 +32,11 @@ def measure(messages: int = 3000, rounds: int = 5, **_: Any) -> dict[str, Any]:
         size = len(composer.compose(people[0]).data)
         times = []
         for _round in range(rounds):
-            began = time.perf_counter()
+            # The processor time of this thread: what else runs on the machine is none of composing's cost.
+            began = time.thread_time()
             for person in people:
                 composer.compose(person)
-            times.append((time.perf_counter() - began) / messages * 1e6)
+            times.append((time.thread_time() - began) / messages * 1e6)
         ours = statistics.median(times)
     return {
         "bench": "compose",
@@ -45,5 +46,6 @@ def measure(messages: int = 3000, rounds: int = 5, **_: Any) -> dict[str, Any]:
         "ratio": round(GOAL / ours, 2),
         "goal": 1.0,
         "met": ours <= GOAL,
-        "notes": f"{messages} people, median of {rounds} rounds {[round(t) for t in sorted(times)]}; {size} bytes unsigned",
+        "notes": f"{messages} people, processor time, median of {rounds} rounds {[round(t) for t in sorted(times)]};"
+        f" {size:,} bytes unsigned",
     }

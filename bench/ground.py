@@ -70,6 +70,11 @@ def wait_for_port(port: int, seconds: float = 20) -> None:
     raise RuntimeError(f"Nobody listens on port {port}.")
 
 
+def parent_of(pid: int) -> int:
+    """The parent of a process (Linux)."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
 # ---- processes
 
 
@@ -284,8 +289,8 @@ def letter() -> str:
 .feuille{{max-width:600px;margin:auto;background:#fffdf9;padding:24px}}</style></head>
 <body><div class="feuille">
 <h1 style="font-size:26px">Bonjour {{{{ contact.first_name }}}},</h1>
-<p style="line-height:26px">Novembre est le mois où l’on rentre tôt à {{{{ contact.town }}}} et où l’on écoute un disque en
-entier. Nous avons remis en rayon ce que vous nous avez le plus demandé cette année.</p>
+<p style="line-height:26px">Novembre est le mois où l’on rentre tôt à {{{{ contact.town }}}} et où l’on écoute un disque
+en entier. Nous avons remis en rayon ce que vous nous avez le plus demandé cette année.</p>
 <p>Puisque vous aimez le rayon <b>{{{{ contact.genre }}}}</b>, commencez par là : la sélection est prête sur la
 table du fond. Il vous reste {{{{ contact.points }}}} points de fidélité.
 <a href="https://boutique.librairie.example/selection">Voir la sélection du mois</a></p>

@@ -260,6 +260,17 @@ class Machine:
 
     # ---- the end
 
+    def stand(self) -> str:
+        """Where everything stands, in one line, for whoever must find out why it does not go on."""
+        sendings = self.ask("SELECT id, kind, state, expand_cursor, expanded_at IS NOT NULL FROM outbound_sending")
+        chunks = self.ask("SELECT done, lease_id IS NULL, count(*), sum(size) FROM outbound_chunk GROUP BY 1, 2")
+        alive = {name: process.poll() for name, process in self.processes.items()}
+        return f"sendings {sendings}, chunks (done, free, count, rows) {chunks}, ends of processes {alive}"
+
+    def last_words(self) -> str:
+        self.log.flush()
+        return Path(self.log.name).read_text("utf-8", "replace")[-4000:]
+
     def drained(self) -> bool:
         """Is nothing left to do? Whoever was deferred by a kill need not wait for us to see the end."""
         from django.db import Error, InterfaceError, connection

@@ -23,8 +23,9 @@ from typing import Any
 
 NUMBER = re.compile(r"m(\d+)@")
 AT_ONCE = 50
-BACKLOG = 3000
-"""Accepter and expander wait while so much is still to arrive: they must live as long as the couriers work."""
+BACKLOG = 1500
+"""The accepter is so far ahead of what arrived, and the expander goes beside it: both must live while couriers work
+and things die. The campaign itself leaves when its expansion is complete, so the accepter cannot wait for it."""
 
 
 def append(file: int, numbers: list[int]) -> None:
@@ -38,10 +39,10 @@ def opened(path: str) -> int:
 
 
 def backlog(produced: int) -> bool:
-    """Is enough on its way already? Two producers work, so each may have half of what arrived, and a bit more."""
+    """Is enough on its way already?"""
     file = Path(os.environ["CRASH_SINK_JOURNAL"])
     arrived = file.read_bytes().count(b"\n") if file.exists() else 0
-    return produced * 2 - arrived > BACKLOG and "CRASH_PACE" not in os.environ
+    return produced - arrived > BACKLOG and "CRASH_PACE" not in os.environ
 
 
 def sink() -> None:

@@ -121,6 +121,8 @@ def crash(name: str, seed: int, kills: int, messages: int, *, control: str = "",
             finally:
                 machine.end()
         report.seconds = time.monotonic() - began
+        if report.violations and not control:
+            print(machine.last_words(), file=sys.stderr)
         return report
     finally:
         machine.log.close()
@@ -202,7 +204,7 @@ def _work(
         if (arrived := machine.arrived.read().lines) != before:
             before, quiet_since = arrived, now
         if now - quiet_since > 120:
-            report.broken.append("Nothing arrived for two minutes although work is left.")
+            report.broken.append(f"Nothing arrived for two minutes although work is left: {machine.stand()}.")
             break
         if produced and machine.drained():
             if len(report.kills) < kills:

@@ -132,13 +132,10 @@ def running(base: Path) -> Iterator[Postfix]:
         _wait(found, process)
         yield found
     finally:
-        # `start-fg` has become the master; it ends its own children.
-        process.send_signal(signal.SIGTERM)
-        try:
-            process.wait(10)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        # The master ends its own children; what we started is the shell that waits for it.
+        master = int((base / "queue" / "pid" / "master.pid").read_text())
+        os.kill(master, signal.SIGTERM)
+        process.wait(10)
 
 
 def _wait(postfix: Postfix, process: subprocess.Popen[bytes]) -> None:
