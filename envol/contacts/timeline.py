@@ -81,7 +81,9 @@ def _changes(contact: Contact, most: int) -> list[Entry]:
 def _notes(contact: Contact, most: int) -> list[Entry]:
     notes = list(Note.objects.filter(contact_id=contact.id).order_by("-at")[:most])
     names = {user.pk: str(user) for user in User.objects.filter(pk__in={n.author_id for n in notes})}
-    return [Entry(note.at, "noted", {"text": note.text, "author": names.get(note.author_id or 0, "")}) for note in notes]
+    return [
+        Entry(note.at, "noted", {"text": note.text, "author": names.get(note.author_id or 0, "")}) for note in notes
+    ]
 
 
 # Told by this room's own tables, with more detail.

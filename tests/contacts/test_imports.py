@@ -247,7 +247,7 @@ CUSTOMER = {
     "sale_date": "2024",
     "entity_id": "librairie",
     "product_family": "livres",
-    "optout_offered_at_collection": True,
+    "optout_offered": True,
 }
 
 
@@ -269,7 +269,7 @@ CUSTOMER = {
         ({"evidence": {"kind": "document", "name": "x"}}, "Add the document"),
         ({"evidence": {"kind": "statement", "text": "I saw them agree."}}, "member of this workspace"),
         ({"basis": "customer"}, "sale_ref"),
-        ({"basis": "customer", "conditions": CUSTOMER | {"optout_offered_at_collection": False}}, "able to refuse"),
+        ({"basis": "customer", "conditions": CUSTOMER | {"optout_offered": False}}, "able to refuse"),
         ({"basis": "business"}, "job_role"),
         ({"colour": "red"}, "colour"),
     ],

@@ -18,9 +18,10 @@ from zoneinfo import available_timezones
 
 import polars as pl
 
+from envol.consent.bases import FREE_MAIL
 from envol.contacts import catalogue
 from envol.contacts.imports.dates import read_moment
-from envol.contacts.imports.permission import FREE_MAIL, Grant
+from envol.contacts.imports.permission import Grant
 from envol.contacts.imports.read import Refused
 from envol.contacts.models import Import, Property
 from envol.wire.address import AddressError, normalise

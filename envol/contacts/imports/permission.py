@@ -15,7 +15,8 @@ from typing import Any
 
 from envol.accounts.models import Member
 from envol.consent import purposes
-from envol.consent.models import Basis, Evidence, Permission, Purpose, PurposeText
+from envol.consent.bases import unmet
+from envol.consent.models import Basis, Evidence, Permission, Purpose, PurposeText, Strength
 from envol.contacts.imports.dates import read_moment
 from envol.contacts.imports.mapping import _must_be_open
 from envol.contacts.imports.problem import ImportProblem
@@ -24,15 +25,6 @@ from envol.contacts.models import Import
 CUSTOMER_FACTS = ("sale_ref", "sale_date", "entity_id", "product_family")
 BUSINESS_FACTS = ("job_role", "relation_note")
 DOCUMENT_LIMIT = 20 << 20
-
-# Mailboxes of private persons: never a business contact (CPCE art. L34-5).
-FREE_MAIL = frozenset((
-    "gmail.com", "googlemail.com", "outlook.com", "outlook.fr", "hotmail.com", "hotmail.fr", "live.com",
-    "live.fr", "msn.com", "yahoo.com", "yahoo.fr", "ymail.com", "icloud.com", "me.com", "mac.com", "aol.com",
-    "gmx.net", "gmx.de", "gmx.fr", "web.de", "t-online.de", "proton.me", "protonmail.com", "orange.fr",
-    "wanadoo.fr", "free.fr", "sfr.fr", "laposte.net", "bbox.fr", "neuf.fr", "numericable.fr", "libero.it",
-    "virgilio.it",
-))  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,12 +129,15 @@ def _conditions(basis: str, given: Mapping[str, Any]) -> dict[str, Any]:
                 "Existing customers may be written to only about a sale that happened, by the same seller, for similar"
                 f" products: fill in {', '.join(missing)}."
             )
-        if given.get("optout_offered_at_collection") is not True:
+        if given.get("optout_offered") is not True:
             raise ImportProblem(
                 "Existing customers must have been able to refuse when the address was taken: confirm"
-                " optout_offered_at_collection, or choose another basis."
+                " optout_offered, or choose another basis."
             )
-        return {name: str(given[name])[:200] for name in CUSTOMER_FACTS} | {"optout_offered_at_collection": True}
+        kept = {name: str(given[name])[:200] for name in CUSTOMER_FACTS} | {"optout_offered": True}
+        if wrong := unmet(basis, "marketing", strength=Strength.STATEMENT, facts=kept):
+            raise ImportProblem(wrong.en)
+        return kept
     if basis == Basis.BUSINESS:
         missing = [name for name in BUSINESS_FACTS if not str(given.get(name) or "").strip()]
         if missing:

@@ -205,7 +205,7 @@ def _stated(request: MemberRequest, imp: Import) -> dict[str, Any]:
         stated["text_version"] = text or purpose_service.text(purpose, imp.workspace.language).version
         stated["language"] = imp.workspace.language
     conditions: dict[str, Any] = {k: posted.get(k, "") for k in (*CUSTOMER_FACTS, *BUSINESS_FACTS) if posted.get(k)}
-    conditions["optout_offered_at_collection"] = posted.get("optout_offered_at_collection") == "on"
+    conditions["optout_offered"] = posted.get("optout_offered") == "on"
     stated["conditions"] = conditions
     kind = posted.get("evidence", "")
     evidence: dict[str, Any] = {"kind": kind}
