@@ -2,8 +2,8 @@
 
 A database, two couriers, an accepter of single messages and the expansion of a campaign work; at random moments
 something dies by SIGKILL (a courier, the accepter, the expander, a backend of the database, the postmaster) or the
-receiver cuts a connection, and what died is started again. What was promised or chosen, what arrived (a journal on disk before
-each 250), and the ledger's own outcomes are compared as sets. Holds:
+receiver cuts a connection, and what died is started again. What was promised or chosen, what arrived (a journal on
+disk before each 250), and the ledger's own outcomes are compared as sets. Holds:
 
 * everybody promised or chosen got the message, nobody without permission did;
 * repeated at most the transactions in flight at the kills, and five a kill on average (judged from 20 kills on);
