@@ -2,6 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+FACTOR ?= 20
 
 .DEFAULT_GOAL := help
 .PHONY: help demo demo-check test test-peers lint bench crash fuzz wheel clean lock setup messages
@@ -53,8 +54,8 @@ bench: setup ## ratios, each measured in one run: make bench ARGS='send import -
 crash: setup ## kill -9 at random: make crash ARGS='--kills 200 --messages 1000000'
 	@$(BIN)/python -m tests.crash.run $(ARGS)
 
-fuzz: setup ## parsers against junk, longer than in the tests
-	@ENVOL_FUZZ=1 $(BIN)/python -m pytest -k "fuzz or property" --timeout 3600 $(ARGS)
+fuzz: setup ## parsers, language and gates against many more examples: make fuzz FACTOR=40
+	@ENVOL_FUZZ=$(FACTOR) $(BIN)/python -m pytest --timeout 7200 $$(grep -rl '@given' tests) $(ARGS)
 
 wheel: setup ## dist/*.whl with built assets inside
 	@$(BIN)/python -m build --wheel --no-isolation -o dist . >/dev/null && ls dist/*.whl

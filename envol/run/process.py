@@ -31,6 +31,7 @@ def main(name: str) -> None:
         case "http":
             from envol.edge import http
 
+            _refuse_open_routes()
             http.run(config, supervisor.notify_ready)
         case "inbox":
             from envol.edge import inbox
@@ -46,6 +47,17 @@ def main(name: str) -> None:
             worker.run(config, supervisor.notify_ready)
         case _:
             sys.exit(f"There is no process {name!r}: http, inbox, courier, worker.")
+
+
+def _refuse_open_routes() -> None:
+    """A route that does not say who may enter stops the start."""
+    from django.core.checks import run_checks
+
+    errors = [problem for problem in run_checks() if problem.is_serious()]
+    for problem in errors:
+        print(f"{problem.msg} {problem.hint or ''}", file=sys.stderr)
+    if errors:
+        sys.exit(supervisor.EX_CONFIG)
 
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ from envol.audience.catalogue import Catalogue
 from envol.audience.language import SegmentProblem, parse, to_json
 from envol.audience.models import Segment
 from tests.audience.segment_people import add_event, add_order, add_person, add_stay, declare, make_list
+from tests.examples import examples
 
 NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
 
@@ -113,7 +114,7 @@ def test_whatever_json_is_given_it_is_read_or_refused(workspace: Workspace) -> N
         leaf, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words, inner, max_size=4), max_leaves=12
     )
 
-    @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=examples(200), deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(junk, st.sampled_from(sorted(catalogue.fields)), st.text(max_size=8), junk, junk)
     def read(tree: Any, field: str, op: str, value: Any, where: Any) -> None:
         for one in (tree, all_of(tree), all_of({"field": field, "op": op, "value": value, "where": where})):
@@ -148,7 +149,7 @@ def test_nothing_typed_is_in_the_sql(workspace: Workspace) -> None:
 
     plain, _ = engine.ids_sql(catalogue, tree("a"), now=NOW)
 
-    @settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=examples(100), deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given((hostile | st.text(min_size=1, max_size=20)).filter(str.strip))
     def same(text: str) -> None:
         try:

@@ -34,6 +34,7 @@ from tests.audience.segment_people import (
     make_list,
 )
 from tests.audience.segment_reference import Reference
+from tests.examples import examples
 
 # A moment when Paris is already on the next day, at the end of February of a common year.
 NOW = datetime(2027, 2, 27, 23, 30, tzinfo=UTC)
@@ -249,7 +250,7 @@ def test_the_query_and_the_plain_evaluator_choose_the_same_people(base: Workspac
     seen: set[tuple[str, str]] = set()
     chosen: set[int] = set()
 
-    @settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=examples(300), deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(_trees(catalogue))
     def same(tree: dict[str, Any]) -> None:
         canonical = to_json(parse(tree, catalogue))

@@ -15,6 +15,7 @@ from envol.contacts import catalogue
 from envol.contacts.imports import clean
 from envol.contacts.models import Property
 from envol.wire.address import AddressError, normalise
+from tests.examples import examples
 
 local = st.text(
     string.ascii_letters + string.digits + "!#$%&'*+/=?^_`{|}~-. \"(),:;<>@[\\]éÉßK\u0130\u00a0\u200b", max_size=12
@@ -30,7 +31,7 @@ typed = st.one_of(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=examples(300), deadline=None)
 @given(st.lists(typed, min_size=1, max_size=30))
 def test_addresses_in_columns_are_read_as_single_ones(texts: list[str]) -> None:
     texts = [t for t in texts if not any("\ud800" <= c <= "\udfff" for c in t)] or ["x"]
@@ -77,7 +78,7 @@ RAW = {
 def test_values_in_columns_take_the_form_single_ones_take(kind: str) -> None:
     prop = Property(key="p", type=kind, label_fr="P", label_en="P", choices=CHOICES if kind == "choice" else [])
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=examples(150), deadline=None)
     @given(st.lists(RAW[kind], min_size=1, max_size=30))
     @example(
         ["0", "00", "007", "-0", "000,00", "0,05", "1.00", "29/02/2023", "29/02/2024", "31/12/1999", '"', "\\", "a"]

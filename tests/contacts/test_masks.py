@@ -17,6 +17,7 @@ from envol.consent.models import Purpose
 from envol.contacts import masks, people
 from envol.contacts.models import Contact
 from envol.db import execute, rows
+from tests.examples import examples
 
 T0 = datetime(2026, 1, 5, tzinfo=UTC)
 BITS = range(6)
@@ -36,7 +37,7 @@ def set_based(contact: Contact, purpose: Purpose) -> str:
     return rows(f"SELECT {sql} FROM contacts_contact c WHERE c.id = %s", [contact.id])[0][0] or ""
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=examples(25), deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(answers | blocks, max_size=8))
 def test_both_forms_of_the_gate_agree_and_a_rebuild_finds_nothing_wrong(history: list) -> None:
     workspace = create_workspace(f"w{secrets.token_hex(4)}")
