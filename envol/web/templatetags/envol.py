@@ -210,7 +210,38 @@ _REASONS = {
     "no_permission": _("without permission"),
     "restricted": _("permission could not be checked"),
 }
-_WORDS = {**_BASES, **_STRENGTHS, **_REASONS}
+# Why a message was not delivered, as the courier reads the reply.
+_CAUSES = {
+    "hard_bounce": _("mailbox refuses for good"),
+    "unknown_user": _("no such mailbox"),
+    "unknown_domain": _("no such domain"),
+    "bad_address": _("address that cannot be used"),
+    "null_mx": _("domain takes no mail"),
+    "mailbox_full": _("mailbox full"),
+    "mailbox_disabled": _("mailbox disabled"),
+    "content_refused": _("content refused"),
+    "sender_refused": _("sender refused"),
+    "refused_by_host": _("refused by their server"),
+    "ip_listed": _("our address is on a block list"),
+    "too_large": _("message too large"),
+    "blocked": _("blocked"),
+    "stopped": _("campaign stopped"),
+    "expired": _("given up after many tries"),
+}
+# Why a line of an import, or a value of it, stays out.
+_REFUSALS = {
+    "address": _("address that cannot be used"),
+    "columns": _("too few or too many columns"),
+    "quote": _("quotation mark not closed"),
+    "encoding": _("bytes that are no text"),
+    "nul": _("forbidden character"),
+    "too_long": _("line longer than 1 MiB"),
+    "json": _("not a usable JSON object"),
+    "value": _("imported without this value"),
+    "identifier": _("imported without this identifier"),
+    "key": _("imported without this key"),
+}
+_WORDS = {**_BASES, **_STRENGTHS, **_REASONS, **_CAUSES, **_REFUSALS}
 
 
 @register.filter

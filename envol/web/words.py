@@ -1,0 +1,71 @@
+"""Gather what pages say, and keep the catalogues in step with it, without GNU gettext.
+
+``python -m envol.web.words`` rewrites ``locale/fr/LC_MESSAGES/django.po``: new sentences come in untranslated, those
+that no page says any more go. A test fails while a sentence lacks its French.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from babel.messages.catalog import Catalog
+from babel.messages.extract import extract_python
+from babel.messages.pofile import read_po, write_po
+from django.utils.translation.template import templatize
+
+ROOM = Path(__file__).resolve().parent
+PO = ROOM / "locale" / "fr" / "LC_MESSAGES" / "django.po"
+_KEYWORDS: dict[str, Any] = {
+    "_": None, "gettext": None, "gettext_lazy": None, "gettext_noop": None,
+    "ngettext": (1, 2), "ngettext_lazy": (1, 2),
+    "pgettext": ((1, "c"), 2), "pgettext_lazy": ((1, "c"), 2), "npgettext": ((1, "c"), 2, 3),
+}  # fmt: skip
+# Rooms whose sentences reach people through pages.
+_ROOMS = ("web", "campaigns", "audience")
+
+
+def said() -> Iterator[tuple[Any, str | None]]:
+    """Every (sentence or pair of singular and plural, context) that templates and code mark as said."""
+    sources = [(path, templatize(path.read_text("utf-8"))) for path in sorted(ROOM.glob("templates/**/*.html"))]
+    for room in _ROOMS:
+        sources += [(path, path.read_text("utf-8")) for path in sorted((ROOM.parent / room).glob("**/*.py"))]
+    for _path, text in sources:
+        found = extract_python(io.BytesIO(text.encode()), list(_KEYWORDS), [], {"encoding": "utf-8"})
+        for _line, function, messages, _comments in found:
+            parts = list(messages) if isinstance(messages, tuple | list) else [messages]
+            context = parts.pop(0) if function.startswith(("pgettext", "npgettext")) else None
+            parts = [part for part in parts if part][: 2 if function.startswith(("n",)) else 1]
+            if parts and all(isinstance(part, str) for part in parts):
+                yield (tuple(parts) if len(parts) == 2 else parts[0]), context
+    # The words of states go through a table, so they are not written as marked sentences.
+    from envol.campaigns import actions
+
+    for word in (*actions._WORDS.values(), *actions._WAY_OUT.values()):
+        yield word, None
+
+
+def gather() -> Catalog:
+    """The French catalogue with exactly what is said, and the translations known so far."""
+    with open(PO, "rb") as source:
+        known = read_po(source, locale="fr")
+    made = Catalog(locale="fr", project="Envol", charset="utf-8")
+    for message, context in said():
+        key = message[0] if isinstance(message, tuple) else message
+        if made.get(key, context) is None:
+            old = known.get(key, context)
+            made.add(
+                message, old.string if old else None, context=context, flags=["python-format"] if "%(" in key else []
+            )
+    return made
+
+
+if __name__ == "__main__":
+    import django
+
+    django.setup()
+    catalog = gather()
+    with open(PO, "wb") as out:
+        write_po(out, catalog, width=110, no_location=True, sort_output=True, omit_header=False)

@@ -1,0 +1,133 @@
+"""The pages in a real browser: by keyboard, without violation of accessibility, in both languages and themes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.browser.conftest import AXE
+
+RULES = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]}
+
+
+def signed_in(browser: Any, address: str, shop: Any, role: str = "owner", **options: Any) -> Any:
+    """A page of somebody who has signed in by form; the policy of our pages would keep axe out."""
+    from tests.web.shop import PASSWORD
+
+    page = browser.new_context(bypass_csp=True, **options).new_page()
+    page.goto(address + "/login/")
+    page.locator("input[name=login]").fill(shop.members[role].user.email)
+    page.locator("input[type=password]").fill(PASSWORD)
+    page.keyboard.press("Enter")
+    page.wait_for_url(address + "/")
+    return page
+
+
+def violations(page: Any) -> list[str]:
+    page.add_script_tag(path=str(AXE))
+    found = page.evaluate("rules => axe.run(document, rules)", RULES)["violations"]
+    return [f"{v['id']}: {v['nodes'][0]['html'][:160]} {v['nodes'][0]['failureSummary'][:200]}" for v in found]
+
+
+def pages_of(shop: Any) -> list[str]:
+    sent, draft = f"/campaigns/{shop.sent.pk}", f"/campaigns/{shop.draft.pk}"
+    return [
+        "/", "/contacts?q=zo", f"/contacts/{shop.people[0].pk}", "/segments", f"/segments/{shop.segment.pk}",
+        f"/segments/{shop.segment.pk}/edit", "/imports", f"/imports/{shop.imp.pk}", "/campaigns", "/campaigns/new",
+        draft, f"{draft}/send", f"{sent}/live", f"{sent}/report", f"{sent}/people?show=bounced", "/inbox",
+        f"/inbox/{shop.captured.pk}", "/settings", "/settings/domains", f"/settings/domains/{shop.domain.pk}",
+        "/settings/team", "/settings/keys", "/settings/journal", "/settings/account", "/2fa/", "/nowhere",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("language", "theme", "width"), [
+    ("fr", "light", 1280), ("en", "dark", 1280), ("en", "light", 320), ("fr", "dark", 320),
+])  # fmt: skip
+def test_every_page_is_accessible(browser: Any, address: str, shop: Any, language: str, theme: str, width: int) -> None:
+    """axe finds nothing, and nothing is wider than the window."""
+    page = signed_in(
+        browser, address, shop, color_scheme=theme, locale=language, viewport={"width": width, "height": 800}
+    )
+    page.goto(address + "/settings/account")
+    page.locator(f"section button[value={language}]").click()
+    page.wait_for_url(address + "/settings/account")
+    assert page.locator("html").get_attribute("lang") == language
+    found = {}
+    for path in pages_of(shop):
+        page.goto(address + path)
+        wrong = violations(page)
+        if page.evaluate("document.documentElement.scrollWidth > window.innerWidth"):
+            wrong.append("wider than the window")
+        if wrong:
+            found[path] = wrong
+    page.context.close()
+    assert not found, "\n".join(f"{path} {language} {theme} {width}: {wrong}" for path, wrong in found.items())
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+def test_the_gate_is_accessible(browser: Any, address: str, language: str) -> None:
+    page = browser.new_context(bypass_csp=True, locale=language).new_page()
+    for path in ("/login/", "/password/reset/"):
+        page.goto(address + path)
+        assert page.locator("html").get_attribute("lang") == language
+        assert violations(page) == []
+    page.context.close()
+
+
+def focus(page: Any, name: str, most: int = 80) -> None:
+    """Walk with Tab until the focus lies on something of this name."""
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        reached = "(e => ['A', 'BUTTON', 'INPUT'].includes(e.tagName) ? e.innerText || e.name || '' : '')"
+        if name in page.evaluate(f"{reached}(document.activeElement)"):
+            return
+    raise AssertionError(f"{name!r} cannot be reached with the keyboard on {page.url}")
+
+
+def test_from_sign_in_to_the_report_by_keyboard(browser: Any, address: str, shop: Any) -> None:
+    page = signed_in(browser, address, shop, role="editor")
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    focus(page, "Contacts")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/contacts")
+    focus(page, "q")
+    page.keyboard.type("zoé martin")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/contacts?q=*")
+    focus(page, "Zoé Martin")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/contacts/*")
+    assert page.get_by_role("heading", name="May I write to this person?").is_visible()
+    focus(page, "Campaigns")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/campaigns")
+    focus(page, "Lettre d'automne")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/report")
+    assert page.get_by_role("heading", name="Clicks").is_visible()
+    focus(page, "14")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/people?show=clicked")
+    assert page.get_by_role("heading", name="People who clicked").is_visible()
+    assert not errors
+    page.context.close()
+
+
+def test_the_live_page_moves_by_itself_and_stops_when_it_ended(
+    browser: Any, address: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    from envol.campaigns import actions
+    from tests.web.shop import open_shop
+
+    shop = open_shop(readers=30, folder=tmp_path_factory.mktemp("live"))
+    page = signed_in(browser, address, shop, role="editor")
+    page.goto(f"{address}/campaigns/{shop.draft.pk}/send")
+    page.get_by_role("button", name="Send to").click()
+    page.wait_for_url("**/live")
+    assert page.get_by_role("button", name="Take it back").is_visible()
+    actions.stop(shop.draft)
+    page.get_by_role("link", name="Read the report").wait_for(timeout=10_000)
+    assert page.locator("#live").get_attribute("hx-get") is None
+    page.context.close()
