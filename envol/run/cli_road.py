@@ -10,8 +10,9 @@ from typing import Annotated, Any
 
 import typer
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
 
-from envol.run.cli import Data, Json, Ws, app, errors, fail, opened, say, show, workspace_named
+from envol.run.cli import Data, Json, Ws, app, console, errors, fail, opened, say, show, workspace_named
 
 
 def bars() -> Progress:
@@ -240,10 +241,33 @@ def status_of(row: Any, sending_id: int | None = None) -> dict[str, Any]:
 
 
 def _print_status(facts: dict[str, Any]) -> None:
+    """States of people, then reactions: clicks lead, people and events apart, machines apart."""
     say(f"{facts['name']}: {facts['state']}")
     for state, number in facts["people"].items():
         if number or state == "accepted":
             say(f"  {state:<11} {number:>9,}")
+    made = facts.get("report")
+    if not made:
+        return
+    for reason, number in made["excluded"].items():
+        say(f"  left out: {reason.replace('_', ' ')} {number:,}")
+    table = Table("reaction", "people", "of those who agreed", "events", "without a name", "machines apart")
+    for name in ("clicked", "opened", "unsubscribed", "complained"):
+        row = made[name]
+        agreed = row["agreed"]
+        share = f"{agreed['people']:,} of {agreed['of']:,}" if agreed else ""
+        numbers = (f"{row[n]:,}" for n in ("events", "nameless", "machine_events"))
+        table.add_row(name, f"{row['people']:,}", share, *numbers)
+    console.print(table)
+    links = Table("link", "people", "clicks", "without a name", "machines apart")
+    for link in made["links"]:
+        numbers = (f"{link[n]:,}" for n in ("people", "events", "nameless", "machine_events"))
+        links.add_row(link["label"] or link["url"], *numbers)
+    console.print(links)
+    sites = Table("domain", "people", "delivered", "bounced", "deferred")
+    for site in made["sites"]:
+        sites.add_row(site["site"], *(f"{site[n]:,}" for n in ("accepted", "delivered", "bounced", "deferred")))
+    console.print(sites)
 
 
 @app.command()

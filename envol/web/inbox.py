@@ -5,6 +5,7 @@ Open to owners and API keys and to nobody else, because password mails land here
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from django.conf import settings
@@ -20,6 +21,7 @@ from envol.web.safety import PREVIEW_POLICY
 from envol.wire.message import read
 
 PAGE = 200
+_PIXEL = re.compile(r"https?://[^\s\"'<>]*/o/[A-Za-z0-9_-]{20,}")
 
 
 def as_dict(row: Captured) -> dict[str, Any]:
@@ -101,7 +103,12 @@ def message(request: HttpRequest, message_id: int) -> HttpResponse:
 @xframe_options_exempt
 @audience(Role.OWNER)
 def html(request: HttpRequest, message_id: int) -> HttpResponse:
-    """The message's HTML alone, for a frame without scripts; no picture is fetched from elsewhere."""
-    answer = HttpResponse(read(bytes(_one(request, message_id).raw)).html or "")
+    """The message's HTML alone, for a frame without scripts; no picture is fetched from elsewhere.
+
+    An owner who looks is not the reader: the pixel is taken out, and links open nothing (they would
+    need a new window, which the frame's sandbox refuses), so nothing is counted.
+    """
+    found = read(bytes(_one(request, message_id).raw)).html or ""
+    answer = HttpResponse('<base target="_blank">' + _PIXEL.sub("data:,", found))
     answer["Content-Security-Policy"] = PREVIEW_POLICY
     return answer
