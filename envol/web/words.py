@@ -33,11 +33,12 @@ def said() -> Iterator[tuple[Any, str | None]]:
     for room in _ROOMS:
         sources += [(path, path.read_text("utf-8")) for path in sorted((ROOM.parent / room).glob("**/*.py"))]
     for _path, text in sources:
-        found = extract_python(io.BytesIO(text.encode()), list(_KEYWORDS), [], {"encoding": "utf-8"})
+        found = extract_python(io.BytesIO(text.encode()), dict.fromkeys(_KEYWORDS), [], {"encoding": "utf-8"})
         for _line, function, messages, _comments in found:
+            name = str(function)
             parts = list(messages) if isinstance(messages, tuple | list) else [messages]
-            context = parts.pop(0) if function.startswith(("pgettext", "npgettext")) else None
-            parts = [part for part in parts if part][: 2 if function.startswith(("n",)) else 1]
+            context = parts.pop(0) if name.startswith(("pgettext", "npgettext")) else None
+            parts = [part for part in parts if part][: 2 if name.startswith("n") else 1]
             if parts and all(isinstance(part, str) for part in parts):
                 yield (tuple(parts) if len(parts) == 2 else parts[0]), context
     # The words of states go through a table, so they are not written as marked sentences.

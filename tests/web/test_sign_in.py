@@ -1,0 +1,94 @@
+"""Sign-in in our look: password, codes, recovery, in both languages."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value, yield_hotp_counters_from_time
+from django.test import Client
+
+from tests.web.shop import PASSWORD, Shop
+
+OPEN = ("/login/", "/password/reset/", "/password/reset/done/")
+INSIDE = (
+    "/2fa/", "/2fa/totp/activate/", "/2fa/webauthn/", "/2fa/webauthn/add/", "/password/change/", "/reauthenticate/",
+)  # fmt: skip
+
+
+def signed_in(shop: Shop, role: str = "editor") -> Client:
+    client = Client(HTTP_HOST="localhost")
+    answer = client.post("/login/", {"login": shop.members[role].user.email, "password": PASSWORD})
+    assert answer.status_code == 302, answer.content
+    return client
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+def test_the_open_pages_speak_the_visitors_language(language: str) -> None:
+    for where in OPEN:
+        answer = Client(HTTP_HOST="localhost").get(where, headers={"Accept-Language": language})
+        text = answer.content.decode()
+        assert answer.status_code == 200 and f'<html lang="{language}"' in text, where
+        assert 'class="gate"' in text and not re.search(r"<[^>]+\sstyle=", text), where
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+def test_a_member_reaches_the_pages_of_her_account(shop: Shop, language: str) -> None:
+    client = signed_in(shop, "viewer")
+    client.post("/language", {"language": language})
+    for where in INSIDE:
+        answer = client.get(where, follow=True)
+        text = answer.content.decode()
+        assert answer.status_code == 200 and f'<html lang="{language}"' in text, where
+        assert 'class="gate"' in text, where
+
+
+def test_sign_up_is_closed() -> None:
+    answer = Client(HTTP_HOST="localhost").post("/signup/", {"email": "x@y.example", "password1": PASSWORD})
+    assert answer.status_code in (200, 302, 403)
+    from envol.accounts.models import User
+
+    assert not User.objects.filter(email="x@y.example").exists()
+
+
+def test_a_wrong_password_and_an_unknown_person_get_the_same_answer(shop: Shop) -> None:
+    said = []
+    for email in (shop.members["owner"].user.email, "personne@equipe.example"):
+        answer = Client(HTTP_HOST="localhost").post("/login/", {"login": email, "password": "pas le bon mot"})
+        said.append(re.search(r'class="[^"]*bad[^>]*>(.*?)</div>', answer.content.decode(), re.DOTALL)[1])
+    assert said[0] == said[1]
+
+
+def test_the_session_is_new_after_sign_in(shop: Shop) -> None:
+    client = Client(HTTP_HOST="localhost")
+    client.get("/login/")
+    client.post("/language", {"language": "fr"})
+    before = client.cookies["session"].value
+    client.post("/login/", {"login": shop.members["editor"].user.email, "password": PASSWORD})
+    assert client.cookies["session"].value != before
+
+
+def test_a_code_is_asked_once_it_is_set_up(tmp_path: Path) -> None:
+    from tests.web.shop import open_shop
+
+    own = open_shop(readers=30, folder=tmp_path)
+    client = signed_in(own, "owner")
+    where = "/2fa/totp/activate/"
+    if (asked := client.get(where)).status_code == 302:  # a change of keys asks for the password once more
+        assert client.post(asked["Location"], {"password": PASSWORD}).status_code == 302
+    page = client.get(where).content.decode()
+    field = re.search(r'id="authenticator_secret".*?value="(\w+)"', page, re.DOTALL)
+    assert field, page
+    secret = field[1]
+
+    def code() -> str:
+        return format_hotp_value(hotp_value(secret, next(iter(yield_hotp_counters_from_time()))))
+
+    assert client.post("/2fa/totp/activate/", {"code": code()}).status_code == 302
+    assert client.get("/2fa/recovery-codes/").status_code == 200
+    again = Client(HTTP_HOST="localhost")
+    answer = again.post("/login/", {"login": own.members["owner"].user.email, "password": PASSWORD})
+    assert answer["Location"].startswith("/2fa/authenticate/")
+    assert again.get("/").status_code == 302, "the password alone does not open"
+    assert again.get("/2fa/authenticate/").status_code == 200
