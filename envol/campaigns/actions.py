@@ -127,7 +127,7 @@ def _decide(
             campaign_id=campaign.pk,
             purpose_id=campaign.purpose.pk,
             version_id=version.pk,
-            sender={"name": campaign.from_name, "address": campaign.from_address, "reply_to": campaign.reply_to},
+            sender=_sender(campaign),
             audience=checks.tree_of(campaign, freeze=True),
             state=SendingState.SCHEDULED,
             not_before=at or now,
@@ -143,6 +143,16 @@ def _decide(
         note(campaign, action, member, sending=sending.id, take_back=wait if at is None else None)
     sending.refresh_from_db()
     return sending
+
+
+def _sender(campaign: Campaign) -> dict[str, str]:
+    """What letters say of their sender, frozen with the sending: names that change later change nothing."""
+    return {
+        "name": campaign.from_name,
+        "address": campaign.from_address,
+        "reply_to": campaign.reply_to,
+        "campaign_name": campaign.name,
+    }
 
 
 def confirm(campaign: Campaign, member: Member | None = None) -> Sending:
@@ -298,7 +308,7 @@ def send_test(campaign: Campaign, address: str, member: Member | None = None) ->
             campaign_id=campaign.pk,
             purpose_id=campaign.purpose.pk if campaign.purpose else None,
             version_id=version.pk,
-            sender={"name": campaign.from_name, "address": campaign.from_address, "reply_to": campaign.reply_to},
+            sender=_sender(campaign),
             state=SendingState.SENDING,
             priority=1,
             lifetime_seconds=3600,

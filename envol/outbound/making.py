@@ -114,6 +114,7 @@ def campaign_maker(sending: SendingFacts, base_url: str) -> Maker:
             dict(sending.sender),
             signers,
             base_url,
+            campaign_name=str(sending.sender.get("campaign_name", "")),
         )
     except ValueError as error:
         raise NotReady(str(error)) from None

@@ -70,7 +70,7 @@ class Sending(models.Model):
     campaign_id = models.BigIntegerField(null=True)
     purpose_id = models.BigIntegerField(null=True)
     version_id = models.BigIntegerField(null=True)  # content.Version
-    sender = models.JSONField(default=dict)  # name, address, reply_to
+    sender = models.JSONField(default=dict)  # name, address, reply_to, campaign_name
     audience = models.JSONField(null=True)  # the segment's tree, frozen when sending was decided
     state = models.CharField(max_length=10, choices=SendingState.choices, default="scheduled")
     priority = models.SmallIntegerField(default=5)  # 0 first; codes 0, transactional 2, marketing 5

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from email import message_from_bytes, policy
 from typing import Any
 
 import pytest
@@ -18,7 +19,7 @@ from envol.campaigns.models import Campaign
 from envol.campaigns.refusals import Conflict, Refused
 from envol.contacts.models import Property
 from envol.content import templates
-from envol.outbound import accept, states
+from envol.outbound import accept, lease, making, states
 from envol.outbound.models import Domain, Excluded, Send, Sending
 from tests.campaigns.shop import Shop, open_shop
 
@@ -54,6 +55,29 @@ def deliver(sending: Sending) -> None:
 
 
 # ---- preparing
+
+
+def test_letters_and_tests_say_the_name_the_campaign_had_when_it_was_sent(workspace: Workspace) -> None:
+    shop = open_shop(workspace, subject="{{ campaign.name }} : bonjour")
+    shop.person("lea@lecteurs.example")
+    shop.segment()
+    shop.campaign = drafts.edit(shop.campaign, shop.campaign.revision, name="Rentree d'automne")
+    tried = actions.send_test(shop.campaign, "moi@boutique.example")
+    sent = start(shop)
+    Campaign.objects.filter(id=shop.campaign.pk).update(name="Autre chose")
+    assert _subjects() == {
+        tried.id: "[Test] Rentree d'automne : bonjour",
+        sent.id: "Rentree d'automne : bonjour",
+    }
+
+
+def _subjects() -> dict[int, str]:
+    """The subject each waiting letter has when a courier makes it, by sending."""
+    leases = lease.lease("courier", 100, seconds=60)
+    makers, problems = making.Makers("http://localhost:8025").prepare(leases)
+    assert not problems
+    letters = {row.sending.id: makers[row.key](row).data for one in leases for row in one.rows}
+    return {key: str(message_from_bytes(data, policy=policy.default)["Subject"]) for key, data in letters.items()}
 
 
 def test_two_people_cannot_save_over_one_another(shop: Shop) -> None:

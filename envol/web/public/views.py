@@ -197,7 +197,14 @@ def web_version(request: HttpRequest, token: str) -> HttpResponse:
         return _nowhere(request, "no_web_version")
     try:
         composer = Composer(
-            who.sending, version, who.workspace, who.sending.sender, (), settings.ENVOL.base_url, attachments=()
+            who.sending,
+            version,
+            who.workspace,
+            who.sending.sender,
+            (),
+            settings.ENVOL.base_url,
+            campaign_name=str(who.sending.sender.get("campaign_name", "")),
+            attachments=(),
         )
         parts = composer.parts(person_of(who.contact, who.no), pixel=False)
     except (MissingValue, RenderProblem, ValueError):
