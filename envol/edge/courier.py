@@ -364,9 +364,11 @@ class Courier:
     def _give_back(self, row: Row) -> None:
         """A row that stays in its lease unsent."""
         self._makers.pop(row.key, None)
-        self._less(row.lease)
+        self._less(row)
 
-    def _less(self, lease: Lease) -> None:
+    def _less(self, row: Row) -> None:
+        row.ended = True
+        lease = row.lease
         lease.pending -= 1
         if lease.pending == 0 and lease in self._leases:
             self._ended.append(lease)
@@ -403,10 +405,9 @@ class Courier:
             self._after(results, lost, now)
 
     def _after(self, results: list[Result], lost: set[int], now: float) -> None:
-        mine = {id(result) for result in self._results}
-        fresh = self._results
-        self._results = [r for r in fresh if id(r) not in {id(x) for x in results}]
-        done = [result for result in results if id(result) in mine]
+        written = {id(result) for result in results}
+        done = [result for result in self._results if id(result) in written]
+        self._results = [result for result in self._results if id(result) not in written]
         for result in done:
             self._makers.pop(result.row.key, None)
             if id(result) in lost:
@@ -420,7 +421,7 @@ class Courier:
             while self._settled and self._settled[0][0] < now - KEEP_SETTLED:
                 self._settled.popleft()
         for result in done:
-            self._less(result.row.lease)
+            self._less(result.row)
         self._lanes.settled(done)
         if self._results:
             self._have_results.set()

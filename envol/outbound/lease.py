@@ -49,7 +49,10 @@ class SendingFacts:
 
 @dataclass(slots=True, eq=False)
 class Row:
-    """One recipient to be attempted. `chunk` is None for one that was deferred before; `attempts` counts this one."""
+    """One recipient to be attempted. `chunk` is None for one that was deferred before; `attempts` counts this one.
+
+    ended: its holder is done with it (settled, or given back), so nothing is asked of it any more.
+    """
 
     sending: SendingFacts
     no: int
@@ -65,6 +68,7 @@ class Row:
     props: Mapping[str, Any] = field(default_factory=dict)
     allowed: int = 0
     refused: int = 0
+    ended: bool = False
 
     @property
     def key(self) -> tuple[int, int]:
@@ -166,7 +170,7 @@ def _read(sending: SendingFacts, into: Lease, tail: str, *arrays: Sequence[int])
     """Put the rows that may be sent into the lease; give back those refused, with the reason."""
     found = db.rows(
         "SELECT s.no, s.chunk, k.attempts, s.contact_id, s.message_id, s.address, s.site, c.id IS NULL,"
-        f" c.email_key, c.language, c.props, c.allowed, c.refused, {_refusal(sending)}" + tail,
+        f" c.email_key, c.language, c.props, c.allowed, c.refused, {_refusal(sending, _bit(sending))}" + tail,
         [*arrays, sending.id, sending.workspace_id],
     )
     refused: list[tuple[Row, str]] = []
@@ -196,11 +200,15 @@ def _read(sending: SendingFacts, into: Lease, tail: str, *arrays: Sequence[int])
     return refused
 
 
-def _refusal(sending: SendingFacts) -> str:
-    bit = None
-    if sending.purpose_id is not None and not sending.transactional:
-        bit = Purpose.objects.values_list("bit", flat=True).get(id=sending.purpose_id)
-    return gates.refusal_sql("c", bit=bit, transactional=sending.transactional)
+def _bit(sending: SendingFacts) -> int | None:
+    if sending.purpose_id is None or sending.transactional:
+        return None
+    return Purpose.objects.values_list("bit", flat=True).get(id=sending.purpose_id)
+
+
+def _refusal(sending: SendingFacts, bit: int | None) -> str:
+    """The reason she is refused, in SQL over the contact `c`; NULL: she may be written to."""
+    return gates.refusal_sql("c", bit=None if sending.transactional else bit, transactional=sending.transactional)
 
 
 def _suppressed(sending: SendingFacts, addresses: Sequence[str]) -> set[str]:
@@ -230,43 +238,59 @@ def changed(leases: Iterable[Lease]) -> dict[tuple[int, int], tuple[str, str]]:
     by_sending: dict[int, list[Row]] = {}
     for one in leases:
         for row in one.rows:
-            by_sending.setdefault(row.sending.id, []).append(row)
+            if not row.ended:
+                by_sending.setdefault(row.sending.id, []).append(row)
     if not by_sending:
         return {}
-    states = dict(db.rows("SELECT id, state FROM outbound_sending WHERE id = ANY (%s)", [list(by_sending)]))
+    found = db.rows(
+        "SELECT s.id, s.state, p.bit FROM outbound_sending s LEFT JOIN consent_purpose p ON p.id = s.purpose_id"
+        " WHERE s.id = ANY (%s)",
+        [list(by_sending)],
+    )
+    states = {sending_id: (state, bit) for sending_id, state, bit in found}
     answer: dict[tuple[int, int], tuple[str, str]] = {}
     for sending_id, held in by_sending.items():
-        state = states.get(sending_id, "stopped")
+        state, bit = states.get(sending_id, ("stopped", None))
         if state in ("stopped", "failed"):
             answer.update({row.key: ("cancelled", "stopped") for row in held})
         elif state != "sending":
             answer.update({row.key: (RELEASE, state) for row in held})
         else:
-            answer.update(_refused_since(held))
+            answer.update(_refused_since(held, bit))
     return answer
 
 
-def _refused_since(held: Sequence[Row]) -> dict[tuple[int, int], tuple[str, str]]:
+def _refused_since(held: Sequence[Row], bit: int | None) -> dict[tuple[int, int], tuple[str, str]]:
+    """Only who is refused now comes back from the database: as a rule nobody."""
     sending = held[0].sending
+    reasons: dict[int, str] = {}
+    if known := _array(row.contact_id for row in held if row.contact_id is not None):
+        reasons = dict(
+            db.rows(
+                "SELECT id, reason FROM (SELECT k.id, CASE WHEN c.id IS NULL THEN 'erased' ELSE"
+                f" {_refusal(sending, bit)} END AS reason FROM unnest(%s::bigint[]) AS k (id)"
+                " LEFT JOIN contacts_contact c ON c.id = k.id) AS asked WHERE reason IS NOT NULL",
+                [known],
+            )
+        )
+    strangers = {row.address for row in held if row.contact_id is None}
+    suppressed = _suppressed(sending, list(strangers)) if strangers else set()
+    if not reasons and not suppressed:
+        return {}
     answer: dict[tuple[int, int], tuple[str, str]] = {}
-    known: dict[int, list[Row]] = {}
-    strangers: dict[str, list[Row]] = {}
     for row in held:
         if row.contact_id is None:
-            strangers.setdefault(row.address, []).append(row)
-        else:
-            known.setdefault(row.contact_id, []).append(row)
-    if known:
-        for contact_id, gone, reason in db.rows(
-            f"SELECT k.id, c.id IS NULL, {_refusal(sending)} FROM unnest(%s::bigint[]) AS k (id)"
-            " LEFT JOIN contacts_contact c ON c.id = k.id",
-            [list(known)],
-        ):
-            if gone or reason is not None:
-                answer.update({row.key: ("suppressed", "erased" if gone else reason) for row in known[contact_id]})
-    for address in _suppressed(sending, list(strangers)) if strangers else ():
-        answer.update({row.key: ("suppressed", "suppressed") for row in strangers[address]})
+            if row.address in suppressed:
+                answer[row.key] = ("suppressed", "suppressed")
+        elif row.contact_id in reasons:
+            answer[row.key] = ("suppressed", reasons[row.contact_id])
     return answer
+
+
+def _array(numbers: Iterable[int]) -> str:
+    """Numbers as PostgreSQL writes an array, "" for none: ten times cheaper than a list given to the driver."""
+    text = ",".join(map(str, numbers))
+    return f"{{{text}}}" if text else ""
 
 
 def renew(leases: Iterable[Lease], *, seconds: int) -> set[uuid.UUID]:

@@ -177,6 +177,22 @@ def test_a_withdrawal_after_the_lease_is_seen_before_mail_from(workspace) -> Non
     assert lease.changed(leases) == {row.key: ("suppressed", "withdrawn")}
 
 
+def test_every_reason_to_hold_back_is_told_and_only_of_those_still_held(workspace) -> None:
+    queued(workspace, 5)
+    leases = take()
+    rows = rows_of(leases)
+    contacts = [row.contact_id for row in rows]
+    db.execute("UPDATE contacts_contact SET refused = 4, allowed = 0 WHERE id = ANY (%s)", [contacts[:2]])
+    db.execute("UPDATE contacts_contact SET suppressed = true WHERE id = %s", [contacts[2]])
+    db.execute("DELETE FROM contacts_contact WHERE id = %s", [contacts[3]])
+    rows[0].ended = True  # settled a moment ago: nothing can be held back any more
+    assert lease.changed(leases) == {
+        rows[1].key: ("suppressed", "withdrawn"),
+        rows[2].key: ("suppressed", "suppressed"),
+        rows[3].key: ("suppressed", "erased"),
+    }
+
+
 def test_a_chunk_whose_people_are_all_refused_is_done(workspace) -> None:
     one = queued(workspace, 3)
     db.execute("UPDATE contacts_contact SET suppressed = true")
