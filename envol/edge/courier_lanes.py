@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import structlog
 
@@ -50,7 +50,7 @@ class Channel:
     def __init__(self, key: str, limit: int, per_connection: int) -> None:
         self.key = key
         self.prepared: deque[Item] = deque()
-        self.idle: deque[asyncio.Future[Item | None]] = deque()
+        self.idle: deque[tuple[float, asyncio.Future[Item | None]]] = deque()  # since when, and what it waits for
         self.lanes = 0
         self.base = self.limit = limit
         self.per_connection = per_connection
@@ -119,7 +119,7 @@ class Lanes:
             if channel.paused_until > now:
                 continue
             while channel.prepared:
-                while channel.idle and channel.idle[0].done():
+                while channel.idle and channel.idle[0][1].done():
                     channel.idle.popleft()
                 can_open = len(self._tasks) < self._most and channel.lanes < self._limit(channel)
                 if not channel.idle and not can_open:
@@ -129,7 +129,7 @@ class Lanes:
                 if item is None:
                     break
                 if channel.idle:
-                    channel.idle.popleft().set_result(item)
+                    channel.idle.popleft()[1].set_result(item)
                 else:
                     channel.lanes += 1
                     task = asyncio.create_task(self._lane(channel, item))
@@ -138,7 +138,7 @@ class Lanes:
         if starving:
             for channel in self._channels.values():
                 if channel.idle and not channel.prepared:
-                    waiting = channel.idle.popleft()
+                    _, waiting = channel.idle.popleft()
                     if not waiting.done():
                         waiting.set_result(None)
                         break
@@ -152,6 +152,10 @@ class Lanes:
             for connection in list(self._connections):
                 connection.tick(now)
             for key, channel in list(self._channels.items()):
+                while channel.idle and channel.idle[0][0] < now - IDLE_SECONDS:
+                    _, waiting = channel.idle.popleft()
+                    if not waiting.done():
+                        waiting.set_result(None)
                 if channel.limit < channel.base and now - channel.calm_since > 600:
                     channel.limit, channel.calm_since = channel.limit + 1, now
                 unused = not channel.lanes and not channel.prepared and not channel.bad
@@ -172,7 +176,7 @@ class Lanes:
     async def close(self) -> None:
         """Say goodbye on every connection. Nothing may be on the wire."""
         for channel in self._channels.values():
-            for waiting in channel.idle:
+            for _, waiting in channel.idle:
                 if not waiting.done():
                     waiting.set_result(None)
         if self._tasks:
@@ -256,13 +260,10 @@ class Lanes:
     async def _wait(self, channel: Channel) -> Item | None:
         if self._courier.stopping:
             return None
-        waiting: asyncio.Future[Item | None] = asyncio.get_running_loop().create_future()
-        channel.idle.append(waiting)
-        await asyncio.wait({waiting}, timeout=IDLE_SECONDS)
-        if waiting.done():
-            return waiting.result()
-        waiting.cancel()
-        return None
+        loop = asyncio.get_running_loop()
+        waiting: asyncio.Future[Item | None] = loop.create_future()
+        channel.idle.append((loop.time(), waiting))
+        return await waiting  # `clock` ends what waits too long: a timer for each message would cost more
 
     async def _connect(self, channel: Channel) -> Connection:
         """A session with one of the channel's hosts. Raises Unreachable."""
@@ -399,7 +400,7 @@ class Lanes:
     def _judge(self, channel: Channel, connection: Connection, item: Item, outcome: Outcome) -> Result | None:
         """What an outcome means; None: nothing was said of this recipient, try it on another connection first."""
         row, reply = item.row, outcome.reply
-        where = {"host": connection.host, "tls": connection.tls}
+        where: dict[str, Any] = {"host": connection.host, "tls": connection.tls}
         now = asyncio.get_running_loop().time()
         if outcome.accepted and reply is not None:
             return Result(row, "delivered", "", reply.code, reply.enhanced, reply.text or "OK", **where)
