@@ -65,7 +65,7 @@ lock: ## write requirements/ anew from pyproject.toml
 	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q pyproject.toml -c requirements/run.txt --extra demo --group dev -o requirements/dev.txt
 
 messages: .venv/.ready ## gather the words of pages into the catalogues
-	@cd envol/web && ../../$(BIN)/python -m django makemessages -l fr --no-wrap --no-location
+	@$(BIN)/python -m envol.web.words
 
 clean: ## remove what was built; data directories stay
 	@rm -rf .venv ui/node_modules envol/web/static/dist dist build .mypy_cache .ruff_cache .pytest_cache

@@ -17,7 +17,7 @@ def test_an_owner_who_looks_into_the_inbox_is_not_counted_as_a_reader(workspace:
         f'Content-Type: text/html; charset=utf-8\r\n\r\n<p><img src="{pixel}"><a href="{link}">go</a></p>\r\n'
     )
     row = Captured.objects.create(workspace_id=workspace.id, envelope_to=["b@lecteurs.example"], raw=raw.encode())
-    client = Client()
+    client = Client(HTTP_HOST="localhost")
     client.force_login(owner)
     answer = client.get(f"/inbox/{row.id}/html")
     shown = answer.content.decode()

@@ -1,4 +1,0 @@
-// The live page's chart of the rate.
-import uPlot from "uplot";
-
-export { uPlot };
