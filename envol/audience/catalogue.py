@@ -7,17 +7,17 @@ Pages, API and SQL read the same catalogue: key, kind, labels, choices. A kind d
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
-
-import sqlglot
-from sqlglot import exp
+from functools import cache, cached_property
+from typing import TYPE_CHECKING, Any
 
 from envol.accounts.models import Workspace
 from envol.audience.models import Segment
 from envol.consent.models import Purpose
 from envol.contacts.models import Contact, List, Property
 from envol.db import dicts
+
+if TYPE_CHECKING:  # 30 MB that couriers, which only register here, never need
+    from sqlglot import exp
 
 GROUPS = ("profile", "lists", "consent", "orders", "activity", "computed")
 
@@ -69,7 +69,7 @@ _ACTIVITY_LABELS = {
 }
 FROM_EVENTS = ("opened", "clicked", "unsubscribed")
 
-_registered: dict[str, exp.Expr] = {}
+_registered: dict[str, str] = {}
 
 
 def register_activity(kind: str, sql: str) -> None:
@@ -81,13 +81,20 @@ def register_activity(kind: str, sql: str) -> None:
     """
     if kind not in _ACTIVITY_LABELS or kind in FROM_EVENTS:
         raise ValueError(f"There is no activity {kind!r} to register; it may be sent or delivered.")
-    _registered[kind] = sqlglot.parse_one(sql, dialect="postgres")
+    _registered[kind] = sql
 
 
 def activity_source(kind: str) -> exp.Expr | None:
     """The registered SELECT of ``kind``; None where events tell it."""
     found = _registered.get(kind)
-    return found.copy() if found is not None else None
+    return _parsed(found).copy() if found is not None else None
+
+
+@cache
+def _parsed(sql: str) -> exp.Expr:
+    import sqlglot
+
+    return sqlglot.parse_one(sql, dialect="postgres")
 
 
 def _choices(raw: Any) -> tuple[Choice, ...]:
