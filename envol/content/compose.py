@@ -211,7 +211,7 @@ class Composer:
             list_unsubscribe_url=self._url(Kind.UNSUBSCRIBE, person.no),
         )
         return ComposedMessage(
-            links.return_path(sending, person.no, self._bounce_domain), signed(made, self._signers, now)
+            links.return_path(sending, person.no, self._bounce_domain), signed(made, self._signers, now, ours=True)
         )
 
     def parts(self, person: Person, *, now: datetime | None = None, pixel: bool = True) -> Parts:
@@ -345,11 +345,11 @@ def stored_attachments(version: Version) -> list[Attachment]:
     ]
 
 
-def signed(made: Composed, signers: Sequence[Signer], now: datetime) -> bytes:
-    """The message with a DKIM signature of each signer above it."""
+def signed(made: Composed, signers: Sequence[Signer], now: datetime, *, ours: bool) -> bytes:
+    """The message with a DKIM signature of each signer above it. ``ours``: composed here, not relayed as it came."""
     if not signers:
         return made.to_bytes()
-    return made.to_bytes(sign(made.headers, made.body, signers, int(now.timestamp())))
+    return made.to_bytes(sign(made.headers, made.body, signers, int(now.timestamp()), composed=ours))
 
 
 class MessageLike(Protocol):
@@ -404,7 +404,7 @@ def compose_message(
             extra=[(name, value) for name, value in header.get("extra", ())],
         )
     reverse_path = links.return_path(message.sending_id, no, bounce_domain or domain)
-    return ComposedMessage(reverse_path, signed(made, signers, now))
+    return ComposedMessage(reverse_path, signed(made, signers, now, ours=raw is None))
 
 
 def _box(pair: Sequence[str]) -> Mailbox:

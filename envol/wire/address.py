@@ -69,7 +69,7 @@ def _split(text: str) -> tuple[str, str]:
     if not text:
         raise AddressError("The address is empty: write one of the form name@domain.example.")
     for character in text:
-        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp"):
+        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
             raise AddressError(
                 f"The address contains an invisible character (U+{ord(character):04X}):"
                 " type it again instead of pasting it."

@@ -61,6 +61,17 @@ SIGNED = frozenset(OVERSIGNED) | {
 _DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+\Z")
 _SELECTOR = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9-]{1,63})*\Z")
 _BLANKS = re.compile(b"  +")
+# Lines that differ from person to person, or say something about one: never remembered.
+_PERSONAL = (
+    b"To:",
+    b"Cc:",
+    b"Subject:",
+    b"Message-ID:",
+    b"Date:",
+    b"List-Unsubscribe:",
+    b"In-Reply-To:",
+    b"References:",
+)
 _PKCS1 = padding.PKCS1v15()
 _SHA256 = hashes.SHA256()
 
@@ -101,7 +112,8 @@ class Signer:
         times = b" t=%d; x=%d;\r\n" % (now, now + VALID_FOR)
         unsigned = b"".join([self._start, times, b" h=", h, b";\r\n bh=", body_hash, b";\r\n b="])
         # §3.7: the signature covers its own field with an empty b= and without the final CRLF.
-        covered = signed + canonical_header(unsigned)[:-2]
+        # We wrote it: one blank after the colon, one after each fold.
+        covered = b"".join([signed, b"dkim-signature:", unsigned[16:].replace(b"\r\n ", b" ")])
         if isinstance(self._key, rsa.RSAPrivateKey):
             value = self._key.sign(covered, _PKCS1, _SHA256)  # releases the GIL
         else:
@@ -124,7 +136,8 @@ def sign(
     body_hash = b2a_base64(sha256(canonical_body(body, composed=composed)).digest(), newline=False)
     found: dict[bytes, list[bytes]] = {}
     for line in headers:
-        canonical = canonical_header(line)
+        constant = composed and not line.startswith(_PERSONAL)
+        canonical = _canonical_constant(line) if constant else canonical_header(line)
         name = canonical[: canonical.index(b":")]
         if name in SIGNED:
             found.setdefault(name, []).append(canonical)
@@ -134,6 +147,12 @@ def sign(
     # §5.4.2: of several fields of one name the last is taken first. A name that is listed once more adds nothing.
     signed = b"".join([line for lines in found.values() for line in reversed(lines)])
     return b"".join([signer.signature(signed, h, body_hash, now) for signer in signers])
+
+
+@lru_cache(maxsize=1024)
+def _canonical_constant(line: bytes) -> bytes:
+    """Most header lines are the same for all messages of a sending."""
+    return canonical_header(line)
 
 
 @lru_cache(maxsize=256)
