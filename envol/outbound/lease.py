@@ -20,6 +20,7 @@ from django.db import transaction
 from envol import db
 from envol.consent import gates, suppression
 from envol.consent.models import Purpose
+from envol.outbound import arrays
 from envol.outbound.models import Sending
 from envol.wire.address import AddressError, normalise
 
@@ -264,13 +265,13 @@ def _refused_since(held: Sequence[Row], bit: int | None) -> dict[tuple[int, int]
     """Only who is refused now comes back from the database: as a rule nobody."""
     sending = held[0].sending
     reasons: dict[int, str] = {}
-    if known := _array(row.contact_id for row in held if row.contact_id is not None):
+    if known := [row.contact_id for row in held if row.contact_id is not None]:
         reasons = dict(
             db.rows(
                 "SELECT id, reason FROM (SELECT k.id, CASE WHEN c.id IS NULL THEN 'erased' ELSE"
                 f" {_refusal(sending, bit)} END AS reason FROM unnest(%s::bigint[]) AS k (id)"
                 " LEFT JOIN contacts_contact c ON c.id = k.id) AS asked WHERE reason IS NOT NULL",
-                [known],
+                [arrays.numbers(known)],
             )
         )
     strangers = {row.address for row in held if row.contact_id is None}
@@ -285,12 +286,6 @@ def _refused_since(held: Sequence[Row], bit: int | None) -> dict[tuple[int, int]
         elif row.contact_id in reasons:
             answer[row.key] = ("suppressed", reasons[row.contact_id])
     return answer
-
-
-def _array(numbers: Iterable[int]) -> str:
-    """Numbers as PostgreSQL writes an array, "" for none: ten times cheaper than a list given to the driver."""
-    text = ",".join(map(str, numbers))
-    return f"{{{text}}}" if text else ""
 
 
 def renew(leases: Iterable[Lease], *, seconds: int) -> set[uuid.UUID]:

@@ -89,6 +89,35 @@ def test_a_lost_lease_cannot_settle(workspace) -> None:
     assert states.invariants() == []
 
 
+def test_a_delivery_is_kept_with_the_words_of_the_host(workspace) -> None:
+    queued(workspace, 4)
+    rows = rows_of(take())
+    said = ['2.0.0 "OK" \\ {queued}, NULL', "Ok: l'ete\0 100 % %s", f"<{rows[2].address.upper()}> saved", "x" * 2000]
+    results = [
+        Result(row, "delivered", "", 250, None, words, "mx.example") for row, words in zip(rows, said, strict=True)
+    ]
+    results[0].enhanced, results[0].tls = "2.0.0", "TLSv1.3"
+    assert settle.settle([*results, results[0]]) == []  # one of them told twice
+    assert settle.settle(results[:1]) == results[:1]  # and once more: it is there already
+    assert db.rows("SELECT reply, enhanced, tls, code, attempts, host FROM outbound_outcome ORDER BY no") == [
+        ('2.0.0 "OK" \\ {queued}, NULL', "2.0.0", "TLSv1.3", 250, 1, "mx.example"),
+        ("Ok: l'ete  100 % %s", None, "", 250, 1, "mx.example"),
+        ("<<recipient>> saved", None, "", 250, 1, "mx.example"),
+        ("x" * 1000, None, "", 250, 1, "mx.example"),
+    ]
+
+
+def test_first_and_second_tries_are_settled_together(workspace) -> None:
+    one = queued(workspace, 2)
+    first = rows_of(take())
+    settle.settle([Result(first[0], DEFERRED, "greylisted", 451, None, "later")])
+    db.execute("UPDATE outbound_retry SET due = now()")
+    second = rows_of(take())
+    assert settle.settle([delivered(first[1]), delivered(second[0])]) == []
+    assert states.counts(one.id)["delivered"] == 2
+    assert db.value("SELECT count(*) FROM outbound_retry") == 0
+
+
 def test_a_lease_can_be_held_on_to(workspace) -> None:
     queued(workspace, 3)
     mine = take(seconds=1)
