@@ -5,7 +5,7 @@ ARGS ?=
 FACTOR ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-check test test-peers lint bench crash fuzz wheel clean lock setup messages
+.PHONY: help demo demo-check picture test test-peers lint bench crash fuzz wheel clean lock setup messages
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -56,6 +56,9 @@ crash: setup ## kill -9 at random: make crash ARGS='--kills 200 --messages 10000
 
 fuzz: setup ## parsers, language and gates against many more examples: make fuzz FACTOR=40
 	@ENVOL_FUZZ=$(FACTOR) $(BIN)/python -m pytest --timeout 7200 $$(grep -rl '@given' tests) $(ARGS)
+
+picture: setup ## the picture of the README, from a running `make demo`
+	@$(BIN)/python -m tests.browser.picture $(ARGS)
 
 wheel: setup ## dist/*.whl with built assets inside
 	@$(BIN)/python -m build --wheel --no-isolation -o dist . >/dev/null && ls dist/*.whl
