@@ -199,10 +199,13 @@ def _free_port(address: str) -> str:
 
 
 def _tour(base: str, data: Path) -> None:
-    from envol.run.demo import prepare
+    from envol.run.demo import people, prepare
 
     print(
-        f"\nEnvol is up: {base}\n"
+        f"\nThe orders are real, the people invented: {people.SHARE_NEWSLETTER:.0%} agreed to the letter, of them "
+        f"{people.SHARE_WITHDRAWN:.0%} took it back and {people.SHARE_MEASURED:.0%} agreed to be measured one by one; "
+        "their reactions are a simulation.\n"
+        f"Envol is up: {base}\n"
         f"Sign in as {prepare.OWNER} with the password {prepare.password_of(data)}\n"
         f"Tour: Contacts → a person and why you may write to her; Campaigns → “{prepare.CAMPAIGN}” → its report; "
         f"Inbox → what they received.   Ctrl-C stops it.",
