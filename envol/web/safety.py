@@ -6,7 +6,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.http import HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 
 POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; object-src 'none'; "
@@ -17,6 +17,7 @@ PREVIEW_POLICY = (
     "default-src 'none'; script-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; "
     "frame-ancestors 'self'; sandbox"
 )
+UPLOADS = "/imports"  # the one place where a body may be large
 _SAFE = {"GET", "HEAD", "OPTIONS", "TRACE"}
 
 
@@ -31,6 +32,9 @@ class SafetyMiddleware:
             return HttpResponse(
                 "This request came from another site and was refused.", status=403, content_type="text/plain"
             )
+        if request.method == "POST" and request.path.startswith(UPLOADS) and not request.user.is_authenticated:
+            # Before anybody reads the form: a stranger's gigabytes never reach the disk.
+            return HttpResponseRedirect(settings.LOGIN_URL)
         answer = self._next(request)
         answer.headers.setdefault("Content-Security-Policy", POLICY)
         answer.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
