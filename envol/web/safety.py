@@ -34,7 +34,7 @@ class SafetyMiddleware:
             )
         if request.method == "POST" and request.path.startswith(UPLOADS) and not request.user.is_authenticated:
             # Before anybody reads the form: a stranger's gigabytes never reach the disk.
-            return HttpResponseRedirect(settings.LOGIN_URL)
+            return HttpResponseRedirect(f"{settings.LOGIN_URL}?next={UPLOADS}")
         answer = self._next(request)
         answer.headers.setdefault("Content-Security-Policy", POLICY)
         answer.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")
