@@ -64,3 +64,11 @@ class Progress:
 def cancel(job_id: int) -> bool:
     """Ask a waiting or running job to stop; False when it has ended already."""
     return bool(Job.objects.filter(id=job_id, state__in=["waiting", "running"]).update(cancel_requested=True))
+
+
+def figures(workspace_id: int, job_id: int) -> dict[str, Any] | None:
+    """How far a job is, as plain values; None when this workspace has no such job."""
+    job = Job.objects.filter(workspace_id=workspace_id, id=job_id).first()
+    if job is None:
+        return None
+    return {"state": job.state, "done": job.done, "total": job.total, "step": job.step}

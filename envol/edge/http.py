@@ -1,7 +1,8 @@
 """The http process: hot routes of mail readers here, everything else by Django in a few threads.
 
-uvloop and uvicorn in front; ``/c/`` and ``/o/`` go to :mod:`envol.edge.http_hits`, ``/static/`` to files, the rest
-through a2wsgi to Django's WSGI handler. No access log: paths hold tokens, and peers have addresses.
+uvloop and uvicorn in front; ``/c/`` and ``/o/`` go to :mod:`envol.edge.http_hits`, ``/events`` to
+:mod:`envol.edge.http_events`, ``/static/`` to files, the rest through a2wsgi to Django's WSGI handler. No access log:
+paths hold tokens, and peers have addresses.
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from starlette.types import Scope as StarletteScope
 from envol.content.models import Version
 from envol.db import value
 from envol.edge.gather import Gatherer
+from envol.edge.http_events import EventRoutes
 from envol.edge.http_guard import MAX_HEAD, App, BodyLimit, GuardedProtocol, Receive, Scope, Send
 from envol.edge.http_hits import HitRoutes, Targets, answer
 from envol.events.hits import Hit, record_hits
@@ -102,6 +104,9 @@ class Application:
         self._lookups = ThreadPoolExecutor(1, thread_name_prefix="lookup")
         self._gatherer: Gatherer[Hit, None] = Gatherer(batch, name="hits")
         self._hits = HitRoutes(self._gatherer, Targets(links_of, self._lookups))
+        # A thread of their own: what is dear to count must not keep a reader from her link.
+        self._looks = ThreadPoolExecutor(1, thread_name_prefix="events")
+        self._events = EventRoutes(self._looks)
         self._seen_ready = -1e9
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -120,6 +125,8 @@ class Application:
                 await self._hits.open(scope, send, path[3:])
         elif path.startswith("/static/") and method in ("GET", "HEAD"):
             await self._static(scope, receive, send)
+        elif path == "/events":
+            await self._events(scope, receive, send)
         elif path == "/health":
             await answer(scope, send, 200, _TEXT, b"ok\n")
         elif path == "/ready":
@@ -137,11 +144,17 @@ class Application:
                 await send({"type": "lifespan.shutdown.complete"})
                 return
 
+    async def leave(self) -> None:
+        """End what would never end by itself, so that the server can wait for the rest."""
+        await self._events.close()
+
     async def stop(self) -> None:
         """Commit what waits, then let the threads go."""
+        await self.leave()
         await self._gatherer.close()
         await self._hits.drain()
         self._lookups.shutdown(wait=False)
+        self._looks.shutdown(wait=False)
 
     async def _static(self, scope: Scope, receive: Receive, send: Send) -> None:
         inner = dict(scope)
@@ -183,10 +196,18 @@ class _Discreet(logging.Filter):
         return True
 
 
-def make_app(threads: int) -> BodyLimit:
+class Front(BodyLimit):
+    """The application behind its guard; the server tells it when to leave."""
+
+    def __init__(self, app: Application) -> None:
+        super().__init__(app)
+        self.leave = app.leave
+
+
+def make_app(threads: int) -> Front:
     """The application with Django behind it, in ``threads`` threads of one database connection each."""
     pages = WSGIMiddleware(get_wsgi_application(), workers=threads)  # type: ignore[arg-type]
-    return BodyLimit(Application(pages))  # type: ignore[arg-type]
+    return Front(Application(pages))  # type: ignore[arg-type]
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -217,6 +238,11 @@ class _Server(uvicorn.Server):
         if self.started:
             self._ready()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        if isinstance(self.config.app, Front):
+            await self.config.app.leave()
+        await super().shutdown(sockets)
+
 
 def run(config: Settings, ready: Callable[[], None]) -> None:
     """Serve until SIGTERM; then finish what was begun and commit what waits. ``ready`` is called once it listens."""
@@ -228,8 +254,8 @@ def run(config: Settings, ready: Callable[[], None]) -> None:
         sys.exit(str(error))
     server = _Server(
         uvicorn.Config(
-            # One connection counts hits, one looks links up; the others serve pages.
-            make_app(max(1, config.pool_http - 2)),
+            # One connection counts hits, one looks links up, one tells what moves; the others serve pages.
+            make_app(max(1, config.pool_http - 3)),
             loop="uvloop" if sys.platform != "win32" else "asyncio",
             http=GuardedProtocol,
             ws="none",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -9,6 +11,8 @@ from django.db import transaction
 from envol import db
 
 STATES = ("queued", "leased", "deferred", "delivered", "bounced", "expired", "cancelled", "suppressed")
+
+FINAL = ("delivered", "bounced", "expired", "cancelled", "suppressed")
 
 STATE_OF = """CASE WHEN o.state IS NOT NULL THEN o.state
                    WHEN r.no IS NOT NULL THEN CASE WHEN r.lease_id IS NULL THEN 'deferred' ELSE 'leased' END
@@ -58,6 +62,38 @@ def finished(sending_id: int) -> bool:
         " OR EXISTS (SELECT FROM outbound_retry WHERE sending_id = %(id)s)",
         {"id": sending_id},
     )
+
+
+def delivered_since(sending_id: int, moment: datetime) -> int:
+    """People of a sending to whom it was delivered since."""
+    return int(
+        db.value(
+            "SELECT count(*) FROM outbound_outcome WHERE sending_id = %s AND state = 'delivered' AND at >= %s",
+            [sending_id, moment],
+        )
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why people of a sending wait for another try: the most frequent cause, and the soonest next try of all."""
+
+    people: int
+    site: str
+    cause: str
+    reply: str
+    next_at: datetime
+
+
+def obstacle(sending_id: int) -> Obstacle | None:
+    """What holds up most of the deferred people; None when nobody is."""
+    found = db.rows(
+        "SELECT count(*), site, cause, concat_ws(' ', min(code), min(enhanced), nullif(min(reply), '')),"
+        " min(min(due)) OVER () FROM outbound_retry WHERE sending_id = %s GROUP BY site, cause"
+        " ORDER BY 1 DESC, 2 LIMIT 1",
+        [sending_id],
+    )
+    return Obstacle(*found[0]) if found else None
 
 
 def waiting(workspace_id: int) -> list[dict[str, Any]]:
