@@ -68,7 +68,7 @@ lock: ## write requirements/ anew from pyproject.toml
 	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q pyproject.toml -c requirements/run.txt --extra demo --group dev -o requirements/dev.txt
 
 messages: .venv/.ready ## gather the words of pages into the catalogues
-	@$(BIN)/python -m envol.web.words
+	@ENVOL_DATA=.mypy_cache/envol $(BIN)/python -m envol.web.words
 
 clean: ## remove what was built; data directories stay
 	@rm -rf .venv ui/node_modules envol/web/static/dist dist build .mypy_cache .ruff_cache .pytest_cache

@@ -119,6 +119,20 @@ class JournalEntry(models.Model):
         indexes = [models.Index(fields=["workspace", "-id"], name="journal_newest")]
 
 
+class Undo(models.Model):
+    """How one line of the journal can be taken back, once, until it is too old."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
+    entry = models.OneToOneField(JournalEntry, on_delete=models.CASCADE, related_name="undo")
+    kind = models.CharField(max_length=60)
+    facts = models.JSONField(default=dict)
+    until = models.DateTimeField()
+    used_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "accounts_undo"
+
+
 class Job(models.Model):
     """Long work that a person can watch, leave, come back to, and stop."""
 

@@ -59,10 +59,11 @@ MIDDLEWARE: list[str] = [
 ]
 
 ROOT_URLCONF = "envol.web.urls"
+COTTON_DIR = "components"
 TEMPLATES: list[dict[str, Any]] = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [_ROOT / "web" / "templates"],
+        "DIRS": [_ROOT / "web" / "templates", _ROOT / "web"],  # the second holds components/
         "APP_DIRS": True,
         "OPTIONS": {
             "builtins": ["envol.web.templatetags.envol"],

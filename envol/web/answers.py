@@ -8,10 +8,16 @@ from django.contrib import messages
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 
+from envol.accounts.models import Undo
 
-def see(request: HttpRequest, name: str, *args: Any, said: str = "", anchor: str = "") -> HttpResponse:
-    """303 See Other to a route of ours, with a status message."""
-    if said:
+
+def see(
+    request: HttpRequest, name: str, *args: Any, said: str = "", anchor: str = "", undo: Undo | None = None
+) -> HttpResponse:
+    """303 See Other to a route of ours, with a status message; ``undo`` puts a button beside it."""
+    if undo is not None:
+        request.session["undo"] = {"id": undo.pk, "said": said}
+    elif said:
         messages.success(request, said)
     return see_path(reverse(f"web:{name}", args=args) + (f"#{anchor}" if anchor else ""))
 

@@ -7,12 +7,16 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from envol.web import inbox
 from envol.web.doors import anybody
-from envol.web.views import campaigns, contacts, home, imports, people, report, segments, sending, settings
+from envol.web.views import campaigns, contacts, ground, home, imports, people, report, segments, sending, settings
 
 web = (
     [
         path("", home.home, name="home"),
         path("language", home.language, name="language"),
+        path("theme", ground.theme, name="theme"),
+        path("search", ground.search, name="search"),
+        path("undo/<int:undo_id>", ground.undo, name="undo"),
+        path("styleguide", ground.styleguide, name="styleguide"),
         path("contacts", contacts.contacts, name="contacts"),
         path("contacts/<int:contact_id>", contacts.contact, name="contact"),
         path("contacts/<int:contact_id>/notes", contacts.add_note, name="add_note"),

@@ -24,12 +24,16 @@ _KEYWORDS: dict[str, Any] = {
     "pgettext": ((1, "c"), 2), "pgettext_lazy": ((1, "c"), 2), "npgettext": ((1, "c"), 2, 3),
 }  # fmt: skip
 # Rooms whose sentences reach people through pages.
-_ROOMS = ("web", "campaigns", "audience")
+_ROOMS = (
+    "accounts", "audience", "campaigns", "collect", "consent", "contacts", "content", "events", "insight", "outbound",
+    "web",
+)  # fmt: skip
 
 
 def said() -> Iterator[tuple[Any, str | None]]:
     """Every (sentence or pair of singular and plural, context) that templates and code mark as said."""
-    sources = [(path, templatize(path.read_text("utf-8"))) for path in sorted(ROOM.glob("templates/**/*.html"))]
+    pages = [*sorted(ROOM.glob("templates/**/*.html")), *sorted(ROOM.glob("components/**/*.html"))]
+    sources = [(path, templatize(path.read_text("utf-8"))) for path in pages]
     for room in _ROOMS:
         sources += [(path, path.read_text("utf-8")) for path in sorted((ROOM.parent / room).glob("**/*.py"))]
     for _path, text in sources:
@@ -64,8 +68,11 @@ def gather() -> Catalog:
 
 
 if __name__ == "__main__":
+    import os
+
     import django
 
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "envol.run.django_settings")
     django.setup()
     catalog = gather()
     with open(PO, "wb") as out:

@@ -10,7 +10,8 @@ from typing import Any
 
 from allauth.account.models import EmailAddress
 
-from envol.accounts.models import Member, Role, User, Workspace
+from envol.accounts import journal, undo
+from envol.accounts.models import Member, Role, Undo, User, Workspace
 from envol.accounts.workspaces import add_member, create_api_key, create_workspace
 from envol.audience import segments
 from envol.campaigns import actions
@@ -47,6 +48,7 @@ class Shop:
     imp: Any
     key: Any
     captured: Captured
+    undo: Undo
     addresses: set[str] = field(default_factory=set)
 
     def ids(self) -> dict[str, int]:
@@ -60,6 +62,7 @@ class Shop:
             "domain_id": self.domain.pk,
             "member_id": self.members["viewer"].pk,
             "key_id": self.key.pk,
+            "undo_id": self.undo.pk,
         }
 
 
@@ -140,8 +143,20 @@ def open_shop(title: str = "Librairie des Deux Rives", readers: int = 60, folder
         one.refresh_from_db()
     return Shop(
         workspace, members, found, club, segment, domain, draft, sent, sending, imp,
-        workspace.api_keys.first(), captured, {one.email for one in found},
+        workspace.api_keys.first(), captured, _undoable(workspace, members["owner"]), {one.email for one in found},
     )  # fmt: skip
+
+
+def _undoable(workspace: Workspace, owner: Member) -> Undo:
+    """An act of the journal that its registered room refuses to take back: the world has moved on."""
+    kind = f"shop.{workspace.pk}"
+
+    def moved_on(*args: Any) -> None:
+        raise undo.CannotUndo("Somebody changed it since.")
+
+    undo.register(kind, moved_on)
+    entry = journal.note(workspace, "member", "shop.opened", actor_id=owner.pk)
+    return undo.offer(entry, kind, {})
 
 
 def _grant(one: Contact, purpose: Any, details: dict[str, Any]) -> None:

@@ -2,3 +2,6 @@
 import htmx from "htmx.org/dist/htmx.esm.js";
 
 htmx.config.includeIndicatorCSS = false;
+
+// Each file defines one element or one behaviour; none needs another.
+import.meta.glob("./elements/*.ts", { eager: true });

@@ -41,6 +41,7 @@ def asset(name: str) -> str:
 
 # Drawn on a grid of 24, stroke 2, round ends.
 _ICONS = {
+    "mark": '<path d="M2.500 5.500 12 13.500 21.500 5.500 16.500 19.500 12 16.500 7.500 19.500z"/><path d="M12 13.500v3"/>',
     "wing": '<path d="M3 17c6 0 9-3 12-9l6-5c0 9-4 16-13 17-3 .3-5-1-5-3z"/><path d="M9 15c3-.5 5.5-2 7.500-4.500"/>',
     "home": '<path d="M4 11 12 4l8 7v8a1 1 0 0 1-1 1h-4v-6H9v6H5a1 1 0 0 1-1-1z"/>',
     "people": '<circle cx="9" cy="8" r="3.500"/><path d="M2.500 20c.5-4 3-6 6.500-6s6 2 6.500 6"/><path d="M16 5.200a3.500 3.500 0 0 1 0 5.600"/><path d="M18 14.500c2 .8 3.200 2.600 3.500 5.500"/>',  # noqa: E501
@@ -57,6 +58,31 @@ _ICONS = {
     "pen": '<path d="M4 20h4L19 9l-4-4L4 16z"/>',
     "alert": '<path d="M12 4 2.500 20h19z"/><path d="M12 10v4M12 17v.5"/>',
     "stop": '<rect x="6" y="6" width="12" height="12" rx="1"/>',
+    "up": '<path d="M12 19V6"/><path d="m6.500 11 5.500-5.500 5.500 5.500"/>',
+    "down": '<path d="M12 5v13"/><path d="m6.500 13 5.500 5.500 5.500-5.500"/>',
+    "undo": '<path d="M8 5 3.500 9.500 8 14"/><path d="M4 9.500h10a6 6 0 0 1 0 11h-3"/>',
+    "copy": '<rect x="8" y="8" width="12" height="12" rx="2"/><path d="M16 8V6a2 2 0 0 0-2-2H6a2 2 0 0 0-2 2v8a2 2 0 0 0 2 2h2"/>',  # noqa: E501
+    "plus": '<path d="M12 5v14M5 12h14"/>',
+    "minus": '<path d="M5 12h14"/>',
+    "filter": '<path d="M4 6h16M7 12h10M10 18h4"/>',
+    "upload": '<path d="M12 16V5"/><path d="m7 10 5-5 5 5"/><path d="M4 19h16"/>',
+    "download": '<path d="M12 5v11"/><path d="m7 11 5 5 5-5"/><path d="M4 19h16"/>',
+    "table": '<rect x="3" y="5" width="18" height="14" rx="2"/><path d="M3 10h18M9 10v9"/>',
+    "list": '<path d="M9 6h11M9 12h11M9 18h11"/><path d="M4.500 6h.01M4.500 12h.01M4.500 18h.01"/>',
+    "form": '<rect x="4" y="3" width="16" height="18" rx="2"/><path d="M8 8h8M8 12h8"/><rect x="8" y="15.500" width="4" height="2.500"/>',  # noqa: E501
+    "image": '<rect x="3" y="5" width="18" height="14" rx="2"/><circle cx="8.500" cy="10" r="1.500"/><path d="m4 17 5-4 3.500 2.500L16 12l4.500 4"/>',  # noqa: E501
+    "globe": '<circle cx="12" cy="12" r="8.500"/><path d="M3.500 12h17"/><path d="M12 3.500c5 5 5 12 0 17c-5-5-5-12 0-17z"/>',  # noqa: E501
+    "key": '<circle cx="8" cy="15" r="4"/><path d="m11 12 8-8M15.500 7.500 18.500 10.500"/>',
+    "eye": '<path d="M2.500 12c2.500-4.500 5.700-6.500 9.500-6.500s7 2 9.500 6.500c-2.500 4.500-5.700 6.500-9.500 6.500S5 16.500 2.500 12z"/><circle cx="12" cy="12" r="2.700"/>',  # noqa: E501
+    "tag": '<path d="M3.500 12.500V4h8.500l8.500 8.500-8.500 8.500z"/><path d="M8 8.500h.01"/>',
+    "trash": '<path d="M4 7h16M9 7V4.500h6V7M6.500 7l1 13h9l1-13M10 11v5M14 11v5"/>',
+    "phone": '<rect x="7" y="3" width="10" height="18" rx="2"/><path d="M11 18h2"/>',
+    "screen": '<rect x="3" y="4" width="18" height="12" rx="2"/><path d="M8 20h8M12 16v4"/>',
+    "moon": '<path d="M20 14.500A8.500 8.500 0 0 1 9.500 4a8.500 8.500 0 1 0 10.500 10.500z"/>',
+    "play": '<path d="M7 5v14l12-7z"/>',
+    "question": '<circle cx="12" cy="12" r="8.500"/><path d="M9.500 9.500a2.500 2.500 0 1 1 3.500 2.300c-.8.4-1 .9-1 1.700M12 16.500v.01"/>',  # noqa: E501
+    "left": '<path d="m14.500 5-7 7 7 7"/>',
+    "right": '<path d="m9.500 5 7 7-7 7"/>',
     "search": '<circle cx="11" cy="11" r="6.500"/><path d="m20 20-4-4"/>',
 }
 
@@ -305,3 +331,19 @@ def rate(value_: Any) -> str:
     """Messages a second: one decimal under ten."""
     number_ = float(value_ or 0)
     return format_decimal(round(number_, 1 if number_ < 10 else 0), locale=_locale())
+
+
+@register.filter
+def navigation(request: Any) -> list[dict[str, Any]]:
+    """The entries of the rail for who asks."""
+    from envol.web.navigation import rail
+
+    return rail(request)
+
+
+@register.filter
+def offered_undo(request: Any) -> dict[str, Any] | None:
+    """The act that the page before offered to take back; told once."""
+    session = getattr(request, "session", None)
+    found: dict[str, Any] | None = session.pop("undo", None) if session is not None else None
+    return found

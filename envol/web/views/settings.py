@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from envol.accounts import undo as undos
 from envol.accounts.journal import note
 from envol.accounts.models import ApiKey, JournalEntry, Member, Role, User, Workspace
 from envol.accounts.workspaces import add_member, create_api_key
@@ -235,6 +236,8 @@ def journal(request: MemberRequest) -> HttpResponse:
     page = page_of(request, JournalEntry.objects.filter(workspace=workspace))
     ids = {row.actor_id for row in page.rows if row.actor_kind == "member" and row.actor_id}
     members = {m.pk: str(m.user) for m in Member.objects.filter(workspace=workspace, id__in=ids).select_related("user")}
+    open_undos = undos.open_for([row.pk for row in page.rows])
     for row in page.rows:
         row.who = members.get(row.actor_id, "") if row.actor_kind == "member" else ""
+        row.undoable = open_undos.get(row.pk)
     return render(request, "settings/journal.html", {"page": page})

@@ -1,0 +1,81 @@
+"""Where one can go: the rail, and everything the palette offers to this member."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.http import HttpRequest
+from django.urls import NoReverseMatch, reverse
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from envol.accounts.models import Role
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A page one can go to. ``inside`` are the beginnings of paths that belong to its entry of the rail."""
+
+    route: str
+    label: str | Promise
+    icon: str
+    inside: tuple[str, ...] = ()
+    least: Role = Role.VIEWER
+    local: bool = False  # only while everything is captured on this machine
+
+    @property
+    def href(self) -> str:
+        """Its address, or nothing in an installation that does not have it."""
+        try:
+            return reverse(f"web:{self.route}")
+        except NoReverseMatch:
+            return ""
+
+
+_ORDER = {Role.VIEWER: 0, Role.EDITOR: 1, Role.OWNER: 2}
+
+RAIL = (
+    Place("home", _("Home"), "home", ("/",)),
+    Place("contacts", _("Contacts"), "people", ("/contacts", "/segments", "/imports", "/fields", "/lists", "/forms")),
+    Place("campaigns", _("Campaigns"), "letter", ("/campaigns", "/media")),
+    Place("consent", _("Consent"), "shield", ("/consent",)),
+    Place("inbox", _("Inbox"), "inbox", ("/inbox",), Role.OWNER, local=True),
+    Place("account", _("Settings"), "gear", ("/settings",)),
+)
+MORE = (
+    Place("segments", _("Segments"), "filter"),
+    Place("new_segment", _("Make a segment"), "plus", least=Role.EDITOR),
+    Place("imports", _("Import people"), "upload", least=Role.EDITOR),
+    Place("fields", _("Fields"), "table", least=Role.EDITOR),
+    Place("lists", _("Lists"), "list"),
+    Place("forms", _("Sign-up forms"), "form", least=Role.EDITOR),
+    Place("new_campaign", _("Write a campaign"), "pen", least=Role.EDITOR),
+    Place("media", _("Pictures"), "image", least=Role.EDITOR),
+    Place("settings", _("Organisation"), "gear", least=Role.OWNER),
+    Place("domains", _("Domains"), "globe", least=Role.EDITOR),
+    Place("team", _("Team"), "people", least=Role.OWNER),
+    Place("keys", _("API keys"), "key", least=Role.OWNER),
+    Place("journal", _("Journal"), "list", least=Role.OWNER),
+)
+
+
+def open_to(request: HttpRequest, places: tuple[Place, ...]) -> list[Place]:
+    """Those of ``places`` that exist here and that this member may enter."""
+    member = getattr(request, "member", None)
+    rank = _ORDER[Role(member.role)] if member else -1
+    local = settings.ENVOL.route == "local"
+    return [p for p in places if _ORDER[p.least] <= rank and (local or not p.local) and p.href]
+
+
+def rail(request: HttpRequest) -> list[dict[str, Any]]:
+    """The entries of the rail, with the one that holds this page marked."""
+    path = request.path
+    found = []
+    for place in open_to(request, RAIL):
+        here = path == "/" if place.inside == ("/",) else path.startswith(place.inside)
+        found.append(
+            {"href": place.href, "label": place.label, "icon": place.icon, "here": here, "exactly": path == place.href}
+        )
+    return found
