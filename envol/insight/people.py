@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from envol.accounts.models import Workspace
 from envol.db import rows, value
 from envol.events.models import Kind
+from envol.insight.heat import clock_of
 
 OUTCOMES = ("delivered", "bounced", "expired", "cancelled", "suppressed")
 REACTIONS = {
@@ -16,6 +19,10 @@ REACTIONS = {
     "unsubscribed": Kind.UNSUBSCRIBED,
     "complained": Kind.COMPLAINED,
 }
+# Mask of the measuring purpose, and the reaction that it lets us know.
+_AGREED = {"agreed_opens": (1, Kind.OPENED), "agreed_clicks": (2, Kind.CLICKED)}
+_HOUR = re.compile(r"hour:([0-9]{1,3})")
+_SLOT = re.compile(r"([1-7]):(1?[0-9]|2[0-3])")
 _SENT = "outbound_send AS s WHERE s.sending_id = ANY(%(sendings)s)"
 _ENDED = (
     "outbound_send AS s JOIN outbound_outcome AS o ON o.sending_id = s.sending_id AND o.no = s.no"
@@ -44,13 +51,25 @@ def behind(sending_ids: Sequence[int], figure: str) -> People:
 
     ``accepted``, ``waiting``, ``deferred``; an outcome (``bounced``) or one with its cause
     (``bounced:hard_bounce``); ``site:example.org`` or ``site:example.org:bounced``; a reaction of people
-    (``clicked``) or of machines (``clicked:machine``); ``link:VERSION:NUMBER``; ``agreed_opens``,
-    ``agreed_clicks``; ``excluded``, ``excluded:REASON``. Raises ValueError for another.
+    (``clicked``) or of machines (``clicked:machine``), or of people in one hour since the sending began
+    (``clicked:hour:5``); ``link:VERSION:NUMBER``; ``slot:DAY:HOUR``, who clicked at that hour of the week (1 is
+    Monday) by the workspace's clock; ``agreed_opens``, ``agreed_clicks``, and with ``:reacted`` those of them who did;
+    ``excluded``, ``excluded:REASON``. Raises ValueError for another.
     """
     name, _, rest = figure.partition(":")
     params: dict[str, Any] = {"sendings": list(sending_ids), "rest": rest}
     if name == "site" and rest:
         params["rest"], _, state = rest.partition(":")
+        if state in REACTIONS:
+            params["kind"] = int(REACTIONS[state])
+            return _distinct(
+                "s.contact_id",
+                "outbound_send AS s JOIN events_event AS e"
+                " ON e.sending_id = s.sending_id AND e.contact_id = s.contact_id"
+                " WHERE s.sending_id = ANY(%(sendings)s) AND s.site = %(rest)s AND e.kind = %(kind)s"
+                " AND e.machine IS NULL",
+                params,
+            )
         clause, more = _standing(state or "accepted", "")
         params |= more
         body = f"{clause} AND s.site = %(rest)s"
@@ -65,13 +84,39 @@ def behind(sending_ids: Sequence[int], figure: str) -> People:
         )
     elif name in REACTIONS and rest in ("", "machine"):
         return _reaction(REACTIONS[name], rest == "machine", params)
-    elif name in ("agreed_opens", "agreed_clicks") and not rest:
-        params["mask"] = 1 if name == "agreed_opens" else 2
+    elif name in REACTIONS and (found := _HOUR.fullmatch(rest)):
+        params |= {"kind": int(REACTIONS[name]), "hour": int(found[1])}
+        return _distinct(
+            "e.contact_id",
+            "events_event AS e JOIN outbound_sending AS x ON x.id = e.sending_id WHERE e.sending_id = ANY(%(sendings)s)"
+            " AND e.kind = %(kind)s AND e.machine IS NULL"
+            " AND e.at >= coalesce(x.started_at, x.created_at) + %(hour)s * interval '1 hour'"
+            " AND e.at < coalesce(x.started_at, x.created_at) + (%(hour)s + 1) * interval '1 hour'",
+            params,
+        )
+    elif name == "slot" and (found := _SLOT.fullmatch(rest)):
+        workspace = Workspace.objects.filter(sending__id__in=list(sending_ids)).first()
+        zone = clock_of(workspace) if workspace else "UTC"
+        params |= {"kind": int(Kind.CLICKED), "zone": zone, "day": int(found[1]), "hour": int(found[2])}
+        return _distinct(
+            "e.contact_id",
+            "events_event AS e WHERE e.sending_id = ANY(%(sendings)s) AND e.kind = %(kind)s AND e.machine IS NULL"
+            " AND extract(isodow FROM e.at AT TIME ZONE %(zone)s) = %(day)s"
+            " AND extract(hour FROM e.at AT TIME ZONE %(zone)s) = %(hour)s",
+            params,
+        )
+    elif name in _AGREED and rest in ("", "reacted"):
+        mask, kind = _AGREED[name]
+        params |= {"mask": mask, "kind": int(kind)}
+        reacted = (
+            " AND EXISTS (SELECT FROM events_event AS e WHERE e.sending_id = s.sending_id"
+            " AND e.contact_id = s.contact_id AND e.kind = %(kind)s AND e.machine IS NULL)"
+        )
         body = (
             "outbound_send AS s JOIN outbound_outcome AS o ON o.sending_id = s.sending_id AND o.no = s.no"
             " JOIN contacts_contact AS c ON c.id = s.contact_id WHERE s.sending_id = ANY(%(sendings)s)"
             " AND o.state = 'delivered' AND (c.allowed & %(mask)s) <> 0 AND (c.refused & %(mask)s) = 0"
-        )
+        ) + (reacted if rest else "")
     elif name == "excluded":
         reason = " AND x.reason = %(rest)s" if rest else ""
         return _distinct(
@@ -102,7 +147,7 @@ def _standing(name: str, cause: str, figure: str = "") -> tuple[str, dict[str, A
         return f"{_SENT} AND NOT {retried} AND NOT {ended}", {}
     raise ValueError(
         f"There is no figure {figure or name!r}; there are accepted, waiting, deferred, {', '.join(OUTCOMES)}, "
-        f"{', '.join(REACTIONS)}, link:VERSION:NUMBER, site:NAME, agreed_opens, agreed_clicks, excluded."
+        f"{', '.join(REACTIONS)}, link:VERSION:NUMBER, site:NAME, slot:DAY:HOUR, agreed_opens, agreed_clicks, excluded."
     )
 
 

@@ -116,13 +116,18 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Hour:
-    """What happened in the n-th hour since the sending began, machines left out."""
+    """What happened in the n-th hour since the sending began, machines left out; ``clickers`` are people."""
 
     hour: int
     delivered: int
     opened: int
     clicked: int
     unsubscribed: int
+    clickers: int = 0
+
+    @property
+    def figure(self) -> str:
+        return f"clicked:hour:{self.hour}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -324,13 +329,18 @@ def _hours(sendings: dict[int, Sending]) -> tuple[Hour, ...]:
         "kinds": [int(Kind.OPENED), int(Kind.CLICKED), int(Kind.UNSUBSCRIBED)],
     }
     delivered: dict[int, int] = dict(rows(sql("outbound", "report_hours"), params))
-    reacted = {(hour, kind): count for hour, kind, count in rows(sql("events", "report_hours"), params)}
+    found = rows(sql("events", "report_hours"), params)
+    reacted = {(hour, kind): count for hour, kind, count, _ in found}
+    people = {hour: some for hour, kind, _, some in found if kind == Kind.CLICKED}
     last = max([*delivered, *(hour for hour, _ in reacted)], default=-1)
     return tuple(
         Hour(
-            hour,
-            delivered.get(hour, 0),
-            *(reacted.get((hour, int(kind)), 0) for kind in (Kind.OPENED, Kind.CLICKED, Kind.UNSUBSCRIBED)),
+            hour=hour,
+            delivered=delivered.get(hour, 0),
+            opened=reacted.get((hour, int(Kind.OPENED)), 0),
+            clicked=reacted.get((hour, int(Kind.CLICKED)), 0),
+            unsubscribed=reacted.get((hour, int(Kind.UNSUBSCRIBED)), 0),
+            clickers=people.get(hour, 0),
         )
         for hour in range(last + 1)
     )

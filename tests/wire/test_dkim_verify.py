@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+
 import dkim as dkimpy
 import pytest
 from hypothesis import given, settings

@@ -1,5 +1,5 @@
--- What people (no machines) did, by hour since each sending began.
-SELECT floor(extract(epoch FROM e.at - s.start) / 3600)::int AS hour, e.kind, count(*)
+-- What people (no machines) did, by hour since each sending began: events, and the people behind them.
+SELECT floor(extract(epoch FROM e.at - s.start) / 3600)::int AS hour, e.kind, count(*), count(DISTINCT e.contact_id)
   FROM unnest(%(sendings)s::bigint[], %(starts)s::timestamptz[]) AS s(id, start)
   JOIN events_event AS e ON e.sending_id = s.id
  WHERE e.machine IS NULL AND e.kind = ANY(%(kinds)s)
