@@ -1,7 +1,41 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
 from django.apps import AppConfig
+from django.utils.translation import gettext as _
 
 
 class AudienceConfig(AppConfig):
     name = "envol.audience"
     label = "audience"
     default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from envol.accounts.models import Workspace
+        from envol.audience import segments
+        from envol.audience.models import Segment
+        from envol.contacts import fields, filters, lists
+
+        def resolve(workspace: Workspace, segment_id: int) -> tuple[str, dict[str, Any]]:
+            from envol.audience import engine  # sqlglot: 30 MB that a courier never needs
+            from envol.audience.language import SegmentProblem
+
+            segment = Segment.objects.filter(workspace=workspace, pk=segment_id).first()
+            if segment is None:
+                raise filters.FilterProblem(_("This segment does not exist in the workspace."))
+            try:
+                return engine.ids_sql(workspace, segment.tree)
+            except SegmentProblem as error:
+                raise filters.FilterProblem(str(error)) from None
+
+        def of_properties(workspace: Workspace, keys: Sequence[str]) -> dict[str, list[fields.Use]]:
+            return {
+                key: [fields.Use("segment", s.name, s.pk) for s in segments.using_field(workspace, f"prop.{key}")]
+                for key in keys
+            }
+
+        filters.register_segment(resolve)
+        fields.register_use(of_properties)
+        lists.register_use(lambda workspace, list_id: [s.name for s in segments.using_list(workspace, list_id)])

@@ -73,6 +73,24 @@ def using_field(workspace: Workspace, key: str) -> list[Segment]:
     return [s for s in Segment.objects.filter(workspace=workspace).order_by("name") if _mentions(s.tree, key)]
 
 
+def using_list(workspace: Workspace, list_id: int) -> list[Segment]:
+    """Segments with a rule on this list: what removing the list would break."""
+    return [
+        s
+        for s in Segment.objects.filter(workspace=workspace).order_by("name")
+        if _mentions(s.tree, "list", list_id) or _joined(s.tree, list_id)
+    ]
+
+
+def _joined(node: Any, list_id: int) -> bool:
+    if not isinstance(node, dict):
+        return False
+    value = node.get("value")
+    if node.get("field") == "list" and isinstance(value, dict) and value.get("list") == list_id:
+        return True
+    return any(_joined(item, list_id) for item in node.get("rules", ()))
+
+
 def _mentions(node: Any, field: str, value: Any = None) -> bool:
     if not isinstance(node, dict):
         return False

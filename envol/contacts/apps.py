@@ -11,7 +11,9 @@ class ContactsConfig(AppConfig):
             catalogue,  # noqa: F401  (registers what a new workspace begins with)
             masks,
             privacy,
+            undoing,
         )
 
         masks.register()
         privacy.register()
+        undoing.register()

@@ -105,6 +105,21 @@ def create_defaults(workspace: Workspace) -> None:
     )
 
 
+def declaration(property: Property) -> dict[str, Any]:
+    """What `declare` takes to declare this property again, as JSON values."""
+    return {
+        "key": property.key,
+        "type": property.type,
+        "label_fr": property.label_fr,
+        "label_en": property.label_en,
+        "choices": property.choices,
+        "purposes": property.purposes,
+        "personal": property.personal,
+        "sensitive": property.sensitive,
+        "inferred": property.inferred,
+    }
+
+
 def of(workspace: Workspace | int) -> dict[str, Property]:
     """The catalogue of a workspace by key; read it once for one act."""
     workspace_id = workspace if isinstance(workspace, int) else workspace.id

@@ -6,6 +6,8 @@ One contact is one address. Values live in one JSONB document per contact in can
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from django.db import models
 from django.db.models.functions import Now
 
@@ -118,14 +120,30 @@ class Identifier(models.Model):
         constraints = [models.UniqueConstraint(fields=["workspace_id", "kind", "value"], name="identifier_once")]
 
 
+class _Present(models.Manager["List"]):
+    def get_queryset(self) -> models.QuerySet[List]:
+        return super().get_queryset().filter(removed_at=None)
+
+
 class List(models.Model):
+    """Removed ones are kept with their stays, so that removing can be undone; nothing but ``every`` finds them."""
+
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="lists")
     name = models.CharField(max_length=200)
     created_at = models.DateTimeField(db_default=Now())
+    removed_at = models.DateTimeField(null=True)
+
+    objects = _Present()
+    every: ClassVar[models.Manager[List]] = models.Manager()
 
     class Meta:
         db_table = "contacts_list"
-        constraints = [models.UniqueConstraint(fields=["workspace", "name"], name="list_name_once")]
+        base_manager_name = "every"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workspace", "name"], condition=models.Q(removed_at=None), name="list_name_once"
+            )
+        ]
 
 
 class Membership(models.Model):
@@ -232,3 +250,52 @@ class ImportChange(models.Model):
     class Meta:
         db_table = "contacts_import_change"
         managed = False
+
+
+class BulkAct(models.Model):
+    """One act of a member on many people: what, on whom, how far it came; undone for 7 days."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
+    act = models.CharField(max_length=10)  # tag, untag, join, leave, set, merge
+    argument = models.JSONField(default=dict)  # {"tag"}, {"list", "name"}, {"property", "value"}, {"from", "into"…}
+    chosen = models.JSONField(default=dict)  # the filter, as `envol.contacts.filters` writes it
+    state = models.CharField(max_length=10, default="waiting")  # waiting, running, done, cancelled, failed, undone
+    counts = models.JSONField(default=dict)  # chosen, changed, unchanged; undone {restored, kept}
+    at_contact = models.BigIntegerField(default=0)  # where a stopped worker goes on: all ids up to here are done
+    source_id = models.BigIntegerField(null=True)
+    job_id = models.BigIntegerField(null=True)
+    member_id = models.BigIntegerField(null=True)
+    created_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "contacts_bulk_act"
+        indexes = [models.Index(fields=["workspace", "-id"], name="bulk_act_newest")]
+
+
+class BulkPerson(models.Model):
+    """One person of a bulk act; ``changed`` once she was, with what undoing needs. No foreign keys: written in bulk."""
+
+    bulk_id = models.BigIntegerField()
+    contact_id = models.BigIntegerField()
+    pk = models.CompositePrimaryKey("bulk_id", "contact_id")
+    changed = models.BooleanField(db_default=False)
+    before = models.JSONField(null=True)
+
+    class Meta:
+        db_table = "contacts_bulk_person"
+
+
+class SavedView(models.Model):
+    """A filter of the people's table under a name: a member's own, or everybody's in the workspace."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
+    member_id = models.BigIntegerField()
+    name = models.CharField(max_length=80)
+    query = models.CharField(max_length=1000)  # as it stands in the address, without page
+    shared = models.BooleanField(default=False)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "contacts_saved_view"
+        constraints = [models.UniqueConstraint(fields=["workspace", "member_id", "name"], name="saved_view_name_once")]

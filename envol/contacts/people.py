@@ -249,7 +249,7 @@ def lists_of(contact: Contact) -> list[tuple[List, datetime]]:
 
 def tag(contact: Contact, *names: str) -> None:
     """Add tags; each once, kept sorted."""
-    wanted = {_tag(name) for name in names}
+    wanted = {tag_name(name) for name in names}
     _set_tags(contact, lambda tags: tags | wanted)
 
 
@@ -257,7 +257,8 @@ def untag(contact: Contact, *names: str) -> None:
     _set_tags(contact, lambda tags: tags - {name.strip() for name in names})
 
 
-def _tag(name: str) -> str:
+def tag_name(name: str) -> str:
+    """A tag as it is kept; ValueError when it cannot be one."""
     name = " ".join(name.split())
     if not 0 < len(name) <= 60:
         raise ValueError("A tag has 1 to 60 characters.")

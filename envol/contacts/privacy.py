@@ -39,6 +39,11 @@ def erase(workspace_id: int, contact_id: int) -> Mapping[str, int]:
             " WHERE i.id = c.import_id AND i.workspace_id = %s AND c.contact_id = %s",
             person,
         ),
+        "contacts_bulk_person": execute(
+            "DELETE FROM contacts_bulk_person p USING contacts_bulk_act a"
+            " WHERE a.id = p.bulk_id AND a.workspace_id = %s AND p.contact_id = %s",
+            person,
+        ),
     }
     for table in _OF_PERSON:
         gone[table] = execute(f"DELETE FROM {table} WHERE workspace_id = %s AND contact_id = %s", person)
@@ -125,6 +130,9 @@ def describe() -> list[Data]:
         Data("contacts_order_line", "what was ordered"),
         Data("contacts_import_refusal", "lines of files that were refused", True, "30 days"),
         Data("contacts_import_change", "what an import changed, to undo it", True, "7 days"),
+        Data("contacts_bulk_act", "what members did to many people at once", False),
+        Data("contacts_bulk_person", "whom such an act changed and what was before, to undo it", True, "7 days"),
+        Data("contacts_saved_view", "filters that members keep under a name", False),
         Data("contacts_source", "where values come from", False),
     ]
 

@@ -6,8 +6,8 @@ from procrastinate.contrib.django import app
 
 from envol.accounts.jobs import Progress
 from envol.accounts.models import Job
-from envol.contacts import imports
-from envol.contacts.models import Import
+from envol.contacts import bulk, imports
+from envol.contacts.models import BulkAct, Import
 
 
 def start(imp: Import, act: str) -> Job:
@@ -48,3 +48,43 @@ def undo_import(import_id: int, job_id: int) -> None:
     with Progress(job_id) as progress:
         progress.at(0, None, "undoing", force=True)
         progress.result = imp.counts["undone"] if imp.state == "undone" else imports.undo(imp)
+
+
+# -- one act on many people --------------------------------------------------------------------
+
+
+def start_bulk(act: BulkAct, *, undo: bool = False) -> Job | None:
+    """Do an act now when it is small (the answer is None), else put it into the queue as a job to watch."""
+    size = int(act.counts.get("changed", 0)) if undo else bulk.expected(act)
+    if size <= bulk.AT_ONCE:
+        bulk.undo(act) if undo else bulk.apply(act)
+        return None
+    kind = f"bulk.{'undo' if undo else act.act}"
+    job = Job.objects.create(workspace_id=act.workspace.pk, kind=kind, object_id=act.pk, total=size)
+    act.job_id = job.pk
+    act.save(update_fields=["job_id"])
+    (undo_bulk if undo else apply_bulk).defer(bulk_id=act.pk, job_id=job.pk)
+    return job
+
+
+@app.task(queue="imports", name="contacts.apply_bulk")
+def apply_bulk(bulk_id: int, job_id: int) -> None:
+    """Do it, or go on where a stopped worker left off."""
+    act = BulkAct.objects.get(pk=bulk_id)
+    with Progress(job_id) as progress:
+        progress.at(0, None, "reading", force=True)
+        if act.state in ("done", "undone"):  # the worker died between the last commit and its answer
+            progress.result = act.counts
+            return
+        try:
+            bulk.apply(act, progress.at)
+        finally:
+            progress.result = act.counts
+
+
+@app.task(queue="imports", name="contacts.undo_bulk")
+def undo_bulk(bulk_id: int, job_id: int) -> None:
+    act = BulkAct.objects.get(pk=bulk_id)
+    with Progress(job_id) as progress:
+        progress.at(0, None, "undoing", force=True)
+        progress.result = act.counts["undone"] if act.state == "undone" else bulk.undo(act, progress.at)

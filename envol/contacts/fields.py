@@ -1,0 +1,236 @@
+"""The catalogue as people keep it: which properties are filled, what uses them, what may be changed or removed."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from envol.accounts import undo as undos
+from envol.accounts.journal import note
+from envol.accounts.models import Undo, Workspace
+from envol.consent import purposes as purpose_service
+from envol.contacts import catalogue
+from envol.contacts.models import Contact, Property, PropertyHistory
+from envol.db import rows, value
+
+UNDO = "contacts.property_deleted"
+
+
+class FieldProblem(ValueError):
+    """A property that cannot be so; the sentence says what to do."""
+
+
+class Use(NamedTuple):
+    """Something built on a property: ``kind`` is segment, template, form…; ``pk`` its id there."""
+
+    kind: str
+    name: str
+    pk: int
+
+
+Users = Callable[[Workspace, Sequence[str]], dict[str, list[Use]]]
+_users: list[Users] = []
+
+
+def register_use(users: Users) -> Users:
+    """Called at start by a room whose things name properties: ``(workspace, keys)`` → uses by key."""
+    _users.append(users)
+    return users
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """``filled`` people have a value now, ``earlier`` replaced values are kept in the history."""
+
+    property: Property
+    filled: int
+    uses: list[Use]
+
+
+def overview(workspace: Workspace) -> tuple[int, list[Line]]:
+    """Number of contacts, and every property with how many have it and what uses it."""
+    known = catalogue.of(workspace)
+    counted = rows(
+        "SELECT k.key, count(*) FROM contacts_contact c, jsonb_object_keys(c.props) AS k (key)"
+        " WHERE c.workspace_id = %s GROUP BY k.key",
+        [workspace.id],
+    )
+    filled = dict(counted)
+    uses = uses_of(workspace, list(known))
+    lines = [Line(one, filled.get(key, 0), uses.get(key, [])) for key, one in known.items()]
+    return Contact.objects.filter(workspace_id=workspace.id).count(), sorted(lines, key=lambda line: line.property.pk)
+
+
+def uses_of(workspace: Workspace, keys: Sequence[str]) -> dict[str, list[Use]]:
+    found: dict[str, list[Use]] = {key: [] for key in keys}
+    for users in _users:
+        for key, uses in users(workspace, keys).items():
+            found.setdefault(key, []).extend(uses)
+    return found
+
+
+class Loss(NamedTuple):
+    """What deleting a property would take away."""
+
+    filled: int
+    earlier: int
+    uses: list[Use]
+
+
+def loss(property: Property) -> Loss:
+    workspace = property.workspace
+    filled = value(
+        "SELECT count(*) FROM contacts_contact WHERE workspace_id = %s AND props ? %s", [workspace.id, property.key]
+    )
+    earlier = PropertyHistory.objects.filter(workspace_id=workspace.id, key=property.key).count()
+    return Loss(int(filled), earlier, uses_of(workspace, [property.key])[property.key])
+
+
+def key_of(workspace: Workspace, label: str) -> str:
+    """A key for a new property, from its label: small letters, digits and _, taken by nobody."""
+    base = unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode().lower()
+    base = re.sub(r"[^a-z0-9]+", "_", base).strip("_")[:50] or "property"
+    base = base if base[0].isalpha() else f"p_{base}"
+    known = set(catalogue.of(workspace)) | catalogue.RESERVED
+    key, n = base, 2
+    while key in known:
+        key, n = f"{base}_{n}", n + 1
+    return key
+
+
+def add(
+    workspace: Workspace,
+    type: str,
+    label_fr: str,
+    label_en: str,
+    *,
+    choices: Sequence[str] = (),
+    purposes: Sequence[str] = (),
+    personal: bool = True,
+    sensitive: bool = False,
+    actor_id: int | None = None,
+) -> Property:
+    """A new property under a key made from its label. Raises FieldProblem."""
+    label_fr, label_en = label_fr.strip() or label_en.strip(), label_en.strip() or label_fr.strip()
+    if not label_fr:
+        raise FieldProblem(_("Give the property a name."))
+    with transaction.atomic():
+        Workspace.objects.select_for_update().only("id").get(pk=workspace.pk)  # two of one name: one key each
+        for one in catalogue.of(workspace).values():
+            if label_fr.casefold() == one.label_fr.casefold() or label_en.casefold() == one.label_en.casefold():
+                raise FieldProblem(_("There is already a property called “%(name)s”.") % {"name": label_fr})
+        try:
+            made = catalogue.declare(
+                workspace,
+                key_of(workspace, label_en),
+                type,
+                label_fr,
+                label_en,
+                choices=choices,
+                purposes=_mask(workspace, purposes),
+                personal=personal,
+                sensitive=sensitive,
+            )
+        except ValueError as error:
+            raise FieldProblem(str(error)) from None
+        note(workspace, "member", "property.added", made, actor_id=actor_id)
+    return made
+
+
+def change(
+    property: Property,
+    *,
+    label_fr: str,
+    label_en: str,
+    choices: Sequence[str] | None = None,
+    purposes: Sequence[str],
+    personal: bool,
+    sensitive: bool,
+    actor_id: int | None = None,
+) -> Property:
+    """Labels, choices, purposes and flags; key and type stay, since values are kept under and in them."""
+    kept = {choice["value"]: choice for choice in property.choices}
+    wanted = property.choices if choices is None else [kept.get(name, name) for name in choices]
+    if choices is not None and (gone := [name for name in kept if name not in choices]):
+        used = value(
+            "SELECT count(*) FROM contacts_contact WHERE workspace_id = %(w)s"
+            " AND (props ->> %(key)s = ANY(%(gone)s) OR (jsonb_typeof(props -> %(key)s) = 'array'"
+            " AND props -> %(key)s ?| %(gone)s))",
+            {"w": property.workspace.pk, "key": property.key, "gone": gone},
+        )
+        if used:
+            raise FieldProblem(
+                _("People still have a choice that you took away (%(choices)s): change those values first.")
+                % {"choices": ", ".join(gone[:10])}
+            )
+    try:
+        changed = catalogue.declare(
+            property.workspace,
+            property.key,
+            property.type,
+            label_fr,
+            label_en,
+            choices=wanted,
+            purposes=_mask(property.workspace, purposes),
+            personal=personal,
+            sensitive=sensitive,
+            inferred=property.inferred,
+        )
+    except ValueError as error:
+        raise FieldProblem(str(error)) from None
+    note(property.workspace, "member", "property.changed", changed, actor_id=actor_id)
+    return changed
+
+
+def _mask(workspace: Workspace, keys: Sequence[str]) -> int:
+    return purpose_service.mask(workspace, *keys) if keys else 0
+
+
+def delete(property: Property, *, actor_id: int | None = None) -> Undo:
+    """Remove a property that nobody has and nothing uses. Values are taken away first, which can be undone."""
+    with transaction.atomic():
+        Property.objects.select_for_update().get(pk=property.pk)
+        lost = loss(property)
+        if lost.uses:
+            raise FieldProblem(
+                _("“%(name)s” is used by %(users)s; change those first.")
+                % {"name": property.key, "users": ", ".join(use.name for use in lost.uses[:10])}
+            )
+        if lost.filled:
+            raise FieldProblem(
+                _("People still have this property: empty it first (that can be undone), or merge it with another.")
+            )
+        entry = note(property.workspace, "member", "property.deleted", property, actor_id=actor_id, key=property.key)
+        offered = undos.offer(entry, UNDO, catalogue.declaration(property))
+        property.delete()
+    return offered
+
+
+def restore(workspace: Workspace, declared: dict[str, object], *, actor_id: int | None = None) -> Property:
+    """Declare a deleted property again, as it was."""
+    again = catalogue.declare(workspace, **declared)  # type: ignore[arg-type]
+    note(workspace, "member", "property.added", again, actor_id=actor_id)
+    return again
+
+
+PROPOSED = (
+    ("company", "text", "Société", "Company"),
+    ("postcode", "text", "Code postal", "Postcode"),
+    ("phone", "text", "Téléphone", "Phone"),
+    ("customer_since", "date", "Client depuis", "Customer since"),
+    ("loyalty_card", "boolean", "Carte de fidélité", "Loyalty card"),
+    ("interests", "list", "Centres d'intérêt", "Interests"),
+)
+"""What most organisations add next; nothing of it is there before a member asks for it."""
+
+
+def proposed(workspace: Workspace) -> list[tuple[str, str, str, str]]:
+    """The proposals this workspace does not have yet."""
+    known = catalogue.of(workspace)
+    return [one for one in PROPOSED if one[0] not in known]

@@ -1,0 +1,170 @@
+"""Which people are meant: one filter for the table, the acts on many, the exports; as SQL and as JSON.
+
+Text is looked for in addresses and names, page by page or all at once. Segments are told by the room above,
+which registers how; everything else is this room's own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from typing import Any, NamedTuple
+
+from django.utils.translation import gettext as _
+
+from envol.accounts.models import Workspace
+from envol.consent.models import Purpose
+from envol.contacts.models import Contact, List
+from envol.db import rows, value
+
+NAMES = ("first_name", "last_name", "name", "prenom", "nom", "company")
+MOST_IDS = 1000
+"""People named one by one: what was ticked on a few pages, never a whole base."""
+
+Resolver = Callable[[Workspace, int], tuple[str, dict[str, Any]]]
+_segment: list[Resolver] = []
+
+
+class FilterProblem(ValueError):
+    """The filter names what this workspace does not have; the sentence says what."""
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Everything given must hold; nothing given means everybody of the workspace."""
+
+    text: str = ""
+    names_only: bool = False  # who may not see addresses must not find people by guessing them
+    list_id: int | None = None
+    segment_id: int | None = None
+    tag: str = ""
+    permission: str = ""  # "newsletter.yes", "newsletter.no"
+    blocked: bool = False  # suppressed or objected: gets nothing more
+    ids: tuple[int, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {key: given for key, given in asdict(self).items() if given not in ("", None, False, ())}
+
+    @classmethod
+    def of(cls, kept: dict[str, Any]) -> Filter:
+        known = {field.name for field in fields(cls)}
+        found = {key: given for key, given in kept.items() if key in known}
+        return cls(**(found | {"ids": tuple(found.get("ids", ()))}))
+
+
+def register_segment(resolver: Resolver) -> Resolver:
+    """Called at start by the room that knows segments: ``(workspace, segment id)`` → SELECT of ids, parameters."""
+    _segment[:] = [resolver]
+    return resolver
+
+
+class Where(NamedTuple):
+    """A condition over ``contacts_contact c`` with its named parameters."""
+
+    sql: str
+    params: dict[str, Any]
+
+    @property
+    def select(self) -> str:
+        return f"SELECT c.id FROM contacts_contact c WHERE {self.sql}"
+
+
+def where(workspace: Workspace, chosen: Filter) -> Where:
+    """The condition of a filter; `FilterProblem` when it names a list, segment or purpose that is not here."""
+    params: dict[str, Any] = {"w": workspace.id}
+    tests = ["c.workspace_id = %(w)s"]
+    if words := chosen.text.replace("\0", "").split()[:8]:
+        tests.append(_words(words, chosen, params))
+    if chosen.list_id is not None:
+        if not List.objects.filter(workspace=workspace, pk=chosen.list_id).exists():
+            raise FilterProblem(_("This list does not exist in the workspace."))
+        params["list"] = chosen.list_id
+        tests.append(
+            "EXISTS (SELECT FROM contacts_membership m WHERE m.list_id = %(list)s AND m.contact_id = c.id"
+            " AND m.until IS NULL)"
+        )
+    if chosen.segment_id is not None:
+        query, more = _segment[0](workspace, chosen.segment_id)
+        params |= more
+        tests.append(f"c.id IN ({query})")
+    if chosen.tag:
+        params["tag"] = chosen.tag
+        tests.append("c.tags ? %(tag)s")
+    if chosen.permission:
+        key, _dot, state = chosen.permission.rpartition(".")
+        purpose = Purpose.objects.filter(workspace=workspace, key=key).first()
+        if purpose is None or state not in ("yes", "no"):
+            raise FilterProblem(_("This purpose does not exist in the workspace."))
+        params["bit"] = 1 << purpose.bit
+        tests.append("(c.allowed & %(bit)s) " + ("<> 0" if state == "yes" else "= 0"))
+    if chosen.blocked:
+        tests.append("(c.suppressed OR c.objected)")
+    if chosen.ids:
+        params["ids"] = list(chosen.ids[:MOST_IDS])
+        tests.append("c.id = ANY(%(ids)s)")
+    return Where(" AND ".join(tests), params)
+
+
+def _words(words: list[str], chosen: Filter, params: dict[str, Any]) -> str:
+    name = " || ' ' || ".join(f"coalesce(c.props ->> '{key}', '')" for key in NAMES)
+    place = name if chosen.names_only else f"c.email_key || ' ' || {name}"
+    every = []
+    for i, word in enumerate(words):
+        params[f"word{i}"] = "%" + word.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
+        every.append(f"({place}) ILIKE %(word{i})s")
+    found = " AND ".join(every)
+    if chosen.names_only:
+        return f"({found})"
+    params["whole"] = chosen.text.replace("\0", "").strip()
+    return (
+        f"(({found}) OR c.id IN (SELECT i.contact_id FROM contacts_identifier i"
+        " WHERE i.workspace_id = %(w)s AND i.value = %(whole)s))"
+    )
+
+
+def count(workspace: Workspace, chosen: Filter) -> int:
+    found = where(workspace, chosen)
+    return int(value(f"SELECT count(*) FROM contacts_contact c WHERE {found.sql}", found.params))
+
+
+# -- pages -------------------------------------------------------------------------------------
+
+SORTS = {
+    "-id": ("c.id", "DESC"),
+    "id": ("c.id", "ASC"),
+    "email": ("c.email_key", "ASC"),
+    "-email": ("c.email_key", "DESC"),
+}
+"""Orders that an index gives, so that a page costs the same however far it lies. ids follow arrival."""
+
+
+class Page(NamedTuple):
+    """``next`` is the id to give as ``after`` for the page that follows; None on the last."""
+
+    contacts: list[Contact]
+    next: int | None
+
+
+def page(workspace: Workspace, chosen: Filter, *, sort: str = "-id", after: int = 0, limit: int = 50) -> Page:
+    """One page by keyset: nobody is skipped or shown twice when people arrive in between.
+
+    A place is named by a contact's id, never by her address: places stand in addresses of pages and in logs.
+    """
+    column, way = SORTS[sort]
+    found = where(workspace, chosen)
+    sql, params = found.sql, found.params | {"limit": limit + 1}
+    if after:
+        params["after"] = after
+        last = "%(after)s"
+        if column != "c.id":
+            last = f"(SELECT {column} FROM contacts_contact c WHERE c.workspace_id = %(w)s AND c.id = %(after)s)"
+        sql += f" AND {column} {'>' if way == 'ASC' else '<'} {last}"
+    ids = [
+        row_id
+        for (row_id,) in rows(
+            f"SELECT c.id FROM contacts_contact c WHERE {sql} ORDER BY {column} {way} LIMIT %(limit)s", params
+        )
+    ]
+    known = Contact.objects.in_bulk(ids[:limit])
+    people = [known[one] for one in ids[:limit] if one in known]
+    return Page(people, ids[limit - 1] if len(ids) > limit else None)
