@@ -192,6 +192,16 @@ def expected_records(domain: Domain) -> list[dict[str, Any]]:
     return records
 
 
+def zone_of(domain: Domain) -> str:
+    """The same records as lines of a zone file (RFC 1035 §5); long texts in strings of at most 255 bytes."""
+    lines = []
+    for record in expected_records(domain):
+        text = record["expected"]
+        parts = " ".join(f'"{text[i : i + 255]}"' for i in range(0, len(text), 255))
+        lines.append(f"{record['name']}. 3600 IN TXT {parts}")
+    return "\n".join(lines)
+
+
 def _published(domain: Domain) -> Sequence[DkimKey]:
     return list(DkimKey.objects.filter(domain=domain, state__in=["active", "next"]).order_by("state", "-algorithm"))
 

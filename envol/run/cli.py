@@ -107,7 +107,7 @@ def setup(
 ) -> None:
     """Make the first owner and her workspace; says so when they exist already."""
     opened(data)
-    from envol.run import first
+    from envol.accounts import first
 
     password = sys.stdin.readline().rstrip("\n") if password_stdin else typer.prompt("Password", hide_input=True)
     try:

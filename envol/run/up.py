@@ -37,6 +37,13 @@ def refuse_open_doors(config: Config) -> None:
         )
 
 
+def first_link(config: Config) -> str:
+    """The one-time link of an installation without anybody; empty afterwards."""
+    from envol.accounts import first
+
+    return f"{config.base_url}/setup/{first.token()}" if first.is_fresh() else ""
+
+
 def specs(config: Config) -> list[ProcessSpec]:
     python = [sys.executable, "-m", "envol.run.process"]
     couriers = config.couriers or len(os.sched_getaffinity(0))
@@ -67,5 +74,7 @@ def run(config: Config, *, on_ready: Callable[[], object] | None = None) -> int:
 
     def ready() -> None:
         print(f"Envol is up: {config.base_url}   (Ctrl-C stops it)", flush=True)
+        if link := first_link(config):
+            print(f"Nobody is here yet. Become the first owner: {link}   (works once)", flush=True)
 
     return asyncio.run(keeper.run(on_ready or ready))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from zoneinfo import available_timezones
 
 from django import forms
@@ -23,7 +24,25 @@ def _levels(*names: str) -> list[tuple[str, object]]:
     return [(name, _LEVEL_WORDS[name]) for name in LEVELS if name in names]
 
 
+_NEAR = ("Europe/", "Atlantic/", "Africa/")
+
+
+class _Zones(forms.Select):
+    """Every time zone, those near first; the names are those of the IANA table."""
+
+    def optgroups(self, name: str, value: Any, attrs: Any = None) -> Any:
+        if not self.choices:
+            near = sorted(zone for zone in available_timezones() if zone.startswith(_NEAR))
+            far = sorted(
+                zone for zone in available_timezones() if "/" in zone and not zone.startswith((*_NEAR, "Etc/", "posix/"))
+            )
+            self.choices = [(zone, zone.replace("_", " ")) for zone in ["Europe/Paris", *near, *far, "UTC"]]
+        return super().optgroups(name, value, attrs)
+
+
 class ZoneField(forms.CharField):
+    widget = _Zones
+
     def clean(self, value: object) -> str:
         zone = str(super().clean(value))
         if zone not in available_timezones():
@@ -72,6 +91,35 @@ class OrganisationForm(forms.ModelForm):
             "opens_unknown",
             "clicks_unknown",
         )
+
+
+class FirstForm(forms.Form):
+    """Everything that the first minute asks, on one page."""
+
+    name = forms.CharField(label=_("Your name"), max_length=200)
+    email = forms.EmailField(
+        label=_("Your e-mail address"),
+        max_length=254,
+        help_text=_("You sign in with it, and codes to recover your password go there."),
+        widget=forms.EmailInput(attrs={"autocomplete": "username"}),
+    )
+    password = forms.CharField(
+        label=_("Password"),
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}, render_value=True),
+        help_text=_("At least ten characters; four ordinary words do well. A passkey can replace it afterwards."),
+    )
+    title = forms.CharField(
+        label=_("Name of the organisation"), max_length=200, help_text=_("People read it in every message.")
+    )
+    postal_address = forms.CharField(
+        label=_("Postal address"),
+        max_length=1000,
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text=_("Shown at the end of every commercial message, as the law asks. It can wait."),
+    )
+    language = forms.ChoiceField(label=_("Language"), choices=settings.LANGUAGES)
+    time_zone = ZoneField(label=_("Time zone"))
 
 
 class AccountForm(forms.ModelForm):

@@ -7,11 +7,12 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from envol.web import inbox
 from envol.web.doors import anybody
-from envol.web.views import campaigns, contacts, ground, home, imports, people, report, segments, sending, settings
+from envol.web.views import campaigns, contacts, first, ground, home, imports, people, report, segments, sending, settings
 
 web = (
     [
         path("", home.home, name="home"),
+        path("setup/<slug:token>", first.setup, name="setup"),
         path("language", home.language, name="language"),
         path("theme", ground.theme, name="theme"),
         path("search", ground.search, name="search"),

@@ -69,7 +69,7 @@ def _first(data: Path, base: str, server: subprocess.Popen[bytes], headless: boo
     from envol.accounts.models import Workspace
     from envol.campaigns import actions
     from envol.outbound import states
-    from envol.run import first
+    from envol.accounts import first
     from envol.run.demo import prepare, readers, verify
     from envol.run.demo.people import SEED
 

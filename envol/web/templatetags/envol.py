@@ -8,7 +8,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from babel.dates import format_datetime, format_timedelta
+from babel.dates import format_datetime, format_time, format_timedelta
 from babel.numbers import format_decimal, format_percent
 from django import template
 from django.conf import settings
@@ -307,6 +307,12 @@ def moment(when_: datetime | None) -> str:
     if when_ is None:
         return "–"
     return format_datetime(timezone.localtime(when_), "EEEE d MMMM yyyy, HH:mm zzz", locale=_locale())
+
+
+@register.filter
+def clock(when_: datetime | None) -> str:
+    """The hour of today, with seconds: for what happens within minutes."""
+    return "–" if when_ is None else format_time(timezone.localtime(when_), "HH:mm:ss", locale=_locale())
 
 
 @register.filter

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from allauth.account.forms import default_token_generator
@@ -13,6 +14,7 @@ from django.db.models.functions import Now
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
+from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
@@ -21,13 +23,19 @@ from envol.accounts import undo as undos
 from envol.accounts.journal import note
 from envol.accounts.models import ApiKey, JournalEntry, Member, Role, User, Workspace
 from envol.accounts.workspaces import add_member, create_api_key
+from envol.events import request_mail
 from envol.outbound import domains as service
 from envol.outbound.models import Domain
 from envol.web import language as languages
 from envol.web.answers import refuse, see
+from envol.web.difference import differences
 from envol.web.doors import MemberRequest, audience
 from envol.web.forms import ROLES, AccountForm, DomainForm, InviteForm, KeyForm, OrganisationForm
 from envol.web.paging import page_of
+
+
+# Seconds since a domain was declared → seconds until the open page looks again.
+_PAUSES = ((3600, 30), (6 * 3600, 120), (72 * 3600, 900))
 
 
 def _workspace(request: MemberRequest) -> Workspace:
@@ -88,27 +96,47 @@ def domains(request: MemberRequest) -> HttpResponse:
     return render(request, "settings/domains.html", facts, status=422 if request.method == "POST" else 200)
 
 
-@require_safe
-@audience(Role.EDITOR)
-def domain(request: MemberRequest, domain_id: int) -> HttpResponse:
-    one = _domain(request, domain_id)
+def _records(one: Domain) -> list[dict[str, Any]]:
+    """What to publish beside what was found, with the difference marked word by word."""
     found = {(f["record"], f["name"]): f for f in one.findings}
     dmarc = next((f for f in one.findings if f["record"] == "DMARC"), None)
     records = []
     for record in service.expected_records(one):
         finding = found.get((record["record"], record["name"])) or (dmarc if record["record"] == "DMARC" else None)
-        records.append({**record, "found": finding["found"] if finding else "", "ok": bool(finding and finding["ok"])})
-    return render(
-        request,
-        "settings/domain.html",
-        {"domain": one, "records": records, "local": settings.ENVOL.route == "local"},
-    )
+        shown = finding["found"] if finding else ""
+        ok = bool(finding and finding["ok"])
+        difference = [] if ok or not shown else differences(record["expected"], shown)
+        records.append({**record, "found": shown, "ok": ok, "difference": difference})
+    return records
+
+
+def _domain_facts(one: Domain) -> dict[str, Any]:
+    """The page looks again by itself: often at first, since DNS changes arrive within minutes, then less and less."""
+    waited = (timezone.now() - one.created_at).total_seconds()
+    pause = next((pause for until, pause in _PAUSES if waited < until), 0)
+    return {
+        "domain": one,
+        "ready": bool(one.trusted or one.passed_at),
+        "records": _records(one),
+        "zone": service.zone_of(one),
+        "local": settings.ENVOL.route == "local",
+        "pause": 0 if one.trusted or one.passed_at else pause,
+        "next_check": timezone.now() + timedelta(seconds=pause),
+    }
+
+
+@require_safe
+@audience(Role.EDITOR)
+def domain(request: MemberRequest, domain_id: int) -> HttpResponse:
+    return render(request, "settings/domain.html", _domain_facts(_domain(request, domain_id)))
 
 
 @require_POST
 @audience(Role.EDITOR)
 def check_domain(request: MemberRequest, domain_id: int) -> HttpResponse:
     one = service.check(_domain(request, domain_id))
+    if request.headers.get("HX-Request") == "true":
+        return render(request, "settings/_domain.html", _domain_facts(one))
     if one.passed_at:
         return see(request, "domain", one.pk, said=_("Every record is right: you can send from this domain."))
     return refuse(
@@ -162,8 +190,24 @@ def invite(request: MemberRequest) -> HttpResponse:
     # Not a redirect: the link is shown here and kept nowhere.
     key = f"{user_pk_to_url_str(user)}-{default_token_generator.make_token(user)}"
     path = reverse("account_reset_password_from_key", kwargs={"uidb36": "UID", "key": "KEY"}).replace("UID-KEY", key)
-    facts.update(form=InviteForm(), link=settings.ENVOL.base_url + path, invited=user)
+    link = settings.ENVOL.base_url + path
+    _mail_invitation(workspace, request.member, user, link)
+    facts.update(form=InviteForm(), link=link, invited=user)
     return render(request, "settings/team.html", facts, status=201)
+
+
+def _mail_invitation(workspace: Workspace, by: Member, user: User, link: str) -> None:
+    """Ask the transactional road to carry the link too; in the language the new account starts with."""
+    with translation.override(user.language):
+        subject = _("%(who)s invites you to %(workspace)s") % {"who": by.user, "workspace": workspace.title}
+        text = _(
+            "Hello,\n\n%(who)s invites you to work on the e-mails of %(workspace)s.\n\n"
+            "Choose your password here within three days:\n\n%(link)s\n\n"
+            "If you did not expect this, leave it alone: without a password nobody enters."
+        ) % {"who": by.user, "workspace": workspace.title, "link": link}
+    request_mail(
+        "invitation", user.email, {"subject": subject, "text": text}, workspace_id=workspace.pk, language=user.language
+    )
 
 
 @require_POST
