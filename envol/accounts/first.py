@@ -15,7 +15,6 @@ from envol.accounts.models import Member, Role, User, Workspace
 from envol.accounts.workspaces import add_member, create_workspace, slug_of
 from envol.wire.address import AddressError, normalise
 
-
 _ALONE = 0x454E564F  # advisory lock: two people with the link make one owner
 
 

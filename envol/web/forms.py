@@ -32,10 +32,9 @@ class _Zones(forms.Select):
 
     def optgroups(self, name: str, value: Any, attrs: Any = None) -> Any:
         if not self.choices:
-            near = sorted(zone for zone in available_timezones() if zone.startswith(_NEAR))
-            far = sorted(
-                zone for zone in available_timezones() if "/" in zone and not zone.startswith((*_NEAR, "Etc/", "posix/"))
-            )
+            known = sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/"))
+            near = [zone for zone in known if zone.startswith(_NEAR)]
+            far = [zone for zone in known if not zone.startswith(_NEAR)]
             self.choices = [(zone, zone.replace("_", " ")) for zone in ["Europe/Paris", *near, *far, "UTC"]]
         return super().optgroups(name, value, attrs)
 

@@ -7,7 +7,19 @@ from django.urls import URLPattern, URLResolver, include, path
 
 from envol.web import inbox
 from envol.web.doors import anybody
-from envol.web.views import campaigns, contacts, first, ground, home, imports, people, report, segments, sending, settings
+from envol.web.views import (
+    campaigns,
+    contacts,
+    first,
+    ground,
+    home,
+    imports,
+    people,
+    report,
+    segments,
+    sending,
+    settings,
+)
 
 web = (
     [

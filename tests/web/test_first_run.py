@@ -55,7 +55,7 @@ def test_another_token_opens_nothing() -> None:
 
 @pytest.mark.parametrize(
     ("field", "typed"),
-    [("password", "court"), ("password", "1234567890"), ("email", "zoe@"), ("title", ""), ("time_zone", "Mars/Olympus")],
+    [("password", "court"), ("password", "1234567890"), ("email", "zoe@"), ("title", ""), ("time_zone", "Mars/Ares")],
 )
 def test_a_mistake_comes_back_with_everything_typed(field: str, typed: str) -> None:
     from envol.accounts.models import User

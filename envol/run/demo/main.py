@@ -66,10 +66,10 @@ def run(data: Path, *, http: str, headless: bool, limit: int = 0) -> int:
 
 
 def _first(data: Path, base: str, server: subprocess.Popen[bytes], headless: bool, limit: int) -> str:
+    from envol.accounts import first
     from envol.accounts.models import Workspace
     from envol.campaigns import actions
     from envol.outbound import states
-    from envol.accounts import first
     from envol.run.demo import prepare, readers, verify
     from envol.run.demo.people import SEED
 

@@ -33,7 +33,6 @@ from envol.web.doors import MemberRequest, audience
 from envol.web.forms import ROLES, AccountForm, DomainForm, InviteForm, KeyForm, OrganisationForm
 from envol.web.paging import page_of
 
-
 # Seconds since a domain was declared → seconds until the open page looks again.
 _PAUSES = ((3600, 30), (6 * 3600, 120), (72 * 3600, 900))
 
