@@ -37,6 +37,7 @@ class Version(models.Model):
     links = models.JSONField(default=list)  # [{"no", "url", "label"}], no from 1
     variables = models.JSONField(default=list)
     created_at = models.DateTimeField(db_default=Now())
+    design = models.JSONField(null=True)  # model and values of its places; null: written as code
 
     class Meta:
         db_table = "content_version"
@@ -52,3 +53,35 @@ class Attachment(models.Model):
 
     class Meta:
         db_table = "content_attachment"
+
+
+class Media(models.Model):
+    """A picture as we made it anew from what was uploaded. The files lie under its name, which nobody can guess."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="media")
+    token = models.CharField(max_length=22, unique=True)  # 128 random bits: its address is public, and never listed
+    name = models.CharField(max_length=200)  # of the file as it came, for people only
+    alt = models.CharField(max_length=300, blank=True)
+    kind = models.CharField(max_length=4)  # jpg, png, gif
+    width = models.PositiveIntegerField()
+    height = models.PositiveIntegerField()
+    frames = models.PositiveIntegerField(default=1)
+    sizes = models.JSONField()  # {"1200": octets, "600": octets}, the largest first
+    sha256 = models.BinaryField()  # of the file as it came: the same file twice is one picture
+    member_id = models.BigIntegerField(null=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "content_media"
+        constraints = [models.UniqueConstraint(fields=["workspace", "sha256"], name="media_once")]
+
+
+class MediaUse(models.Model):
+    """Which versions show a picture: what was sent keeps its pictures."""
+
+    media = models.ForeignKey(Media, on_delete=models.RESTRICT, related_name="uses")
+    version = models.ForeignKey(Version, on_delete=models.CASCADE, related_name="media_uses")
+
+    class Meta:
+        db_table = "content_media_use"
+        constraints = [models.UniqueConstraint(fields=["media", "version"], name="media_use_once")]

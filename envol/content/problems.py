@@ -29,6 +29,10 @@ class TemplateProblem(ValueError):
         super().__init__("\n".join(map(str, self.problems)))
 
 
+class MediaProblem(ValueError):
+    """A picture that cannot be taken in, or not be removed; the sentence says what to do."""
+
+
 class RenderProblem(ValueError):
     """A template that cannot be shown for one person: a value is missing, or it works too long."""
 

@@ -35,6 +35,7 @@ from envol.content.markup import (
     tokens,
     too_deep,
 )
+from envol.content.media import note_uses
 from envol.content.models import Attachment, Template, Version
 from envol.content.plaintext import plain_addresses, text_from_html
 from envol.content.problems import Problem, TemplateProblem
@@ -82,13 +83,15 @@ def save(
     utm: Mapping[str, str] | None = None,
     attachments: Iterable[WireAttachment] = (),
     inline_css: bool = False,
+    design: Mapping[str, Any] | None = None,
 ) -> Version:
     """A new version of the template ``name``, made at first use. Versions never change.
 
     ``text``: the text part as its author wrote it; None: made from the HTML. ``fallbacks``: value → words shown when
     a person has none (``contact.first_name`` or ``first_name``). ``utm``: source, medium, campaign… added to tracked
     links. ``inline_css``: move the style sheet of an HTML source into style attributes (MJML says it by itself, with
-    ``<mj-style inline="inline">``). Raises TemplateProblem with all there is to mend.
+    ``<mj-style inline="inline">``). ``design``: the filled model that the source was made from. Raises
+    TemplateProblem with all there is to mend.
     """
     known = dict(Property.objects.filter(workspace=workspace).values_list("key", "purposes"))
     problems: list[Problem] = []
@@ -130,7 +133,9 @@ def save(
             text=made.text,
             links=made.links,
             variables=made.variables,
+            design=dict(design) if design is not None else None,
         )
+        note_uses(version)
         for file in files:
             Attachment.objects.create(
                 version=version,
