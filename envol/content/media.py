@@ -35,7 +35,7 @@ MAX_OCTETS = 25 << 20  # of a file as it arrives
 HEAVY = 200_000  # octets; more makes people wait on a telephone
 PATH = "/m/"
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{22}")
-_FILE = re.compile(r"([A-Za-z0-9_-]{22})/(\d{1,4}\.(?:jpg|png|gif))")
+FILE = re.compile(r"([A-Za-z0-9_-]{22})/(\d{1,4}\.(?:jpg|png|gif))")
 _TYPES = {"jpg": "image/jpeg", "png": "image/png", "gif": "image/gif"}
 
 
@@ -50,7 +50,7 @@ def folder() -> Path:
 
 def file_of(path: str) -> tuple[Path, str] | None:
     """The file behind ``<token>/<width>.<kind>`` and its media type; None for anything else, whatever it points to."""
-    found = _FILE.fullmatch(path)
+    found = FILE.fullmatch(path)
     if found is None:
         return None
     return folder() / found.group(1) / found.group(2), _TYPES[path.rpartition(".")[2]]

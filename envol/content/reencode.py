@@ -16,7 +16,7 @@ from PIL import Image, ImageCms, ImageOps, ImageSequence, UnidentifiedImageError
 from envol.content.problems import MediaProblem
 
 MAX_PIXELS = 40_000_000  # of one frame; a photograph of a good telephone has 12 to 50 million
-MAX_FRAMES, MAX_FRAME_PIXELS = 300, 60_000_000  # of an animation, together
+MAX_FRAMES, MAX_FRAME_PIXELS = 300, 30_000_000  # of an animation, together
 WIDTHS = (1200, 600)  # twice and once the width of a letter
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP")
 
@@ -53,13 +53,15 @@ def made(file: IO[bytes]) -> Made:
 def _still(image: Image.Image) -> Made:
     image.draft("RGB", (2 * WIDTHS[0], 2 * WIDTHS[0]))  # a JPEG is decoded no larger than needed
     image.load()
+    sharp = image.format in ("PNG", "GIF")  # saved without loss: a drawing, perhaps
     image = ImageOps.exif_transpose(image)
     image = _srgb(image)
     clear = _transparent(image)
     flat = image.convert("RGBA" if clear else "RGB")
+    flat.info = {}  # comments and profiles would be written again
     if image.width > WIDTHS[0]:
         flat.thumbnail((WIDTHS[0], 20_000), Image.Resampling.LANCZOS)
-    drawing = not clear and image.mode in ("P", "L", "1", "RGB") and flat.getcolors(256) is not None
+    drawing = sharp and not clear and flat.getcolors(256) is not None
     kind = "png" if clear or drawing else "jpg"
     files: dict[int, bytes] = {}
     for width in _widths(flat.width):
@@ -114,9 +116,9 @@ def _animation(image: Image.Image, frames: int) -> Made:
     waits: list[int] = []
     for frame in ImageSequence.Iterator(image):
         waits.append(min(max(int(frame.info.get("duration") or 100), 20), 60_000))
-        made.append(
-            frame.convert("RGBA").resize(size, Image.Resampling.LANCZOS) if scale < 1 else frame.convert("RGBA")
-        )
+        full = frame.convert("RGBA")
+        full.info = {}
+        made.append(full.resize(size, Image.Resampling.LANCZOS) if scale < 1 else full)
     out = io.BytesIO()
     made[0].save(
         out, "GIF", save_all=True, append_images=made[1:], duration=waits, loop=int(image.info.get("loop", 0)),

@@ -69,6 +69,9 @@ def write(config: Config, file: Path) -> dict[str, Any]:
             if settings.exists():
                 tar.add(settings, "envol.toml")
             tar.add(dump, "database.dump")
+            # After the dump: a picture that it names lies on the disk already, and none is ever written over.
+            for path in sorted((config.data / "media").glob("[!.]*/*")):
+                tar.add(path, f"media/{path.parent.name}/{path.name}", recursive=False)
             out.flush()
             os.fsync(out.fileno())
         making.rename(file)
@@ -97,6 +100,7 @@ def restore(file: Path, data: Path | None) -> dict[str, Any]:
         for name in names & {"facts.json", "secret", "database.dump", "envol.toml"}:
             tar.extract(name, folder, filter="data")
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _pictures(tar, directory)
         secret = directory / "secret"
         secret.touch(mode=0o600)
         secret.write_text((Path(folder) / "secret").read_text().strip() + "\n")
@@ -121,6 +125,20 @@ def restore(file: Path, data: Path | None) -> dict[str, Any]:
     open_installation(directory)
     _grant()
     return {"data": str(directory), "contacts": db.value("SELECT count(*) FROM contacts_contact")}
+
+
+def _pictures(tar: tarfile.TarFile, directory: Path) -> None:
+    """The pictures of messages, into their place; nothing else of a backup is written by its own name."""
+    from envol.content.media import FILE
+
+    for entry in tar.getmembers():
+        kind, _, name = entry.name.partition("/")
+        if kind == "media" and entry.isreg() and FILE.fullmatch(name):
+            entry.mode, entry.uid, entry.gid = 0o600, os.getuid(), os.getgid()
+            tar.extract(entry, directory, filter="data")
+    for path in [directory / "media", *(directory / "media").glob("*")]:
+        if path.is_dir():
+            path.chmod(0o700)
 
 
 def _prepare_roles(url: str) -> None:
