@@ -1,8 +1,8 @@
 """The http process: hot routes of mail readers here, everything else by Django in a few threads.
 
 uvloop and uvicorn in front; ``/c/`` and ``/o/`` go to :mod:`envol.edge.http_hits`, ``/events`` to
-:mod:`envol.edge.http_events`, ``/static/`` to files, the rest through a2wsgi to Django's WSGI handler. No access log:
-paths hold tokens, and peers have addresses.
+:mod:`envol.edge.http_events`, ``/static/`` and ``/m/`` (pictures of messages) to files, the rest through a2wsgi to
+Django's WSGI handler. No access log: paths hold tokens, and peers have addresses.
 """
 
 from __future__ import annotations
@@ -26,10 +26,11 @@ from a2wsgi import WSGIMiddleware
 from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections
 from starlette.exceptions import HTTPException
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope as StarletteScope
 
+from envol.content import media
 from envol.content.models import Version
 from envol.db import value
 from envol.edge.gather import Gatherer
@@ -125,6 +126,8 @@ class Application:
                 await self._hits.open(scope, send, path[3:])
         elif path.startswith("/static/") and method in ("GET", "HEAD"):
             await self._static(scope, receive, send)
+        elif path.startswith(media.PATH) and method in ("GET", "HEAD") and (found := media.file_of(path[3:])):
+            await self._picture(*found, scope, receive, send)
         elif path == "/events":
             await self._events(scope, receive, send)
         elif path == "/health":
@@ -166,6 +169,13 @@ class Application:
                 raise
             await self._pages(scope, receive, send)  # files of other packages, and the page for "not found"
 
+    async def _picture(self, file: Path, kind: str, scope: Scope, receive: Receive, send: Send) -> None:
+        """A picture of a message, without asking the database: a hundred thousand readers open it at once."""
+        if file.is_file():
+            await FileResponse(file, media_type=kind, headers=media.HEADERS)(scope, receive, send)
+        else:
+            await answer(scope, send, 404, _TEXT, b"There is no such picture.")
+
     async def _ready(self, scope: Scope, send: Send) -> None:
         """Whether the database answers; asked at most once a second, whoever asks."""
         if time.monotonic() - self._seen_ready > 1:
@@ -188,7 +198,7 @@ def _ask_database() -> None:
 class _Discreet(logging.Filter):
     """Django names the path of a failed request; ours hold tokens, which open a person's page."""
 
-    _TOKEN = re.compile(r"/(?:[couw]|p)/[A-Za-z0-9_-]{20,}")
+    _TOKEN = re.compile(r"/[comupw]/[A-Za-z0-9_-]{20,}")
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg = self._TOKEN.sub("/…", record.getMessage())

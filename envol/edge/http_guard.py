@@ -17,8 +17,8 @@ App = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 MAX_BODY = 10 << 20
 MAX_HEAD = 64 << 10
-MAX_UPLOAD = 4 << 30
-UPLOADS = ("/imports",)  # files of contacts: streamed to disk, never held in memory
+# Where a body may be larger, streamed to disk and never held in memory: files of contacts, pictures.
+UPLOADS = ((re.compile(r"/imports"), 4 << 30), (re.compile(r"/media\b|/campaigns/\d+/content"), 32 << 20))
 
 _HEAD_ENDS = re.compile(rb"\n\r?\n")
 _BARE_LF = re.compile(rb"(?<!\r)\n")
@@ -76,10 +76,12 @@ class BodyLimit:
             return
         headers = {name: value for name, value in scope["headers"] if b"_" not in name}
         scope["headers"] = [pair for pair in scope["headers"] if b"_" not in pair[0]]
-        upload = scope["method"] == "POST" and scope["path"].startswith(UPLOADS)
+        limit = self._limit
+        if scope["method"] == "POST":
+            limit = next((size for where, size in UPLOADS if where.match(scope["path"])), limit)
         length = headers.get(b"content-length")
         if length is not None:
-            if int(length) > (MAX_UPLOAD if upload else self._limit):
+            if int(length) > limit:
                 await too_large(send)
                 return
             await self._app(scope, receive, send)

@@ -16,8 +16,9 @@ def _every(name: str, seconds: float) -> bool:
 
 
 def beat() -> None:
-    """Start due sendings, end lost leases, make next month's partitions, drop what passed its time."""
+    """Start due sendings, end lost leases, make next month's partitions, drop what passed its time or was left over."""
     from envol.campaigns import tick
+    from envol.content import media
     from envol.events import tasks as event_tasks
     from envol.outbound import lease
 
@@ -26,3 +27,5 @@ def beat() -> None:
         lease.sweep()
     if _every("events", 3600):
         event_tasks.keep_house()
+    if _every("pictures", 86400):
+        media.sweep()

@@ -17,7 +17,7 @@ PREVIEW_POLICY = (
     "default-src 'none'; script-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; "
     "frame-ancestors 'self'; sandbox"
 )
-UPLOADS = "/imports"  # the one place where a body may be large
+UPLOADS = ("/imports", "/media", "/campaigns")  # where a body may be large
 _SAFE = {"GET", "HEAD", "OPTIONS", "TRACE"}
 
 
@@ -34,7 +34,8 @@ class SafetyMiddleware:
             )
         if request.method == "POST" and request.path.startswith(UPLOADS) and not request.user.is_authenticated:
             # Before anybody reads the form: a stranger's gigabytes never reach the disk.
-            return HttpResponseRedirect(f"{settings.LOGIN_URL}?next={UPLOADS}")
+            back = next(path for path in UPLOADS if request.path.startswith(path))
+            return HttpResponseRedirect(f"{settings.LOGIN_URL}?next={back}")
         answer = self._next(request)
         answer.headers.setdefault("Content-Security-Policy", POLICY)
         answer.headers.setdefault("Cross-Origin-Opener-Policy", "same-origin")

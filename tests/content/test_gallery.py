@@ -116,7 +116,7 @@ ATTACKS = [
     "</mj-text><mj-raw><script>alert(1)</script></mj-raw>",
     "{{ 7*7 }} {% for a in b %} {# c #} {{ contact.email }}",
     "[clic](javascript:alert(1)) [x](data:text/html,<script>) [y](//evil.example)",
-    "{first_name|{{ 7*7 }}} {first_name|\"> <b>} {first_name|a\\\"}",
+    '{first_name|{{ 7*7 }}} {first_name|"> <b>} {first_name|a\\"}',
     "**<b>** *<i>* - <li>\n- <script>",
     "[[ p.colour ]] [% include 'x' %]",
     "\ue0000\ue001 \x00 \ufdd0 \ud800",
@@ -134,7 +134,12 @@ def test_nothing_typed_into_a_place_becomes_code(attack: str, workspace: Workspa
                 if isinstance(place, Repeat)
                 else [(place.key, place)]
             ):
-                get |= {path: attack, f"{path}.label": attack, f"{path}.url": "https://a.example/", f"{path}.alt": attack}
+                get |= {
+                    path: attack,
+                    f"{path}.label": attack,
+                    f"{path}.url": "https://a.example/",
+                    f"{path}.alt": attack,
+                }
                 if one.kind == "date":
                     get[path] = "2026-12-05"
             if isinstance(place, Repeat):
@@ -145,7 +150,7 @@ def test_nothing_typed_into_a_place_becomes_code(attack: str, workspace: Workspa
         shown = Templates({"a.html": made.html, "a.txt": made.text})
         context = {
             "workspace": {"title": "W", "postal_address": ""}, "contact": {"first_name": None}, "language": "en",
-            **{name: "https://x.example/" for name in ("unsubscribe_url", "preferences_url", "web_version_url")},
+            **dict.fromkeys(("unsubscribe_url", "preferences_url", "web_version_url"), "https://x.example/"),
             **{f"envol_link_{link['no']}": link["url"] for link in made.links},
         }  # fmt: skip
         for name in ("a.html", "a.txt"):
@@ -155,9 +160,9 @@ def test_nothing_typed_into_a_place_becomes_code(attack: str, workspace: Workspa
                 page = HTMLParser(text)
                 assert not page.css("script"), text
                 assert not [n for n in page.css("*") if any(a.startswith("on") for a in n.attributes)]
-                assert not [
-                    n for n in page.css("a") if not (n.attributes.get("href") or "").startswith("https://")
-                ], text
+                assert not [n for n in page.css("a") if not (n.attributes.get("href") or "").startswith("https://")], (
+                    text
+                )
 
 
 @given(st.text(max_size=80))
@@ -188,12 +193,12 @@ def test_chips_are_stored_by_key_and_shown_by_label() -> None:
     assert gallery.shown(stored, CHIPS, "fr") == "Bonjour {Prénom|vous}, {Prénom} {Inconnu}"
     assert gallery.unknown(stored, CHIPS) == ["Inconnu"]
     assert gallery.used([stored], CHIPS) == {"first_name": False}
-    assert line("{first_name|l'ami \"x\"}", CHIPS) == '{{ contact.first_name | default("l\'ami \\"x\\"") }}'
+    assert line('{first_name|l\'ami "x"}', CHIPS) == '{{ contact.first_name | default("l\'ami \\"x\\"") }}'
     assert gallery.tags("{birthday|bientôt}", CHIPS) == '{{ contact.birthday | default("bientôt") | date }}'
 
 
 @given(st.text(alphabet=st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), max_size=60))
-@example("a {first_name|b \"c\"} { } {birthday}")
+@example('a {first_name|b "c"} { } {birthday}')
 def test_a_subject_comes_back_as_it_was_typed(text: str) -> None:
     stored = gallery.tags(text, CHIPS)
     back = untagged(stored, CHIPS)

@@ -417,3 +417,37 @@ def test_a_taken_port_is_explained() -> None:
     with pytest.raises(OSError, match="Stop the program that uses it"):
         edge.listen("127.0.0.1", taken.getsockname()[1])
     taken.close()
+
+
+def test_a_picture_is_served_for_ever_and_as_nothing_else(server: Server) -> None:
+    from envol.content import media
+
+    token = "Pictures-of-messages_0"
+    (media.folder() / token).mkdir()
+    (media.folder() / token / "600.jpg").write_bytes(b"\xff\xd8\xff one")
+    status, headers, body = server.get(f"/m/{token}/600.jpg")
+    assert (status, headers["content-type"], body) == (200, "image/jpeg", b"\xff\xd8\xff one")
+    assert headers["cache-control"] == "public, max-age=31536000, immutable"
+    assert headers["x-content-type-options"] == "nosniff" and "sandbox" in headers["content-security-policy"]
+    assert headers["cross-origin-resource-policy"] == "cross-origin" and "set-cookie" not in headers
+    assert server.get(f"/m/{token}/600.jpg", "HEAD")[0] == 200
+    for path in (
+        f"/m/{token}/1200.jpg",
+        f"/m/{token}/../secret",
+        f"/m/{token}/600.svg",
+        f"/m/{token}/",
+        "/m/",
+        "/m/x/600.jpg",
+    ):
+        assert server.get(path)[0] == 404, path
+    assert server.get(f"/m/{token}/600.jpg", "DELETE")[0] in (403, 405)
+
+
+def test_pictures_may_be_larger_than_a_page_and_smaller_than_a_file_of_people(server: Server) -> None:
+    def ask(path: str, octets: int) -> bytes:
+        head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {octets}\r\nConnection: close\r\n\r\n"
+        return server.raw(head.encode())[:12]
+
+    assert ask("/media", 33 << 20) == b"HTTP/1.1 413" and ask("/campaigns/5/content", 33 << 20) == b"HTTP/1.1 413"
+    assert ask("/campaigns/5/save", 11 << 20) == b"HTTP/1.1 413" and ask("/mediathek", 11 << 20) == b"HTTP/1.1 413"
+    assert ask("/media", 11 << 20) == b"HTTP/1.1 302" and ask("/campaigns/5/content", 11 << 20) == b"HTTP/1.1 302"

@@ -66,10 +66,14 @@ def test_the_road_by_command_line(data: Path, tmp_path: Path) -> None:
     found = json.loads(envol("check", "--json", data=data, code=4))
     assert [item["code"] for item in found if not item["ok"]] == ["postal_address"]
 
+    picture = data / "media" / ("A" * 22) / "600.jpg"
+    picture.parent.mkdir(parents=True)
+    picture.write_bytes(b"a picture of a message")
     copy = tmp_path / "one.backup"
     assert json.loads(envol("backup", str(copy), "--json", data=data))["contacts"] == 3
     assert copy.stat().st_mode & 0o077 == 0, "the file holds the secret: for its owner alone"
     again = data.with_name("again")
     assert json.loads(envol("restore", str(copy), "--json", data=again))["contacts"] == 3
+    assert (again / "media" / ("A" * 22) / "600.jpg").read_bytes() == b"a picture of a message"
     assert "not empty" in envol("restore", str(copy), data=again, code=1)
     assert json.loads(envol("segment", "count", '{"v":1,"match":"all","rules":[]}', "--json", data=again))["count"] == 3

@@ -10,5 +10,6 @@ app_name = "public"
 urlpatterns = [
     path("u/<str:token>", views.unsubscribe, name="unsubscribe"),
     path("p/<str:token>", views.preferences, name="preferences"),
+    path("m/<str:token>/<str:file>", views.picture, name="picture"),
     path("w/<str:token>", views.web_version, name="web_version"),
 ]

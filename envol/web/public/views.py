@@ -8,13 +8,14 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
-from django.http import HttpRequest, HttpResponse
+from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
 from django.http.multipartparser import MultiPartParserError
 from django.template.loader import render_to_string
 from django.utils import translation
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_safe
 
+from envol.content import media
 from envol.content.compose import Composer
 from envol.content.language import MissingValue, RenderProblem
 from envol.content.links import Kind
@@ -212,3 +213,13 @@ def web_version(request: HttpRequest, token: str) -> HttpResponse:
     if parts.html is None:
         return _page("text", who.language, {"subject": parts.subject, "text": parts.text})
     return _private(HttpResponse(parts.html), MESSAGE_POLICY)
+
+
+@require_safe
+@anybody
+def picture(request: HttpRequest, token: str, file: str) -> HttpResponseBase:
+    """A picture of a message, where no edge stands in front of the pages."""
+    found = media.file_of(f"{token}/{file}")
+    if found is None or not found[0].is_file():
+        raise Http404
+    return FileResponse(open(found[0], "rb"), content_type=found[1], headers=media.HEADERS)
