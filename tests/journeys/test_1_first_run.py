@@ -1,0 +1,44 @@
+"""Journey 1: from the link that the installer prints to a domain whose records are checked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.journeys.traveller import Traveller
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+@pytest.mark.usefixtures("empty_database")
+def test_first_run(browser: Any, address: str, language: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from envol.accounts import first
+    from envol.outbound import domains
+
+    class Nothing:
+        """A resolver that finds what a newcomer's domain has before she publishes anything."""
+
+        def resolve(self, name: str, kind: str) -> Any:
+            raise OSError("no such record")
+
+    monkeypatch.setattr(domains, "_resolver", Nothing)
+    context = browser.new_context(locale=language)
+    one = Traveller(context.new_page(), address, language)
+    one.page.goto(f"{address}/setup/{first.token()}")
+    one.type(one.say("Your name"), "Zoé Martin")
+    one.type(one.say("Your e-mail address"), "zoe@boutique.example")
+    one.type(one.say("Password"), "quatre mots bien ordinaires")
+    one.type(one.say("Name of the organisation"), "Librairie des Deux Rives")
+    one.press(one.say("Make my organisation"))
+    one.at("**/settings/domains")
+    one.type(one.say("Domain"), "lettre.boutique.example")
+    one.press(one.say("Declare the domain"))
+    one.at("**/settings/domains/*")
+    one.press(one.say("All of it as a zone file"))
+    one.press(one.say("Copy the zone file"))
+    one.page.keyboard.press("Home")
+    one.page.locator("main").focus()
+    one.press(one.say("Check the records"))
+    one.sees(one.say("nothing"))
+    one.write_down(1, "First run", 9)
+    context.close()

@@ -1,0 +1,93 @@
+"""Somebody who goes a journey with the keyboard alone, and whose clicks and seconds are written down.
+
+A click is a pointer action or Enter (Space on a box) on the way a newcomer would take; typing is not counted. The
+names of things are the English sentences of the catalogue: the traveller looks for them in the page's language.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from django.utils import translation
+from django.utils.translation import gettext
+
+LOG = Path(__file__).resolve().parents[2] / ".test-data" / "journeys.json"
+_NAME = """e => {
+  const by = (e.getAttribute('aria-labelledby') || '').split(' ').map(i => document.getElementById(i)?.innerText || '');
+  const label = e.labels && e.labels.length ? [...e.labels].map(l => l.innerText).join(' ') : '';
+  return [e.tagName, e.getAttribute('aria-label') || '', by.join(' '), label, e.innerText || '', e.value || '', e.name || ''].join(' | ');
+}"""
+
+
+class Traveller:
+    """One person at one page, in one language."""
+
+    def __init__(self, page: Any, address: str, language: str) -> None:
+        self.page = page
+        self.address = address
+        self.language = language
+        self.clicks = 0
+        self.begun = time.monotonic()
+        self.steps: list[str] = []
+
+    def say(self, sentence: str, **values: Any) -> str:
+        """A sentence of ours, in the page's language."""
+        with translation.override(self.language):
+            return gettext(sentence) % values if values else gettext(sentence)
+
+    def reach(self, name: str, tags: tuple[str, ...] = (), most: int = 250) -> None:
+        """Walk with Tab until the focus lies on something whose name begins so; the start is where the focus is."""
+        wanted = " ".join(name.split())
+        walked = []
+        for _ in range(most):
+            self.page.keyboard.press("Tab")
+            tag, *names = self.page.evaluate(f"({_NAME})(document.activeElement)").split(" | ")
+            names = [" ".join(one.split()) for one in names]
+            if (not tags or tag in tags) and any(one.startswith(wanted) for one in names):
+                return
+            walked.append(next((one[:40] for one in names if one), tag))
+        raise AssertionError(f"{name!r} cannot be reached with the keyboard on {self.page.url}: {walked[:60]}")
+
+    def press(self, name: str, key: str = "Enter", tags: tuple[str, ...] = ()) -> None:
+        """Reach the thing and press it: one click."""
+        self.reach(name, tags)
+        self.click(key, name)
+
+    def click(self, key: str = "Enter", name: str = "") -> None:
+        """Press where the focus is: one click."""
+        self.clicks += 1
+        self.steps.append(name or key)
+        self.page.keyboard.press(key)
+
+    def type(self, name: str, text: str) -> None:
+        """Reach a field and write into it, over what stands there."""
+        self.reach(name, ("INPUT", "TEXTAREA"))
+        self.page.keyboard.press("ControlOrMeta+a")
+        self.page.keyboard.type(text)
+
+    def choose(self, name: str, letters: str) -> None:
+        """Reach a select and type the beginning of an option; no click, as in a field."""
+        self.reach(name, ("SELECT",))
+        self.page.keyboard.type(letters)
+
+    def at(self, pattern: str) -> None:
+        """Wait until the page's address fits."""
+        self.page.wait_for_url(pattern, timeout=15_000)
+
+    def sees(self, text: str) -> None:
+        self.page.get_by_text(text).first.wait_for(timeout=15_000)
+
+    def write_down(self, number: int, title: str, most: int) -> None:
+        """Keep clicks and seconds for docs/journeys.md, and hold them against the table."""
+        seconds = time.monotonic() - self.begun
+        LOG.parent.mkdir(exist_ok=True)
+        known = json.loads(LOG.read_text()) if LOG.exists() else {}
+        known[f"{number}.{self.language}"] = {
+            "number": number, "title": title, "language": self.language, "clicks": self.clicks, "most": most,
+            "seconds": round(seconds, 1), "steps": self.steps,
+        }  # fmt: skip
+        LOG.write_text(json.dumps(known, ensure_ascii=False, indent=1))
+        assert self.clicks <= most, f"{self.clicks} clicks instead of {most}: {self.steps}"
