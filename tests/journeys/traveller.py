@@ -16,9 +16,11 @@ from django.utils.translation import gettext
 
 LOG = Path(__file__).resolve().parents[2] / ".test-data" / "journeys.json"
 _NAME = """e => {
-  const by = (e.getAttribute('aria-labelledby') || '').split(' ').map(i => document.getElementById(i)?.innerText || '');
+  const named = (e.getAttribute('aria-labelledby') || '').split(' ');
+  const by = named.map(i => document.getElementById(i)?.innerText || '');
   const label = e.labels && e.labels.length ? [...e.labels].map(l => l.innerText).join(' ') : '';
-  return [e.tagName, e.getAttribute('aria-label') || '', by.join(' '), label, e.innerText || '', e.value || '', e.name || ''].join(' | ');
+  const own = [e.innerText || '', e.value || '', e.name || ''];
+  return [e.tagName, e.getAttribute('aria-label') || '', by.join(' '), label, ...own].join(' | ');
 }"""
 
 
