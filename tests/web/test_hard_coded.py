@@ -17,41 +17,11 @@ TEMPLATES = [
     if path.name != "styleguide.html"  # for developers
 ]
 # Names, formats and keys, the same in both languages.
-SAME = set(
-    [
-        "Envol",
-        "English",
-        "Français",
-        "CSV",
-        "XLSX",
-        "Excel",
-        "JSON",
-        "HTML",
-        "MJML",
-        "TXT",
-        "DKIM",
-        "SPF",
-        "DMARC",
-        "DNS",
-        "API",
-        "SMTP",
-        "URL",
-        "UTM",
-        "Ctrl",
-        "Alt",
-        "Shift",
-        "Enter",
-        "Esc",
-        "Tab",
-        "px",
-        "kB",
-        "MB",
-        "id",
-        "op",
-        "field",
-        "Lines",
-    ]
-)
+SAME = {
+    "Envol", "English", "Français", "CSV", "XLSX", "Excel", "JSON", "HTML", "MJML", "TXT", "DKIM", "SPF", "DMARC",
+    "DNS", "API", "SMTP", "URL", "UTM", "Ctrl", "Alt", "Shift", "Enter", "Esc", "Tab", "px", "kB", "MB", "id", "op",
+    "field", "Lines",
+}  # fmt: skip
 _TRANSLATED = re.compile(r"{%\s*blocktrans(?:late)?\b.*?{%\s*endblocktrans(?:late)?\s*%}", re.DOTALL)
 _CODE = re.compile(r"{%\s*comment\s*%}.*?{%\s*endcomment\s*%}|{#.*?#}|{%.*?%}|{{.*?}}", re.DOTALL)
 _RAW = re.compile(r"<(script|style|code|pre|kbd)\b.*?</\1>", re.DOTALL)
