@@ -27,6 +27,7 @@ CLUSTER = ROOT / ".test-data"
 _scratch = tempfile.TemporaryDirectory(prefix="envol-test-")
 os.environ["ENVOL_DATA"] = _scratch.name
 os.environ["ENVOL_SECRET"] = hashlib.sha256(b"a secret for tests only").hexdigest()
+os.environ["ENVOL_LEAST_FREE_MIB"] = "0"  # whoever tests on a full disk tests all the same
 os.environ["DJANGO_SETTINGS_MODULE"] = "envol.run.django_settings"
 
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import structlog
 from django.db.models.functions import Now
 from django.utils import timezone
 
-from envol import db
+from envol import db, disk
 from envol.accounts.jobs import Cancelled, Progress
 from envol.accounts.models import Job
 from envol.audience import engine
@@ -28,6 +29,7 @@ from envol.events.models import Kind
 from envol.outbound import accept
 from envol.outbound.models import Sending, SendingState
 
+log = structlog.get_logger()
 BATCH = 20_000
 
 
@@ -67,6 +69,10 @@ def run(sending_id: int, batch: int = BATCH) -> Expanded:
         )
         actions.refresh(sending_id)
         return Expanded(0, 0, False)
+    except disk.Full as full:  # what is queued leaves; the clock asks again until there is room
+        log.warning("a sending waits for room on the disk", sending=sending_id, why=str(full))
+        Job.objects.filter(id=sending.job_id).update(state="waiting", ended_at=None)
+        return Expanded(0, 0, False)
     if done is None:  # somebody cancelled the job: that is a stop
         campaign = Campaign.objects.filter(pk=sending.campaign_id or 0).first()
         if campaign is not None and campaign.state != State.STOPPED:
@@ -95,6 +101,7 @@ def _all(sending: Sending, batch: int, progress: Progress) -> Expanded:
         )
     while True:
         progress.at(min(done, total), total, "expand")
+        disk.refuse_when_full()
         step = _batch(sending, catalogue, now, batch)
         if step is None:  # paused or stopped meanwhile, or completed by another runner
             return Expanded(done, queued, _state(sending.id) == SendingState.SENDING)

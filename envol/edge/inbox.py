@@ -14,6 +14,7 @@ from typing import Any
 
 import structlog
 
+from envol import disk
 from envol.edge.gather import Busy, Gatherer
 from envol.outbound import capture
 from envol.outbound.capture import Incoming
@@ -162,7 +163,7 @@ class _Session(asyncio.Protocol):
         answer = ACCEPTED
         try:
             await self._inbox.gatherer.put(Incoming(envelope.reverse_path, envelope.recipients, message.data))
-        except Busy as error:
+        except (Busy, disk.Full) as error:
             answer = reply(452, "4.3.1", str(error))
         except Exception as error:  # whatever it is: not kept, so not promised
             log.warning("messages could not be kept", error=str(error).strip())
@@ -181,6 +182,7 @@ def _store(batch: list[Incoming]) -> None:
     """As `capture.store`, with a new connection after a failure."""
     from django.db import Error, InterfaceError, connection
 
+    disk.refuse_when_full()
     try:
         capture.store(batch)
     except (Error, InterfaceError):

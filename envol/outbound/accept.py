@@ -14,7 +14,7 @@ from typing import Any
 from django.db import connection, transaction
 from psycopg.types.json import Jsonb
 
-from envol import db
+from envol import db, disk
 from envol.outbound.domains import may_send_from
 from envol.outbound.models import Sending, SendingState
 from envol.outbound.sites import site_of
@@ -68,7 +68,8 @@ class Accepted:
 
 
 def accept_messages(batch: Sequence[Outgoing]) -> list[Accepted]:
-    """Accept single messages, all or none, durably. Raises :class:`Refused`, or a database error: never a promise.
+    """Accept single messages, all or none, durably. Raises :class:`Refused`, :class:`~envol.disk.Full`, or a database
+    error: never a promise.
 
     Two statements and one commit whatever the size of the batch. Inside a transaction of the caller's the
     promise begins when that one commits.
@@ -77,6 +78,8 @@ def accept_messages(batch: Sequence[Outgoing]) -> list[Accepted]:
         _check(message)
     if not batch:
         return []
+    if any(message.kind != "system" for message in batch):  # a password's mail is small, and is asked for in need
+        disk.refuse_when_full()
     with transaction.atomic(durable=not connection.in_atomic_block):
         known = {key: stream(*key) for key in {(m.workspace_id, m.kind, m.code) for m in batch}}
         streams = [known[m.workspace_id, m.kind, m.code] for m in batch]

@@ -110,7 +110,7 @@ def finish_rotation(domain: Domain, resolver: Resolver | None = None) -> None:
     if not coming:
         raise ValueError(f"{domain.name} has no next keys: prepare the rotation first.")
     if not domain.trusted:
-        missing = [key.selector for key in coming if not _key_finding(domain, key, resolver or _resolver())["ok"]]
+        missing = unpublished(domain, resolver)
         if missing:
             raise ValueError(f"Publish the records of {', '.join(missing)} first: receivers could not verify them.")
     with transaction.atomic():
@@ -118,6 +118,12 @@ def finish_rotation(domain: Domain, resolver: Resolver | None = None) -> None:
         DkimKey.objects.filter(domain=domain, state="next").update(state="active")
         note(domain.workspace, "command", "domain.keys_rotated", domain)
     _forget()
+
+
+def unpublished(domain: Domain, resolver: Resolver | None = None) -> list[str]:
+    """Selectors of next keys whose records are not in DNS."""
+    coming = DkimKey.objects.filter(domain=domain, state="next").order_by("selector")
+    return [key.selector for key in coming if not _key_finding(domain, key, resolver or _resolver())["ok"]]
 
 
 _signers: dict[tuple[int, str], tuple[float, list[dkim.Signer]]] = {}

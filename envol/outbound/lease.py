@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 
 from envol import db
@@ -321,6 +322,30 @@ def _end(ids: Sequence[uuid.UUID], lost: bool = False) -> int:
     return ended + db.execute(db.sql("outbound", "end_retry_leases"), given)
 
 
+def _pull_in() -> None:
+    """A clock that jumped back must freeze nobody: nothing waits longer than the longest back-off, a lease no longer
+    than twice its length (its holder, if alive, renews it long before), and what is on its way has begun."""
+    db.execute(
+        f"UPDATE outbound_retry SET due = now() + interval '4 hours' WHERE lease_id IS NULL"
+        f" AND due > now() + interval '{LONGEST_BACKOFF}'"
+    )
+    db.execute(
+        "UPDATE outbound_chunk SET due = now() WHERE NOT done AND lease_id IS NULL"
+        f" AND due > now() + interval '{LONGEST_BACKOFF}'"
+    )
+    length = settings.ENVOL.lease_seconds
+    for table in ("outbound_chunk", "outbound_retry"):
+        db.execute(
+            f"UPDATE {table} SET lease_until = now() + make_interval(secs => %(length)s) WHERE lease_id IS NOT NULL"
+            " AND lease_until > now() + make_interval(secs => 2 * %(length)s)",
+            {"length": length},
+        )
+    db.execute(
+        "UPDATE outbound_sending SET not_before = now() WHERE state = 'sending'"
+        f" AND not_before > now() + interval '{LONGEST_BACKOFF}'"
+    )
+
+
 def sweep() -> int:
     """Give back what lost its courier, cancel what was stopped, pull in what a clock threw too far, take up
     the mail that lower rooms asked for.
@@ -334,11 +359,7 @@ def sweep() -> int:
     ]
     with transaction.atomic():
         ended = _end(late, lost=True) if late else 0
-        # A clock that jumped back must not freeze anybody: nothing waits longer than the longest back-off.
-        db.execute(
-            f"UPDATE outbound_retry SET due = now() + interval '4 hours' WHERE lease_id IS NULL"
-            f" AND due > now() + interval '{LONGEST_BACKOFF}'"
-        )
+        _pull_in()
         db.execute("DELETE FROM outbound_trouble WHERE at < now() - interval '30 days'")
     from envol.outbound import requests
     from envol.outbound.states import cancel

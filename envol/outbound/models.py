@@ -43,6 +43,7 @@ class DkimKey(models.Model):
     state = models.CharField(max_length=10, default="active")  # next, active, retired
     created_at = models.DateTimeField(db_default=Now())
     retired_at = models.DateTimeField(null=True)
+    seen_at = models.DateTimeField(null=True)  # since when the next key's record is found in DNS without a gap
 
     class Meta:
         db_table = "outbound_dkim_key"
@@ -222,3 +223,17 @@ class Captured(models.Model):
     class Meta:
         db_table = "outbound_captured"
         indexes = [models.Index(fields=["workspace_id", "id"], name="captured_newest")]
+
+
+class Look(models.Model):
+    """A look over the books (`envol.outbound.books`): when, how thoroughly, and what was wrong."""
+
+    id = models.BigAutoField(primary_key=True)
+    at = models.DateTimeField(db_default=Now())
+    whole = models.BooleanField(default=False)  # everything, not only what runs or ended lately
+    seconds = models.FloatField()
+    findings = models.JSONField(default=list)  # sentences; empty: the books are right
+
+    class Meta:
+        db_table = "outbound_look"
+        indexes = [models.Index(fields=["at"], name="look_at")]

@@ -6,6 +6,7 @@ import structlog
 from django.db import transaction
 from django.db.models.functions import Now
 
+from envol import disk
 from envol.accounts.models import Workspace
 from envol.events.models import MailRequest
 from envol.outbound.accept import Outgoing, Refused, accept_messages
@@ -28,9 +29,12 @@ _WORDS = {
 
 def take(most: int = 200) -> int:
     """Accept what was asked for and not yet taken; how many. One transaction: taken exactly when accepted.
+    While a disk is full it waits.
 
     What cannot be said (an unknown kind without words, a refused address) is taken and logged, never repeated.
     """
+    if disk.shortage():
+        return 0
     with transaction.atomic():
         asked = list(
             MailRequest.objects.select_for_update(skip_locked=True).filter(taken_at=None).order_by("id")[:most]

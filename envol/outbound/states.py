@@ -9,6 +9,7 @@ from typing import Any
 from django.db import transaction
 
 from envol import db
+from envol.events.models import Kind
 
 STATES = ("queued", "leased", "deferred", "delivered", "bounced", "expired", "cancelled", "suppressed")
 
@@ -132,14 +133,27 @@ def cancel(sending_id: int, cause: str = "stopped") -> int:
         return int(db.value(db.sql("outbound", "cancel"), {"sending": sending_id, "cause": cause}) or 0)
 
 
-def invariants() -> list[str]:
-    """Sentences about what must never be; empty when all holds. Reads everything: for tests and the nightly look."""
+def invariants(*, recent: bool = False) -> list[str]:
+    """Sentences about what must never be; empty when all holds.
+
+    Reads the whole ledger, or, with `recent`, only sendings that run or ended within two days: for every hour.
+    """
     found: list[str] = []
     for sentence, query in _INVARIANTS:
-        count, example = db.rows(query)[0]
+        count, example = db.rows(_RECENT + query if recent else query)[0]
         if count:
             found.append(f"{sentence}: {count}, for example {example}.")
     return found
+
+
+_LOOKED_AT = "SELECT id FROM outbound_sending WHERE ended_at IS NULL OR ended_at > now() - interval '2 days'"
+_RECENT = f"WITH looked_at AS ({_LOOKED_AT}), "
+_RECENT += ", ".join(
+    # Within the query the name means these rows only; within its own definition it still means the table.
+    f"{table} AS NOT MATERIALIZED (SELECT * FROM {table} WHERE sending_id IN (SELECT id FROM looked_at))"
+    for table in ("outbound_send", "outbound_chunk", "outbound_retry", "outbound_outcome", "outbound_excluded")
+)
+_RECENT += " "
 
 
 def _never(sentence: str, what: str, query: str) -> tuple[str, str]:
@@ -192,5 +206,23 @@ _INVARIANTS = (
         "c.sending_id || '/' || c.no",
         "FROM outbound_chunk c WHERE c.size <> (SELECT count(*) FROM outbound_send s"
         " WHERE s.sending_id = c.sending_id AND s.no BETWEEN c.lo AND c.hi AND s.chunk = c.no)",
+    ),
+    _never(
+        "People who were queued although a gate had left them out",
+        "s.sending_id || '/' || s.no",
+        "FROM outbound_send s JOIN outbound_excluded e ON e.sending_id = s.sending_id AND e.contact_id = s.contact_id",
+    ),
+    _never(
+        "People of a campaign who were queued beyond whom its audience had chosen",
+        "s.sending_id || '/' || s.no",
+        "FROM outbound_send s JOIN outbound_sending x ON x.id = s.sending_id"
+        " WHERE x.kind IN ('campaign', 'resend') AND x.expanded_at IS NOT NULL AND s.no > x.expand_cursor",
+    ),
+    _never(
+        "Recipients that wait for another try, and no event tells why",
+        "r.sending_id || '/' || r.no",
+        "FROM outbound_retry r LEFT JOIN (SELECT sending_id, (facts->>'no')::bigint AS no FROM events_event"
+        f" WHERE kind = {int(Kind.DEFERRED)} AND sending_id IN (SELECT sending_id FROM outbound_retry)) e"
+        " ON e.sending_id = r.sending_id AND e.no = r.no WHERE e.no IS NULL",
     ),
 )

@@ -39,6 +39,9 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 
 def fail(sentence: str, code: int = 1) -> NoReturn:
+    """Say it on standard error and end; with --json a program finds the same sentence on standard output."""
+    if "--json" in sys.argv:
+        sys.stdout.write(_json.dumps({"error": sentence, "code": code}, ensure_ascii=False) + "\n")
     errors.print(sentence, style="red", markup=False, highlight=False, soft_wrap=True)
     raise typer.Exit(code)
 
@@ -84,15 +87,15 @@ def workspace_named(name: str) -> Workspace:
 
 
 @app.command()
-def version() -> None:
+def version(json: Json = False) -> None:
     """Print the version."""
-    say(__version__)
+    show({"version": __version__}, json, lambda: say(__version__))
 
 
 @app.command()
-def settings() -> None:
+def settings(json: Json = False) -> None:
     """Every setting, its default and what it does (the page docs/settings.md)."""
-    sys.stdout.write(_config.manual())
+    show(_config.table(), json, lambda: sys.stdout.write(_config.manual()) and None)
 
 
 @app.command()
@@ -201,6 +204,43 @@ def domain_check(
         raise typer.Exit(4)
 
 
+@domain.command("rotate")
+def domain_rotate(
+    name: Annotated[str, typer.Argument(help="The domain.")],
+    finish: Annotated[
+        bool, typer.Option("--finish", help="Sign with the next keys now, if they are published.")
+    ] = False,
+    workspace: Ws = "",
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Make the next DKIM keys and print their records; they sign two days after they are published, or by --finish."""
+    opened(data)
+    from envol.outbound import domains
+
+    rows = domains.of(workspace_named(workspace), name)
+    if not rows:
+        fail(f"No domain {name!r} is declared. Add it: envol domain add {name}")
+    try:
+        if finish:
+            domains.finish_rotation(rows[0])
+        else:
+            domains.prepare_rotation(rows[0])
+    except ValueError as error:
+        fail(str(error))
+    records = [record for record in domains.expected_records(rows[0]) if record["record"] == "DKIM"]
+
+    def human() -> None:
+        if finish:
+            say(f"{name} signs with its new keys. Leave the old records published for a week.")
+        else:
+            say(f"Publish these records of {name} beside each other:")
+        for record in records:
+            say(f"  {record['name']}  {record['expected']}")
+
+    show({"domain": name, "finished": finish, "records": records}, json, human)
+
+
 @app.command()
 def queue(workspace: Ws = "", data: Data = None, json: Json = False) -> None:
     """What waits, by site and last reply."""
@@ -250,6 +290,7 @@ def up(
     tls_cert: Annotated[str | None, typer.Option(help="PEM certificate.")] = None,
     tls_key: Annotated[str | None, typer.Option(help="PEM key of the certificate.")] = None,
     data: Data = None,
+    json: Annotated[bool, typer.Option("--json", help="Log as one JSON object a line.")] = False,
 ) -> None:
     """Start everything and keep it up until Ctrl-C."""
     from envol.run import up as _up
@@ -257,7 +298,9 @@ def up(
     for name, given in (("--submission", submission), ("--inbound", inbound)):
         if given:
             errors.print(f"{name}: this listener does not exist yet; the option does nothing.", style="yellow")
-    config = opened(data, http=http, insecure=insecure or None, tls_cert=tls_cert, tls_key=tls_key)
+    config = opened(
+        data, http=http, insecure=insecure or None, tls_cert=tls_cert, tls_key=tls_key, log_json=json or None
+    )
     try:
         code = _up.run(config)
     except _config.ConfigError as error:

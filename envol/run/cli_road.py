@@ -9,18 +9,34 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
 from envol.run.cli import Data, Json, Ws, app, console, errors, fail, opened, say, show, workspace_named
 
 
 def bars() -> Progress:
-    """Progress of long work: done of total, time spent, time left."""
+    """Progress of long work: done of total, how many a second, time spent, time left."""
     return Progress(
-        TextColumn("{task.description:<34}"), BarColumn(bar_width=28), MofNCompleteColumn(), TimeElapsedColumn(),
-        TimeRemainingColumn(), console=errors, transient=False,
+        TextColumn("{task.description:<34}"), BarColumn(bar_width=28), MofNCompleteColumn(), _Rate(),
+        TimeElapsedColumn(), TimeRemainingColumn(), console=errors, transient=False,
     )  # fmt: skip
+
+
+class _Rate(ProgressColumn):
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text(f"{speed:,.0f}/s" if speed else "", style="progress.data.speed", justify="right")
 
 
 contacts = typer.Typer(no_args_is_help=True, help="People.")
@@ -39,6 +55,17 @@ def contacts_import(
     source: Annotated[str, typer.Option(help="Where they agreed: shop, form, fair.")] = "",
     date: Annotated[str, typer.Option(help="When they agreed (YYYY-MM-DD), unless a column says it.")] = "",
     document: Annotated[Path | None, typer.Option(help="One document that proves all permissions.")] = None,
+    statement: Annotated[
+        str, typer.Option(help="How these people gave their permission, in words that a member answers for.")
+    ] = "",
+    condition: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="NAME=VALUE, repeated: what the basis asks. customer: sale_ref, sale_date, entity_id, product_family, "
+            "optout_offered=yes; business: job_role, relation_note."
+        ),
+    ] = None,
+    member: Annotated[str, typer.Option(help="Address of the member who states it.")] = "",
     text_version: Annotated[int, typer.Option(help="Version of the purpose's words they read.")] = 1,
     line_proof: Annotated[bool, typer.Option("--line-proof", help="Each line carries its proof.")] = False,
     policy: Annotated[str, typer.Option(help="merge, keep or replace.")] = "merge",
@@ -70,10 +97,24 @@ def contacts_import(
             facts = {"purpose": purpose, "basis": basis, "source": source or file.name, "text_version": text_version}
             if date:
                 facts["date"] = date
+            if condition:
+                pairs = (pair.partition("=") for pair in condition)
+                facts["conditions"] = {
+                    name: value == "yes" if name == "optout_offered" else value for name, _, value in pairs
+                }
             if line_proof:
                 facts["evidence"] = {"kind": "line"}
             elif document:
                 facts["evidence"] = {"kind": "document", "name": document.name, "content": document.read_bytes()}
+            elif statement:
+                facts["evidence"] = {"kind": "statement", "text": statement, "member_id": _member(space, member)}
+            else:
+                fail(
+                    "Say what proves the permission: --line-proof when each line carries its proof, --document FILE"
+                    " for one that proves all, or --statement WORDS --member ADDRESS. Without --purpose the people"
+                    " are stored and not written to.",
+                    2,
+                )
         imports.set_permission(imp, facts)
         with bars() as progress:
             counts = imports.dry_run(imp, progress=bar(progress, "Dry run")) if dry_run else imports.run(
@@ -86,6 +127,21 @@ def contacts_import(
         json,
         lambda: say(_sentence(counts, dry_run)),
     )
+
+
+def _condition(pair: str) -> tuple[str, str | bool]:
+    name, _, value = pair.partition("=")
+    return name, value == "yes" if name == "optout_offered" else value
+
+
+def _member(space: Any, address: str) -> int:
+    """Who answers for a statement."""
+    from envol.accounts.models import Member
+
+    found = Member.objects.filter(workspace=space, user__email=address.strip().lower()).first()
+    if found is None:
+        fail(f"A statement is made by a member of {space.name}: name her with --member ADDRESS. Not {address!r}.", 2)
+    return int(found.pk)
 
 
 def bar(progress: Progress, title: str) -> Any:

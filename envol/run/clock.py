@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import time
 
+import structlog
+
+log = structlog.get_logger()
+JUMP_SECONDS = 60.0
 _last: dict[str, float] = {}
+_offset: list[float] = []
 
 
 def _every(name: str, seconds: float) -> bool:
@@ -13,6 +18,22 @@ def _every(name: str, seconds: float) -> bool:
         return False
     _last[name] = now
     return True
+
+
+def watch() -> float:
+    """Compare the database's clock, by which everything falls due, with one that only counts; the seconds it jumped.
+
+    More than a minute is told: who looks for mail that came early or late finds the reason in the log.
+    """
+    from envol import db
+
+    offset = float(db.value("SELECT extract(epoch FROM clock_timestamp())")) - time.monotonic()
+    jumped = offset - _offset[0] if _offset else 0.0
+    _offset[:] = [offset]
+    if abs(jumped) > JUMP_SECONDS:
+        log.warning("the database's clock jumped", seconds=round(jumped))
+        return jumped
+    return 0.0
 
 
 def beat() -> None:
@@ -24,6 +45,7 @@ def beat() -> None:
 
     tick.run()
     if _every("leases", 5):
+        watch()
         lease.sweep()
     if _every("events", 3600):
         event_tasks.keep_house()

@@ -69,6 +69,9 @@ class Config:
     lease_seconds: int = setting(900, "How long a courier may hold what it leased.", unit="s", check=_positive)
     event_months: int = setting(13, "How long single opens and clicks are kept.", unit="months", check=_positive)
     take_back: int = setting(-1, "Seconds to take a sending back; -1: as the workspace says.", unit="s")
+    least_free_mib: int = setting(
+        2048, "With less room on the disk (or a twentieth of it) nothing new is accepted; 0: never refuse.", unit="MiB"
+    )
     log_json: bool = setting(False, "One JSON object a line instead of readable text.")
     log_level: str = setting("INFO", "DEBUG, INFO, WARNING or ERROR; addresses never appear at INFO.")
     secret: str = setting("", "Master secret in hex; empty: kept in DATA/secret, made at first start.")
@@ -188,6 +191,14 @@ def _secret(directory: Path) -> str:
         out.flush()
         os.fsync(out.fileno())
     return text
+
+
+def table() -> list[dict[str, Any]]:
+    """The settings for programs: name, default, unit, what it does."""
+    return [
+        {"setting": f.name, "default": f.default, "unit": f.metadata["unit"], "about": f.metadata["about"]}
+        for f in fields(Config)
+    ]
 
 
 def manual() -> str:

@@ -8,26 +8,21 @@ from typing import Any
 from envol.accounts.models import Workspace
 from envol.run.config import Config
 
-_LEAST_FREE = 2 * 1024**3
-
 
 def check(config: Config, workspace: Workspace) -> list[dict[str, Any]]:
     """One line per question: ``{"ok", "code", "sentence"}``."""
-    from envol import db
-    from envol.outbound.models import Domain
+    from envol import db, disk
+    from envol.outbound import books
+    from envol.outbound.models import DkimKey, Domain
 
     found: list[dict[str, Any]] = []
 
     def line(ok: bool, code: str, good: str, bad: str) -> None:
         found.append({"ok": ok, "code": code, "sentence": good if ok else bad})
 
-    free = shutil.disk_usage(config.data)
-    line(
-        free.free > _LEAST_FREE and free.free > free.total * 0.05,
-        "disk",
-        f"{free.free // 1024**3} GiB are free.",
-        f"Only {free.free // 1024**2} MiB are free: nothing is accepted below 2 GiB or 5 %. Make room.",
-    )
+    short = disk.shortage()
+    free = shutil.disk_usage(config.data).free
+    line(short is None, "disk", f"{free // 1024**3} GiB are free.", short or "")
     domains = list(Domain.objects.filter(workspace=workspace))
     ready = [d.name for d in domains if d.trusted or d.passed_at]
     if config.route == "local":
@@ -62,5 +57,20 @@ def check(config: Config, workspace: Workspace) -> list[dict[str, Any]]:
         "couriers",
         "No work is late.",
         f"{late} chunks of mail wait for more than 10 minutes: is a courier running? `envol up` starts them.",
+    )
+    waiting = DkimKey.objects.filter(domain__workspace=workspace, state="next", seen_at=None)
+    names = sorted(set(waiting.values_list("domain__name", flat=True)))
+    if names:
+        said = f"New DKIM keys of {', '.join(names)} wait to be published: envol domain check shows their records."
+        line(True, "keys", said, "")
+    look = books.last()
+    wrong = look.findings if look else []
+    line(
+        not wrong,
+        "books",
+        f"The books were right when last looked over, {look.at:%Y-%m-%d %H:%M} UTC."
+        if look
+        else "The books have not been looked over yet; a worker does it every hour.",
+        f"The books are wrong: {' '.join(wrong[:3])} Stop sending, keep the log, and tell the makers.",
     )
     return found

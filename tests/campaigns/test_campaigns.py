@@ -8,7 +8,7 @@ import pytest
 from django.test import override_settings
 from django.utils import timezone
 
-from envol import db
+from envol import db, disk
 from envol.accounts import jobs
 from envol.accounts.models import Job, JournalEntry, Workspace
 from envol.accounts.workspaces import create_workspace
@@ -380,6 +380,26 @@ def test_an_expansion_run_twice_queues_nobody_again(shop: Shop) -> None:
 
 
 # ---- pause, stop, again
+
+
+def test_a_full_disk_holds_an_expansion_and_room_lets_it_go_on(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    for i in range(5):
+        shop.person(f"p{i}@lecteurs.example")
+    sending = actions.send(shop.campaign, take_back=0)
+    tick.run()
+
+    def full() -> None:
+        raise disk.Full("Only 3 MiB are free.")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "refuse_when_full", full)
+        assert not expand.run(sending.id).complete
+    sending.refresh_from_db()
+    assert sending.state == "preparing"
+    job = Job.objects.get(id=sending.job_id)
+    assert (job.state, job.error) == ("waiting", "Only 3 MiB are free.")
+    assert expand.run(sending.id).complete
+    assert states.counts(sending.id)["queued"] == 5
 
 
 def test_a_pause_while_preparing_holds_and_resume_goes_on(shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:

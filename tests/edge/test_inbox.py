@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 from django.db import connection
 
-from envol import db
+from envol import db, disk
 from envol.edge.inbox import Inbox, _store
 from envol.outbound import accept, capture, domains, states
 from envol.outbound.route import Route, inbox_address, tell_inbox_address
@@ -83,6 +83,23 @@ def test_what_could_not_be_kept_is_never_acknowledged() -> None:
             assert said[-1].startswith("250")
 
     run(work())
+
+
+def test_a_full_disk_is_told_as_452_and_keeps_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> None:
+        raise disk.Full("Only 3 MiB are free.")
+
+    monkeypatch.setattr(disk, "refuse_when_full", full)
+
+    async def work() -> None:
+        async with listening() as address:
+            said = await say(
+                address, "EHLO x.example", "MAIL FROM:<a@librairie.example>", "RCPT TO:<z@un.example>", "DATA", MESSAGE
+            )
+            assert said[-1].startswith("452 4.3.1")
+
+    run(work())
+    assert db.value("SELECT count(*) FROM outbound_captured") == 0
 
 
 def test_it_listens_on_this_machine_only() -> None:

@@ -16,7 +16,8 @@ import dns.rrset
 import pytest
 from django.conf import settings
 
-from envol.outbound import domains
+from envol import db
+from envol.outbound import domains, rotation
 from envol.outbound.models import DkimKey
 from envol.wire import dkim
 
@@ -184,3 +185,60 @@ def test_keys_rotate_only_when_the_next_ones_are_published(workspace) -> None:
     after = domains.signers_for(workspace.id, "a@librairie.example")
     assert {s.selector for s in before} == {"envol1r", "envol1e"}
     assert {s.selector for s in after} == {"envol2r", "envol2e"}
+
+
+def _age(domain, **ago: str) -> None:
+    for column, interval in ago.items():
+        db.execute(
+            f"UPDATE outbound_dkim_key SET {column} = {column} - %s::interval WHERE domain_id = %s",
+            [interval, domain.pk],
+        )
+
+
+def test_keys_follow_one_another_by_themselves(workspace) -> None:
+    domain = domains.add(workspace, "librairie.example")
+    first = zone_of(domain)
+    with name_server(first) as resolver:
+        domains.check(domain, resolver)
+        rotation.look_after(resolver)
+        assert not DkimKey.objects.filter(state="next").exists(), "keys of today are young"
+        _age(domain, created_at="151 days")
+        rotation.look_after(resolver)
+        rotation.look_after(resolver)
+        assert DkimKey.objects.filter(state="next").count() == 2
+    both = zone_of(domain)
+    assert len(both) > len(first), "the next keys are among the records to publish"
+    with name_server(both) as resolver:
+        rotation.look_after(resolver)
+        assert _selectors(workspace) == {"envol1r", "envol1e"}, "seen just now: caches may not know them yet"
+        _age(domain, seen_at="47 hours")
+        rotation.look_after(resolver)
+        assert _selectors(workspace) == {"envol1r", "envol1e"}
+    with name_server(first) as resolver:  # somebody takes them away again: the two days begin anew
+        rotation.look_after(resolver)
+    with name_server(both) as resolver:
+        rotation.look_after(resolver)
+        _age(domain, seen_at="49 hours")
+        rotation.look_after(resolver)
+        assert _selectors(workspace) == {"envol2r", "envol2e"}
+        old = DkimKey.objects.filter(state="retired")
+        assert all(key.private_sealed for key in old), "kept while their mail is on its way"
+        _age(domain, retired_at="8 days")
+        rotation.look_after(resolver)
+        kept = {key.selector: bytes(key.private_sealed) for key in old.all()}
+        assert kept == {"envol1r": b"", "envol1e": b""}
+        assert not DkimKey.objects.filter(state="next").exists(), "the new ones are young"
+
+
+def _selectors(workspace) -> set[str]:
+    return {signer.selector for signer in domains.signers_for(workspace.id, "a@librairie.example")}
+
+
+def test_nothing_rotates_where_nobody_publishes(workspace) -> None:
+    trusted = domains.add(workspace, "relais.example", trusted=True)
+    unchecked = domains.add(workspace, "neuf.example")
+    for domain in (trusted, unchecked):
+        _age(domain, created_at="400 days")
+    with name_server({}) as resolver:
+        rotation.look_after(resolver)
+    assert not DkimKey.objects.filter(state="next").exists()

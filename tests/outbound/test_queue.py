@@ -298,6 +298,27 @@ def test_a_jump_back_of_the_clock_freezes_nobody(workspace) -> None:
     assert db.value("SELECT due < now() + interval '5 hours' FROM outbound_retry")
 
 
+def test_a_jump_back_of_the_clock_freezes_neither_new_work_nor_lost_leases(workspace) -> None:
+    waits, held = queued(workspace, 1), queued(workspace, 1)
+    db.execute("UPDATE outbound_chunk SET due = now() + interval '1 day' WHERE sending_id = %s", [waits.id])
+    db.execute("UPDATE outbound_sending SET not_before = now() + interval '1 day' WHERE id = %s", [waits.id])
+    leases = take()
+    assert [row.sending.id for row in rows_of(leases)] == [held.id]
+    db.execute("UPDATE outbound_chunk SET lease_until = now() + interval '1 day' WHERE lease_id IS NOT NULL")
+    lease.sweep()
+    assert [row.sending.id for row in rows_of(take())] == [waits.id]
+    assert db.value("SELECT max(lease_until) <= now() + interval '15 minutes' FROM outbound_chunk")
+    assert lease.renew(leases, seconds=900), "whoever holds it and lives holds it still"
+
+
+def test_a_lease_of_ordinary_length_is_left_alone(workspace) -> None:
+    queued(workspace, 1)
+    take()
+    before = db.value("SELECT lease_until FROM outbound_chunk")
+    lease.sweep()
+    assert db.value("SELECT lease_until FROM outbound_chunk") == before
+
+
 def test_attempts_needed_before_expiry_follow_the_lifetime() -> None:
     assert settle.least_attempts(4 * 24 * 3600) == 8
     assert settle.least_attempts(15 * 60) == 3

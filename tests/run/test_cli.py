@@ -39,6 +39,12 @@ def envol(*words: str, data: Path, stdin: str = "", code: int = 0) -> str:
     return done.stdout + (done.stderr if code else "")
 
 
+def test_what_needs_no_installation_speaks_json_too() -> None:
+    for word in ("version", "settings"):
+        command = [sys.executable, "-m", "envol.run.cli", word, "--json"]
+        assert json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
+
+
 @pytest.mark.slow
 def test_the_road_by_command_line(data: Path, tmp_path: Path) -> None:
     def setup() -> dict[str, object]:
@@ -59,6 +65,24 @@ def test_the_road_by_command_line(data: Path, tmp_path: Path) -> None:
     dry = json.loads(envol(*words, "--dry-run", data=data))
     done = json.loads(envol(*words, data=data))
     assert (dry["new"], done["new"], done["mailable"]) == (done["new"], 3, 2), done
+
+    more = tmp_path / "more.csv"
+    more.write_text("email\neva@lecteurs.example\n")
+    stated = ("contacts", "import", str(more), "--purpose", "newsletter", "--date", "2026-02-03", "--json")
+    assert "--statement" in json.loads(envol(*stated, data=data, code=2).splitlines()[0])["error"]
+    words = ("--statement", "They signed the list at our counter.", "--member")
+    assert "not a member" not in envol(*stated, *words, "owner@boutique.example", "--dry-run", data=data)
+    assert "--member" in envol(*stated, *words, "nobody@boutique.example", data=data, code=2)
+    business = ("--basis", "business", "--condition", "job_role=bookseller", "--condition", "relation_note=trade fair")
+    dry = json.loads(envol(*stated, *words, "owner@boutique.example", *business, "--dry-run", data=data))
+    assert dry["mailable"] == 1, dry
+
+    assert [
+        r["record"] for r in json.loads(envol("domain", "rotate", "boutique.example", "--json", data=data))["records"]
+    ] == ["DKIM"] * 4
+    turned = json.loads(envol("domain", "rotate", "boutique.example", "--finish", "--json", data=data))
+    assert [r["name"].partition(".")[0] for r in turned["records"]] == ["envol2r", "envol2e"]
+    assert "prepare the rotation" in envol("domain", "rotate", "boutique.example", "--finish", data=data, code=1)
 
     assert json.loads(envol("segment", "count", '{"v":1,"match":"all","rules":[]}', "--json", data=data))["count"] == 3
     assert "no segment 'Nobody'" in envol("segment", "count", "Nobody", data=data, code=1)

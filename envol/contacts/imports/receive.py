@@ -10,6 +10,7 @@ from typing import Any
 
 from django.conf import settings
 
+from envol import disk
 from envol.accounts.journal import note
 from envol.accounts.models import Workspace
 from envol.contacts.imports import formats
@@ -27,6 +28,14 @@ def folder() -> Path:
     return path
 
 
+def refuse_when_full() -> None:
+    """ImportProblem, with the sentence, when there is no room for a file of people."""
+    try:
+        disk.refuse_when_full()
+    except disk.Full as full:
+        raise ImportProblem(str(full)) from None
+
+
 def copy_of(imp: Import) -> Path:
     """The kept copy; ImportProblem once the import has ended and the copy is gone."""
     path = Path(settings.ENVOL.data) / imp.path
@@ -42,6 +51,7 @@ def receive(workspace: Workspace, path: Path, file_name: str, member_id: int | N
     them with the columns' names and three values of each. The mapping is proposed and can be changed
     (`set_mapping`). Raises ImportProblem when the file cannot be read; nothing is kept then.
     """
+    refuse_when_full()
     name = secrets.token_hex(12)
     copy = folder() / name
     digest = hashlib.sha256()

@@ -27,7 +27,7 @@ from envol.contacts.imports import plan as planning
 from envol.contacts.imports.plan import PIECE, Plan, Tell, connect, copy_text, policy_params, silent
 from envol.contacts.imports.problem import ImportProblem
 from envol.contacts.imports.read import Refused
-from envol.contacts.imports.receive import copy_of
+from envol.contacts.imports.receive import copy_of, refuse_when_full
 from envol.contacts.models import Import, List
 from envol.db import sql, value
 
@@ -85,6 +85,7 @@ def run(imp: Import, progress: Tell | None = None) -> dict[str, Any]:
     _ready(imp)
     if connection.in_atomic_block:
         raise RuntimeError("an import commits by itself and cannot run inside a transaction")
+    refuse_when_full()
     tell = progress or silent
     with Plan(imp) as plan, closing(connect()) as pg, _alone(pg, imp.workspace_id):
         if imp.list_id and not List.objects.filter(id=imp.list_id, workspace_id=imp.workspace_id).exists():

@@ -1,0 +1,34 @@
+"""Jobs of the queue for the worker, by the clock: each runs once, however many workers there are."""
+
+from __future__ import annotations
+
+from procrastinate.contrib.django import app
+
+# Every process reads this file at start; what the jobs need is imported when they run.
+
+
+@app.periodic(cron="7 * * * *")
+@app.task(queue="house", name="outbound.look", queueing_lock="outbound.look")
+def look(timestamp: int) -> None:
+    """Every hour: are the books of what runs, or ended lately, right?"""
+    from envol.outbound import books
+
+    books.look()
+
+
+@app.periodic(cron="37 2 * * *")
+@app.task(queue="house", name="outbound.look_at_all", queueing_lock="outbound.look_at_all")
+def look_at_all(timestamp: int) -> None:
+    """Every night: everything."""
+    from envol.outbound import books
+
+    books.look(whole=True)
+
+
+@app.periodic(cron="21 * * * *")
+@app.task(queue="house", name="outbound.rotate", queueing_lock="outbound.rotate")
+def rotate(timestamp: int) -> None:
+    """Every hour: DKIM keys that are old get successors, published ones take over, retired ones go."""
+    from envol.outbound import rotation
+
+    rotation.look_after()

@@ -1,0 +1,86 @@
+"""The books: what must never be is found by the hourly look, kept, and told by `envol check`."""
+
+from __future__ import annotations
+
+import pytest
+from django.conf import settings
+from django.db import transaction
+from django.utils import timezone
+
+from envol import db
+from envol.consent import ledger
+from envol.consent.purposes import get
+from envol.outbound import books, lease, settle, states, tasks
+from envol.outbound.models import Look
+from envol.outbound.settle import DEFERRED, Result
+from envol.run import doctor
+from tests.outbound.helpers import people, queued
+
+pytestmark = pytest.mark.usefixtures("empty_database")
+
+
+def line(workspace) -> dict[str, object]:
+    return next(item for item in doctor.check(settings.ENVOL, workspace) if item["code"] == "books")
+
+
+def test_right_books_are_said_to_be_right(workspace) -> None:
+    assert "not been looked over" in str(line(workspace)["sentence"])
+    queued(workspace, 5)
+    for whole in (False, True):
+        assert books.look(whole=whole).findings == []
+    assert line(workspace)["ok"]
+    assert "were right" in str(line(workspace)["sentence"])
+
+
+def test_a_fault_is_found_within_the_hour_and_stays_told_for_a_day(workspace) -> None:
+    one = queued(workspace, 3)
+    db.execute("DELETE FROM outbound_chunk WHERE sending_id = %s", [one.id])
+    tasks.look(0)
+    assert "neither waiting nor ended: 3" in Look.objects.get().findings[0]
+    db.execute("DELETE FROM outbound_send WHERE sending_id = %s", [one.id])
+    assert books.look().findings == []
+    found = line(workspace)
+    assert not found["ok"] and "neither waiting nor ended" in str(found["sentence"])
+
+
+def test_the_hourly_look_leaves_old_sendings_to_the_night(workspace) -> None:
+    one = queued(workspace, 3)
+    db.execute("DELETE FROM outbound_chunk WHERE sending_id = %s", [one.id])
+    db.execute("UPDATE outbound_sending SET ended_at = now() - interval '3 days' WHERE id = %s", [one.id])
+    assert books.look().findings == []
+    assert books.look(whole=True).findings != []
+
+
+def test_each_new_rule_finds_what_it_looks_for(workspace) -> None:
+    one = queued(workspace, 3)
+    leases = lease.lease("c", 100, seconds=900)
+    settle.settle([Result(row, DEFERRED, "later", 451, None, "later") for lot in leases for row in lot.rows])
+    lease.release(leases)
+    assert states.invariants() == [] == states.invariants(recent=True)
+    contact = db.value("SELECT min(contact_id) FROM outbound_send")
+
+    def found(*statements: str) -> str:
+        with transaction.atomic():
+            for statement in statements:
+                db.execute(statement)
+            said = states.invariants(recent=True)
+            assert said == states.invariants()
+            transaction.set_rollback(True)
+        return " ".join(said)
+
+    assert "a gate had left them out" in found(
+        f"INSERT INTO outbound_excluded VALUES ({one.id}, {contact}, 'objected')"
+    )
+    assert "beyond whom" in found(f"UPDATE outbound_sending SET expanded_at = now() WHERE id = {one.id}")
+    assert "no event tells why" in found("DELETE FROM events_event")
+
+
+def test_the_night_also_reads_the_chain_of_consents(workspace) -> None:
+    (contact, _), *_ = people(workspace, 1)
+    ledger.append(
+        workspace.id, [ledger.Line(contact, get(workspace, "newsletter").id, "refused", "consent", timezone.now())]
+    )
+    assert books.look(whole=True).findings == []
+    db.execute("UPDATE consent_permission SET state = 'granted'")
+    assert "was altered: in block 1" in books.look(whole=True).findings[0]
+    assert books.look().findings == []
