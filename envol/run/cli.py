@@ -95,7 +95,11 @@ def version(json: Json = False) -> None:
 @app.command()
 def settings(json: Json = False) -> None:
     """Every setting, its default and what it does (the page docs/settings.md)."""
-    show(_config.table(), json, lambda: sys.stdout.write(_config.manual()) and None)
+
+    def human() -> None:
+        sys.stdout.write(_config.manual())
+
+    show(_config.table(), json, human)
 
 
 @app.command()

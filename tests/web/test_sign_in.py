@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -58,6 +59,32 @@ def test_a_wrong_password_and_an_unknown_person_get_the_same_answer(shop: Shop) 
         answer = Client(HTTP_HOST="localhost").post("/login/", {"login": email, "password": "pas le bon mot"})
         said.append(re.search(r'class="[^"]*bad[^>]*>(.*?)</div>', answer.content.decode(), re.DOTALL)[1])
     assert said[0] == said[1]
+
+
+def test_guessing_a_password_is_slowed_and_nobody_else_is(shop: Shop) -> None:
+    from django.core.cache import cache
+
+    def opens(member: str, password: str, place: int) -> bool:
+        # A header that claims another address each time must not help.
+        claimed = f"198.51.100.{next(n)}"
+        client = Client(HTTP_HOST="localhost", REMOTE_ADDR=f"192.0.2.{place}", HTTP_X_FORWARDED_FOR=claimed)
+        client.post("/login/", {"login": shop.members[member].user.email, "password": password})
+        return client.get("/").status_code == 200
+
+    n = itertools.count(1)
+    cache.clear()
+    try:
+        for place in range(5):  # each from another address: it is the account that is guarded
+            assert not opens("viewer", f"pas le mot {place}", place)
+        assert not opens("viewer", PASSWORD, 77), "after five wrong words the right one waits too"
+        assert opens("editor", PASSWORD, 78), "somebody else signs in as ever"
+        cache.clear()
+        for number in range(12):  # four words for each person: it is the address that is guarded
+            assert not opens(["viewer", "editor", "owner"][number % 3], f"pas le mot {number}", 9)
+        assert not opens("owner", PASSWORD, 9)
+        assert opens("owner", PASSWORD, 10)
+    finally:
+        cache.clear()
 
 
 def test_the_session_is_new_after_sign_in(shop: Shop) -> None:
