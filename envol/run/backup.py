@@ -100,7 +100,6 @@ def restore(file: Path, data: Path | None) -> dict[str, Any]:
         for name in names & {"facts.json", "secret", "database.dump", "envol.toml"}:
             tar.extract(name, folder, filter="data")
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _pictures(tar, directory)
         secret = directory / "secret"
         secret.touch(mode=0o600)
         secret.write_text((Path(folder) / "secret").read_text().strip() + "\n")
@@ -123,6 +122,8 @@ def restore(file: Path, data: Path | None) -> dict[str, Any]:
     from envol.run.installation import open_installation
 
     open_installation(directory)
+    with tarfile.open(file) as tar:  # only now: what a picture's name looks like is known to a room
+        _pictures(tar, directory)
     _grant()
     return {"data": str(directory), "contacts": db.value("SELECT count(*) FROM contacts_contact")}
 
