@@ -26,6 +26,9 @@ _WORDS = {
 }
 """Words of the kinds we know; a request may bring its own in facts: subject and text."""
 
+_TO_STRANGERS = {"confirmation"}
+"""Kinds that go to people a workspace writes to, known or not: suppression is asked, the domain must be ready."""
+
 
 def take(most: int = 200) -> int:
     """Accept what was asked for and not yet taken; how many. One transaction: taken exactly when accepted.
@@ -66,7 +69,7 @@ def _outgoing(request: MailRequest) -> Outgoing:
         subject=" ".join(subject.split()),
         text=text,
         html=str(facts.get("html", "")),
-        kind="system" if request.contact_id is None else "transactional",
+        kind="system" if request.contact_id is None and request.kind not in _TO_STRANGERS else "transactional",
         contact_ids=[request.contact_id],
         code=request.kind == "code",
     )

@@ -39,6 +39,7 @@ def watch() -> float:
 def beat() -> None:
     """Start due sendings, end lost leases, make next month's partitions, drop what passed its time or was left over."""
     from envol.campaigns import tick
+    from envol.collect import tasks as collect_tasks
     from envol.content import media
     from envol.events import tasks as event_tasks
     from envol.outbound import lease
@@ -51,3 +52,5 @@ def beat() -> None:
         event_tasks.keep_house()
     if _every("pictures", 86400):
         media.sweep()
+    if _every("sign-up", 600):
+        collect_tasks.keep_house()

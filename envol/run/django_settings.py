@@ -41,6 +41,7 @@ INSTALLED_APPS = [
     "envol.content",
     "envol.outbound",
     "envol.campaigns",
+    "envol.collect",
     "envol.insight",
     "envol.web",
 ]

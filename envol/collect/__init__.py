@@ -1,0 +1,1 @@
+"""How people arrive: sign-up forms, hosted or pasted on any site, confirmed from the mailbox before they count."""

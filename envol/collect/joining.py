@@ -1,0 +1,343 @@
+"""From a stranger's request to a confirmed person: asked by anybody, counted only after a POST from the mailbox.
+
+A request writes nothing about the person it names: no contact, no answer in the ledger. Anybody may type
+anybody's address, and an answer "requested" would take the place of a withdrawal, or of a consent, that stands.
+The confirmation writes both answers, each with its own date: requested when she asked, granted when she confirmed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.core import signing
+from django.db import transaction
+from django.db.models import F
+from django.utils import timezone
+
+from envol import events
+from envol.collect import limits, mail
+from envol.collect.models import Day, SignupForm, SignupRequest
+from envol.consent import acts, ledger
+from envol.consent.models import Evidence, Permission, Purpose, PurposeText, Strength
+from envol.contacts import catalogue, people
+from envol.contacts.models import Contact, Property, PropertyType
+from envol.db import execute
+from envol.events import NewEvent
+from envol.events.models import Kind
+from envol.wire.address import AddressError, normalise
+
+VALID = timedelta(days=7)
+TRAP = "website"
+"""The name of the field that people do not see; who fills it is a program."""
+
+_SALT = "envol sign-up form"
+
+
+# -- what the page carries ---------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a visitor had before her eyes: which words, when (pasted HTML does not know when)."""
+
+    texts: tuple[int, ...]
+    at: datetime | None
+
+    @property
+    def pasted(self) -> bool:
+        return self.at is None
+
+
+def stamp(form: SignupForm, texts: Sequence[PurposeText], at: datetime | None) -> str:
+    """Goes with the form and comes back: the versions shown cannot be exchanged, nor the clock turned."""
+    seconds = None if at is None else int(at.timestamp())
+    facts = {"f": form.pk, "t": [text.pk for text in texts], "s": seconds}
+    return signing.Signer(salt=_SALT).sign_object(facts)
+
+
+def read_stamp(form: SignupForm, value: str) -> Shown | None:
+    """None when it is not ours or of another form."""
+    try:
+        facts = signing.Signer(salt=_SALT).unsign_object(value[:2000])
+    except (signing.BadSignature, ValueError):
+        return None
+    if facts.get("f") != form.pk:
+        return None
+    seconds = facts["s"]
+    return Shown(tuple(facts["t"]), None if seconds is None else datetime.fromtimestamp(seconds, UTC))
+
+
+# -- what was written --------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Written:
+    """A form as it came: what may be kept, and by field what is wrong (a code; the page has the words)."""
+
+    email: str
+    email_key: str
+    values: dict[str, Any]
+    texts: list[PurposeText]
+    wrong: dict[str, str]
+
+
+def read(form: SignupForm, shown: Shown, posted: Mapping[str, Sequence[str]]) -> Written:
+    """Check what was posted: the address, each field in its catalogue's form, the boxes."""
+    wrong: dict[str, str] = {}
+    raw = _first(posted, "email")
+    email = key = ""
+    try:
+        address = normalise(raw)
+        email, key = address.written, address.key
+    except AddressError:
+        wrong["email"] = "email_needed" if not raw else "email_wrong"
+    values = {}
+    known = catalogue.of(form.workspace)
+    for field in form.fields:
+        prop = known.get(field["key"])
+        if prop is None or prop.sensitive:
+            continue
+        given = [part for part in posted.get(f"field_{prop.key}", ()) if part.strip()]
+        if not given:
+            if field["required"]:
+                wrong[f"field_{prop.key}"] = "field_needed"
+            continue
+        try:
+            values[prop.key] = _canonical(prop, given)
+        except ValueError:
+            wrong[f"field_{prop.key}"] = "date_wrong" if prop.type == PropertyType.DATE else "field_wrong"
+    ticked = {int(n) for n in posted.get("agree", ()) if n.isascii() and n.isdigit() and len(n) < 18}
+    texts = [t for t in shown_texts(form, shown) if t.pk in ticked]
+    if not any(t.purpose.kind == "marketing" for t in texts):
+        wrong["agree"] = "agree_needed"
+    return Written(email, key, values, texts, wrong)
+
+
+def _first(posted: Mapping[str, Sequence[str]], name: str) -> str:
+    return next(iter(posted.get(name, ())), "").strip()
+
+
+def _canonical(prop: Property, given: list[str]) -> Any:
+    if prop.type == PropertyType.LIST:
+        return catalogue.canonical(prop, given)
+    if len(given[0]) > 200:
+        raise ValueError("Too long for a form.")
+    return catalogue.canonical(prop, given[0])
+
+
+def shown_texts(form: SignupForm, shown: Shown) -> list[PurposeText]:
+    """The very versions that stood on the page, in its order."""
+    found = PurposeText.objects.select_related("purpose").filter(
+        pk__in=shown.texts, purpose__workspace_id=form.workspace.pk
+    )
+    by_id = {text.pk: text for text in found}
+    return [by_id[pk] for pk in shown.texts if pk in by_id]
+
+
+# -- asking ------------------------------------------------------------------------------------
+
+
+def too_fast(form: SignupForm, shown: Shown, now: datetime | None = None) -> bool:
+    if shown.at is None:
+        return False
+    return (now or timezone.now()) - shown.at < timedelta(seconds=form.min_seconds)
+
+
+def ask(
+    form: SignupForm, written: Written, shown: Shown, *, client: str, language: str, now: datetime | None = None
+) -> str:
+    """Keep a request and have the confirmation mailed; the limit that held it back, or "".
+
+    The answer to the visitor does not depend on what this returns. Nothing here looks at who is known or
+    suppressed: the courier asks that before a message leaves. Over a limit the same rows are written, and taken back.
+    """
+    now = now or timezone.now()
+    address, network = limits.address_digest(written.email_key), limits.network_digest(client)
+    secret = secrets.token_urlsafe(24)
+    with transaction.atomic():
+        limits.lock(address, network, form)
+        held = limits.reached(address, network, form, now)
+        kept = transaction.savepoint()
+        SignupRequest.objects.create(
+            form=form,
+            workspace_id=form.workspace.pk,
+            secret_sha256=_digest(secret),
+            email=written.email,
+            email_key=written.email_key,
+            language=language,
+            values=written.values,
+            texts=[text.pk for text in written.texts],
+            pasted=shown.pasted,
+            asked_at=now,
+            expires_at=now + VALID,
+        )
+        mail.confirmation(form, written.email, secret, [text.purpose for text in written.texts], language)
+        if held:
+            transaction.savepoint_rollback(kept)
+        else:
+            transaction.savepoint_commit(kept)
+        limits.note(address, network, form, now, mailed=not held)
+        _count(form, now, held=1) if held else _count(form, now, asked=1)
+    return held
+
+
+def _digest(secret: str) -> bytes:
+    return hashlib.sha256(secret.encode()).digest()
+
+
+def _count(form: SignupForm, now: datetime, *, asked: int = 0, confirmed: int = 0, held: int = 0) -> None:
+    execute(
+        "INSERT INTO collect_day AS d (form_id, day, asked, confirmed, held) VALUES (%s, %s, %s, %s, %s)"
+        " ON CONFLICT (form_id, day) DO UPDATE SET asked = d.asked + excluded.asked,"
+        " confirmed = d.confirmed + excluded.confirmed, held = d.held + excluded.held",
+        [form.pk, now.astimezone(UTC).date(), asked, confirmed, held],
+    )
+
+
+# -- confirming --------------------------------------------------------------------------------
+
+
+def find(form: SignupForm, secret: str, now: datetime | None = None) -> SignupRequest | None:
+    """The request a link belongs to; None when it is not ours, of another form, or its 7 days are over."""
+    found = SignupRequest.objects.filter(form=form, secret_sha256=_digest(secret[:200])).first()
+    return found if found is not None and found.expires_at > (now or timezone.now()) else None
+
+
+def asked_texts(request: SignupRequest) -> list[PurposeText]:
+    found = {text.pk: text for text in PurposeText.objects.select_related("purpose").filter(pk__in=request.texts)}
+    return [found[pk] for pk in request.texts if pk in found]
+
+
+def confirm(request: SignupRequest, *, page: str, now: datetime | None = None) -> Contact | None:
+    """She pressed the button: take her in, join the list, record what she agreed to; twice is the same as once.
+
+    ``page`` is the address of the form, for the proof. None when the request is gone or over, or when she was
+    confirmed before and had her data erased since.
+    """
+    now = now or timezone.now()
+    with transaction.atomic():
+        held = (
+            SignupRequest.objects.select_for_update(of=("self",))
+            .select_related("form__workspace", "form__list")
+            .filter(pk=request.pk, expires_at__gt=now)
+            .first()
+        )
+        if held is None:
+            return None
+        if held.confirmed_at is not None:
+            return Contact.objects.filter(pk=held.contact_id or 0, workspace_id=held.workspace_id).first()
+        form = held.form
+        source = people.source(form.workspace, "form", f"{form.list.name}", actor=f"sign-up {form.pk}")
+        contact = people.upsert(
+            form.workspace,
+            held.email,
+            _still_valid(form, held.values),
+            source=source,
+            lists=[form.list],
+            language=held.language,
+        )
+        for text in asked_texts(held):
+            _agree(held, contact, text, page, now)
+        SignupRequest.objects.filter(pk=held.pk).update(
+            confirmed_at=now, contact_id=contact.pk, email="", email_key="", values={}
+        )
+        _count(form, now, confirmed=1)
+    contact.refresh_from_db()
+    return contact
+
+
+def _still_valid(form: SignupForm, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The catalogue may have changed in seven days: what no longer fits is left out, the person is not."""
+    known = catalogue.of(form.workspace)
+    kept = {}
+    for key, value in values.items():
+        try:
+            kept.update(catalogue.clean(known, {key: value}))
+        except ValueError:
+            continue
+    return kept
+
+
+def _agree(request: SignupRequest, contact: Contact, text: PurposeText, page: str, now: datetime) -> None:
+    purpose: Purpose = text.purpose
+    evidence = _evidence(request, text, page)
+    asked = f"sign-up {request.form.pk}/{request.pk}, asked {request.asked_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    present = Permission.objects.filter(contact_id=contact.pk, purpose_id=purpose.pk, until=None).first()
+    if present is None or present.state != "granted":
+        line = ledger.Line(contact.pk, purpose.pk, "requested", "consent", request.asked_at, evidence.pk, asked)
+        ledger.append(request.workspace_id, [line])
+    acts.grant(
+        request.workspace_id,
+        contact.pk,
+        contact.email_key,
+        purpose,
+        proof_of=evidence,
+        since=now,
+        proof=f"{asked}, confirmed from the mailbox by a button",
+        own_act=True,
+    )
+    events.record(
+        [
+            NewEvent(
+                request.workspace_id,
+                Kind.PERMISSION,
+                contact.pk,
+                facts={"purpose": purpose.key, "state": "granted", "via": "form"},
+            )
+        ]
+    )
+
+
+def _evidence(request: SignupRequest, text: PurposeText, page: str) -> Evidence:
+    """One row for each form and version of its words, not one for each person."""
+    how = "HTML form on another site" if request.pasted else "hosted page"
+    return Evidence.objects.get_or_create(
+        workspace_id=request.workspace_id,
+        strength=Strength.LINE,
+        source=f"Sign-up form: {request.form.list.name}"[:200],
+        text=text,
+        facts={"form": request.form.pk, "page": page, "mechanism": f"unticked box, {how}, double opt-in"},
+    )[0]
+
+
+# -- house -------------------------------------------------------------------------------------
+
+
+def sweep(now: datetime | None = None) -> dict[str, int]:
+    """Forget what was never confirmed, after 7 days, and what the limits no longer need."""
+    now = now or timezone.now()
+    gone = SignupRequest.objects.filter(expires_at__lte=now).delete()[0]
+    return {"requests": gone, "attempts": limits.sweep(now)}
+
+
+def figures(form_ids: Sequence[int], since: datetime | None = None) -> dict[int, dict[str, int]]:
+    """Asked, confirmed and held by form; sums that outlive the requests."""
+    from django.db.models import Sum
+
+    found = Day.objects.filter(form_id__in=form_ids)
+    if since is not None:
+        found = found.filter(day__gte=since.astimezone(UTC).date())
+    return {
+        row["form_id"]: {name: row[name] or 0 for name in ("asked", "confirmed", "held")}
+        for row in found.values("form_id").annotate(
+            asked=Sum(F("asked")), confirmed=Sum(F("confirmed")), held=Sum(F("held"))
+        )
+    }
+
+
+def waiting(workspace_id: int, now: datetime | None = None) -> dict[int, int]:
+    """How many people have asked and not yet confirmed, by purpose."""
+    counts: dict[int, int] = {}
+    open_requests = SignupRequest.objects.filter(
+        workspace_id=workspace_id, confirmed_at=None, expires_at__gt=now or timezone.now()
+    )
+    purpose_of = dict(PurposeText.objects.filter(purpose__workspace_id=workspace_id).values_list("pk", "purpose_id"))
+    for texts in open_requests.values_list("texts", flat=True).iterator():
+        for pk in {purpose_of[text] for text in texts if text in purpose_of}:
+            counts[pk] = counts.get(pk, 0) + 1
+    return counts

@@ -1,0 +1,50 @@
+"""What this room erases, exports and describes of one person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from envol.collect.models import SignupRequest
+from envol.consent import registry
+from envol.consent.registry import Data
+from envol.contacts.models import Contact
+from envol.db import execute
+
+
+def _address(workspace_id: int, contact_id: int) -> str:
+    found = Contact.objects.filter(workspace_id=workspace_id, pk=contact_id).values_list("email_key", flat=True)
+    return found.first() or ""
+
+
+def erase(workspace_id: int, contact_id: int) -> Mapping[str, int]:
+    gone = execute(
+        "DELETE FROM collect_signup_request WHERE workspace_id = %s"
+        " AND (contact_id = %s OR (email_key = %s AND email_key <> ''))",
+        [workspace_id, contact_id, _address(workspace_id, contact_id)],
+    )
+    return {"collect_signup_request": gone}
+
+
+def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
+    """Requests at her address that wait for a confirmation; a confirmed one is in contacts and in the ledger."""
+    address = _address(workspace_id, contact_id)
+    found = SignupRequest.objects.filter(workspace_id=workspace_id, email_key=address, confirmed_at=None)
+    return {
+        "signup_requests": [
+            {"list": row.form.list.name, "asked_at": row.asked_at.isoformat(), "values": row.values}
+            for row in (found.select_related("form__list") if address else ())
+        ]
+    }
+
+
+def describe() -> list[Data]:
+    return [
+        Data("collect_signup_request", "sign-ups that wait for a confirmation: address, answers", True, "7 days"),
+        Data("collect_attempt", "keyed digests of address and network, against list bombing", True, "7 days"),
+        Data("collect_day", "sums per form and day", False, "as long as the form"),
+    ]
+
+
+def register() -> None:
+    registry.register("collect", erase=erase, export=export, describe=describe)
