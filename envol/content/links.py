@@ -7,7 +7,7 @@ token, nobody without the installation's secret can read, count or forge one, an
 The target of a click is looked up from the sending's version, never taken from the URL, so a link of ours cannot
 be made to lead elsewhere.
 
-    /c/T click   /o/T pixel   /u/T unsubscribe   /p/T preferences   /w/T web version
+    /c/T click   /o/T pixel   /u/T unsubscribe   /p/T preferences (of a message, or of a person)   /w/T web version
 
 A token without a person (``no`` is None) measures in sum: it is the same for everybody in the sending.
 """
@@ -35,6 +35,7 @@ class Kind(StrEnum):
     WEB = "web"
     RETURN_PATH = "return_path"
     MESSAGE = "message"
+    PERSON = "person"
 
 
 class Target(NamedTuple):
@@ -46,7 +47,14 @@ class Target(NamedTuple):
     link: int = 0
 
 
-PATHS = {Kind.CLICK: "c", Kind.OPEN: "o", Kind.UNSUBSCRIBE: "u", Kind.PREFERENCES: "p", Kind.WEB: "w"}
+PATHS = {
+    Kind.CLICK: "c",
+    Kind.OPEN: "o",
+    Kind.UNSUBSCRIBE: "u",
+    Kind.PREFERENCES: "p",
+    Kind.WEB: "w",
+    Kind.PERSON: "p",
+}
 # Numbers on the wire: never reused, because old mail keeps its links for years.
 _CODES = {kind: code for code, kind in enumerate(Kind, 1)}
 _KINDS = {code: kind for kind, code in _CODES.items()}
@@ -161,6 +169,11 @@ def unsubscribe_token(sending_id: int, no: int) -> str:
 
 def preferences_token(sending_id: int, no: int) -> str:
     return token(Kind.PREFERENCES, sending_id, no)
+
+
+def person_token(workspace_id: int, contact_id: int) -> str:
+    """The preferences of somebody who holds no message of ours yet: she has just confirmed her address."""
+    return token(Kind.PERSON, workspace_id, contact_id)
 
 
 def web_token(sending_id: int, no: int) -> str:

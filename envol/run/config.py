@@ -12,6 +12,7 @@ import secrets
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -36,6 +37,19 @@ def _url(value: str) -> str | None:
     return None
 
 
+def _networks(value: str) -> str | None:
+    try:
+        networks(value)
+    except ValueError:
+        return "must be addresses or networks such as 127.0.0.1, 10.0.0.0/8, with a comma between"
+    return None
+
+
+def networks(value: str) -> list[IPv4Network | IPv6Network]:
+    """The networks of a list such as ``127.0.0.1, 10.0.0.0/8``."""
+    return [ip_network(part) for part in value.replace(",", " ").split()]
+
+
 def _positive(value: int) -> str | None:
     return None if value > 0 else "must be more than 0"
 
@@ -52,6 +66,11 @@ class Config:
     tls_cert: str = setting("", "PEM file of a certificate, when no proxy stands in front.")
     tls_key: str = setting("", "PEM file of its key.")
     insecure: bool = setting(False, "Allow a non-loopback address without TLS (a proxy encrypts).")
+    proxies: str = setting(
+        "",
+        "Addresses or networks of the reverse proxies in front, whose X-Forwarded-For is believed; empty: none.",
+        check=_networks,
+    )
     route: str = setting(
         "local", "local: captured at /inbox; smart_host: through a relay; direct: to the MX.", check=_route
     )
@@ -84,6 +103,10 @@ class Config:
     @property
     def http_port(self) -> int:
         return split_address(self.http, "http")[1]
+
+    @property
+    def proxy_networks(self) -> list[IPv4Network | IPv6Network]:
+        return networks(self.proxies)
 
     @property
     def base_url(self) -> str:

@@ -42,7 +42,9 @@ class SafetyMiddleware:
         return answer
 
     def _foreign(self, request: HttpRequest) -> bool:
-        if request.path.startswith("/u/"):  # one-click unsubscribe comes from mail providers (RFC 8058 §3.2)
+        # One-click unsubscribe comes from mail providers (RFC 8058 §3.2), a pasted sign-up form from any site: neither
+        # looks at a session.
+        if request.path.startswith(("/u/", "/s/")):
             return False
         if request.headers.get("Sec-Fetch-Site", "same-origin") not in {"same-origin", "none"}:
             return True

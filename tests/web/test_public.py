@@ -150,7 +150,7 @@ def test_the_page_asks_with_one_button_says_what_happened_and_how_to_go_back(rea
     assert "dès maintenant" in said and "Me réinscrire" in said
     assert not reader.may_get("newsletter")
     back = browser.post(reader.url("u"), {"act": "undo"}).content.decode()
-    assert "de nouveau inscrit" in back and reader.may_get("newsletter")
+    assert "est rétablie" in back and reader.may_get("newsletter")
     history = Permission.objects.filter(contact_id=reader.contact, purpose_id=reader.newsletter.pk).order_by("since")
     assert [row.state for row in history] == ["granted", "withdrawn", "granted"]
     assert history.last().evidence_id is not None, "the words beside the button are kept"

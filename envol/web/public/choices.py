@@ -15,8 +15,9 @@ from django.db import transaction
 from envol import events
 from envol.accounts.models import Workspace
 from envol.consent import ledger, purposes, suppression
-from envol.consent.models import Evidence, Permission, Purpose
+from envol.consent.models import Evidence, Permission, Purpose, PurposeText
 from envol.contacts.models import Contact
+from envol.contacts.people import masked
 from envol.content import links
 from envol.content.links import Kind as TokenKind
 from envol.events import NewEvent
@@ -25,15 +26,18 @@ from envol.outbound.models import Send, Sending
 from envol.wire.address import AddressError, normalise
 
 LANGUAGES = ("fr", "en")
-_SOURCE = "page of a message"
+_SOURCE = "preference page"
 
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Somebody who holds the link of a message. ``contact`` is None when we no longer know, or never knew, her."""
+    """Somebody who holds the link of a message, or (no ``sending``) the one given when she confirmed her address.
+
+    ``contact`` is None when we no longer know, or never knew, her.
+    """
 
     workspace: Workspace
-    sending: Sending
+    sending: Sending | None
     no: int
     address: str
     contact: Contact | None
@@ -46,7 +50,7 @@ class Visitor:
     @property
     def cause(self) -> str:
         """How this act is named where it must be proved."""
-        return f"sending {self.sending.id}/{self.no}"
+        return f"sending {self.sending.id}/{self.no}" if self.sending else f"person {self.no}"
 
     @property
     def email_key(self) -> str | None:
@@ -60,11 +64,18 @@ class Visitor:
     @property
     def masked(self) -> str:
         """Enough to recognise her own address, too little for somebody a message was forwarded to."""
-        local, _, domain = self.address.rpartition("@")
-        return f"{local[:1]}…@{domain}"
+        return masked(self.address)
 
-    def token(self, kind: TokenKind) -> str:
-        return links.token(kind, self.sending.id, self.no)
+    @property
+    def sending_id(self) -> int | None:
+        return self.sending.id if self.sending else None
+
+    @property
+    def preferences(self) -> str:
+        """The path of her own page."""
+        if self.sending is None:
+            return f"/p/{links.person_token(self.workspace.id, self.no)}"
+        return f"/p/{links.preferences_token(self.sending.id, self.no)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +83,13 @@ class Choice:
     """One purpose and her present answer: "granted", "refused" (said no at some time) or "" (never asked)."""
 
     purpose: Purpose
-    text: str
+    words: PurposeText
     state: str
+
+    @property
+    def text(self) -> str:
+        """The exact words, as somebody would accept them."""
+        return self.words.text
 
     @property
     def granted(self) -> bool:
@@ -85,6 +101,10 @@ def visitor(token: str, *kinds: TokenKind) -> Visitor | None:
     target = links.read(token, *kinds)
     if target is None or target.no is None:
         return None
+    if target.kind is TokenKind.PERSON:
+        person = Contact.objects.filter(id=target.no, workspace_id=target.sending_id).first()
+        workspace = Workspace.objects.filter(id=target.sending_id).first()
+        return Visitor(workspace, None, target.no, person.email, person) if person and workspace else None
     send = Send.objects.filter(sending_id=target.sending_id, no=target.no).first()
     sending = Sending.objects.select_related("workspace").filter(id=target.sending_id).first()
     if send is None or sending is None:
@@ -97,10 +117,11 @@ def visitor(token: str, *kinds: TokenKind) -> Visitor | None:
 
 def purpose_of(who: Visitor) -> Purpose | None:
     """What the message was sent for."""
-    return Purpose.objects.filter(id=who.sending.purpose_id or 0, workspace=who.workspace).first()
+    wanted = who.sending.purpose_id if who.sending else None
+    return Purpose.objects.filter(id=wanted or 0, workspace=who.workspace).first()
 
 
-def choices(who: Visitor) -> list[Choice]:
+def choices(who: Visitor, language: str = "") -> list[Choice]:
     """Every purpose of the workspace with her answer, marketing first, then measuring, then transactional."""
     given = _present(who)
     objected = bool(who.contact and who.contact.objected)
@@ -113,14 +134,9 @@ def choices(who: Visitor) -> list[Choice]:
             state = ""
         elif state and state != "granted":
             state = "refused"
-        found.append(Choice(purpose, words_of(purpose, who.language), state))
+        found.append(Choice(purpose, purposes.text(purpose, language or who.language), state))
     order = ("marketing", "measuring", "transactional")
     return sorted(found, key=lambda choice: order.index(choice.purpose.kind))
-
-
-def words_of(purpose: Purpose, language: str) -> str:
-    """The exact text of a purpose, as somebody would accept it."""
-    return purposes.text(purpose, language).text
 
 
 def label_of(purpose: Purpose, language: str) -> str:
@@ -157,7 +173,7 @@ def unsubscribe(who: Visitor, *, everything: bool = False, via: str = "page") ->
                         who.workspace.id,
                         Kind.UNSUBSCRIBED,
                         who.contact.id if who.contact else None,
-                        who.sending.id,
+                        who.sending_id,
                         facts={"scope": "all" if everything else "purpose", "via": via},
                     )
                 ]
@@ -165,19 +181,20 @@ def unsubscribe(who: Visitor, *, everything: bool = False, via: str = "page") ->
     return changed
 
 
-def resubscribe(who: Visitor) -> bool:
+def resubscribe(who: Visitor, seen: Iterable[int] = ()) -> bool:
     """She pressed the button that takes the unsubscription back, under the text of the purpose: a new consent."""
     purpose = purpose_of(who)
     if purpose is None or who.contact is None:
         return False
-    return choose(who, {purpose.pk: True})
+    return choose(who, {purpose.pk: True}, seen=seen)
 
 
-def choose(who: Visitor, wanted: dict[int, bool], *, language: str | None = None) -> bool:
+def choose(who: Visitor, wanted: dict[int, bool], *, language: str | None = None, seen: Iterable[int] = ()) -> bool:
     """Make her answers those of ``wanted`` (purpose id → yes or no), purposes left out stay; and her language.
 
     Only what differs is written. "No" to what was never asked is not an answer and writes nothing. A yes to marketing
-    lifts an objection to all marketing that she made herself.
+    lifts an objection to all marketing that she made herself. ``seen``: the texts that stood on her page; without
+    them those in force, in her language, are the proof.
     """
     if who.contact is None:
         return False
@@ -205,7 +222,7 @@ def choose(who: Visitor, wanted: dict[int, bool], *, language: str | None = None
             if who.email_key:
                 suppression.lift(who.workspace.id, who.email_key, "marketing", f"she chose mail again, {who.cause}")
         answers = [(p, state) for p, state in answers if not (state == "granted" and given.get(p.pk) == "granted")]
-        changed = _answer(who, answers) or marketing
+        changed = _answer(who, answers, frozenset(seen)) or marketing
         if language in LANGUAGES and language != who.contact.language:
             Contact.objects.filter(id=who.contact.id, workspace_id=who.workspace.id).update(language=language)
             who.contact.language = language
@@ -216,7 +233,7 @@ def choose(who: Visitor, wanted: dict[int, bool], *, language: str | None = None
                     who.workspace.id,
                     Kind.PERMISSION,
                     who.contact.id,
-                    who.sending.id,
+                    who.sending_id,
                     facts={"purpose": purpose.key, "state": state, "via": "page"},
                 )
                 for purpose, state in answers
@@ -232,7 +249,7 @@ def _present(who: Visitor) -> dict[int, str]:
     return dict(found.values_list("purpose_id", "state"))
 
 
-def _answer(who: Visitor, answers: Iterable[tuple[Purpose, str]]) -> bool:
+def _answer(who: Visitor, answers: Iterable[tuple[Purpose, str]], seen: frozenset[int] = frozenset()) -> bool:
     assert who.contact is not None
     now = datetime.now(UTC)
     lines = [
@@ -242,7 +259,7 @@ def _answer(who: Visitor, answers: Iterable[tuple[Purpose, str]]) -> bool:
             state,
             "consent",
             now,
-            evidence_id=_evidence(who, purpose) if state == "granted" else None,
+            evidence_id=_evidence(who, purpose, seen) if state == "granted" else None,
             proof=f"{_SOURCE}, {who.cause}",
         )
         for purpose, state in answers
@@ -252,9 +269,9 @@ def _answer(who: Visitor, answers: Iterable[tuple[Purpose, str]]) -> bool:
     return bool(lines)
 
 
-def _evidence(who: Visitor, purpose: Purpose) -> int:
+def _evidence(who: Visitor, purpose: Purpose, seen: frozenset[int]) -> int:
     """The words that stood beside the box: one row for each version of them."""
-    text = purposes.text(purpose, who.language)
+    text = PurposeText.objects.filter(pk__in=seen, purpose=purpose).first() or purposes.text(purpose, who.language)
     return Evidence.objects.get_or_create(
         workspace=who.workspace, strength="line", source=_SOURCE, text=text, defaults={"facts": {}}
     )[0].pk

@@ -1,10 +1,10 @@
-"""Routes of the public pages; the paths are those of :mod:`envol.content.links`."""
+"""Routes of the public pages; the paths are those of :mod:`envol.content.links`, and /s/ for sign-up."""
 
 from __future__ import annotations
 
 from django.urls import path
 
-from envol.web.public import views
+from envol.web.public import signup, views
 
 app_name = "public"
 urlpatterns = [
@@ -12,4 +12,7 @@ urlpatterns = [
     path("p/<str:token>", views.preferences, name="preferences"),
     path("m/<str:token>/<str:file>", views.picture, name="picture"),
     path("w/<str:token>", views.web_version, name="web_version"),
+    path("s/<str:token>", signup.signup_page, name="signup"),
+    path("s/<str:token>/sent", signup.signup_sent, name="signup_sent"),
+    path("s/<str:token>/<str:secret>", signup.signup_confirm, name="signup_confirm"),
 ]

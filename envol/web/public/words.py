@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 WORDS: dict[str, dict[str, str]] = {
     "unsubscribe": {"fr": "Me désinscrire", "en": "Unsubscribe"},
     "unsubscribe_question": {
@@ -34,13 +36,13 @@ WORDS: dict[str, dict[str, str]] = {
         "on. Messages needed for your orders or your account remain possible.",
     },
     "was_unsubscribed": {
-        "fr": "Vous étiez déjà désinscrit : rien n’avait à changer.",
+        "fr": "C’était déjà le cas : rien n’avait à changer.",
         "en": "You were unsubscribed already: nothing had to change.",
     },
     "undo_question": {"fr": "C’était une erreur ?", "en": "Was this a mistake?"},
     "undo": {"fr": "Me réinscrire", "en": "Subscribe again"},
     "resubscribed": {
-        "fr": "Vous êtes de nouveau inscrit à « {purpose} ». Vous pouvez changer d’avis à tout moment.",
+        "fr": "Votre inscription à « {purpose} » est rétablie. Vous pouvez changer d’avis à tout moment.",
         "en": "You are subscribed to “{purpose}” again. You can change your mind at any time.",
     },
     "see_preferences": {
@@ -63,6 +65,11 @@ WORDS: dict[str, dict[str, str]] = {
     },
     "always": {"fr": "Toujours possible", "en": "Always possible"},
     "language": {"fr": "Langue", "en": "Language"},
+    "language_of_mail": {"fr": "Langue de mes messages", "en": "Language of my messages"},
+    "all_question": {
+        "fr": "Vous préférez ne plus rien recevoir de commercial, d’un coup ?",
+        "en": "Would you rather receive no marketing at all, at once?",
+    },
     "save": {"fr": "Enregistrer mes choix", "en": "Save my choices"},
     "saved": {
         "fr": "Vos choix sont enregistrés et valent dès maintenant. Vous pouvez revenir ici par le lien de chaque "
@@ -93,7 +100,100 @@ WORDS: dict[str, dict[str, str]] = {
         "fr": "Ce message ne peut plus être montré ici.",
         "en": "This message can no longer be shown here.",
     },
+    "form_closed_title": {"fr": "Ce formulaire est fermé", "en": "This form is closed"},
+    "form_closed": {
+        "fr": "Les inscriptions ne sont pas ouvertes en ce moment. Écrivez à {workspace} si vous pensiez les trouver "
+        "ici.",
+        "en": "Sign-up is not open at the moment. Write to {workspace} if you expected it here.",
+    },
+    "email": {"fr": "Adresse électronique", "en": "E-mail address"},
+    "email_help": {"fr": "Par exemple nom@domaine.fr", "en": "For example name@domain.org"},
+    "optional": {"fr": "facultatif", "en": "optional"},
+    "agree": {"fr": "Ce que j’accepte", "en": "What I agree to"},
+    "agree_help": {
+        "fr": "Rien n’est coché d’avance : cochez ce que vous voulez, et seulement cela.",
+        "en": "Nothing is ticked in advance: tick what you want, and only that.",
+    },
+    "notice_more": {"fr": "Lire toute l’information sur mes données", "en": "Read all about my data"},
+    "sign_up": {"fr": "M’inscrire", "en": "Sign up"},
+    "then_confirm": {
+        "fr": "Vous recevrez un courriel pour confirmer : rien d’autre ne part avant.",
+        "en": "You will get a mail to confirm: nothing else leaves before.",
+    },
+    "yes": {"fr": "Oui", "en": "Yes"},
+    "no": {"fr": "Non", "en": "No"},
+    "choose": {"fr": "Choisir", "en": "Choose"},
+    "wrong_title": {"fr": "Il reste quelque chose à corriger :", "en": "Something needs correcting:"},
+    "email_needed": {"fr": "Écrivez votre adresse.", "en": "Write your address."},
+    "email_wrong": {
+        "fr": "Relisez cette adresse : elle doit ressembler à nom@domaine.fr.",
+        "en": "Look at this address again: it should be like name@domain.org.",
+    },
+    "field_needed": {"fr": "Remplissez ce champ.", "en": "Fill in this field."},
+    "field_wrong": {
+        "fr": "Relisez cette réponse : elle ne convient pas ici.",
+        "en": "Look at this answer again: it does not fit here.",
+    },
+    "date_wrong": {"fr": "Écrivez la date comme 31/12/1999.", "en": "Write the date as 31/12/1999."},
+    "agree_needed": {
+        "fr": "Cochez au moins un type de message : sans votre accord, rien ne peut vous être envoyé.",
+        "en": "Tick at least one kind of message: without your agreement nothing may be sent to you.",
+    },
+    "too_fast": {
+        "fr": "C’était très rapide. Relisez ce qui est écrit, puis appuyez encore une fois sur le bouton.",
+        "en": "That was very quick. Look at what is written, then press the button once more.",
+    },
+    "stale": {
+        "fr": "Cette page a changé depuis son ouverture. Relisez-la, puis appuyez encore une fois sur le bouton.",
+        "en": "This page has changed since it was opened. Read it again, then press the button once more.",
+    },
+    "trap": {"fr": "Laissez ce champ vide", "en": "Leave this field empty"},
+    "look_title": {"fr": "Regardez votre boîte de réception", "en": "Look into your inbox"},
+    "look": {
+        "fr": "Un courriel vient de partir vers l’adresse que vous avez écrite. Ouvrez-le et suivez son lien pour "
+        "confirmer : sans cela, rien ne vous sera envoyé.",
+        "en": "A mail has just left for the address you wrote. Open it and follow its link to confirm: without that, "
+        "nothing will be sent to you.",
+    },
+    "look_missing": {
+        "fr": "Rien n’arrive dans les dix minutes ? Regardez parmi les indésirables, et vérifiez l’adresse. Une même "
+        "adresse reçoit au plus un courriel de ce genre par jour.",
+        "en": "Nothing comes within ten minutes? Look among the junk, and check the address. One address gets at "
+        "most one mail of this kind a day.",
+    },
+    "confirm_title": {"fr": "Confirmer mon inscription", "en": "Confirm my subscription"},
+    "confirm_intro": {
+        "fr": "{workspace} vous enverra ce que vous avez accepté, à l’adresse {address} :",
+        "en": "{workspace} will send what you agreed to, to {address}:",
+    },
+    "confirm": {"fr": "Confirmer", "en": "Confirm"},
+    "confirm_else": {
+        "fr": "Ce n’était pas vous ? Fermez cette page : la demande s’effacera d’elle-même.",
+        "en": "It was not you? Close this page: the request will be erased by itself.",
+    },
+    "confirmed_title": {"fr": "C’est confirmé", "en": "It is confirmed"},
+    "confirmed_before": {
+        "fr": "Vous aviez déjà confirmé : il n’y a plus rien à faire.",
+        "en": "You had confirmed before: there is nothing more to do.",
+    },
+    "leave_any_time": {
+        "fr": "Vous pouvez partir à tout moment, par le lien de chaque message ou dès maintenant ici :",
+        "en": "You can leave at any time, by the link in every message or right now here:",
+    },
+    "over_title": {"fr": "Ce lien n’est plus valable", "en": "This link is no longer valid"},
+    "over": {
+        "fr": "Un lien de confirmation vaut 7 jours. Si vous aviez déjà confirmé, vous n’avez rien à faire. Sinon, "
+        "inscrivez-vous encore une fois : un nouveau courriel partira.",
+        "en": "A confirmation link is valid for 7 days. If you had confirmed before, there is nothing to do. If not, "
+        "sign up once more: a new mail will leave.",
+    },
+    "ask_again": {"fr": "M’inscrire encore une fois", "en": "Sign up again"},
 }
+
+
+def typeset(text: str) -> str:
+    """French as it is printed: a narrow no-break space before ; : ! ? % and inside « »."""
+    return re.sub(r"(?<=«)[ \u00a0]?|[ \u00a0](?=[;:!?%»])", "\u202f", text)
 
 
 class Words:
@@ -106,7 +206,8 @@ class Words:
         self._facts = facts
 
     def __call__(self, name: str, **facts: str) -> str:
-        return WORDS[name][self.language].format(**{**self._facts, **facts})
+        text = WORDS[name][self.language]
+        return (typeset(text) if self.language == "fr" else text).format(**{**self._facts, **facts})
 
     def __getitem__(self, name: str) -> str:
         return self(name)
