@@ -7,6 +7,8 @@ class CollectConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from envol.collect import privacy
+        from envol.accounts import undo
+        from envol.collect import privacy, signup
 
         privacy.register()
+        undo.register(signup.SWITCHED, signup.switch_back)

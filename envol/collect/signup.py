@@ -14,8 +14,9 @@ from django.db.models.functions import Now
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
+from envol.accounts import undo
 from envol.accounts.journal import note
-from envol.accounts.models import Workspace
+from envol.accounts.models import Member, Undo, Workspace
 from envol.collect.models import SignupForm
 from envol.consent import purposes as consent_purposes
 from envol.consent.models import Purpose, PurposeText
@@ -231,7 +232,7 @@ def problems(form: SignupForm) -> dict[str, str]:
             if not text and part != "intro":
                 wrong[f"{part}_{code}"] = _("Write it in each language that you chose.")
             elif len(text) > most:
-                wrong[f"{part}_{code}"] = _("Write at most %(most)d characters.") % {"most": most}
+                wrong[f"{part}_{code}"] = _("Write at most %(most)s characters.") % {"most": most}
     kinds = set(Purpose.objects.filter(pk__in=form.purposes).values_list("kind", flat=True))
     if "marketing" not in kinds:
         wrong["purposes"] = _("Offer at least one purpose of messages: without it nobody could be written to.")
@@ -284,11 +285,30 @@ def label_of(prop: Property, language: str) -> str:
     return prop.label_fr if language == "fr" else prop.label_en
 
 
-def switch(form: SignupForm, on: bool, *, actor_id: int | None = None) -> None:
+SWITCHED = "signup.switched"
+
+
+def switch(form: SignupForm, on: bool, *, actor_id: int | None = None) -> Undo:
     """Open or close the form. `Problem` when it cannot be opened as it is."""
     if on and (wrong := problems(form)):
         raise Problem(wrong)
     with transaction.atomic():
         SignupForm.objects.filter(pk=form.pk).update(active=on, updated_at=Now())
-        note(form.workspace.pk, "member", "signup.opened" if on else "signup.closed", form, actor_id=actor_id)
+        action = "signup.opened" if on else "signup.closed"
+        entry = note(form.workspace.pk, "member", action, form, actor_id=actor_id)
+        offered_back = undo.offer(entry, SWITCHED, {"form": form.pk, "on": on})
     form.active = on
+    return offered_back
+
+
+def switch_back(workspace: Workspace, facts: Mapping[str, Any], member: Member) -> str | None:
+    """The undo of `switch`."""
+    form = SignupForm.objects.select_related("workspace", "list").filter(workspace=workspace, pk=facts["form"]).first()
+    if form is None:
+        raise undo.CannotUndo(_("The form no longer exists."))
+    if form.active != facts["on"]:
+        raise undo.CannotUndo(_("Somebody has switched the form since."))
+    if not facts["on"] and problems(form):
+        raise undo.CannotUndo(_("The form is no longer complete: look at it before you open it."))
+    SignupForm.objects.filter(pk=form.pk).update(active=not facts["on"], updated_at=Now())
+    return _("The form is closed again.") if facts["on"] else _("The form is open again.")

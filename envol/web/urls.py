@@ -19,6 +19,7 @@ from envol.web.views import (
     segments,
     sending,
     settings,
+    signup,
 )
 
 web = (
@@ -38,6 +39,11 @@ web = (
         path("segments/<int:segment_id>", segments.segment, name="segment"),
         path("segments/<int:segment_id>/edit", segments.edit_segment, name="edit_segment"),
         path("segments/<int:segment_id>/delete", segments.delete_segment, name="delete_segment"),
+        path("forms", signup.forms, name="forms"),
+        path("forms/new", signup.new_form, name="new_form"),
+        path("lists/<int:list_id>/signup", signup.edit_signup, name="signup"),
+        path("lists/<int:list_id>/signup/preview", signup.preview_signup, name="preview_signup"),
+        path("lists/<int:list_id>/signup/switch", signup.switch_signup, name="switch_signup"),
         path("imports", imports.imports, name="imports"),
         path("imports/<int:import_id>", imports.one_import, name="import"),
         path("imports/<int:import_id>/mapping", imports.mapping, name="import_mapping"),

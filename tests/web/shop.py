@@ -16,6 +16,7 @@ from envol.accounts.workspaces import add_member, create_api_key, create_workspa
 from envol.audience import segments
 from envol.campaigns import actions
 from envol.campaigns.models import Campaign
+from envol.collect import signup
 from envol.consent import purposes
 from envol.contacts import imports, orders, people
 from envol.contacts.models import Contact, List
@@ -63,6 +64,7 @@ class Shop:
             "member_id": self.members["viewer"].pk,
             "key_id": self.key.pk,
             "undo_id": self.undo.pk,
+            "list_id": self.list.pk,
         }
 
 
@@ -115,6 +117,7 @@ def open_shop(title: str = "Librairie des Deux Rives", readers: int = 60, folder
             _grant(one, purpose, {**details, "text": purposes.text(purpose, "fr")})
     orders.add_bulk(workspace, _orders(found[:20]))
     people.add_note(found[0], f"A rappelé depuis {found[1].email}.", members["owner"].user.pk)
+    signup.switch(signup.create(workspace, club, "first_name"), True)
     segment = segments.save(
         workspace,
         "Fidèles",

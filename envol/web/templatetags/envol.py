@@ -127,6 +127,8 @@ _STATUS = {
     "done": ("check", "ok", _("done")),
     "cancelled": ("stop", "warn", _("cancelled")),
     "undone": ("cross", "calm", _("undone")),
+    "open": ("check", "ok", _("open")),
+    "closed": ("stop", "calm", _("closed")),
     "uploaded": ("pen", "calm", _("received")),
     "mapped": ("pen", "calm", _("columns chosen")),
     "checked": ("check", "run", _("tried, nothing written")),
