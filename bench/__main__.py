@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 NOT_BENCHES = {"ground"}
-ORDER = ["send", "compose", "import", "hits", "memory"]
+ORDER = ["send", "compose", "import", "hits", "memory", "pages"]
 KEYS = ("bench", "ours", "reference", "unit", "ratio", "goal", "met")
 
 
