@@ -362,9 +362,10 @@ def sweep() -> int:
         _pull_in()
         db.execute("DELETE FROM outbound_trouble WHERE at < now() - interval '30 days'")
     from envol.outbound import requests
-    from envol.outbound.states import cancel
+    from envol.outbound.states import cancel, fold_tallies
 
     requests.take()
+    fold_tallies()
 
     for (sending_id,) in db.rows(
         "SELECT s.id FROM outbound_sending s WHERE s.state = 'stopped' AND ("

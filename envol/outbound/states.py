@@ -28,32 +28,42 @@ _LEDGER = """FROM outbound_send s
 
 
 def counts(sending_id: int) -> dict[str, int]:
-    """People of a sending by state; `accepted` is their sum."""
+    """People of a sending by state; `accepted` is their sum.
+
+    The tally tells who was accepted and who ended: nobody is counted one by one but those of chunks that a courier has
+    begun and not ended, and those who wait for another try.
+    """
     found = dict(
         db.rows(
-            "SELECT state, count(*) FROM outbound_outcome WHERE sending_id = %(id)s GROUP BY state"
+            "SELECT state, sum(n)::bigint FROM outbound_tally WHERE sending_id = %(id)s GROUP BY state"
             " UNION ALL SELECT CASE WHEN lease_id IS NULL THEN 'deferred' ELSE 'retrying' END, count(*)"
             " FROM outbound_retry WHERE sending_id = %(id)s GROUP BY 1"
-            " UNION ALL SELECT 'accepted', count(*) FROM outbound_send WHERE sending_id = %(id)s",
+            " UNION ALL SELECT 'untouched', coalesce(sum(size), 0) FROM outbound_chunk"
+            " WHERE sending_id = %(id)s AND NOT done AND lease_id IS NULL AND attempts = 0",
             {"id": sending_id},
         )
     )
-    open_work = dict(
+    begun = dict(
         db.rows(
             "SELECT CASE WHEN c.lease_id IS NULL THEN 'queued' ELSE 'leased' END, count(*)"
             " FROM outbound_chunk c JOIN outbound_send s"
             "   ON s.sending_id = c.sending_id AND s.no BETWEEN c.lo AND c.hi AND s.chunk = c.no"
-            " WHERE c.sending_id = %(id)s AND NOT c.done"
+            " WHERE c.sending_id = %(id)s AND NOT c.done AND NOT (c.lease_id IS NULL AND c.attempts = 0)"
             " AND NOT EXISTS (SELECT FROM outbound_outcome o WHERE o.sending_id = s.sending_id AND o.no = s.no)"
             " AND NOT EXISTS (SELECT FROM outbound_retry r WHERE r.sending_id = s.sending_id AND r.no = s.no)"
             " GROUP BY 1",
             {"id": sending_id},
         )
     )
-    answer = {"accepted": found.get("accepted", 0), **{state: found.get(state, 0) for state in STATES}}
-    answer["queued"] = open_work.get("queued", 0)
-    answer["leased"] = open_work.get("leased", 0) + found.get("retrying", 0)
+    answer = {"accepted": int(found.get("accepted", 0)), **{state: int(found.get(state, 0)) for state in STATES}}
+    answer["queued"] = int(found.get("untouched", 0)) + begun.get("queued", 0)
+    answer["leased"] = begun.get("leased", 0) + found.get("retrying", 0)
     return answer
+
+
+def fold_tallies(most: int = 1000) -> None:
+    """Fold the tally of sendings that have more than ``most`` rows of it, when half of them say the same."""
+    db.execute(db.sql("outbound", "fold_tallies"), {"most": most})
 
 
 def finished(sending_id: int) -> bool:
@@ -200,6 +210,14 @@ _INVARIANTS = (
         "m.id::text",
         "FROM outbound_message m WHERE NOT EXISTS"
         " (SELECT FROM outbound_send s WHERE s.sending_id = m.sending_id AND s.message_id = m.id)",
+    ),
+    _never(
+        "Tallies that do not say what the outcomes say",
+        "sending_id::text",
+        "FROM (SELECT sending_id, state, sum(n) AS n FROM outbound_tally GROUP BY 1, 2) t FULL JOIN"
+        " (SELECT sending_id, state, count(*) AS n FROM outbound_outcome GROUP BY 1, 2 UNION ALL"
+        " SELECT sending_id, 'accepted', count(*) FROM outbound_send GROUP BY 1) x USING (sending_id, state)"
+        " WHERE coalesce(t.n, 0) <> coalesce(x.n, 0)",
     ),
     _never(
         "Chunks whose size is not the number of their rows",

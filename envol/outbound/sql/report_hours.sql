@@ -1,6 +1,7 @@
--- Deliveries by hour since each sending began.
-SELECT floor(extract(epoch FROM o.at - s.start) / 3600)::int AS hour, count(*)
+-- Deliveries by hour since each sending began; the tally knows the minute.
+SELECT greatest(0, floor(extract(epoch FROM t.minute - s.start) / 3600))::int AS hour, sum(t.n)::bigint
   FROM unnest(%(sendings)s::bigint[], %(starts)s::timestamptz[]) AS s(id, start)
-  JOIN outbound_outcome AS o ON o.sending_id = s.id
- WHERE o.state = 'delivered' AND o.at >= s.start AND o.at < s.start + %(hours)s * interval '1 hour'
+  JOIN outbound_tally AS t ON t.sending_id = s.id
+ WHERE t.state = 'delivered' AND t.minute > s.start - interval '1 minute'
+   AND t.minute < s.start + %(hours)s * interval '1 hour'
  GROUP BY 1;

@@ -1,6 +1,6 @@
 -- How sendings ended, one row each: people accepted, delivered, bounced.
 SELECT x.id,
-       (SELECT count(*) FROM outbound_send AS s WHERE s.sending_id = x.id),
-       (SELECT count(*) FROM outbound_outcome AS o WHERE o.sending_id = x.id AND o.state = 'delivered'),
-       (SELECT count(*) FROM outbound_outcome AS o WHERE o.sending_id = x.id AND o.state = 'bounced')
+       (SELECT coalesce(sum(t.n), 0)::bigint FROM outbound_tally AS t WHERE t.sending_id = x.id AND t.state = 'accepted'),
+       (SELECT coalesce(sum(t.n), 0)::bigint FROM outbound_tally AS t WHERE t.sending_id = x.id AND t.state = 'delivered'),
+       (SELECT coalesce(sum(t.n), 0)::bigint FROM outbound_tally AS t WHERE t.sending_id = x.id AND t.state = 'bounced')
   FROM unnest(%(sendings)s::bigint[]) AS x(id);
