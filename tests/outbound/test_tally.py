@@ -24,9 +24,7 @@ def sending(workspace: Workspace) -> Iterator[Any]:
 
 def counted(sending_id: int) -> dict[str, int]:
     """What the rows say, one by one."""
-    found = dict(
-        db.rows("SELECT state, count(*) FROM outbound_outcome WHERE sending_id = %s GROUP BY 1", [sending_id])
-    )
+    found = dict(db.rows("SELECT state, count(*) FROM outbound_outcome WHERE sending_id = %s GROUP BY 1", [sending_id]))
     return {"accepted": db.value("SELECT count(*) FROM outbound_send WHERE sending_id = %s", [sending_id]), **found}
 
 
