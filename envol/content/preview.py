@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from envol.contacts.models import Contact
 from envol.content.compose import Composer, Parts, Person
+from envol.content.markup import MARKER
 from envol.content.models import Version
 
 
@@ -44,3 +47,13 @@ def person_of(contact: Contact | None, no: int | None = None) -> Person:
         contact.allowed,
         contact.refused,
     )
+
+
+_ANCHOR = re.compile(r"(<a\b[^<>]*?" + MARKER.pattern + r"[^<>]*>)(.*?)(</a\s*>)", re.IGNORECASE | re.DOTALL)
+
+
+def marked(version: Version, marks: Mapping[int, str]) -> Version:
+    """The version with a piece of HTML behind each tracked link, by its number; never saved, only shown."""
+    shown = copy.copy(version)
+    shown.html = _ANCHOR.sub(lambda found: found[0] + marks.get(int(found[2]), ""), version.html or "")
+    return shown

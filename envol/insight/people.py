@@ -21,7 +21,7 @@ REACTIONS = {
 }
 # Mask of the measuring purpose, and the reaction that it lets us know.
 _AGREED = {"agreed_opens": (1, Kind.OPENED), "agreed_clicks": (2, Kind.CLICKED)}
-_HOUR = re.compile(r"hour:([0-9]{1,3})")
+_PART = re.compile(r"part:(300|3600):([0-9]{1,3})")
 _SLOT = re.compile(r"([1-7]):(1?[0-9]|2[0-3])")
 _SENT = "outbound_send AS s WHERE s.sending_id = ANY(%(sendings)s)"
 _ENDED = (
@@ -50,11 +50,11 @@ def behind(sending_ids: Sequence[int], figure: str) -> People:
     """The people behind a figure of these sendings.
 
     ``accepted``, ``waiting``, ``deferred``; an outcome (``bounced``) or one with its cause
-    (``bounced:hard_bounce``); ``site:example.org`` or ``site:example.org:bounced``; a reaction of people
-    (``clicked``) or of machines (``clicked:machine``), or of people in one hour since the sending began
-    (``clicked:hour:5``); ``link:VERSION:NUMBER``; ``slot:DAY:HOUR``, who clicked at that hour of the week (1 is
-    Monday) by the workspace's clock; ``agreed_opens``, ``agreed_clicks``, and with ``:reacted`` those of them who did;
-    ``excluded``, ``excluded:REASON``. Raises ValueError for another.
+    (``bounced:hard_bounce``); ``site:example.org``, ``site:example.org:bounced`` or ``site:example.org:clicked``; a
+    reaction of people (``clicked``) or of machines (``clicked:machine``), or of people in one part of the time since
+    the sending began (``clicked:part:3600:5``, the sixth hour); ``link:VERSION:NUMBER``; ``slot:DAY:HOUR``, who
+    clicked at that hour of the week (1 is Monday) by the workspace's clock; ``agreed_opens``, ``agreed_clicks``, and
+    with ``:reacted`` those of them who did; ``excluded``, ``excluded:REASON``. Raises ValueError for another.
     """
     name, _, rest = figure.partition(":")
     params: dict[str, Any] = {"sendings": list(sending_ids), "rest": rest}
@@ -84,14 +84,14 @@ def behind(sending_ids: Sequence[int], figure: str) -> People:
         )
     elif name in REACTIONS and rest in ("", "machine"):
         return _reaction(REACTIONS[name], rest == "machine", params)
-    elif name in REACTIONS and (found := _HOUR.fullmatch(rest)):
-        params |= {"kind": int(REACTIONS[name]), "hour": int(found[1])}
+    elif name in REACTIONS and (found := _PART.fullmatch(rest)):
+        params |= {"kind": int(REACTIONS[name]), "part": int(found[1]), "hour": int(found[2])}
         return _distinct(
             "e.contact_id",
             "events_event AS e JOIN outbound_sending AS x ON x.id = e.sending_id WHERE e.sending_id = ANY(%(sendings)s)"
             " AND e.kind = %(kind)s AND e.machine IS NULL"
-            " AND e.at >= coalesce(x.started_at, x.created_at) + %(hour)s * interval '1 hour'"
-            " AND e.at < coalesce(x.started_at, x.created_at) + (%(hour)s + 1) * interval '1 hour'",
+            " AND e.at >= coalesce(x.started_at, x.created_at) + %(hour)s * %(part)s * interval '1 second'"
+            " AND e.at < coalesce(x.started_at, x.created_at) + (%(hour)s + 1) * %(part)s * interval '1 second'",
             params,
         )
     elif name == "slot" and (found := _SLOT.fullmatch(rest)):

@@ -23,6 +23,7 @@ from envol.insight.people import OUTCOMES, People
 from envol.outbound.models import Excluded, Sending
 
 HOURS = 72
+SOON, FINE = 3 * 3600, 300  # seconds: within these, hours are told in steps of those
 SMALL = 30
 """Below this number of people a percentage says more about chance than about the message."""
 
@@ -116,7 +117,10 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Hour:
-    """What happened in the n-th hour since the sending began, machines left out; ``clickers`` are people."""
+    """What happened in the n-th hour since the sending began, machines left out; ``clickers`` are people.
+
+    ``step`` is its length in seconds: soon after the start an hour would be the whole picture.
+    """
 
     hour: int
     delivered: int
@@ -124,10 +128,11 @@ class Hour:
     clicked: int
     unsubscribed: int
     clickers: int = 0
+    step: int = 3600
 
     @property
     def figure(self) -> str:
-        return f"clicked:hour:{self.hour}"
+        return f"clicked:part:{self.step}:{self.hour}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -320,12 +325,19 @@ def _excluded(ids: list[int]) -> dict[str, int]:
     return dict(found.order_by("-people", "reason"))
 
 
-def _hours(sendings: dict[int, Sending]) -> tuple[Hour, ...]:
+def minutes(report: Report) -> tuple[Hour, ...]:
+    """The first three hours of the same sendings in steps of five minutes."""
+    sendings = Sending.objects.filter(workspace_id=report.workspace_id).in_bulk(report.sendings)
+    return _hours(sendings, SOON // FINE, FINE)
+
+
+def _hours(sendings: dict[int, Sending], steps: int = HOURS, step: int = 3600) -> tuple[Hour, ...]:
     """The first 72 hours of each sending laid over one another, up to the last hour in which something happened."""
     params = {
         "sendings": list(sendings),
         "starts": [sending.started_at or sending.created_at for sending in sendings.values()],
-        "hours": HOURS,
+        "steps": steps,
+        "step": step,
         "kinds": [int(Kind.OPENED), int(Kind.CLICKED), int(Kind.UNSUBSCRIBED)],
     }
     delivered: dict[int, int] = dict(rows(sql("outbound", "report_hours"), params))
@@ -341,6 +353,7 @@ def _hours(sendings: dict[int, Sending]) -> tuple[Hour, ...]:
             clicked=reacted.get((hour, int(Kind.CLICKED)), 0),
             unsubscribed=reacted.get((hour, int(Kind.UNSUBSCRIBED)), 0),
             clickers=people.get(hour, 0),
+            step=step,
         )
         for hour in range(last + 1)
     )

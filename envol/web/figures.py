@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from django.http import Http404
+
 from envol.campaigns.models import Campaign
 from envol.db import dicts, sql
 from envol.events.counters import Key, read
@@ -36,6 +38,21 @@ def sendings_of(campaign: Campaign) -> list[Sending]:
             workspace=campaign.workspace, campaign_id=campaign.pk, kind__in=["campaign", "resend"]
         ).order_by("-id")
     )
+
+
+def chosen_sendings(campaign: Campaign, wanted: str) -> tuple[list[Sending], Sending | None]:
+    """The sendings that a report or its people speak of, and the one that was asked for alone.
+
+    Without a wish these are the first sending and its remainders: together one audience, nobody in it twice. A resend
+    goes to people of it once more, so it is read alone. 404 for a sending of something else.
+    """
+    found = sendings_of(campaign)
+    if wanted:
+        only = [one for one in found if str(one.id) == wanted]
+        if not only:
+            raise Http404
+        return only, only[0]
+    return [one for one in found if one.kind == "campaign"] or found[:1], None
 
 
 def outline(campaign: Campaign) -> Outline:

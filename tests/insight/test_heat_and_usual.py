@@ -66,7 +66,7 @@ def test_both_sides_of_a_rate_open_their_people(campaign: Campaign) -> None:
     assert behind(campaign.sendings, "agreed_clicks").ids() == sorted([agreed, idle])
 
 
-@pytest.mark.parametrize("figure", ["slot:8:1", "slot:1:24", "clicked:hour:x", "agreed_clicks:x"])
+@pytest.mark.parametrize("figure", ["slot:8:1", "slot:1:24", "clicked:part:60:1", "agreed_clicks:x"])
 def test_figures_there_are_not(campaign: Campaign, figure: str) -> None:
     with pytest.raises(ValueError, match="there are accepted"):
         behind(campaign.sendings, figure)

@@ -47,7 +47,7 @@ def test_a_campaign_goes_from_nothing_to_sent_and_back(own: Shop, as_member: Sig
     assert client.post(f"{where}/send", {"people": "23", "when": "now"}).status_code == 422, "it grew since"
     assert client.post(f"{where}/send", {"people": "24", "when": "now"}).status_code == 303
     live = client.get(f"{where}/live")
-    assert "Take it back" in live.content.decode() and "hx-get" in live.content.decode()
+    assert "Take it back" in live.content.decode() and "<live-region" in live.content.decode()
     assert client.post(f"{where}/act", {"act": "take_back"}).status_code == 303
     made.refresh_from_db()
     assert made.state == "draft" and not Sending.objects.filter(campaign_id=made.pk, started_at__isnull=False).exists()
@@ -73,10 +73,12 @@ def test_two_people_cannot_save_over_one_another(own: Shop, as_member: Sign) -> 
 
 
 def test_far_more_people_than_usual_ask_for_the_number() -> None:
-    from envol.web.views.sending import must_type
+    from envol.campaigns.planning import Usual
 
-    assert must_type(1001, None) and not must_type(1000, None)
-    assert must_type(101, 10) and not must_type(100, 10)
+    usual = Usual(100, None)
+    assert not usual.must_type(1000) and usual.must_type(1001)
+    first = Usual(None, None)
+    assert not first.must_type(1000) and first.must_type(1001), "without a habit a thousand is many"
 
 
 def test_a_note_is_kept_and_an_empty_one_refused(own: Shop, as_member: Sign) -> None:

@@ -7,8 +7,9 @@ from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo, available_timezones
 
-from babel.dates import format_datetime, format_time, format_timedelta
+from babel.dates import format_datetime, format_time, format_timedelta, get_timezone_location
 from babel.numbers import format_decimal, format_percent
 from django import template
 from django.conf import settings
@@ -309,6 +310,30 @@ def moment(when_: datetime | None) -> str:
     if when_ is None:
         return "–"
     return format_datetime(timezone.localtime(when_), "EEEE d MMMM yyyy, HH:mm zzz", locale=_locale())
+
+
+@register.simple_tag
+def behind(reading: Any, show: str) -> str:
+    """Address of the people behind a figure of a report."""
+    return str(reading.people(show))
+
+
+@register.filter
+def hour_at(when_: datetime | None, zone: str = "") -> str:
+    """The hour alone, by the reader's clock or by that of ``zone``."""
+    if when_ is None:
+        return "–"
+    local = timezone.localtime(when_, ZoneInfo(zone) if zone in available_timezones() else None)
+    return format_time(local, "HH:mm", locale=_locale())
+
+
+@register.filter
+def city(zone: str) -> str:
+    """A time zone by the city it is named after, in the reader's language: Europe/Paris → Paris."""
+    try:
+        return str(get_timezone_location(zone, locale=_locale(), return_city=True))
+    except LookupError:
+        return zone
 
 
 @register.filter

@@ -2,39 +2,59 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlencode
 
+from babel.dates import get_day_names
+from django.contrib import messages
 from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
 from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.text import slugify
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from envol.accounts.journal import note
 from envol.accounts.models import Role
 from envol.audience.language import SegmentProblem
 from envol.campaigns.models import Campaign
 from envol.consent import gates
-from envol.contacts.exports import safe
 from envol.contacts.models import Contact
+from envol.insight.keeping import TooMany, keep, rule_for
 from envol.insight.people import OUTCOMES, behind
 from envol.outbound.models import Outcome, Retry
+from envol.web.answers import see, see_path
 from envol.web.audiences import as_filter, in_segment
 from envol.web.doors import MemberRequest, audience
-from envol.web.figures import sendings_of
+from envol.web.figures import chosen_sendings
 from envol.web.masking import shown
 from envol.web.paging import page_of
+from envol.web.tables import line
+from envol.web.templatetags.envol import number, word
 from envol.web.views.campaigns import one
 from envol.web.views.contacts import name_of
 
+BEFORE = ("chosen", "allowed")  # told by the campaign's audience, before anything is sent
 
-def title_of(group: str) -> str:
+
+def title_of(show: str) -> str:
     """The heading of a group; "" for one that does not exist."""
+    group, _colon, part = show.partition(":")
+    rest = part.partition(":")[2]
+    if group in ("clicked", "opened") and part == "machine":
+        return _("Addresses whose machines followed a link")
+    if group == "site" and rest:
+        group = rest
+    if part == "reacted":
+        return (
+            _("People who agreed to be measured and clicked")
+            if group == "agreed_clicks"
+            else _("People who agreed to be measured and opened")
+        )
     words = {
         "chosen": _("People the audience chooses"),
         "allowed": _("People who would get it"),
@@ -55,17 +75,42 @@ def title_of(group: str) -> str:
         "site": _("People at this destination"),
         "agreed_opens": _("People who agreed that opens are measured"),
         "agreed_clicks": _("People who agreed that clicks are measured"),
+        "slot": _("People who clicked at this hour of the week"),
     }
     return str(words.get(group, ""))
 
 
-def _group(campaign: Campaign, show: str) -> QuerySet[Contact]:
+def detail_of(show: str) -> str:
+    """What narrows a group, in words: a reason, a destination, an hour."""
+    group, _colon, part = show.partition(":")
+    if group == "site":
+        return part.partition(":")[0]
+    if group == "slot":
+        day, _colon, hour = part.partition(":")
+        names = get_day_names("wide", locale=(get_language() or "en")[:2])
+        return _("%(day)s from %(from)s to %(to)s h") % {
+            "day": names[(int(day) - 1) % 7],
+            "from": hour,
+            "to": int(hour) + 1,
+        }
+    if part.startswith("part:3600:"):
+        return _("hour %(hour)s since the start") % {"hour": int(part[10:]) + 1}
+    if part.startswith("part:"):
+        start = 5 * int(part.rpartition(":")[2])
+        return _("minutes %(from)s to %(to)s since the start") % {"from": start, "to": start + 5}
+    return str(word(part)) if group in ("excluded", *OUTCOMES) and part else ""
+
+
+def _sendings(request: MemberRequest, campaign: Campaign) -> list[int]:
+    return [sending.id for sending in chosen_sendings(campaign, request.GET.get("sending", ""))[0]]
+
+
+def _group(campaign: Campaign, show: str, sendings: list[int]) -> QuerySet[Contact]:
     """The contacts of one group; 404 for a group nobody defined."""
     workspace = campaign.workspace
     rows = Contact.objects.filter(workspace_id=workspace.id)
     group, _colon, part = show.partition(":")
-    sendings = [sending.id for sending in sendings_of(campaign)]
-    if group not in ("chosen", "allowed") and not (group == "excluded" and not sendings):
+    if group not in BEFORE and not (group == "excluded" and not sendings):
         try:
             found = behind(sendings, show)
         except ValueError:
@@ -94,27 +139,78 @@ def _group(campaign: Campaign, show: str) -> QuerySet[Contact]:
 def people(request: MemberRequest, campaign_id: int) -> HttpResponse:
     campaign = one(request, campaign_id)
     show = request.GET.get("show", "chosen")
-    rows = _group(campaign, show)
+    sendings = _sendings(request, campaign)
+    rows = _group(campaign, show, sendings)
     page = page_of(request, rows)
-    group, _colon, part = show.partition(":")
+    group, _colon, _part = show.partition(":")
     for person in page.rows:
         person.name = name_of(person.props)
     if group in OUTCOMES or group == "deferred":
-        _add_replies(campaign, page.rows)
+        _add_replies(sendings, page.rows)
+    before = group in BEFORE or (group == "excluded" and not sendings)
     facts: dict[str, Any] = {
         "campaign": campaign,
         "page": page,
         "show": show,
-        "title": title_of(group),
-        "reason": part if group in ("excluded", "site", *OUTCOMES) else "",
+        "title": title_of(show),
+        "detail": detail_of(show),
+        "sending": request.GET.get("sending", ""),
+        "before": before,
+        "live": not before and rule_for(sendings, show) is not None,
+        "default_name": _default_name(campaign, show),
         "total": rows.count(),
         "replies": group in OUTCOMES or group == "deferred",
     }
     return render(request, "campaigns/people.html", facts)
 
 
-def _add_replies(campaign: Campaign, people: list[Any]) -> None:
-    sendings = [sending.id for sending in sendings_of(campaign)]
+def _default_name(campaign: Campaign, show: str) -> str:
+    """A name that says where the people come from, to be changed by whoever wants."""
+    parts = [campaign.name, title_of(show), detail_of(show)]
+    return " – ".join(part for part in parts if part)[:180]
+
+
+@require_POST
+@audience(Role.EDITOR)
+def keep_people(request: MemberRequest, campaign_id: int) -> HttpResponse:
+    """Keep a group as a segment: a rule where one can say it, else a fixed list of those who are in it now."""
+    campaign = one(request, campaign_id)
+    show = request.POST.get("show", "")
+    wanted = request.POST.get("sending", "")
+    sendings = [sending.id for sending in chosen_sendings(campaign, wanted)[0]]
+    back = f"{reverse('web:people', args=[campaign.pk])}?" + urlencode(
+        {"show": show} | ({"sending": wanted} if wanted else {})
+    )
+    if not sendings or show.partition(":")[0] in BEFORE:
+        messages.error(request, _("These people are told by the audience of the campaign: open its segment instead."))
+        return see_path(back)
+    name = request.POST.get("name", "") or _default_name(campaign, show)
+    try:
+        kept = keep(request.workspace, sendings, show, name, request.member)
+    except TooMany as error:
+        messages.error(request, str(error))
+        return see_path(back)
+    except SegmentProblem as error:
+        messages.error(request, " ".join(problem.sentence for problem in error.problems))
+        return see_path(back)
+    except ValueError:
+        raise Http404 from None
+    if kept.fixed:
+        said = ngettext(
+            "Saved as a fixed list of %(n)s person: no rule can say who was meant, so nobody joins it by itself.",
+            "Saved as a fixed list of %(n)s people: no rule can say who was meant, so nobody joins it by itself.",
+            kept.people,
+        )
+    else:
+        said = ngettext(
+            "Saved as a segment of %(n)s person; whoever reacts later is in it too.",
+            "Saved as a segment of %(n)s people; whoever reacts later is in it too.",
+            kept.people,
+        )
+    return see(request, "segment", kept.segment.pk, said=said % {"n": number(kept.people)})
+
+
+def _add_replies(sendings: list[int], people: list[Any]) -> None:
     ids = [person.id for person in people]
     said: dict[int, Any] = {r.no: r for r in Retry.objects.filter(sending_id__in=sendings, no__in=ids)}
     said |= {o.no: o for o in Outcome.objects.filter(sending_id__in=sendings, no__in=ids).order_by("sending_id")}
@@ -129,21 +225,15 @@ def people_csv(request: MemberRequest, campaign_id: int) -> StreamingHttpRespons
     """The group as CSV (UTF-8 with mark); cells that a spreadsheet would run are made harmless."""
     campaign = one(request, campaign_id)
     show = request.GET.get("show", "chosen")
-    rows = _group(campaign, show).order_by("id")
+    rows = _group(campaign, show, _sendings(request, campaign)).order_by("id")
     note(campaign.workspace, "member", "campaign.people_exported", campaign, actor_id=request.member.pk, group=show)
 
     def lines() -> Iterator[str]:
-        yield "\ufeff" + _line(["id", "email", "name", "language"])
+        yield "\ufeff" + line(["id", "email", "name", "language"])
         for person in rows.iterator(chunk_size=2000):
             name = shown(request, name_of(person.props))
-            yield _line([str(person.id), shown(request, person.email), name, person.language or ""])
+            yield line([str(person.id), shown(request, person.email), name, person.language or ""])
 
     answer = StreamingHttpResponse(lines(), content_type="text/csv; charset=utf-8")
     answer["Content-Disposition"] = f'attachment; filename="campaign-{campaign.pk}-{slugify(show)}.csv"'
     return answer
-
-
-def _line(cells: list[str]) -> str:
-    out = io.StringIO()
-    csv.writer(out).writerow([safe(cell) for cell in cells])
-    return out.getvalue()

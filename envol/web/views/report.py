@@ -3,120 +3,121 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import quote
 
-from django.http import HttpResponse
+from django.conf import settings
+from django.http import Http404, HttpResponse
 from django.shortcuts import render
-from django.urls import reverse
-from django.utils.translation import get_language
-from django.utils.translation import gettext as _
+from django.utils.html import format_html
+from django.utils.translation import ngettext
+from django.views.decorators.clickjacking import xframe_options_exempt
 from django.views.decorators.http import require_safe
 
 from envol.accounts.models import Role
 from envol.campaigns.models import Campaign
-from envol.insight.report import SMALL, Report, Share
+from envol.content import preview as previews
+from envol.content.models import Version
+from envol.content.problems import RenderProblem
 from envol.insight.report import report as make
-from envol.web.charts import Part, Series, bar, lines, stacked, top_of
 from envol.web.doors import MemberRequest, audience
-from envol.web.figures import sendings_of
-from envol.web.templatetags.envol import number, percent
+from envol.web.figures import chosen_sendings
+from envol.web.masking import shown
+from envol.web.reporting import Reading
+from envol.web.safety import PREVIEW_POLICY
+from envol.web.tables import line
+from envol.web.templatetags.envol import number
 from envol.web.views.campaigns import one
 
-TONES = {
-    "delivered": "ok",
-    "deferred": "warn",
-    "waiting": "calm",
-    "bounced": "bad",
-    "expired": "bad",
-    "cancelled": "calm",
-    "suppressed": "calm",
-}
 
-
-def _outcome(campaign: Campaign, found: Report) -> tuple[list[Part], str]:
-    """The pieces of the bar, and the finding as a sentence."""
-    words = {
-        "delivered": _("delivered"),
-        "bounced": _("bounced"),
-        "expired": _("given up"),
-        "deferred": _("tried again later"),
-        "waiting": _("waiting"),
-        "cancelled": _("cancelled by stopping"),
-        "suppressed": _("refused just before"),
-    }
-    base = reverse("web:people", args=[campaign.pk])
-    parts = [
-        Part(word, found.outcome.get(name, 0), TONES[name], f"{base}?show={name}")
-        for name, word in words.items()
-        if found.outcome.get(name, 0) or name in ("delivered", "bounced")
-    ]
-    finding = _("%(share)s of %(all)s messages were delivered.") % {
-        "share": percent(found.outcome["delivered"], found.outcome["accepted"]),
-        "all": number(found.outcome["accepted"]),
-    }
-    return parts, finding
-
-
-def _share(share: Share | None) -> str:
-    """« 41 % of the 3,204 who agreed », never over the whole audience; few people: counts only."""
-    if share is None:
-        return ""
-    if share.of < SMALL:
-        return _("%(n)s of the %(of)s who agreed") % {"n": number(share.people), "of": number(share.of)}
-    return _("%(rate)s of the %(of)s who agreed") % {"rate": percent(share.people, share.of), "of": number(share.of)}
-
-
-def _when(found: Report) -> dict[str, Any]:
-    hours = found.hours[:72]
-    clicked = [hour.clicked for hour in hours]
-    opened = [hour.opened for hour in hours]
-    ticks_top = top_of([clicked, opened])
-    ticks = ("0", number(ticks_top // 2), number(ticks_top))
-    series = [Series(_("clicks"), clicked, "one"), Series(_("opens"), opened, "two")]
-    peak = max(range(len(hours)), key=lambda i: clicked[i]) if any(clicked) else None
-    finding = (
-        _("Most clicks came in hour %(hour)s after the start.") % {"hour": hours[peak].hour + 1}
-        if peak is not None
-        else _("Nobody has clicked yet.")
-    )
-    return {
-        "svg": lines(series, finding, ticks=ticks) if any(clicked) or any(opened) else "",
-        "finding": finding,
-        "hours": hours,
-    }
+def _reading(request: MemberRequest, campaign: Campaign) -> Reading | None:
+    sendings, only = chosen_sendings(campaign, request.GET.get("sending", ""))
+    return Reading(campaign, sendings, only, make(campaign.workspace, sendings)) if sendings else None
 
 
 @require_safe
 @audience(Role.VIEWER)
 def report(request: MemberRequest, campaign_id: int) -> HttpResponse:
+    """``?sending=`` reads one sending alone (a resend); else the first one and its remainders, who are one audience."""
     campaign = one(request, campaign_id)
-    sendings = sendings_of(campaign)
-    if not sendings:
+    reading = _reading(request, campaign)
+    if reading is None:
         return render(request, "campaigns/report.html", {"campaign": campaign, "report": None})
-    found = make(campaign.workspace, sendings)
-    parts, finding = _outcome(campaign, found)
-    base = reverse("web:people", args=[campaign.pk])
-    most = max((link.people or link.events for link in found.links), default=0)
-    links = [
-        {
-            "link": link,
-            "href": f"{base}?show={quote(link.figure)}" if link.people else "",
-            "bar": bar(link.people or link.events, most),
-        }
-        for link in found.links
-    ]
-    facts = {
+    facts: dict[str, Any] = {
         "campaign": campaign,
-        "report": found,
-        "sendings": sendings,
-        "parts": parts,
-        "bar": stacked(parts, finding),
-        "finding": finding,
-        "clicked_share": _share(found.clicked.agreed),
-        "opened_share": _share(found.opened.agreed),
-        "links": links,
-        "when": _when(found),
-        "excluded": sum(found.excluded.values()),
-        "language": get_language() or "en",
+        "report": reading.report,
+        "r": reading,
+        "choices": reading.choices(),
+        "outcome": reading.outcome(),
+        "funnel": reading.funnel(),
+        "when": reading.when(cumulative=request.GET.get("view") == "cumulative"),
+        "links": reading.links(),
+        "heat": reading.heat(),
+        "usual": reading.usual(),
+        "sites": reading.sites(),
+        "causes": reading.causes(),
+        "left_out": reading.left_out(),
     }
     return render(request, "campaigns/report.html", facts)
+
+
+@require_safe
+@audience(Role.VIEWER)
+def report_csv(request: MemberRequest, campaign_id: int) -> HttpResponse:
+    """One table of the report (``?table=links``), or all of them below one another."""
+    campaign = one(request, campaign_id)
+    reading = _reading(request, campaign)
+    if reading is None:
+        raise Http404
+    wanted = request.GET.get("table", "")
+    tables = [table for table in reading.tables() if table.key == wanted or not wanted]
+    if not tables:
+        raise Http404
+    parts = ["\ufeff"]
+    for table in tables:
+        if not wanted:
+            parts.append(line([table.caption]))
+        parts += table.lines(lambda cell: shown(request, cell))
+        if not wanted:
+            parts.append("\r\n")
+    answer = HttpResponse("".join(parts), content_type="text/csv; charset=utf-8")
+    name = f"campaign-{campaign.pk}-{wanted or 'report'}.csv"
+    answer["Content-Disposition"] = f'attachment; filename="{name}"'
+    return answer
+
+
+@require_safe
+@xframe_options_exempt
+@audience(Role.VIEWER)
+def click_map(request: MemberRequest, campaign_id: int) -> HttpResponse:
+    """The message as an unknown person reads it, with the people behind each link written beside it. No script."""
+    campaign = one(request, campaign_id)
+    reading = _reading(request, campaign)
+    if reading is None:
+        raise Http404
+    versions = {sending.version_id or 0 for sending in reading.sendings}
+    version = Version.objects.filter(pk__in=versions).order_by("-pk").first()
+    if version is None:
+        raise Http404
+    marks = {link.no: _mark(link.people) for link in reading.report.links if link.version == version.pk}
+    sender = {"name": campaign.from_name, "address": campaign.from_address or "preview@localhost.invalid"}
+    try:
+        read = previews.preview(
+            previews.marked(version, marks),
+            sender=sender,
+            base_url=settings.ENVOL.base_url,
+            campaign_name=campaign.name,
+        )
+        body = '<base target="_blank">' + (read.html or "")
+    except RenderProblem as error:
+        body = format_html("<!doctype html><p>{}</p>", str(error))
+    answer = HttpResponse(body)
+    answer["Content-Security-Policy"] = PREVIEW_POLICY
+    return answer
+
+
+def _mark(people: int) -> str:
+    style = (
+        "display:inline-block;margin:0 4px;padding:1px 7px;border-radius:9px;font:600 12px/1.5 system-ui,sans-serif;"
+        "text-decoration:none;white-space:nowrap;color:#fff;background:"
+    )
+    said = ngettext("%(n)s person", "%(n)s people", people) % {"n": number(people)}
+    return format_html('<span style="{}">{}</span>', style + ("#134e5e" if people else "#5d6b78"), said)

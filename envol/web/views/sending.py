@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import statistics
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from django.db.models import Count
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -17,60 +14,33 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from envol.accounts.models import Role
-from envol.campaigns import actions, checks
+from envol.campaigns import actions, checks, planning, progress
 from envol.campaigns.models import Campaign, State
-from envol.outbound import states
-from envol.outbound.models import Excluded, Outcome, Send, Sending
+from envol.web import charts
 from envol.web.answers import refuse, see
 from envol.web.doors import MemberRequest, audience
-from envol.web.figures import sendings_of, sites_of
+from envol.web.figures import sites_of
+from envol.web.templatetags.envol import rate
 from envol.web.views.campaigns import facts_of, one
 
-UNUSUAL = 10  # times the usual audience, above which the number must be typed
-MANY = 1000
-DONE = ("delivered", "bounced", "expired", "cancelled", "suppressed")
-ENDED = (State.SENT, State.STOPPED, State.FAILED)
-
-
-def _usual(campaign: Campaign) -> tuple[int | None, float | None]:
-    """People of a usual sending of this workspace, and its messages a second; None before the first."""
-    recent = list(
-        Sending.objects.filter(workspace=campaign.workspace, kind__in=checks.KINDS, ended_at__isnull=False).order_by(
-            "-id"
-        )[:10]
-    )
-    sizes = dict(
-        Send.objects.filter(sending_id__in=[s.id for s in recent]).values_list("sending_id").annotate(n=Count("no"))
-    )
-    rates = [
-        sizes[s.id] / max((s.ended_at - s.started_at).total_seconds(), 1.0)
-        for s in recent
-        if s.started_at and s.ended_at and sizes.get(s.id, 0) >= 50
-    ]
-    return (
-        int(statistics.median(sizes.values())) if sizes else None,
-        statistics.median(rates) if rates else None,
-    )
-
-
-def must_type(allowed: int, usual: int | None) -> bool:
-    """Is this so much more than usual that the number has to be typed?"""
-    return allowed > MANY if usual is None else allowed > UNUSUAL * max(usual, 1)
+DONE_PAGES = {State.SENT: "report", State.STOPPED: "report"}
 
 
 def _look(campaign: Campaign) -> dict[str, Any]:
     facts = facts_of(campaign)
     who = facts["who"]
-    usual, rate = _usual(campaign)
     allowed = who.allowed if who else 0
+    known = planning.usual(campaign.workspace)
+    wait = checks.take_back_seconds(campaign)
     facts.update(
         left_out=sum(who.excluded.values()) if who else 0,
-        minutes=max(1, round(allowed / rate / 60)) if rate and allowed else None,
-        typed=must_type(allowed, usual),
-        usual=usual,
-        take_back=checks.take_back_seconds(campaign),
-        zone=campaign.workspace.time_zone,
+        reasons=list(who.excluded.items()) if who else [],
+        minutes=known.minutes(allowed),
+        typed=known.must_type(allowed),
+        usual=known.people,
+        take_back=wait,
         now=timezone.now(),
+        leaves=timezone.now() + timedelta(seconds=wait),
         advice=[c for card in facts["cards"].values() for c in card if c["check"].level != checks.BLOCK],
         stops=[c for card in facts["cards"].values() for c in card if c["check"].level == checks.BLOCK],
     )
@@ -83,18 +53,17 @@ def send(request: MemberRequest, campaign_id: int) -> HttpResponse:
     campaign = one(request, campaign_id)
     if request.method != "POST":
         if campaign.state != State.DRAFT:
-            return see(request, "live" if campaign.state not in ENDED else "report", campaign.pk)
+            return see(request, DONE_PAGES.get(State(campaign.state), "live"), campaign.pk)
         return render(request, "campaigns/send.html", _look(campaign))
     facts = _look(campaign)
     allowed = facts["who"].allowed if facts["who"] else 0
     problem = _hesitation(request, allowed, facts["typed"])
     at = None
-    if problem is None and request.POST.get("when") == "later":
-        at = _moment(request.POST.get("at", ""), campaign.workspace.time_zone)
-        if at is None:
-            problem = _("Choose a day and hour for the sending.")
+    later = request.POST.get("when") == "later"
     if problem is None:
         try:
+            if later:
+                at = planning.moment(campaign.workspace, request.POST.get("day", ""), request.POST.get("hour", ""))
             actions.send(campaign, request.member, at=at)
         except actions.NotReady as error:
             problem = " ".join(c.sentence(get_language() or "en") for c in error.checks)
@@ -102,7 +71,9 @@ def send(request: MemberRequest, campaign_id: int) -> HttpResponse:
             problem = str(error)
         else:
             return see(request, "live", campaign.pk)
-    return render(request, "campaigns/send.html", {**facts, "problem": problem}, status=422)
+    given = {key: request.POST.get(key, "")[:40] for key in ("when", "day", "hour", "typed")}
+    campaign.refresh_from_db()
+    return render(request, "campaigns/send.html", {**facts, "problem": problem, "given": given}, status=422)
 
 
 def _hesitation(request: MemberRequest, allowed: int, typed: bool) -> str | None:
@@ -115,13 +86,6 @@ def _hesitation(request: MemberRequest, allowed: int, typed: bool) -> str | None
         if answer != str(allowed):
             return _("This is far more than usual: type the number of people, %(n)s, to confirm.") % {"n": allowed}
     return None
-
-
-def _moment(text: str, zone: str) -> datetime | None:
-    try:
-        return datetime.fromisoformat(text).replace(tzinfo=ZoneInfo(zone))
-    except ValueError:
-        return None
 
 
 _ACTS = {
@@ -175,45 +139,77 @@ def act(request: MemberRequest, campaign_id: int) -> HttpResponse:
 
 # ---- live
 
+# Pieces of a bar of outcome: name, tone of the style sheet.
+PIECES = (
+    ("delivered", "ok"),
+    ("deferred", "warn"),
+    ("bounced", "bad"),
+    ("expired", "bad"),
+    ("cancelled", "calm"),
+    ("suppressed", "calm"),
+    ("waiting", "rest"),
+)
+
 
 def _live(campaign: Campaign) -> dict[str, Any]:
-    sendings = sendings_of(campaign)
-    sending = sendings[0] if sendings else None
-    facts: dict[str, Any] = {"campaign": campaign, "sending": sending, "ended": campaign.state in ENDED}
-    if sending is None:
+    found = progress.of(campaign)
+    facts: dict[str, Any] = {"campaign": campaign, "p": found}
+    if found is None:
         return facts
-    now = timezone.now()
-    counts = states.counts(sending.id)
-    done = sum(counts[state] for state in DONE)
-    recent = Outcome.objects.filter(sending_id=sending.id, state="delivered", at__gte=now - timedelta(seconds=15))
-    running = campaign.state in (State.SENDING, State.PREPARING)
-    rate = recent.count() / 15 if running else 0.0
-    if not running and sending.started_at and sending.ended_at:
-        rate = done / max((sending.ended_at - sending.started_at).total_seconds(), 1.0)
-    left = counts["accepted"] - done
-    seconds = int((sending.not_before - now).total_seconds()) + 1
+    sites = sites_of(found.sending)
+    for site in sites:
+        parts = [charts.Part(name, site[name], tone) for name, tone in PIECES]
+        site["bar"] = charts.strip(parts)
     facts.update(
-        counts=counts,
-        done=done,
-        waiting=left - counts["deferred"],
-        rate=rate,
-        minutes=round(left / rate / 60) if running and rate and left else None,
-        excluded=Excluded.objects.filter(sending_id=sending.id).count(),
-        sites=sites_of(sending),
-        seconds=seconds if campaign.state == State.SCHEDULED and 0 < seconds <= 3600 else None,
-        late=checks.late(sending, now),
+        sites=sites,
         take_back=campaign.state == State.SCHEDULED,
+        wait=max(1, int((found.sending.not_before - found.sending.created_at).total_seconds())),
+        minutes_to_start=max(1, round((found.seconds or 0) / 60)),
+        countdown=found.seconds is not None and not found.late and not campaign.scheduled_at,
+        left=found.waiting + found.counts["deferred"],
     )
     return facts
+
+
+def _rhythm(found: progress.Progress) -> dict[str, Any]:
+    """The last quarter of an hour as a drawing of the server, which a live one replaces where scripts run."""
+    points = progress.rhythm(found.sending.id, found.sending.ended_at or timezone.now())
+    if len(points) < 2:
+        return {}
+    peak = max(value for _at, value in points)
+    finding = _("At most %(rate)s messages a second in the last quarter of an hour.") % {"rate": rate(peak)}
+    first = points[0][0]
+    minutes: dict[int, list[float]] = {}
+    for at, value in points:
+        minutes.setdefault(at // 60 * 60, []).append(value)
+    return {
+        "points": ";".join(f"{at},{value:g}" for at, value in points),
+        "rhythm_svg": charts.lines(
+            "rhythm",
+            [charts.Series(_("a second"), [value for _at, value in points], "one")],
+            title=_("Messages delivered a second"),
+            desc=finding,
+            ticks=rate,
+            labels=[f"{(at - first) // 60} min" if (at - first) % 60 == 0 else "" for at, _value in points],
+        ),
+        "rhythm_finding": finding,
+        "rhythm_table": [(datetime.fromtimestamp(at, UTC), sum(v) / len(v)) for at, v in minutes.items()],
+    }
 
 
 @require_safe
 @audience(Role.VIEWER)
 def live(request: MemberRequest, campaign_id: int) -> HttpResponse:
-    """The page; for htmx the region that moves, which asks again every two seconds until it ended."""
+    """The page; for a script the region that moves. ``?ask=stop`` asks what the dialog asks where scripts run."""
     campaign = one(request, campaign_id)
-    partial = request.headers.get("HX-Request") == "true"
-    answer = render(request, "campaigns/_live.html" if partial else "campaigns/live.html", _live(campaign))
+    facts = _live(campaign)
+    if request.headers.get("HX-Request") == "true":
+        answer = render(request, "campaigns/_live.html", facts)
+    else:
+        if facts["p"] is not None:
+            facts |= _rhythm(facts["p"])
+        facts["ask"] = request.GET.get("ask") == "stop"
+        answer = render(request, "campaigns/live.html", facts)
     patch_vary_headers(answer, ["HX-Request"])
     answer["Cache-Control"] = "no-store"
     return answer
