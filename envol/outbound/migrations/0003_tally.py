@@ -4,6 +4,6 @@ from envol.db import sql
 
 
 class Migration(migrations.Migration):
-    dependencies = [("outbound", "0001_initial")]
+    dependencies = [("outbound", "0002_look_and_seen_keys")]
 
     operations = [migrations.RunSQL(sql("outbound", "tally"))]
