@@ -380,3 +380,19 @@ def offered_undo(request: Any) -> dict[str, Any] | None:
     session = getattr(request, "session", None)
     found: dict[str, Any] | None = session.pop("undo", None) if session is not None else None
     return found
+
+
+@register.simple_tag
+def share_bar(part: Any, whole: Any) -> SafeString:
+    """A thin bar of ``part`` in ``whole``, with the sentence that says it; nothing when there is nothing to divide by."""
+    if not whole:
+        return mark_safe("")
+    share = min(1.0, float(part or 0) / float(whole))
+    sentence = _("%(share)s clicked of those who got it") % {"share": percent(part, whole)}
+    return format_html(
+        '<svg class="bar" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true">'
+        '<rect class="ground" width="100" height="4" rx="2"/><rect class="piece ok" width="{}" height="4" rx="2"/></svg>'
+        '<small class="muted">{}</small>',
+        f"{100 * share:.2f}",
+        sentence,
+    )

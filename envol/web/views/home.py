@@ -13,7 +13,8 @@ from django.views.decorators.http import require_POST, require_safe
 
 from envol.accounts.models import Job, Role, Workspace
 from envol.campaigns.models import Campaign, State
-from envol.consent.models import Permission
+from envol.consent.models import Permission, Purpose
+from envol.contacts.counting import known
 from envol.contacts.models import Contact
 from envol.outbound.models import Domain, Sending
 from envol.web import language as languages
@@ -41,6 +42,8 @@ def home(request: MemberRequest) -> HttpResponse:
     sent = list(campaigns.filter(state__in=[State.SENT, State.STOPPED]).order_by("-updated_at")[:3])
     domains = list(Domain.objects.filter(workspace=workspace).order_by("name"))
     steps = _steps(workspace)
+    newsletter = Purpose.objects.filter(workspace=workspace, kind="marketing").order_by("bit").first()
+    base = known(workspace.pk, newsletter.bit if newsletter else None)
     facts: dict[str, Any] = {
         "running": [outline(c) for c in campaigns.filter(state__in=RUNNING).order_by("-updated_at")[:10]],
         "failed": list(campaigns.filter(state=State.FAILED).order_by("-updated_at")[:5]),
@@ -54,7 +57,9 @@ def home(request: MemberRequest) -> HttpResponse:
         "waiting_domains": [d for d in domains if not (d.trusted or d.passed_at)],
         "domains": domains,
         "local": settings.ENVOL.route == "local",
-        "known": Contact.objects.filter(workspace_id=workspace.id).count(),
+        "known": base.people,
+        "may": base.may,
+        "newsletter": newsletter,
         "steps": steps,
         "begun": all(done for _, done in steps),
         "tests": Sending.objects.filter(workspace=workspace, kind="test").exists(),
