@@ -99,6 +99,21 @@ def add(
     return purpose
 
 
+def rename(purpose: Purpose, label_fr: str, label_en: str) -> None:
+    """Call a purpose something else on our pages; what people agreed to (its texts, its key) stays as it is."""
+    label_fr, label_en = " ".join(label_fr.split()), " ".join(label_en.split())
+    if not label_fr or not label_en:
+        raise ValueError("Give the purpose a name in French and in English.")
+    purpose.label_fr, purpose.label_en = label_fr[:200], label_en[:200]
+    purpose.save(update_fields=["label_fr", "label_en"])
+
+
+def proposed(workspace: Workspace) -> list[tuple[str, str, str, str, str, str]]:
+    """The usual purposes this workspace does not have: key, French and English label, kind, French and English text."""
+    there = set(Purpose.objects.filter(workspace=workspace).values_list("key", flat=True))
+    return [one for one in _DEFAULTS if one[0] not in there and one[3] != "measuring"]
+
+
 def reword(purpose: Purpose, texts: Mapping[str, str]) -> int:
     """New words for a purpose: a new version beside the old one, to which earlier answers still point."""
     with transaction.atomic():

@@ -103,7 +103,9 @@ def add_many(
     return sum(1 for (fresh,) in new if fresh)
 
 
-def lift(workspace_id: int, email_key: str, scope: str, cause: str, *, actor: str = "person") -> bool:
+def lift(
+    workspace_id: int, email_key: str, scope: str, cause: str, *, actor: str = "person", actor_id: int | None = None
+) -> bool:
     """Take an address out of a scope: the person's own act, or a member's with a cause. Journaled."""
     if not cause or "@" in cause:
         raise ValueError("Say why the suppression is lifted, without the address.")
@@ -113,10 +115,65 @@ def lift(workspace_id: int, email_key: str, scope: str, cause: str, *, actor: st
             [workspace_id, address_digest(workspace_id, email_key), scope],
         )
         if gone:
-            note(workspace_id, actor, "suppression.lifted", scope=scope, cause=cause)
+            note(workspace_id, actor, "suppression.lifted", actor_id=actor_id, scope=scope, cause=cause)
             for act in _projections:
                 act(workspace_id, [email_key])
     return bool(gone)
+
+
+HERS = frozenset({"complaint", "objection", "unsubscribed", ERASED})
+"""Reasons that are acts of the person: nobody but she takes them back (GDPR art. 21(3))."""
+
+
+class Entry(NamedTuple):
+    """One line of the list: since when, why, and the event that led here."""
+
+    scope: str
+    reason: str
+    cause: str
+    at: datetime
+
+    @property
+    def hers(self) -> bool:
+        """Decided by the person, or (scope marketing) nobody else's to decide: a member may not lift it."""
+        return self.scope != "all" or self.reason in HERS
+
+
+def entries(workspace_id: int, email_key: str) -> list[Entry]:
+    """What the list says of one normalised address, found by its digest."""
+    return [
+        Entry(*row)
+        for row in rows(
+            "SELECT scope, reason, cause, at FROM consent_suppression WHERE workspace_id = %s AND digest = %s"
+            " ORDER BY at",
+            [workspace_id, address_digest(workspace_id, email_key)],
+        )
+    ]
+
+
+def lift_for(workspace_id: int, email_key: str, scope: str, why: str, *, actor_id: int) -> bool:
+    """A member takes back a suppression that is no act of the person: a mailbox that works again. Journaled.
+
+    PermissionError for what is hers. False when there was none.
+    """
+    found = next((entry for entry in entries(workspace_id, email_key) if entry.scope == scope), None)
+    if found is None:
+        return False
+    if found.hers:
+        raise PermissionError("Only the person herself can take this back.")
+    return lift(workspace_id, email_key, scope, why, actor="member", actor_id=actor_id)
+
+
+def reasons(workspace_id: int) -> list[tuple[str, str, int]]:
+    """How many addresses by scope and reason, most first."""
+    return [
+        (scope, reason, count)
+        for scope, reason, count in rows(
+            "SELECT scope, reason, count(*) FROM consent_suppression WHERE workspace_id = %s"
+            " GROUP BY scope, reason ORDER BY count(*) DESC, scope, reason",
+            [workspace_id],
+        )
+    ]
 
 
 def _strictest(found: Iterable[tuple[bytes, str, str]]) -> dict[bytes, Suppressed]:

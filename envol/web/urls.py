@@ -9,6 +9,7 @@ from envol.web import inbox
 from envol.web.doors import anybody
 from envol.web.views import (
     campaigns,
+    consent,
     contacts,
     first,
     ground,
@@ -46,6 +47,13 @@ web = (
         path("lists/<int:list_id>/signup", signup.edit_signup, name="signup"),
         path("lists/<int:list_id>/signup/preview", signup.preview_signup, name="preview_signup"),
         path("lists/<int:list_id>/signup/switch", signup.switch_signup, name="switch_signup"),
+        path("consent", consent.consent, name="consent"),
+        path("consent/ledger", consent.ledger_state, name="ledger_state"),
+        path("consent/verify", consent.verify_ledger, name="verify_ledger"),
+        path("consent/purposes", consent.new_purpose, name="new_purpose"),
+        path("consent/purposes/<int:purpose_id>", consent.purpose, name="purpose"),
+        path("consent/suppressed", consent.suppressed, name="suppressed"),
+        path("consent/proof/<int:permission_id>", consent.proof, name="proof"),
         path("imports", imports.imports, name="imports"),
         path("imports/<int:import_id>", imports.one_import, name="import"),
         path("imports/<int:import_id>/mapping", imports.mapping, name="import_mapping"),

@@ -18,6 +18,7 @@ from envol.campaigns import actions
 from envol.campaigns.models import Campaign
 from envol.collect import signup
 from envol.consent import purposes
+from envol.consent.models import Permission
 from envol.contacts import imports, orders, people
 from envol.contacts.models import Contact, List
 from envol.content import templates
@@ -65,6 +66,8 @@ class Shop:
             "key_id": self.key.pk,
             "undo_id": self.undo.pk,
             "list_id": self.list.pk,
+            "purpose_id": purposes.get(self.workspace, "newsletter").pk,
+            "permission_id": Permission.objects.filter(workspace_id=self.workspace.pk).latest("id").pk,
         }
 
 

@@ -23,7 +23,7 @@ RANK = {"viewer": 0, "editor": 1, "owner": 2}
 POST_ONLY = {
     "language", "add_note", "delete_segment", "import_mapping", "import_permission", "import_act", "save", "test",
     "act", "check_domain", "invite", "change_member", "revoke_key", "undo", "keep_people",
-    "new_form", "switch_signup",
+    "new_form", "switch_signup", "verify_ledger", "new_purpose", "suppressed",
 }  # fmt: skip
 # Those that answer GET and POST both.
 BOTH = {
@@ -38,6 +38,7 @@ BOTH = {
     "account",
     "signup",
     "preview_signup",
+    "purpose",
 }
 
 

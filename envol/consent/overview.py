@@ -1,0 +1,146 @@
+"""What the consent page counts: answers by purpose, proofs by text and by strength, and one proof in full.
+
+Present answers are the rows whose interval is open. Each figure is one pass over them or less.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from envol.consent import chain, ledger
+from envol.consent.models import Evidence, Permission, Purpose, PurposeText
+from envol.db import dicts, rows
+
+
+def answers(workspace_id: int) -> dict[int, dict[str, int]]:
+    """How many people answer what at present, by purpose and state."""
+    found: dict[int, dict[str, int]] = {}
+    for purpose, state, count in rows(
+        "SELECT purpose_id, state, count(*) FROM consent_permission WHERE workspace_id = %s AND until IS NULL"
+        " GROUP BY purpose_id, state",
+        [workspace_id],
+    ):
+        found.setdefault(purpose, {})[state] = count
+    return found
+
+
+def strengths(workspace_id: int) -> dict[str, int]:
+    """Present permissions by how far their proof goes: line, document, statement, none (transactional ones apart)."""
+    found = {"line": 0, "document": 0, "statement": 0, "none": 0}
+    for strength, count in rows(
+        "SELECT coalesce(e.strength, 'none'), sum(p.n)::bigint FROM (SELECT evidence_id, purpose_id, count(*) AS n"
+        "   FROM consent_permission WHERE workspace_id = %s AND until IS NULL AND state = 'granted'"
+        "   GROUP BY evidence_id, purpose_id) p"
+        " JOIN consent_purpose u ON u.id = p.purpose_id AND u.kind <> 'transactional'"
+        " LEFT JOIN consent_evidence e ON e.id = p.evidence_id GROUP BY 1",
+        [workspace_id],
+    ):
+        found[strength] += count
+    return found
+
+
+def citations(purpose: Purpose) -> dict[int, int]:
+    """How many answers, past ones too, point at each text of a purpose."""
+    return dict(
+        rows(
+            "SELECT e.text_id, sum(p.n)::bigint FROM (SELECT evidence_id, count(*) AS n FROM consent_permission"
+            "   WHERE workspace_id = %s AND purpose_id = %s AND evidence_id IS NOT NULL GROUP BY evidence_id) p"
+            " JOIN consent_evidence e ON e.id = p.evidence_id AND e.text_id IS NOT NULL GROUP BY e.text_id",
+            [purpose.workspace_id, purpose.pk],
+        )
+    )
+
+
+def texts(purpose: Purpose) -> list[PurposeText]:
+    """Every version in every language, newest first."""
+    return list(PurposeText.objects.filter(purpose=purpose).order_by("-version", "language"))
+
+
+def latest(purpose: Purpose, most: int, before: tuple[int, int] | None = None) -> list[dict[str, Any]]:
+    """The newest answers for a purpose in the order of the ledger; ``before``: block and leaf to go on from."""
+    block, leaf = before or (2**62, 0)
+    return dicts(
+        "SELECT p.id, p.contact_id, p.state, p.since, p.until, p.block, p.leaf, e.strength, e.source"
+        " FROM consent_permission p LEFT JOIN consent_evidence e ON e.id = p.evidence_id"
+        " WHERE p.workspace_id = %s AND p.purpose_id = %s AND (p.block, p.leaf) < (%s, %s)"
+        " ORDER BY p.block DESC, p.leaf DESC LIMIT %s",
+        [purpose.workspace_id, purpose.pk, block, leaf, most],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Everything that shows one answer: what was said, to which words, and that nothing was changed since."""
+
+    permission: Permission
+    purpose: Purpose
+    evidence: Evidence | None
+    text: PurposeText | None
+    recorded_at: datetime
+    inclusion: chain.Inclusion
+    payload: str
+    key: bytes
+    sealed: bool
+    """The row is the one its line commits to, and the line stands in the chain."""
+
+
+def proof(workspace_id: int, permission_id: int) -> Proof | None:
+    """The proof of one answer; None when there is none here (or it was erased with the person)."""
+    row = Permission.objects.filter(workspace_id=workspace_id, id=permission_id).first()
+    if row is None:
+        return None
+    purpose = Purpose.objects.get(pk=row.purpose_id, workspace_id=workspace_id)
+    evidence = (
+        Evidence.objects.select_related("text").filter(pk=row.evidence_id, workspace_id=workspace_id).first()
+        if row.evidence_id
+        else None
+    )
+    inclusion = ledger.inclusion(workspace_id, row.block, row.leaf)
+    message = chain.payload(
+        workspace_id, row.contact_id, row.purpose_id, row.state, row.basis, row.since, row.evidence_id, row.proof
+    )
+    key = bytes(row.leaf_key)
+    sealed = chain.leaf(key, message) == inclusion.leaf and inclusion.holds()
+    return Proof(
+        row,
+        purpose,
+        evidence,
+        evidence.text if evidence else None,
+        inclusion.at,
+        inclusion,
+        message.decode(),
+        key,
+        sealed,
+    )
+
+
+def as_json(found: Proof) -> dict[str, Any]:
+    """The proof to hand over: enough to check it with `envol.consent.chain` alone, or by hand."""
+    inclusion = found.inclusion
+    return {
+        "version": 1,
+        "payload": found.payload,
+        "key": found.key.hex(),
+        "leaf": inclusion.leaf.hex(),
+        "block": {
+            "workspace": inclusion.workspace_id,
+            "no": inclusion.block,
+            "lines": inclusion.lines,
+            "at": inclusion.at.isoformat(),
+            "previous": inclusion.previous.hex(),
+            "hash": inclusion.hash.hex(),
+        },
+        "place": inclusion.place,
+        "steps": [{"left": left, "hash": other.hex()} for left, other in inclusion.steps],
+        "text": found.text.text if found.text else None,
+        "text_sha256": bytes(found.text.sha256).hex() if found.text else None,
+    }
+
+
+def lines(workspace_id: int) -> int:
+    """How many lines the ledger holds."""
+    return int(
+        rows("SELECT coalesce(sum(count), 0) FROM consent_ledger_block WHERE workspace_id = %s", [workspace_id])[0][0]
+    )

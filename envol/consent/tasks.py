@@ -1,0 +1,91 @@
+"""Long work of consent: verifying the whole ledger, watched and stopped from its page."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import Any
+
+from django.db import connection, transaction
+from procrastinate.contrib.django import app
+
+from envol.accounts.jobs import Cancelled, Progress
+from envol.accounts.journal import note
+from envol.accounts.models import Job, Workspace
+from envol.consent import ledger, overview
+
+VERIFY = "consent.verify"
+SHOWN = 20
+"""Problems that the result keeps; the command line lists them all."""
+
+
+def start_verify(workspace: Workspace, actor_id: int) -> Job:
+    """Verify the ledger in the background; the job that is under way, when there is one."""
+    with transaction.atomic():
+        Workspace.objects.select_for_update().only("id").get(id=workspace.id)
+        going = last_verify(workspace)
+        if going is not None and going.state in ("waiting", "running"):
+            return going
+        job = Job.objects.create(workspace=workspace, kind=VERIFY)
+        note(workspace, "member", "ledger.verified", actor_id=actor_id, job=job.pk)
+        verify.defer(workspace_id=workspace.id, job_id=job.pk)
+    return job
+
+
+def last_verify(workspace: Workspace) -> Job | None:
+    return Job.objects.filter(workspace=workspace, kind=VERIFY).order_by("-id").first()
+
+
+@app.task(queue="house", name="consent.verify")
+def verify(workspace_id: int, job_id: int) -> None:
+    """The work reads in one long transaction, in a thread of its own, so that what it tells is seen meanwhile."""
+    known = _noted(workspace_id, job_id)
+    seen = {"lines": 0}
+    stop = False
+
+    def tell(lines: int) -> None:
+        seen["lines"] = lines
+        if stop:
+            raise Cancelled
+
+    def work() -> ledger.Report:
+        try:
+            return ledger.verify(workspace_id, known=known, tell=tell)
+        finally:
+            connection.close()
+
+    with Progress(job_id) as progress, ThreadPoolExecutor(1) as pool:
+        progress.at(0, overview.lines(workspace_id), "reading", force=True)
+        task = pool.submit(work)
+        try:
+            while not task.done():
+                wait([task], timeout=0.5)
+                progress.at(seen["lines"])
+        except Cancelled:
+            stop = True
+            raise
+        report = task.result()
+        progress.at(report.lines, report.lines, force=True)
+        progress.result = _result(report)
+
+
+def _noted(workspace_id: int, job_id: int) -> tuple[int, bytes] | None:
+    """The head that an earlier verification found in order: blocks cut off the end are missed by it."""
+    before = (
+        Job.objects.filter(workspace_id=workspace_id, kind=VERIFY, state="done", id__lt=job_id, result__ok=True)
+        .order_by("-id")
+        .first()
+    )
+    head = before.result.get("head") if before else None
+    return (int(head[0]), bytes.fromhex(head[1])) if head else None
+
+
+def _result(report: ledger.Report) -> dict[str, Any]:
+    return {
+        "ok": report.ok,
+        "blocks": report.blocks,
+        "lines": report.lines,
+        "readable": report.readable,
+        "head": list(report.head) if report.head else None,
+        "problems": [problem._asdict() for problem in report.problems[:SHOWN]],
+        "found": len(report.problems),
+    }
