@@ -8,6 +8,7 @@ The confirmation writes both answers, each with its own date: requested when she
 from __future__ import annotations
 
 import hashlib
+import re
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -266,7 +267,7 @@ def _still_valid(form: SignupForm, values: Mapping[str, Any]) -> dict[str, Any]:
 def _agree(request: SignupRequest, contact: Contact, text: PurposeText, page: str, now: datetime) -> None:
     purpose: Purpose = text.purpose
     evidence = _evidence(request, text, page)
-    asked = f"sign-up {request.form.pk}/{request.pk}, asked {request.asked_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    asked = f"sign-up {request.form.pk}/{request.pk}; asked {_utc(request.asked_at)}"
     present = Permission.objects.filter(contact_id=contact.pk, purpose_id=purpose.pk, until=None).first()
     if present is None or present.state != "granted":
         line = ledger.Line(contact.pk, purpose.pk, "requested", "consent", request.asked_at, evidence.pk, asked)
@@ -278,7 +279,7 @@ def _agree(request: SignupRequest, contact: Contact, text: PurposeText, page: st
         purpose,
         proof_of=evidence,
         since=now,
-        proof=f"{asked}, confirmed from the mailbox by a button",
+        proof=f"{asked}; confirmed {_utc(now)}",
         own_act=True,
     )
     events.record(
@@ -293,16 +294,39 @@ def _agree(request: SignupRequest, contact: Contact, text: PurposeText, page: st
     )
 
 
+def _utc(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
 def _evidence(request: SignupRequest, text: PurposeText, page: str) -> Evidence:
     """One row for each form and version of its words, not one for each person."""
-    how = "HTML form on another site" if request.pasted else "hosted page"
+    place = "pasted_form" if request.pasted else "hosted_page"
     return Evidence.objects.get_or_create(
         workspace_id=request.workspace_id,
         strength=Strength.LINE,
         source=f"Sign-up form: {request.form.list.name}"[:200],
         text=text,
-        facts={"form": request.form.pk, "page": page, "mechanism": f"unticked box, {how}, double opt-in"},
+        facts={
+            "form": request.form.pk,
+            "page": page,
+            "place": place,
+            "mechanism": "unticked_box",
+            "double_opt_in": True,
+        },
     )[0]
+
+
+_PROOF = re.compile(r"sign-up \d+/\d+; asked (\S+?)(?:; confirmed (\S+))?")
+
+
+def read_proof(proof: str) -> tuple[datetime, datetime | None] | None:
+    """When she asked and when she confirmed, from the line of a sign-up; None for other proofs."""
+    found = _PROOF.fullmatch(proof)
+    if not found:
+        return None
+    asked, confirmed = (datetime.fromisoformat(part) if part else None for part in found.groups())
+    assert asked is not None
+    return asked, confirmed
 
 
 # -- house -------------------------------------------------------------------------------------

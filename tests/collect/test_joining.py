@@ -78,7 +78,10 @@ def test_a_confirmation_writes_both_answers_with_their_dates_and_the_exact_words
     assert (granted.state, granted.since, granted.until) == ("granted", NOON + timedelta(minutes=5), None)
     evidence = Evidence.objects.get(pk=granted.evidence_id)
     assert evidence.text == text and evidence.strength == "line" and evidence.facts["page"] == PAGE
-    assert "unticked box" in evidence.facts["mechanism"] and "confirmed from the mailbox" in granted.proof
+    assert evidence.facts["mechanism"] == "unticked_box" and evidence.facts["place"] == "hosted_page"
+    assert joining.read_proof(asked.proof) == (NOON, None)
+    assert joining.read_proof(granted.proof) == (NOON, NOON + timedelta(minutes=5))
+    assert joining.read_proof("fiche 12") is None
     assert may(workspace) and not may(workspace, "offers"), "only what she ticked"
     assert [one.pk for one, _ in people.lists_of(contact)] == [form.list.pk]
     assert contact.props["first_name"] == "Zoé" and contact.language == "fr"

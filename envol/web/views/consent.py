@@ -57,6 +57,32 @@ BASES = {
 }
 
 
+_FACTS = {
+    "form": gettext_lazy("form"),
+    "page": gettext_lazy("page"),
+    "place": gettext_lazy("place"),
+    "mechanism": gettext_lazy("how she answered"),
+    "double_opt_in": gettext_lazy("confirmed from her mailbox"),
+    "sale_ref": gettext_lazy("sale"),
+    "sale_date": gettext_lazy("date of the sale"),
+    "product_family": gettext_lazy("products"),
+    "optout_offered": gettext_lazy("a refusal was offered"),
+    "job_role": gettext_lazy("job"),
+    "relation_note": gettext_lazy("why it concerns the job"),
+}
+_CODES = {
+    "unticked_box": gettext_lazy("a box that was not ticked in advance"),
+    "hosted_page": gettext_lazy("our own page"),
+    "pasted_form": gettext_lazy("a form on another site"),
+}
+
+
+def _fact(value: Any) -> Any:
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    return _CODES.get(value, value) if isinstance(value, str) else value
+
+
 def _language() -> str:
     return "fr" if (get_language() or "en").startswith("fr") else "en"
 
@@ -397,7 +423,10 @@ def proof(request: MemberRequest, permission_id: int) -> HttpResponse:
         "evidence": evidence,
         "strength": {name: words for name, words, _tone in STRENGTHS}[evidence.strength if evidence else "none"],
         "member": member,
-        "facts": sorted((evidence.facts or {}).items()) if evidence else [],
+        "facts": [(_FACTS.get(key, key), _fact(value)) for key, value in sorted(evidence.facts.items())]
+        if evidence
+        else [],
+        "signup": joining.read_proof(found.permission.proof),
         "document": bytes(evidence.document_sha256).hex() if evidence and evidence.document_sha256 else "",
         "sha256": bytes(found.text.sha256).hex() if found.text else "",
         "leaf": found.inclusion.leaf.hex(),
