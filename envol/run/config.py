@@ -78,13 +78,14 @@ class Config:
     smart_host_user: str = setting("", "User name at the relay.")
     smart_host_password: str = setting("", "Password at the relay.")
     helo_name: str = setting("", "Name given at EHLO; empty: the machine's full name.")
-    couriers: int = setting(0, "Courier processes; 0: one per core.")
+    couriers: int = setting(0, "Courier processes, with two database connections each; 0: one per core, seven at most.")
     courier_connections: int = setting(20, "SMTP connections of one courier.", check=_positive)
     courier_threads: int = setting(2, "Signing threads of one courier.", check=_positive)
     worker_jobs: int = setting(2, "Jobs that one worker runs at once.", check=_positive)
     pool_http: int = setting(8, "Database connections of the http process.", check=_positive)
-    pool_courier: int = setting(3, "Database connections of one courier.", check=_positive)
-    pool_worker: int = setting(6, "Database connections of the worker.", check=_positive)
+    pool_worker: int = setting(
+        8, "Database connections of the worker: one for its clock, two a job, the rest for the queue.", check=_positive
+    )
     lease_seconds: int = setting(900, "How long a courier may hold what it leased.", unit="s", check=_positive)
     event_months: int = setting(13, "How long single opens and clicks are kept.", unit="months", check=_positive)
     take_back: int = setting(-1, "Seconds to take a sending back; -1: as the workspace says.", unit="s")
@@ -107,6 +108,11 @@ class Config:
     @property
     def proxy_networks(self) -> list[IPv4Network | IPv6Network]:
         return networks(self.proxies)
+
+    @property
+    def queue_connections(self) -> int:
+        """What is left of the worker's connections for the queue of jobs."""
+        return self.pool_worker - 1 - 2 * self.worker_jobs
 
     @property
     def base_url(self) -> str:
@@ -197,6 +203,11 @@ def load(data: Path | str | None = None, *, environ: Mapping[str, str] | None = 
         raise ConfigError("secret must be at least 64 hexadecimal digits (32 bytes).") from None
     config = Config(**values)
     split_address(config.http, "http")
+    if config.queue_connections < 2:
+        raise ConfigError(
+            f"pool_worker = {config.pool_worker} is too little for worker_jobs = {config.worker_jobs}: "
+            f"it needs at least {config.pool_worker + 2 - config.queue_connections}."
+        )
     return config
 
 

@@ -13,6 +13,7 @@ from envol.run import logs, supervisor
 
 def main(name: str) -> None:
     supervisor.die_with_parent()
+    os.environ.setdefault("PGAPPNAME", f"envol {name}")  # pg_stat_activity shows whose connection is whose
     if name == "http":
         # Pages and API speak to the database as the role that row-level security can hold.
         os.environ.setdefault("ENVOL_DB_ROLE", "envol_page")

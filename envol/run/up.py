@@ -44,9 +44,32 @@ def first_link(config: Config) -> str:
     return f"{config.base_url}/setup/{first.token()}" if first.is_fresh() else ""
 
 
+MOST_CONNECTIONS = 40
+_OF_COURIER, _OF_INBOX = 2, 1
+_FOR_COMMANDS = 9
+"""Kept free: three that PostgreSQL keeps for its superuser, and some for commands and backups beside us."""
+
+
+def couriers_of(config: Config, cores: int) -> int:
+    """How many couriers run. All processes together never ask for more than forty database connections.
+
+    Raises ConfigError when more are asked for than the embedded PostgreSQL has room for.
+    """
+    room = (MOST_CONNECTIONS - _FOR_COMMANDS - config.pool_http - config.pool_worker - _OF_INBOX) // _OF_COURIER
+    if config.database_url:
+        return config.couriers or min(cores, max(1, room))
+    if room < 1 or config.couriers > room:
+        asked = f"pool_http = {config.pool_http}, pool_worker = {config.pool_worker}, couriers = {config.couriers or 1}"
+        raise ConfigError(
+            f"{asked} need more than {MOST_CONNECTIONS} database connections together. Lower one of them, or name a"
+            " PostgreSQL of your own in DATABASE_URL."
+        )
+    return config.couriers or min(cores, room)
+
+
 def specs(config: Config) -> list[ProcessSpec]:
     python = [sys.executable, "-m", "envol.run.process"]
-    couriers = config.couriers or len(os.sched_getaffinity(0))
+    couriers = couriers_of(config, len(os.sched_getaffinity(0)))
     found = [ProcessSpec("http", [*python, "http"]), ProcessSpec("worker", [*python, "worker"], drain_seconds=35)]
     if config.route == "local":
         found.append(ProcessSpec("inbox", [*python, "inbox"]))

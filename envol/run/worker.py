@@ -21,12 +21,16 @@ def run(config: Config, ready: Callable[[], None]) -> None:
 
 
 async def _work(config: Config, ready: Callable[[], None]) -> None:
+    from procrastinate import PsycopgConnector
     from procrastinate.contrib.django import app
+    from procrastinate.contrib.django.utils import connector_params
 
     stop = threading.Event()
     clock = threading.Thread(target=_clock, args=(stop,), name="clock")
     clock.start()
-    worker_app = app.with_connector(app.connector.get_worker_connector())  # type: ignore[attr-defined]
+    worker_app = app.with_connector(
+        PsycopgConnector(kwargs=connector_params(), min_size=2, max_size=config.queue_connections)
+    )
     async with worker_app.open_async():
         await _take_up_abandoned(worker_app)
         task = asyncio.create_task(

@@ -1,8 +1,28 @@
 from __future__ import annotations
 
-import pytest
+import datetime
+import http.client
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
 
-from envol.run.config import Config, ConfigError
+import psycopg
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from envol.run import up
+from envol.run.config import Config, ConfigError, load
+from envol.run.embedded import Embedded
 from envol.run.up import refuse_open_doors
 
 
@@ -17,3 +37,105 @@ def test_beyond_loopback_up_refuses_without_tls(address: str) -> None:
         refuse_open_doors(Config(http=address))
     refuse_open_doors(Config(http=address, insecure=True))
     refuse_open_doors(Config(http=address, tls_cert="c.pem", tls_key="k.pem"))
+
+
+def test_all_processes_together_stay_within_forty_connections(tmp_path: Path) -> None:
+    config = load(tmp_path, environ={})
+    assert up.couriers_of(config, 2) == 2
+    most = up.couriers_of(config, 64)
+    assert config.pool_http + config.pool_worker + 2 * most + 1 + up._FOR_COMMANDS <= up.MOST_CONNECTIONS
+    assert most == 7
+    with pytest.raises(ConfigError, match="DATABASE_URL"):
+        up.couriers_of(load(tmp_path, environ={}, couriers=30), 2)
+    elsewhere = {"DATABASE_URL": "postgresql:///somewhere"}
+    assert up.couriers_of(load(tmp_path, environ=elsewhere, couriers=30), 2) == 30
+    with pytest.raises(ConfigError, match="pool_worker"):
+        load(tmp_path, environ={}, worker_jobs=5)
+
+
+@pytest.fixture
+def certificate(tmp_path: Path) -> tuple[Path, Path]:
+    """A certificate for localhost that signs itself: (certificate, key)."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.datetime.now(datetime.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(minutes=5))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    where = tmp_path / "cert.pem", tmp_path / "key.pem"
+    where[0].write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    where[1].write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    )
+    return where
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "data"
+    yield folder
+    if folder.exists():
+        Embedded(folder).remove()
+
+
+@pytest.mark.slow
+def test_everything_comes_up_with_tls_within_its_connections_and_drains(
+    data: Path, certificate: tuple[Path, Path]
+) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    env = {k: v for k, v in os.environ.items() if not k.startswith(("ENVOL_", "DATABASE_URL", "DJANGO"))}
+    words = ["--http", f"127.0.0.1:{port}", "--tls-cert", str(certificate[0]), "--tls-key", str(certificate[1])]
+    words += ["--submission", "127.0.0.1:9"]
+    command = [sys.executable, "-m", "envol.run.cli", "up", "--data", str(data), "--json", *words]
+    log = data.parent / "log"
+    with open(log, "wb") as out:
+        process = subprocess.Popen(
+            [*command, "--submission", "127.0.0.1:9"],
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=out,
+            start_new_session=True,
+        )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline().decode().startswith(f"Envol is up: https://localhost:{port}"), log.read_text()
+        trust = ssl.create_default_context(cafile=str(certificate[0]))
+        connection = http.client.HTTPSConnection("localhost", port, context=trust, timeout=20)
+        connection.request("GET", "/ready")
+        assert connection.getresponse().read()
+        connection.request("GET", "/login/")
+        answer = connection.getresponse()
+        assert answer.status == 200
+        cookies = answer.headers.get_all("Set-Cookie") or []
+        answer.read()
+        connection.close()
+        assert cookies and all(c.startswith("__Host-") and "Secure" in c for c in cookies), cookies
+        server = Embedded(data)
+        try:
+            with psycopg.connect(server.start()) as database:
+                names = [row[0] for row in database.execute("SELECT application_name FROM pg_stat_activity").fetchall()]
+        finally:
+            server.stop()
+        used = Counter(names)
+        assert set(used) >= {"envol worker", "envol courier", "envol http"}
+        assert used["envol worker"] <= Config().pool_worker
+        assert used["envol http"] <= Config().pool_http
+    finally:
+        process.send_signal(signal.SIGTERM)
+        began = time.monotonic()
+        assert process.wait(60) == 0, log.read_text()
+        assert time.monotonic() - began < 40
+    said = log.read_text().splitlines()
+    assert "--submission: this listener does not exist yet" in said[0]
+    assert '"event": "all processes ready"' in log.read_text(), "one JSON object a line"
