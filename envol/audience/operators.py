@@ -126,11 +126,12 @@ def _pair(one: Callable[[Any], Any]) -> Callable[[Any], list[Any]]:
 def _number(raw: Any) -> int | float:
     if isinstance(raw, str):
         try:
-            raw = Decimal(raw.strip().replace(",", "."))
-        except ArithmeticError:
+            given = Decimal(raw.strip().replace(",", "."))
+            whole = given.is_finite() and abs(given) < 10**18 and given == given.to_integral_value()
+            raw = int(given) if whole else float(given)
+        except (ArithmeticError, ValueError):
             raise Wrong(_("Write a number, for example 12 or 3.5.")) from None
-        raw = int(raw) if raw.is_finite() and raw == raw.to_integral_value() and abs(raw) < 10**18 else float(raw)
-    if isinstance(raw, bool) or not isinstance(raw, int | float) or not math.isfinite(raw) or abs(raw) > 1e18:
+    if isinstance(raw, bool) or not isinstance(raw, int | float) or abs(raw) > 1e18 or not math.isfinite(raw):
         raise Wrong(_("Write a number, for example 12 or 3.5."))
     return raw
 

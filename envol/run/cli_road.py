@@ -198,6 +198,8 @@ def segment_count(
         sentence = sentences.describe(tree, space, space.language)
     except _json.JSONDecodeError as error:
         fail(f"This is no JSON: {error}.", 2)
+    except RecursionError:
+        fail("The rule is nested too deeply; use at most four levels of groups.", 2)
     except SegmentProblem as error:
         fail(str(error))
     show({"count": count, "sentence": sentence}, json, lambda: say(f"{count:,} people. {sentence}"))

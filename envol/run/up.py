@@ -56,7 +56,7 @@ def couriers_of(config: Config, cores: int) -> int:
     Raises ConfigError when more are asked for than the embedded PostgreSQL has room for.
     """
     room = (MOST_CONNECTIONS - _FOR_COMMANDS - config.pool_http - config.pool_worker - _OF_INBOX) // _OF_COURIER
-    if config.database_url:
+    if config.database_url and not os.environ.get(EMBEDDED):
         return config.couriers or min(cores, max(1, room))
     if room < 1 or config.couriers > room:
         asked = f"pool_http = {config.pool_http}, pool_worker = {config.pool_worker}, couriers = {config.couriers or 1}"

@@ -400,3 +400,34 @@ def test_the_catalogue_offers_values_and_fill_rates(workspace: Workspace) -> Non
     assert [f.group for f in fields.fields(workspace)] == sorted(
         (f.group for f in fields.fields(workspace)), key=fields.GROUPS.index
     )
+
+
+BOMBS = [
+    "\0",
+    "a\0b",
+    "\ud800",
+    float("nan"),
+    float("inf"),
+    10**400,
+    "1e400",
+    "sNaN",
+    "9" * 5000,
+    "x" * 10**6,
+    {},
+    [[]],
+]
+
+
+@pytest.mark.parametrize("value", BOMBS, ids=lambda value: repr(value)[:10])
+def test_values_that_would_break_a_reader_are_refused_or_count_nobody(workspace: Workspace, value: Any) -> None:
+    declare(workspace, "city", "text")
+    declare(workspace, "spent", "money")
+    declare(workspace, "points", "number")
+    fields = (("prop.city", "is"), ("prop.spent", "gt"), ("prop.points", "gt"), ("email", "contains"), ("tag", "has"))
+    for field, op in fields:
+        try:
+            found = engine.count(workspace, all_of(rule(field, op, value)))
+        except SegmentProblem as problem:
+            assert str(problem)
+        else:
+            assert found == 0
