@@ -1,0 +1,129 @@
+"""Every form and every filter of the pages, filled in by somebody who means no good: an answer, never a failure."""
+
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+from django.test import Client
+
+from tests.web.shop import Shop, open_shop
+from tests.web.test_doors import POST_ONLY, address, ours
+
+HOSTILE = {
+    "nul": "a\0b",
+    "line ends": "a\r\nBcc: x@y.example\x0b\u2028\x85",
+    "digits": "9" * 400,
+    "negative": "-1",
+    "long": "ab " * 60_000,
+    "braces": "{{ contact.clear() }}{% for a in b %}",
+    "letters that turn": "\u202e\u0000\ufeff\ud7ff",
+    "empty": "",
+    "not a number": "NaN",
+    "formula": "=1+1|'cmd'!A0",
+    "array": "[" * 2000,
+}
+ALONE = ("nul", "digits", "not a number")
+"""Tried in each field by itself, where the others hold what they should; the rest in all fields at once."""
+ENDS_THE_TEST = re.compile(r"/logout|/password|/revoke|/account|/2fa|/reauthenticate|/language|/delete")
+
+
+class Forms(HTMLParser):
+    """The forms of a page: (method, action, {field: value}), and the filters its links carry."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.forms: list[tuple[str, str, dict[str, str]]] = []
+        self.filters: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {name: value or "" for name, value in attrs}
+        if tag == "form":
+            self.forms.append((given.get("method", "get").lower(), given.get("action", ""), {}))
+        elif tag in ("input", "select", "textarea", "button") and given.get("name") and self.forms:
+            self.forms[-1][2].setdefault(given["name"], given.get("value", ""))
+        elif tag == "a":
+            self.filters |= set(re.findall(r"[?&](\w+)=", given.get("href", "")))
+
+
+def page(client: Client, where: str) -> Forms:
+    found = Forms()
+    answer = client.get(where)
+    if answer.status_code == 200 and not answer.streaming and "html" in answer["Content-Type"]:
+        found.feed(answer.content.decode())
+    return found
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    return open_shop(title="Librairie assiégée", readers=30, folder=tmp_path_factory.mktemp("own"))
+
+
+def signed_in(shop: Shop) -> Client:
+    client = Client(HTTP_HOST="localhost")
+    client.force_login(shop.members["owner"].user)
+    return client
+
+
+def complaints(client: Client, how: str, where: str, given: dict[str, str], kind: str, field: str) -> list[str]:
+    client.raise_request_exception = False
+    answer = getattr(client, how)(where, given)
+    if answer.status_code < 500:
+        return []
+    error = getattr(answer, "exc_info", None)
+    return [f"{how} {where} {field}={kind}: {error[1]!r}"[:300] if error else f"{how} {where} {field}={kind}"]
+
+
+def test_an_address_with_a_number_nobody_has_is_not_found(own: Shop) -> None:
+    client = signed_in(own)
+    bad: list[str] = []
+    for route, name, _ in ours():
+        if "<int:" in route:
+            where = "/" + re.sub(r"<int:\w+>", "9" * 30, route)
+            bad += complaints(client, "post" if name in POST_ONLY else "get", where, {}, "digits", "path")
+    assert not bad, "\n".join(bad)
+
+
+def test_no_filter_breaks_a_page(own: Shop) -> None:
+    client = signed_in(own)
+    bad: list[str] = []
+    tried = 0
+    for route, name, _ in ours():
+        if name in POST_ONLY:
+            continue
+        where = address(route, own)
+        found = page(client, where)
+        fields = found.filters | {f for method, _, names in found.forms if method == "get" for f in names}
+        for field in sorted(fields | {"q", "before", "after", "page"}):
+            for kind in ALONE:
+                bad += complaints(client, "get", where, {field: HOSTILE[kind]}, kind, field)
+                tried += 1
+        for kind, value in HOSTILE.items():
+            bad += complaints(client, "get", where, dict.fromkeys(fields | {"q"}, value[:4000]), kind, "all")
+    assert not bad, "\n".join(bad)
+    assert tried > 200
+
+
+def test_no_form_breaks_a_page(own: Shop) -> None:
+    client = signed_in(own)
+    bad: list[str] = []
+    seen: set[tuple[str, tuple[str, ...]]] = set()
+    for route, name, _ in ours():
+        if name in POST_ONLY:
+            continue
+        where = address(route, own)
+        for method, action, fields in page(client, where).forms:
+            target = (action or where).partition("?")[0]
+            key = (re.sub(r"\d+", "0", target), tuple(sorted(fields)))
+            if method != "post" or key in seen or ENDS_THE_TEST.search(target):
+                continue
+            seen.add(key)
+            fields.pop("csrfmiddlewaretoken", None)
+            for field in fields:
+                for kind in ALONE:
+                    bad += complaints(client, "post", target, {**fields, field: HOSTILE[kind]}, kind, field)
+            for kind, value in HOSTILE.items():
+                bad += complaints(client, "post", target, dict.fromkeys(fields, value), kind, "all")
+    assert not bad, "\n".join(bad)
+    assert len(seen) > 12, seen
