@@ -61,6 +61,7 @@ class Shop:
             "import_id": self.imp.pk,
             "campaign_id": self.sent.pk,
             "message_id": self.captured.pk,
+            "no": 1,
             "domain_id": self.domain.pk,
             "member_id": self.members["viewer"].pk,
             "key_id": self.key.pk,
@@ -143,7 +144,10 @@ def open_shop(title: str = "Librairie des Deux Rives", readers: int = 60, folder
         envelope_from="zoe@boutique.example",
         envelope_to=[found[0].email],
         subject="Les livres de l'automne",
-        raw=b"Subject: Les livres\r\nContent-Type: text/plain\r\n\r\nBonjour\r\n",
+        raw=b"Subject: Les livres\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n"
+        b"--b\r\nContent-Type: text/plain\r\n\r\nBonjour\r\n"
+        b"--b\r\nContent-Type: application/pdf\r\nContent-Disposition: attachment; filename=a.pdf\r\n\r\nPDF\r\n"
+        b"--b--\r\n",
     )
     for one in found:
         one.refresh_from_db()

@@ -24,6 +24,7 @@ POST_ONLY = {
     "language", "add_note", "delete_segment", "import_mapping", "import_permission", "import_act", "save", "test",
     "act", "check_domain", "invite", "change_member", "revoke_key", "undo", "keep_people",
     "new_form", "switch_signup", "verify_ledger", "new_purpose", "suppressed",
+    "empty_inbox",
 }  # fmt: skip
 # Those that answer GET and POST both.
 BOTH = {

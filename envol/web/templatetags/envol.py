@@ -319,6 +319,12 @@ def behind(reading: Any, show: str) -> str:
 
 
 @register.filter
+def header(message: Any, name: str) -> str:
+    """A header field of a message that was read, by its name."""
+    return message.get(name) or ""
+
+
+@register.filter
 def hour_at(when_: datetime | None, zone: str = "") -> str:
     """The hour alone, by the reader's clock or by that of ``zone``."""
     if when_ is None:

@@ -11,7 +11,10 @@ function rows(): HTMLElement[] {
   return [...document.querySelectorAll<HTMLElement>("[data-row], tbody tr")].filter((row) => row.querySelector("a"));
 }
 
+// Down and up the rows of a list; on one thing of a list, to the next and the one before.
 function move(step: number): void {
+  const link = document.querySelector<HTMLElement>(`main a[data-step="${step}"]`);
+  if (link || document.querySelector("main a[data-step]")) return link?.click();
   const all = rows();
   const now = all.findIndex((row) => row.contains(document.activeElement));
   const next = all[Math.min(all.length - 1, Math.max(0, now + step))];
