@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 from django.utils.translation import gettext as _
 
 from envol.accounts.models import Workspace
+from envol.consent import gates
 from envol.consent.models import Purpose
 from envol.contacts.models import Contact, List
 from envol.db import rows, value
@@ -95,8 +96,12 @@ def where(workspace: Workspace, chosen: Filter) -> Where:
         purpose = Purpose.objects.filter(workspace=workspace, key=key).first()
         if purpose is None or state not in ("yes", "no"):
             raise FilterProblem(_("This purpose does not exist in the workspace."))
-        params["bit"] = 1 << purpose.bit
-        tests.append("(c.allowed & %(bit)s) " + ("<> 0" if state == "yes" else "= 0"))
+        if purpose.kind == "measuring":
+            params["bit"] = 1 << purpose.bit
+            tests.append("(c.allowed & %(bit)s) " + ("<> 0" if state == "yes" else "= 0"))
+        else:  # the very gate that sending asks, so that a segment made of this says the same people
+            refusal = gates.refusal_sql("c", bit=purpose.bit, transactional=purpose.kind == "transactional")
+            tests.append(f"{refusal} IS {'NULL' if state == 'yes' else 'NOT NULL'}")
     if chosen.blocked:
         tests.append("(c.suppressed OR c.objected)")
     if chosen.ids:
@@ -122,9 +127,23 @@ def _words(words: list[str], chosen: Filter, params: dict[str, Any]) -> str:
     )
 
 
-def count(workspace: Workspace, chosen: Filter) -> int:
+def count(workspace: Workspace, chosen: Filter, *, most: int | None = None) -> int:
+    """How many; with ``most`` counting stops there, for a page that only says "more than"."""
     found = where(workspace, chosen)
-    return int(value(f"SELECT count(*) FROM contacts_contact c WHERE {found.sql}", found.params))
+    if most is None:
+        return int(value(f"SELECT count(*) FROM contacts_contact c WHERE {found.sql}", found.params))
+    query = f"SELECT count(*) FROM (SELECT FROM contacts_contact c WHERE {found.sql} LIMIT %(most)s) AS counted"
+    return int(value(query, found.params | {"most": most}))
+
+
+def tags(workspace: Workspace, begins: str = "", limit: int = 200) -> list[str]:
+    """The tags people of this workspace wear, by name."""
+    found = rows(
+        "SELECT DISTINCT t FROM contacts_contact c, jsonb_array_elements_text(c.tags) AS x (t)"
+        " WHERE c.workspace_id = %s AND c.tags <> '[]' AND starts_with(lower(t), lower(%s)) ORDER BY t LIMIT %s",
+        [workspace.id, begins, limit],
+    )
+    return [tag for (tag,) in found]
 
 
 # -- pages -------------------------------------------------------------------------------------

@@ -14,7 +14,8 @@ from envol.contacts.models import Contact
 from envol.outbound.models import Outcome, Send, Sending
 from envol.web.templatetags.envol import label
 
-MOST = 60
+PAGE = 30
+MOST = 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,10 +31,10 @@ class Happening:
     machine: bool = False
 
 
-def story_of(workspace: Workspace, person: Contact) -> list[Happening]:
+def story_of(workspace: Workspace, person: Contact, most: int = PAGE) -> list[Happening]:
     """The newest happenings of every room: what the contact room tells, and the mail sent to her."""
-    entries = people.timeline(person, MOST)
-    sends, outcomes = _mail(workspace, person)
+    entries = people.timeline(person, most)
+    sends, outcomes = _mail(workspace, person, most)
     ids = {e.facts.get("sending") for e in entries} | {s.sending_id for s in sends}
     campaigns = _campaigns(workspace, {i for i in ids if i})
     purposes = {p.key: label(p) for p in Purpose.objects.filter(workspace=workspace)}
@@ -46,7 +47,7 @@ def story_of(workspace: Workspace, person: Contact) -> list[Happening]:
         if outcome:
             reply = " ".join(str(part) for part in (outcome.code, outcome.reply) if part)
             found.append(Happening(outcome.at, outcome.state, about, reply, pk))
-    return sorted(found, key=lambda one: one.at, reverse=True)[:MOST]
+    return sorted(found, key=lambda one: one.at, reverse=True)[:most]
 
 
 def _told(entry: people.Entry, campaigns: dict[int, Campaign], purposes: dict[str, str]) -> Happening:
@@ -73,12 +74,12 @@ def _campaigns(workspace: Workspace, sending_ids: set[int]) -> dict[int, Campaig
     return {sending: known[campaign] for sending, campaign in of.items() if campaign in known}
 
 
-def _mail(workspace: Workspace, person: Contact) -> tuple[list[Send], dict[int, Outcome]]:
+def _mail(workspace: Workspace, person: Contact, most: int) -> tuple[list[Send], dict[int, Outcome]]:
     # For a campaign the ledger's number of a person is her id, so this reads by primary key.
     recent = list(
         Sending.objects.filter(workspace=workspace, kind__in=["campaign", "resend"])
         .order_by("-id")
         .values_list("id", flat=True)[:200]
     )
-    sends = list(Send.objects.filter(sending_id__in=recent, no=person.id).order_by("-created_at")[:MOST])
+    sends = list(Send.objects.filter(sending_id__in=recent, no=person.id).order_by("-created_at")[:most])
     return sends, {o.sending_id: o for o in Outcome.objects.filter(sending_id__in=recent, no=person.id)}

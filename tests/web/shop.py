@@ -19,7 +19,8 @@ from envol.campaigns.models import Campaign
 from envol.collect import signup
 from envol.consent import purposes
 from envol.consent.models import Permission
-from envol.contacts import imports, orders, people
+from envol.contacts import bulk, imports, orders, people, saved_views
+from envol.contacts.filters import Filter
 from envol.contacts.models import Contact, List
 from envol.content import templates
 from envol.db import execute
@@ -51,6 +52,8 @@ class Shop:
     key: Any
     captured: Captured
     undo: Undo
+    bulk: Any
+    view: Any
     addresses: set[str] = field(default_factory=set)
 
     def ids(self) -> dict[str, int]:
@@ -66,9 +69,12 @@ class Shop:
             "member_id": self.members["viewer"].pk,
             "key_id": self.key.pk,
             "undo_id": self.undo.pk,
+            "bulk_id": self.bulk.pk,
+            "view_id": self.view.pk,
             "list_id": self.list.pk,
             "purpose_id": purposes.get(self.workspace, "newsletter").pk,
             "permission_id": Permission.objects.filter(workspace_id=self.workspace.pk).latest("id").pk,
+            "property_id": self.workspace.properties.get(key="birth_date").pk,
         }
 
 
@@ -149,11 +155,15 @@ def open_shop(title: str = "Librairie des Deux Rives", readers: int = 60, folder
         b"--b\r\nContent-Type: application/pdf\r\nContent-Disposition: attachment; filename=a.pdf\r\n\r\nPDF\r\n"
         b"--b--\r\n",
     )
+    act = bulk.prepare(workspace, "tag", {"tag": "fidèle"}, Filter(ids=(found[0].pk,)), member_id=members["owner"].pk)
+    bulk.apply(act)
+    view = saved_views.save(members["owner"], "De Nantes", "?q=nantes", shared=True)
     for one in found:
         one.refresh_from_db()
     return Shop(
         workspace, members, found, club, segment, domain, draft, sent, sending, imp,
-        workspace.api_keys.first(), captured, _undoable(workspace, members["owner"]), {one.email for one in found},
+        workspace.api_keys.first(), captured, _undoable(workspace, members["owner"]), act, view,
+        {one.email for one in found},
     )  # fmt: skip
 
 

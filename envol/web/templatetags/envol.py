@@ -402,3 +402,39 @@ def share_bar(part: Any, whole: Any) -> SafeString:
         f"{100 * share:.2f}",
         sentence,
     )
+
+
+@register.filter
+def join_labels(things: Any) -> str:
+    """The labels of things that keep both languages (rows or dictionaries), as one list of words."""
+    key = "label_fr" if _locale() == "fr_FR" else "label_en"
+    return ", ".join(str(thing[key] if isinstance(thing, dict) else getattr(thing, key)) for thing in things)
+
+
+@register.filter
+def language_word(code: Any) -> str:
+    """The name of a language in the reader's own; the code itself when it is none we know."""
+    from babel import Locale, UnknownLocaleError
+
+    try:
+        return Locale.parse(str(code), sep="-").get_display_name(_locale()) or str(code)
+    except (UnknownLocaleError, ValueError):
+        return str(code)
+
+
+_TYPES = {
+    "text": _("text"),
+    "number": _("number"),
+    "boolean": _("yes or no"),
+    "date": _("date"),
+    "choice": _("choice"),
+    "list": _("several choices"),
+    "place": _("place"),
+    "money": _("amount"),
+}
+
+
+@register.filter
+def type_word(code: Any) -> Any:
+    """A property's type in the reader's words."""
+    return _TYPES.get(str(code), code)

@@ -17,12 +17,13 @@ from envol.accounts import undo as undos
 from envol.accounts.models import Role, Undo, Workspace
 from envol.audience.models import Segment
 from envol.campaigns.models import Campaign
-from envol.contacts.models import Contact
+from envol.contacts import filters
+from envol.contacts.filters import Filter
 from envol.web.answers import see_path
 from envol.web.doors import MemberRequest, anybody, audience
-from envol.web.masking import shown
+from envol.web.masking import sees_addresses, shown
 from envol.web.navigation import MORE, RAIL, open_to
-from envol.web.views.contacts import name_of, people_matching
+from envol.web.views.contacts import name_of
 
 EACH = 6  # of a kind: the palette is for going, not for reading
 THEMES = ("light", "dark")
@@ -49,7 +50,8 @@ def _found(request: MemberRequest, words: str) -> list[dict[str, Any]]:
     if words:
         campaigns = Campaign.objects.filter(workspace=workspace, name__icontains=words).order_by("-id")[:EACH]
         segments = Segment.objects.filter(workspace=workspace, name__icontains=words).order_by("name")[:EACH]
-        people = people_matching(request, Contact.objects.filter(workspace_id=workspace.id), words)
+        chosen = Filter(text=words, names_only=not sees_addresses(request))
+        people = filters.page(workspace, chosen, limit=EACH).contacts
         groups += [
             {
                 "label": _("Campaigns"),
@@ -72,7 +74,7 @@ def _found(request: MemberRequest, words: str) -> list[dict[str, Any]]:
                         "note": shown(request, p.email) if name_of(p.props) else "",
                         "icon": "people",
                     }
-                    for p in people.order_by("-id")[:EACH]
+                    for p in people
                 ],
             },
         ]

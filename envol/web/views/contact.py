@@ -1,0 +1,302 @@
+"""What do I know of her, may I write to her, what happened? One person, and what members do on her page."""
+
+from __future__ import annotations
+
+from datetime import datetime, time
+from typing import Any
+
+from django.core.files.uploadedfile import UploadedFile
+from django.http import Http404, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.dateparse import parse_date
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from envol.accounts.journal import note
+from envol.accounts.models import Role, User, Workspace
+from envol.consent import acts
+from envol.consent import purposes as purpose_service
+from envol.consent.models import Basis, Purpose, PurposeText
+from envol.contacts import bulk, people
+from envol.contacts.filters import Filter
+from envol.contacts.models import Contact, Identifier, List, Membership, Note, Order, Property, PropertyHistory, Source
+from envol.web.answers import refuse, see
+from envol.web.doors import MemberRequest, audience
+from envol.web.story import MOST, PAGE, story_of
+from envol.web.templatetags.envol import label
+from envol.web.values import field_value, typed_value
+from envol.web.views.bulk import done_sentence
+from envol.web.views.contacts import name_of
+
+DOCUMENT_LIMIT = 10 << 20
+
+
+def _one(request: MemberRequest, contact_id: int) -> Contact:
+    found = Contact.objects.filter(workspace_id=request.workspace.id, id=contact_id).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+def _ids(values: Any) -> list[int]:
+    return [value for value in values if isinstance(value, int)]
+
+
+def _properties(workspace: Workspace, person: Contact) -> tuple[list[dict[str, Any]], list[Property]]:
+    """Each known value with where it came from, what it may serve and what it was before; and what is not known."""
+    catalogue = {p.key: p for p in Property.objects.filter(workspace=workspace).order_by("id")}
+    history = list(
+        PropertyHistory.objects.filter(workspace_id=workspace.id, contact_id=person.id).order_by("-until", "-id")[:200]
+    )
+    wanted = {*_ids(person.sources.values()), *_ids(h.source_id for h in history)}
+    sources = {s.pk: s for s in Source.objects.filter(workspace=workspace, id__in=wanted)}
+    purposes = list(Purpose.objects.filter(workspace=workspace).order_by("bit"))
+    earlier: dict[str, list[dict[str, Any]]] = {}
+    for h in history:
+        earlier.setdefault(h.key, []).append(
+            {"value": h.value, "until": h.until, "source": sources.get(h.source_id or 0)}
+        )
+    found = []
+    for key in {**dict.fromkeys(catalogue), **dict.fromkeys(person.props)}:
+        value, declared = person.props.get(key), catalogue.get(key)
+        if value is None and key not in earlier:
+            continue
+        found.append(
+            {
+                "key": key,
+                "property": declared,
+                "value": value,
+                "raw": field_value(declared, value) if declared else "",
+                "source": sources.get(person.sources.get(key) or 0),
+                "serves": [p for p in purposes if declared and declared.purposes >> p.bit & 1],
+                "earlier": earlier.get(key, []),
+            }
+        )
+    unknown = [p for key, p in catalogue.items() if key not in {one["key"] for one in found} and not p.inferred]
+    return found, unknown
+
+
+def page(request: MemberRequest, person: Contact, *, status: int = 200, **more: Any) -> HttpResponse:
+    """The page of a person; ``more`` brings back what was typed where it could not be taken."""
+    workspace: Workspace = request.workspace
+    lists = {x.pk: x for x in List.objects.filter(workspace=workspace).order_by("name")}
+    memberships = list(Membership.objects.filter(workspace_id=workspace.id, contact_id=person.id).order_by("-since"))
+    on = {m.list_id for m in memberships if m.until is None}
+    orders = Order.objects.filter(workspace_id=workspace.id, contact_id=person.id).order_by("-at")
+    notes = list(Note.objects.filter(workspace_id=workspace.id, contact_id=person.id).order_by("-id")[:50])
+    authors = {u.pk: str(u) for u in User.objects.filter(id__in=_ids(n.author_id for n in notes))}
+    wanted = request.GET.get("events", "")
+    events = min(int(wanted), MOST) if wanted.isascii() and wanted.isdigit() and len(wanted) < 5 else PAGE
+    story = story_of(workspace, person, events + 1)
+    properties, unknown = _properties(workspace, person)
+    lines = people.permissions(person)
+    purposes = {p.key: p for p in Purpose.objects.filter(workspace=workspace)}
+    texts = PurposeText.objects.filter(purpose__workspace=workspace, language=workspace.language)
+    facts: dict[str, Any] = {
+        "person": person,
+        "name": name_of(person.props),
+        "properties": properties,
+        "unknown": unknown,
+        "permissions": [
+            {
+                **line,
+                "id": purposes[line["purpose"]].pk,
+                "may_withdraw": line["state"] in ("granted", "requested", None),
+                "may_grant": line["state"] not in ("granted", "withdrawn", "refused", "objected")
+                and line["kind"] != "transactional"
+                and not person.suppressed
+                and not (person.objected and line["kind"] == "marketing"),
+                "texts": [t for t in texts.order_by("-version") if t.purpose_id == purposes[line["purpose"]].pk],
+            }
+            for line in lines
+        ],
+        "writable": [line for line in lines if line["kind"] == "marketing" and line["allowed"]],
+        "memberships": [(m, lists[m.list_id]) for m in memberships if m.list_id in lists],
+        "other_lists": [one for pk, one in lists.items() if pk not in on],
+        "identifiers": Identifier.objects.filter(workspace_id=workspace.id, contact_id=person.id),
+        "orders": orders[:10],
+        "order_count": orders.count(),
+        "story": story[:events],
+        "older": events + PAGE if len(story) > events and events < MOST else 0,
+        "notes": [(n, authors.get(n.author_id or 0, "")) for n in notes],
+        "bases": [basis for basis in Basis.values if basis != Basis.TRANSACTIONAL],
+        "given": {},
+    }
+    return render(request, "contacts/one.html", facts | more, status=status)
+
+
+@require_safe
+@audience(Role.VIEWER)
+def contact(request: MemberRequest, contact_id: int) -> HttpResponse:
+    return page(request, _one(request, contact_id))
+
+
+# -- values, tags, lists: acts on one, undone like those on many ----------------------------------
+
+
+@require_POST
+@audience(Role.EDITOR)
+def change_contact(request: MemberRequest, contact_id: int) -> HttpResponse:
+    """A value, a tag or a list of this person."""
+    person = _one(request, contact_id)
+    workspace: Workspace = request.workspace
+    posted, act = request.POST, request.POST.get("act", "")
+    key = posted.get("property", "")
+    argument: dict[str, Any]
+    if act in ("tag", "untag"):
+        argument = {"tag": posted.get("tag", "")}
+    elif act in ("join", "leave"):
+        wanted = posted.get("list", "")
+        argument = {"list": int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 10 else 0}
+    elif act == "set":
+        declared = Property.objects.filter(workspace=workspace, key=key).first()
+        argument = {"property": key, "value": typed_value(declared, posted) if declared else None}
+        if declared and posted.get("value", "").strip() == str(field_value(declared, person.props.get(key))):
+            return see(request, "contact", person.id, anchor=f"value_{key}")  # unchanged: a place keeps its details
+    else:
+        return refuse(request, "contact", person.id, said=_("There is no such act; nothing was changed."))
+    try:
+        made = bulk.prepare(
+            workspace,
+            act,
+            argument,
+            Filter(ids=(person.id,)),
+            member_id=request.member.pk,
+            source=_("Written by %(name)s on the contact's page") % {"name": request.user},
+        )
+    except bulk.BulkProblem as error:
+        given = {"act": act, "property": key, "value": posted.getlist("value"), "tag": posted.get("tag", "")}
+        given["value"] = given["value"] if len(given["value"]) > 1 else posted.get("value", "")
+        return page(request, person, status=422, given=given, problem=str(error))
+    bulk.apply(made)
+    anchor = {"set": f"value_{key}", "tag": "tags", "untag": "tags"}.get(act, "lists")
+    if not made.counts["changed"]:
+        return see(request, "contact", person.id, said=_("It was so already."), anchor=anchor)
+    return see(request, "contact", person.id, said=done_sentence(made), undo=bulk.undo_of(made), anchor=anchor)
+
+
+@require_POST
+@audience(Role.EDITOR)
+def add_note(request: MemberRequest, contact_id: int) -> HttpResponse:
+    person = _one(request, contact_id)
+    text = request.POST.get("text", "").strip()
+    if not text:
+        return refuse(request, "contact", person.id, said=_("Write the note first; nothing was kept."))
+    if len(text) > 5000:
+        problem = _("A note has at most 5,000 characters; shorten it.")
+        return page(request, person, status=422, given={"act": "note", "text": text}, problem=problem)
+    row = people.add_note(person, text, request.user.pk)
+    note(person.workspace_id, "member", "contact.noted", row, actor_id=request.member.pk, contact=person.id)
+    return see(request, "contact", person.id, said=_("The note is kept."), anchor="notes")
+
+
+# -- permissions -------------------------------------------------------------------------------
+
+
+def _purpose(request: MemberRequest) -> Purpose:
+    wanted = request.POST.get("purpose", "")
+    number = int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 10 else 0
+    found = Purpose.objects.filter(workspace=request.workspace, pk=number).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+def _since(text: str) -> datetime | None:
+    """The beginning of a day that was typed, or now for today; ValueError for a day to come."""
+    if not text:
+        return None
+    day = parse_date(text)
+    if day is None or day > timezone.localdate():
+        raise ValueError(_("Write the day as it was, not later than today."))
+    return None if day == timezone.localdate() else timezone.make_aware(datetime.combine(day, time(12)))
+
+
+@require_POST
+@audience(Role.EDITOR)
+def withdraw(request: MemberRequest, contact_id: int) -> HttpResponse:
+    """She asked to get no more of this (GDPR art. 7(3)): recorded with how she asked, effective at once."""
+    person, purpose = _one(request, contact_id), _purpose(request)
+    how = request.POST.get("how", "").strip()
+    try:
+        if not how:
+            raise ValueError(_("Say how the person asked: by phone, by letter, in the shop…"))
+        acts.withdraw(
+            person.workspace_id, person.id, [purpose], since=_since(request.POST.get("date", "")), proof=how[:300]
+        )
+    except ValueError as error:
+        given = {"act": "withdraw", "purpose": purpose.pk, "how": how, "date": request.POST.get("date", "")}
+        return page(request, person, status=422, given=given, problem=str(error))
+    note(
+        person.workspace_id, "member", "contact.withdrawn", purpose, actor_id=request.member.pk, contact=person.id
+    )  # fmt: skip
+    said = _("Recorded: nothing more leaves to this person for “%(purpose)s”.") % {"purpose": label(purpose)}
+    return see(request, "contact", person.id, said=said, anchor="may")
+
+
+@require_POST
+@audience(Role.EDITOR)
+def grant(request: MemberRequest, contact_id: int) -> HttpResponse:
+    """A permission she gave outside: never without where, when, on which words and what proves it (art. 7(1))."""
+    person, purpose, posted = _one(request, contact_id), _purpose(request), request.POST
+    workspace: Workspace = request.workspace
+    basis = posted.get("basis", "")
+    try:
+        text = None
+        if basis == Basis.CONSENT:
+            version = posted.get("text_version", "")
+            text = purpose_service.text(purpose, workspace.language, int(version) if version.isdigit() else None)
+        facts: dict[str, Any] = {
+            key: posted[key].strip()
+            for key in ("sale_ref", "sale_date", "product_family", "job_role", "relation_note")
+            if posted.get(key, "").strip()
+        }
+        facts["optout_offered"] = posted.get("optout_offered") == "on"
+        file = request.FILES.get("document")
+        document = file.read(DOCUMENT_LIMIT + 1) if isinstance(file, UploadedFile) else None
+        if document and len(document) > DOCUMENT_LIMIT:
+            raise ValueError(_("The document is larger than 10 MiB; bring a smaller one."))
+        if not posted.get("date"):
+            raise ValueError(_("Say when the permission was given."))
+        since = _since(posted.get("date", ""))
+        proof = acts.evidence(
+            workspace,
+            "document" if document else "statement",
+            posted.get("source", ""),
+            text=text,
+            statement=posted.get("statement", ""),
+            member_id=request.member.pk,
+            document=document,
+            document_name=str(file.name) if isinstance(file, UploadedFile) else "",
+            facts=facts,
+        )
+        try:
+            people.grant(person, purpose, basis=basis, proof_of=proof, since=since)
+        except ValueError:
+            proof.delete()  # it proves nothing
+            raise
+    except (ValueError, PurposeText.DoesNotExist) as error:
+        given = {key: posted.get(key, "") for key in posted} | {"act": "grant", "purpose": purpose.pk}
+        return page(request, person, status=422, given=given, problem=_refusal(error))
+    note(person.workspace_id, "member", "contact.granted", purpose, actor_id=request.member.pk, contact=person.id)
+    said = _("The permission for “%(purpose)s” is recorded with its proof.") % {"purpose": label(purpose)}
+    return see(request, "contact", person.id, said=said, anchor="may")
+
+
+def _refusal(error: Exception) -> str:
+    """The refusals of the consent room, in the reader's language where they have one."""
+    words = {
+        "evidence": _("Say where it was given, and write a statement or add a document that proves it."),
+        "no_evidence": _("Write a statement or add a document that proves the permission."),
+        "withdrawn": _("This person withdrew or refused: only she herself can agree again."),
+        "suppressed": _("This address is suppressed: nothing is granted for it."),
+        "sale_incomplete": _("For an existing customer give the sale, its day and the kind of product."),
+        "sale_date": _("The day of the sale must be a past day, written YYYY-MM-DD."),
+        "no_opt_out_offered": _("An existing customer must have been able to refuse when the address was taken."),
+        "no_job_relation": _("For a business contact give the profession and why it concerns the person."),
+        "free_mail": _("A business contact has no address of a consumer provider: ask for consent instead."),
+        "consent_only": _("Measuring one person needs consent: no other basis allows it."),
+        "unknown_basis": _("Choose on which basis the permission rests."),
+    }
+    return str(words.get(getattr(error, "code", ""), error))

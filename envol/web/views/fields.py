@@ -1,0 +1,213 @@
+"""Which properties exist, are they used? The catalogue: fill, use, flags, purposes; add, change, merge, delete."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import Http404, HttpResponse
+from django.shortcuts import render
+from django.urls import NoReverseMatch, reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from envol.accounts.models import Role, Workspace
+from envol.campaigns.models import Campaign
+from envol.consent.models import Purpose
+from envol.contacts import bulk, catalogue, tasks
+from envol.contacts import fields as service
+from envol.contacts.filters import Filter
+from envol.contacts.models import Property, PropertyType
+from envol.web.answers import refuse, see
+from envol.web.doors import MemberRequest, audience
+from envol.web.templatetags.envol import label
+from envol.web.views.bulk import done_sentence
+
+
+def _uses(workspace: Workspace, uses: list[service.Use]) -> list[dict[str, str]]:
+    """What uses a property, with the page where it can be changed."""
+    kinds = {"segment": _("segment"), "template": _("message"), "form": _("sign-up form")}
+    routes = {"segment": "segment", "form": "form"}
+    templates = [use.pk for use in uses if use.kind == "template"]
+    campaigns = dict(
+        Campaign.objects.filter(workspace=workspace, template_id__in=templates).values_list("template_id", "id")
+    )
+    found = []
+    for use in uses:
+        href = ""
+        if use.kind == "template" and use.pk in campaigns:
+            href = reverse("web:campaign", args=[campaigns[use.pk]])
+        elif use.kind in routes:
+            try:
+                href = reverse(f"web:{routes[use.kind]}", args=[use.pk])
+            except NoReverseMatch:
+                href = ""
+        found.append({"kind": str(kinds.get(use.kind, use.kind)), "name": use.name, "href": href})
+    return found
+
+
+@require_safe
+@audience(Role.VIEWER)
+def fields(request: MemberRequest) -> HttpResponse:
+    return _page(request)
+
+
+def _page(request: MemberRequest, *, status: int = 200, **more: Any) -> HttpResponse:
+    workspace: Workspace = request.workspace
+    total, lines = service.overview(workspace)
+    words = " ".join(request.GET.get("q", "").lower().split())
+    purposes = list(Purpose.objects.filter(workspace=workspace).order_by("bit"))
+    shown = [
+        {
+            "property": line.property,
+            "filled": line.filled,
+            "share": round(100 * line.filled / total) if total else 0,
+            "uses": _uses(workspace, line.uses),
+            "serves": [p for p in purposes if line.property.purposes >> p.bit & 1],
+        }
+        for line in lines
+        if words in f"{line.property.key} {line.property.label_fr} {line.property.label_en}".lower()
+    ]
+    facts = {
+        "lines": shown,
+        "total": total,
+        "words": request.GET.get("q", ""),
+        "types": PropertyType.values,
+        "purposes": purposes,
+        "proposed": [
+            {"key": key, "type": type_, "label_fr": fr, "label_en": en}
+            for key, type_, fr, en in service.proposed(workspace)
+        ],
+        "given": {},
+        "problem": "",
+    }
+    return render(request, "contacts/fields.html", facts | more, status=status)
+
+
+def _lines(text: str) -> list[str]:
+    return list(dict.fromkeys(line.strip() for line in text.splitlines() if line.strip()))
+
+
+@require_POST
+@audience(Role.EDITOR)
+def new_field(request: MemberRequest) -> HttpResponse:
+    posted = request.POST
+    try:
+        made = service.add(
+            request.workspace,
+            posted.get("type", ""),
+            posted.get("label_fr", ""),
+            posted.get("label_en", ""),
+            choices=_lines(posted.get("choices", "")),
+            purposes=_purposes(request),
+            sensitive=posted.get("sensitive") == "on",
+            personal=posted.get("impersonal") != "on",
+            actor_id=request.member.pk,
+        )
+    except service.FieldProblem as error:
+        given = {key: posted.get(key, "") for key in posted} | {"purposes": posted.getlist("purpose")}
+        return _page(request, status=422, given=given, problem=str(error))
+    return see(request, "field", made.pk, said=_("“%(name)s” is in the catalogue.") % {"name": label(made)})
+
+
+def _purposes(request: MemberRequest) -> list[str]:
+    known = set(Purpose.objects.filter(workspace=request.workspace).values_list("key", flat=True))
+    return [key for key in request.POST.getlist("purpose") if key in known]
+
+
+def _one(request: MemberRequest, property_id: int) -> Property:
+    found = Property.objects.filter(workspace=request.workspace, pk=property_id).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@audience(Role.EDITOR)
+def field(request: MemberRequest, property_id: int) -> HttpResponse:
+    """One property: its names, choices, purposes and flags; merging and deleting, each after what it does."""
+    one = _one(request, property_id)
+    if request.method != "POST":
+        return _field(request, one)
+    posted = request.POST
+    try:
+        service.change(
+            one,
+            label_fr=posted.get("label_fr", ""),
+            label_en=posted.get("label_en", ""),
+            choices=_lines(posted["choices"]) if one.type in ("choice", "list") and "choices" in posted else None,
+            purposes=_purposes(request),
+            personal=posted.get("impersonal") != "on",
+            sensitive=posted.get("sensitive") == "on",
+            actor_id=request.member.pk,
+        )
+    except service.FieldProblem as error:
+        given = {key: posted.get(key, "") for key in posted} | {"purposes": posted.getlist("purpose")}
+        return _field(request, one, status=422, given=given, problem=str(error))
+    return see(request, "field", one.pk, said=_("The property is changed."))
+
+
+def _field(request: MemberRequest, one: Property, *, status: int = 200, **more: Any) -> HttpResponse:
+    workspace: Workspace = request.workspace
+    loss = service.loss(one)
+    others = [
+        p
+        for p in catalogue.of(workspace).values()
+        if p.pk != one.pk and p.type == one.type and (p.sensitive or not one.sensitive)
+    ]
+    into = request.GET.get("into", "")
+    figures, merge_problem = None, ""
+    if into:
+        try:
+            figures = bulk.merge_figures(workspace, one.key, into)
+        except bulk.BulkProblem as error:
+            merge_problem = str(error)
+    purposes = list(Purpose.objects.filter(workspace=workspace).order_by("bit"))
+    facts = {
+        "property": one,
+        "choices": "\n".join(choice["value"] for choice in one.choices),
+        "loss": loss,
+        "uses": _uses(workspace, loss.uses),
+        "purposes": purposes,
+        "serving": [p.key for p in purposes if one.purposes >> p.bit & 1],
+        "others": sorted(others, key=label),
+        "into": next((p for p in others if p.key == into), None),
+        "figures": figures,
+        "merge_problem": merge_problem,
+        "given": {},
+        "problem": "",
+    }
+    return render(request, "contacts/field.html", facts | more, status=status)
+
+
+@require_POST
+@audience(Role.EDITOR)
+def field_act(request: MemberRequest, property_id: int) -> HttpResponse:
+    """Merge into another, empty, or delete: each by the room's own rules, each with a way back."""
+    one = _one(request, property_id)
+    workspace: Workspace = request.workspace
+    act = request.POST.get("act", "")
+    try:
+        if act == "merge":
+            if uses := service.loss(one).uses:
+                raise service.FieldProblem(
+                    _("“%(name)s” is used by %(users)s; change those first.")
+                    % {"name": label(one), "users": ", ".join(use.name for use in uses[:10])}
+                )
+            argument: dict[str, Any] = {"from": one.key, "into": request.POST.get("into", "")}
+            made = bulk.prepare(workspace, "merge", argument, Filter(), member_id=request.member.pk)
+        elif act == "empty":
+            argument = {"property": one.key, "value": None}
+            made = bulk.prepare(workspace, "set", argument, Filter(), member_id=request.member.pk)
+        elif act == "delete":
+            undo = service.delete(one, actor_id=request.member.pk)
+            return see(request, "fields", said=_("“%(name)s” left the catalogue.") % {"name": label(one)}, undo=undo)
+        else:
+            return refuse(request, "field", one.pk, said=_("There is no such act; nothing was changed."))
+    except (bulk.BulkProblem, service.FieldProblem) as error:
+        return refuse(request, "field", one.pk, said=str(error))
+    said = "" if tasks.start_bulk(made) is not None else done_sentence(made)
+    if not said:
+        return see(request, "bulk_act", made.pk)
+    if act == "merge":
+        return see(request, "fields", said=said, undo=bulk.undo_of(made))
+    return see(request, "field", one.pk, said=said, undo=bulk.undo_of(made))

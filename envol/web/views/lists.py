@@ -1,0 +1,79 @@
+"""Lists: how many people are on each, who comes and goes; making, renaming, removing and bringing back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import Http404, HttpResponse
+from django.shortcuts import render
+from django.urls import NoReverseMatch, reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST
+
+from envol.accounts.models import Role
+from envol.contacts import lists as service
+from envol.contacts.models import List
+from envol.web.answers import refuse, see
+from envol.web.doors import MemberRequest, audience
+
+
+def _sign_up(one: List) -> str:
+    """The address of the list's sign-up page, in an installation that has one."""
+    try:
+        return reverse("web:list_signup", args=[one.pk])
+    except NoReverseMatch:
+        return ""
+
+
+@require_http_methods(["GET", "HEAD"])
+@audience(Role.VIEWER)
+def lists(request: MemberRequest) -> HttpResponse:
+    return _page(request)
+
+
+def _page(request: MemberRequest, *, status: int = 200, **more: Any) -> HttpResponse:
+    lines = [
+        {"line": line, "list": line.list, "signup": _sign_up(line.list)} for line in service.overview(request.workspace)
+    ]
+    return render(request, "contacts/lists.html", {"lines": lines, "name": "", "problem": "", **more}, status=status)
+
+
+def _one(request: MemberRequest, list_id: int) -> List:
+    found = List.objects.filter(workspace=request.workspace, pk=list_id).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+@require_POST
+@audience(Role.EDITOR)
+def new_list(request: MemberRequest) -> HttpResponse:
+    name = request.POST.get("name", "")
+    try:
+        made = service.create(request.workspace, name, actor_id=request.member.pk)
+    except service.ListProblem as error:
+        return _page(request, status=422, name=name, problem=str(error))
+    return see(request, "lists", said=_("The list “%(name)s” is made; nobody is on it yet.") % {"name": made.name})
+
+
+@require_POST
+@audience(Role.EDITOR)
+def change_list(request: MemberRequest, list_id: int) -> HttpResponse:
+    """Rename or remove; people stay whatever happens to a list."""
+    one = _one(request, list_id)
+    act, name = request.POST.get("act", ""), request.POST.get("name", "")
+    try:
+        if act == "rename":
+            service.rename(one, name, actor_id=request.member.pk)
+            return see(request, "lists", said=_("The list is now called “%(name)s”.") % {"name": one.name})
+        if act == "remove":
+            undo = service.remove(one, actor_id=request.member.pk)
+            return see(
+                request,
+                "lists",
+                said=_("The list “%(name)s” is gone; its people stay.") % {"name": one.name},
+                undo=undo,
+            )
+    except service.ListProblem as error:
+        return _page(request, status=422, changing=one.pk, changed=name, change_problem=str(error))
+    return refuse(request, "lists", said=_("There is no such act; nothing was changed."))
