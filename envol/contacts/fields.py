@@ -233,4 +233,5 @@ PROPOSED = (
 def proposed(workspace: Workspace) -> list[tuple[str, str, str, str]]:
     """The proposals this workspace does not have yet."""
     known = catalogue.of(workspace)
-    return [one for one in PROPOSED if one[0] not in known]
+    labels = {label.casefold() for one in known.values() for label in (one.label_fr, one.label_en)}
+    return [one for one in PROPOSED if one[0] not in known and not {one[2].casefold(), one[3].casefold()} & labels]

@@ -109,7 +109,7 @@ def page(request: MemberRequest, person: Contact, *, status: int = 200, **more: 
                 and not (person.objected and line["kind"] == "marketing"),
                 "texts": [t for t in texts.order_by("-version") if t.purpose_id == purposes[line["purpose"]].pk],
             }
-            for line in lines
+            for line in sorted(lines, key=lambda line: line["kind"] == "measuring")
         ],
         "writable": [line for line in lines if line["kind"] == "marketing" and line["allowed"]],
         "memberships": [(m, lists[m.list_id]) for m in memberships if m.list_id in lists],

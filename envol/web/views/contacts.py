@@ -77,6 +77,8 @@ def contacts(request: MemberRequest) -> HttpResponse:
         "sort": sort,
         "by_email": query_of(request.GET, [("sort", "-email" if sort == "email" else "email")]),
         "by_age": query_of(request.GET, [("sort", "id" if sort == "-id" else "")]) or "?",
+        "tagged": any(person.tags for person in people),
+        "narrowed": bool(chosen.list_id or chosen.segment_id or chosen.tag or chosen.permission or chosen.blocked),
         "dense": request.COOKIES.get("density") == "dense",
         "newsletter": newsletter,
         "can_segment": tree_of(workspace, chosen) is not None,
