@@ -6,7 +6,7 @@ from typing import Any
 
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -26,7 +26,7 @@ from envol.web.views.bulk import done_sentence
 def _uses(workspace: Workspace, uses: list[service.Use]) -> list[dict[str, str]]:
     """What uses a property, with the page where it can be changed."""
     kinds = {"segment": _("segment"), "template": _("message"), "form": _("sign-up form")}
-    routes = {"segment": "segment", "form": "form"}
+    routes = {"segment": "segment", "form": "signup"}
     templates = [use.pk for use in uses if use.kind == "template"]
     campaigns = dict(
         Campaign.objects.filter(workspace=workspace, template_id__in=templates).values_list("template_id", "id")
@@ -37,10 +37,7 @@ def _uses(workspace: Workspace, uses: list[service.Use]) -> list[dict[str, str]]
         if use.kind == "template" and use.pk in campaigns:
             href = reverse("web:campaign", args=[campaigns[use.pk]])
         elif use.kind in routes:
-            try:
-                href = reverse(f"web:{routes[use.kind]}", args=[use.pk])
-            except NoReverseMatch:
-                href = ""
+            href = reverse(f"web:{routes[use.kind]}", args=[use.pk])
         found.append({"kind": str(kinds.get(use.kind, use.kind)), "name": use.name, "href": href})
     return found
 

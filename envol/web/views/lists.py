@@ -6,23 +6,15 @@ from typing import Any
 
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
-from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from envol.accounts.models import Role
+from envol.collect.models import SignupForm
 from envol.contacts import lists as service
 from envol.contacts.models import List
 from envol.web.answers import refuse, see
 from envol.web.doors import MemberRequest, audience
-
-
-def _sign_up(one: List) -> str:
-    """The address of the list's sign-up page, in an installation that has one."""
-    try:
-        return reverse("web:list_signup", args=[one.pk])
-    except NoReverseMatch:
-        return ""
 
 
 @require_http_methods(["GET", "HEAD"])
@@ -32,8 +24,10 @@ def lists(request: MemberRequest) -> HttpResponse:
 
 
 def _page(request: MemberRequest, *, status: int = 200, **more: Any) -> HttpResponse:
+    forms = dict(SignupForm.objects.filter(workspace=request.workspace).values_list("list_id", "active"))
     lines = [
-        {"line": line, "list": line.list, "signup": _sign_up(line.list)} for line in service.overview(request.workspace)
+        {"line": line, "list": line.list, "form": line.list.pk in forms, "open": forms.get(line.list.pk)}
+        for line in service.overview(request.workspace)
     ]
     return render(request, "contacts/lists.html", {"lines": lines, "name": "", "problem": "", **more}, status=status)
 
