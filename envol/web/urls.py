@@ -79,6 +79,7 @@ web = (
         path("consent/suppressed", consent.suppressed, name="suppressed"),
         path("consent/proof/<int:permission_id>", consent.proof, name="proof"),
         path("imports", imports.imports, name="imports"),
+        path("imports/model.csv", imports.model_file, name="import_model"),
         path("imports/<int:import_id>", imports.one_import, name="import"),
         path("imports/<int:import_id>/mapping", imports.mapping, name="import_mapping"),
         path("imports/<int:import_id>/permission", imports.permission, name="import_permission"),

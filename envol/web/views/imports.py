@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import tempfile
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -12,6 +14,7 @@ from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -94,14 +97,42 @@ def _targets(workspace: Workspace) -> list[tuple[str, Any]]:
     ]
 
 
-def _facts(imp: Import) -> dict[str, Any]:
+def _step(imp: Import, job: Job | None, busy: bool, asked: str) -> str:
+    """Which part of the road this import stands at; while it is open one may go back to an earlier part."""
+    if busy:
+        return "busy"
+    if imp.state not in OPEN:
+        return "result"
+    if asked in ("columns", "permission") and not (asked == "permission" and imp.state == "uploaded"):
+        return asked
+    if imp.state == "uploaded":
+        return "columns"
+    if imp.state == "mapped":
+        return "permission"
+    return "figures"
+
+
+def _facts(imp: Import, asked: str = "") -> dict[str, Any]:
     workspace = imp.workspace
     job = Job.objects.filter(workspace=workspace, id=imp.job_id).first() if imp.job_id else None
     busy = job is not None and job.state in BUSY
     columns = imp.format.get("columns", [])
     samples = imp.format.get("samples", [])
-    texts = PurposeText.objects.filter(purpose__workspace=workspace).select_related("purpose")
+    texts = PurposeText.objects.filter(purpose__workspace=workspace, language=workspace.language)
+    targets = set(imp.mapping.values())
+    purposes = list(Purpose.objects.filter(workspace=workspace).exclude(kind="measuring").order_by("bit"))
+    stated = next((p for p in purposes if p.key == imp.permission.get("purpose")), None)
+    step = _step(imp, job, busy, asked)
     return {
+        "step": step,
+        "steps": _steps(imp, step),
+        "stated": stated,
+        "dates_by_line": next((name for name, to in imp.mapping.items() if to == "permission_date"), ""),
+        "proofs_by_line": next((name for name, to in imp.mapping.items() if to == "permission_proof"), ""),
+        "mapped": [target for target in targets if target != "skip"],
+        "list": List.objects.filter(workspace=workspace, pk=imp.list_id).first() if imp.list_id else None,
+        "given": {},
+        "problem": "",
         "imp": imp,
         "job": job,
         "busy": busy,
@@ -119,11 +150,8 @@ def _facts(imp: Import) -> dict[str, Any]:
         ],
         "targets": _targets(workspace),
         "lists": List.objects.filter(workspace=workspace).order_by("name"),
-        "purposes": Purpose.objects.filter(workspace=workspace).order_by("bit"),
-        "texts": texts.order_by("purpose__bit", "-version", "language"),
-        "bases": Basis.values,
-        "customer_facts": CUSTOMER_FACTS,
-        "business_facts": BUSINESS_FACTS,
+        "purposes": purposes,
+        "texts": texts.select_related("purpose").order_by("purpose__bit", "-version"),
         "undo_until": (imp.ended_at + timedelta(days=DAYS)) if imp.ended_at else None,
         "can_undo": imp.state in ("done", "cancelled", "failed")
         and imp.source_id is not None
@@ -131,6 +159,23 @@ def _facts(imp: Import) -> dict[str, Any]:
         and imp.ended_at > timezone.now() - timedelta(days=DAYS),
         "refused_total": sum((imp.counts.get("refused") or {}).values()),
     }
+
+
+def _steps(imp: Import, step: str) -> list[dict[str, Any]]:
+    """The road as it is shown above the page: what is done, what is here, where one may go back."""
+    names = {"columns": _("Columns"), "permission": _("Permission"), "figures": _("Figures"), "result": _("Result")}
+    order = list(names)
+    here = order.index(step) if step in order else 2 if imp.state in OPEN else 3
+    reached = {"uploaded": 0, "mapped": 1}.get(imp.state, 2 if imp.state in OPEN else 3)
+    return [
+        {
+            "label": label_,
+            "done": n < reached or (n == 3 and reached == 3),
+            "here": n == here,
+            "href": f"?step={key}" if n < 2 and n <= reached and n != here and reached < 3 and step != "busy" else "",
+        }
+        for n, (key, label_) in enumerate(names.items())
+    ]
 
 
 def _speed(job: Job) -> dict[str, Any] | None:
@@ -147,7 +192,7 @@ def _speed(job: Job) -> dict[str, Any] | None:
 def one_import(request: MemberRequest, import_id: int) -> HttpResponse:
     """The page; for htmx the region of the running job."""
     imp = _one(request, import_id)
-    facts = _facts(imp)
+    facts = _facts(imp, request.GET.get("step", ""))
     partial = request.headers.get("HX-Request") == "true"
     answer = render(request, "imports/_job.html" if partial else "imports/one.html", facts)
     if partial and not facts["busy"]:
@@ -175,20 +220,31 @@ def mapping(request: MemberRequest, import_id: int) -> HttpResponse:
             request.POST.get("policy", "merge"),
         )
     except service.ImportProblem as error:
-        return refuse(request, "import", imp.pk, said=str(error))
-    return see(request, "import", imp.pk, said=_("The columns are chosen."), anchor="permission")
+        facts = _facts(imp, "columns")
+        for column in facts["columns"]:
+            column["target"] = chosen.get(column["name"], "skip")
+        return render(request, "imports/one.html", facts | {"problem": str(error), "given": request.POST}, status=422)
+    return see(request, "import", imp.pk)
 
 
 @require_POST
 @audience(Role.EDITOR)
 def permission(request: MemberRequest, import_id: int) -> HttpResponse:
-    """What these people agreed to, or nothing at all: then they are kept and never written to."""
+    """What these people agreed to, or nothing at all: then they are kept and never written to. The try follows."""
     imp = _one(request, import_id)
+    job = Job.objects.filter(workspace=imp.workspace, id=imp.job_id).first() if imp.job_id else None
+    if job is not None and job.state in BUSY:
+        return refuse(request, "import", imp.pk, said=_("Something is running already; wait until it ends."))
+    nothing = "nothing" in request.POST
     try:
-        service.set_permission(imp, _stated(request, imp))
+        if not nothing and not request.POST.get("purpose"):
+            raise service.ImportProblem(_("Say what these people agreed to, or go on without permission."))
+        service.set_permission(imp, {} if nothing else _stated(request, imp))
     except service.ImportProblem as error:
-        return refuse(request, "import", imp.pk, said=str(error))
-    return see(request, "import", imp.pk, said=_("The permission is stated."), anchor="run")
+        facts = _facts(imp, "permission") | {"problem": str(error), "given": request.POST}
+        return render(request, "imports/one.html", facts, status=422)
+    tasks.start(imp, "dry_run")
+    return see(request, "import", imp.pk)
 
 
 def _stated(request: MemberRequest, imp: Import) -> dict[str, Any]:
@@ -201,7 +257,7 @@ def _stated(request: MemberRequest, imp: Import) -> dict[str, Any]:
     if posted.get("date"):
         stated["date"] = posted["date"]
     if basis == Basis.CONSENT:
-        text = posted.get("text_version", "")
+        text = posted.get(f"text.{purpose.pk}", "") or posted.get("text_version", "")
         stated["text_version"] = text or purpose_service.text(purpose, imp.workspace.language).version
         stated["language"] = imp.workspace.language
     conditions: dict[str, Any] = {k: posted.get(k, "") for k in (*CUSTOMER_FACTS, *BUSINESS_FACTS) if posted.get(k)}
@@ -211,8 +267,8 @@ def _stated(request: MemberRequest, imp: Import) -> dict[str, Any]:
     evidence: dict[str, Any] = {"kind": kind}
     if kind == "document" and isinstance(file := request.FILES.get("document"), UploadedFile):
         evidence.update(name=file.name, content=file.read())
-    elif kind == "statement":
-        evidence.update(text=posted.get("statement", ""), member_id=request.member.pk)
+    elif kind == "statement" or posted.get("statement", "").strip():
+        evidence.update(kind="statement", text=posted.get("statement", ""), member_id=request.member.pk)
     stated["evidence"] = evidence
     return stated
 
@@ -249,4 +305,26 @@ def refused(request: MemberRequest, import_id: int) -> StreamingHttpResponse:
     answer = StreamingHttpResponse(service.refused_csv(imp), content_type="text/csv; charset=utf-8")
     day = f"{imp.created_at:%Y-%m-%d}" if isinstance(imp.created_at, datetime) else ""
     answer["Content-Disposition"] = f'attachment; filename="refused-{imp.pk}-{day}.csv"'
+    return answer
+
+
+@require_safe
+@audience(Role.EDITOR)
+def model_file(request: MemberRequest) -> HttpResponse:
+    """A small file to fill in: columns that the proposal recognises, two people who show how."""
+    french = (get_language() or "en").startswith("fr")
+    if french:
+        head = ["email", "prénom", "nom", "ville", "étiquettes", "date du consentement", "preuve du consentement"]
+    else:
+        head = ["email", "first name", "last name", "city", "tags", "consent date", "proof of consent"]
+    people = [
+        ["zoe.martin@lecteurs.example", "Zoé", "Martin", "Nantes", "roman;jazz", "2026-03-14", "bulletin 1207"],
+        ["ali.bensalem@poste.example", "Ali", "Ben Salem", "Lyon", "", "", ""],
+    ]
+    out = io.StringIO()
+    write = csv.writer(out, delimiter=";" if french else ",", lineterminator="\r\n").writerow
+    for row in [head, *people]:
+        write(row)
+    answer = HttpResponse("\ufeff" + out.getvalue(), content_type="text/csv; charset=utf-8")
+    answer["Content-Disposition"] = f'attachment; filename="{"modele" if french else "model"}.csv"'
     return answer
