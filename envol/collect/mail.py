@@ -15,12 +15,12 @@ from envol.consent.models import Purpose
 
 _WORDS = {
     "fr": {
-        "subject": "Confirmez votre inscription : {workspace}",
+        "subject": "Confirmez votre inscription : {workspace}",
         "hello": "Bonjour,",
-        "why": "Cette adresse vient d’être inscrite auprès de {workspace} pour recevoir :",
-        "do": "Si c’est bien vous, confirmez ici (le lien vaut 7 jours) :",
+        "why": "Cette adresse vient d’être inscrite auprès de {workspace} pour recevoir :",
+        "do": "Si c’est bien vous, confirmez ici (le lien vaut 7 jours) :",
         "button": "Confirmer mon inscription",
-        "not": "Si ce n’est pas vous, ne faites rien : sans confirmation, rien ne vous sera envoyé et cette demande"
+        "not": "Si ce n’est pas vous, ne faites rien : sans confirmation, rien ne vous sera envoyé et cette demande"
         " sera effacée après 7 jours.",
     },
     "en": {

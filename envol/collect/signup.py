@@ -86,11 +86,11 @@ STARTERS = (
 
 _TITLES = {
     "fr": (
-        "Inscrivez-vous : {list}",
+        "Inscrivez-vous : {list}",
         "Laissez votre adresse et cochez ce que vous acceptez de recevoir. Un courriel vous demandera de confirmer.",
         "{workspace} garde votre adresse pour vous envoyer ce que vous avez coché, et rien d’autre. Vous pouvez vous"
         " désinscrire en un clic dans chaque message, et demander vos données, leur correction ou leur effacement.",
-        "Votre inscription est confirmée. À bientôt !",
+        "Votre inscription est confirmée. À bientôt !",
     ),
     "en": (
         "Sign up: {list}",

@@ -24,7 +24,13 @@ def keep_house(today: date | None = None) -> dict[str, list[str]]:
     Cheap when nothing is due; safe to run anywhere, any number of times.
     """
     day = today or datetime.now(UTC).date()
+    forget_mail_requests()
     return {"made": make_ahead(day), "dropped": drop_old(day, settings.ENVOL.event_months)}
+
+
+def forget_mail_requests(now: datetime | None = None) -> int:
+    """Requests for mail that were taken 30 days ago: they hold an address, and links that are long over."""
+    return execute("DELETE FROM events_mail_request WHERE taken_at < coalesce(%s, now()) - interval '30 days'", [now])
 
 
 def months() -> list[tuple[date, str]]:

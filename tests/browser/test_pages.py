@@ -36,6 +36,8 @@ def pages_of(shop: Any) -> list[str]:
         "/", "/contacts?q=zo", f"/contacts/{shop.people[0].pk}", "/segments", f"/segments/{shop.segment.pk}",
         f"/segments/{shop.segment.pk}/edit", "/imports", f"/imports/{shop.imp.pk}", "/campaigns", "/campaigns/new",
         draft, f"{draft}/send", f"{sent}/live", f"{sent}/report", f"{sent}/people?show=bounced", "/inbox",
+        "/forms", f"/lists/{shop.list.pk}/signup", "/consent", f"/consent/purposes/{shop.ids()['purpose_id']}",
+        f"/consent/proof/{shop.ids()['permission_id']}",
         f"/inbox/{shop.captured.pk}", "/settings", "/settings/domains", f"/settings/domains/{shop.domain.pk}",
         "/settings/team", "/settings/keys", "/settings/journal", "/settings/account", "/2fa/", "/nowhere",
     ]  # fmt: skip

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -101,3 +101,14 @@ def test_a_room_can_ask_that_somebody_be_written_to(workspace: Workspace) -> Non
         {"code": "123456"},
         None,
     )
+
+
+def test_requests_for_mail_are_forgotten_after_thirty_days(workspace: Workspace) -> None:
+    now = datetime(2026, 6, 30, 12, tzinfo=UTC)
+    for name, age in (("old", timedelta(days=30, seconds=1)), ("young", timedelta(days=30)), ("waiting", None)):
+        made = events.request_mail("code", f"{name}@un.example", {}, workspace_id=workspace.id)
+        if age is not None:
+            MailRequest.objects.filter(pk=made.pk).update(taken_at=now - age)
+    tasks.forget_mail_requests(now)
+    left = MailRequest.objects.filter(workspace_id=workspace.id).order_by("id").values_list("recipient", flat=True)
+    assert list(left) == ["young@un.example", "waiting@un.example"]

@@ -10,7 +10,7 @@ from django.test import Client
 
 from envol.accounts.models import Workspace
 from envol.consent import gates, ledger, purposes, suppression
-from envol.consent.models import Permission
+from envol.consent.models import Evidence, Permission
 from envol.contacts.models import Contact
 from envol.content import links, templates
 from envol.db import execute, rows, value
@@ -275,3 +275,34 @@ def test_the_web_version_is_the_message_without_script_or_pixel(reader: Reader, 
     reader.answer("measure_clicks", "withdrawn")
     assert "https://boutique.example/livres" in browser.get(reader.url("w")).content.decode()
     assert rows("SELECT 1 FROM events_event WHERE sending_id = %s AND kind IN (5, 6)", [reader.sending.id]) == []
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+def test_every_public_page_is_light_and_speaks_the_language_chosen(
+    reader: Reader, browser: Client, language: str
+) -> None:
+    """The switch changes the page and its forms, not the person."""
+    person = f"/p/{links.person_token(reader.workspace.id, reader.contact)}"
+    for path in (reader.url("u"), reader.url("p"), person, "/p/unknown"):
+        answer = browser.get(f"{path}?l={language}")
+        page = answer.content.decode()
+        assert f'<html lang="{language}">' in page and len(answer.content) < 15_000 and "<script" not in page
+        if answer.status_code == 200:
+            action = re.search(r'action="([^"]+)"', page)
+            assert action and (action[1] == path) == (language == "fr"), "what follows speaks it too"
+    said = browser.post(f"{reader.url('u')}?l={language}", {"act": "unsubscribe"})
+    assert f'<html lang="{language}">' in said.content.decode() and len(said.content) < 15_000
+    assert Contact.objects.get(id=reader.contact).language == "fr"
+
+
+def test_the_words_shown_are_the_proof_whatever_was_written_since(reader: Reader, browser: Client) -> None:
+    page = browser.get(f"{reader.url('p')}?l=en").content.decode()
+    seen = re.search(r'name="seen" value="([^"]+)"', page)
+    assert seen
+    shown = purposes.text(reader.offers, "en")
+    purposes.reword(reader.offers, {"fr": "Nouveau.", "en": "New."})
+    form = {"act": "save", "shown": str(reader.offers.pk), "seen": seen[1], f"purpose_{reader.offers.pk}": "on"}
+    browser.post(f"{reader.url('p')}?l=en", form)
+    granted = Permission.objects.get(contact_id=reader.contact, purpose_id=reader.offers.pk, until=None)
+    evidence = Evidence.objects.get(pk=granted.evidence_id)
+    assert evidence.text == shown and shown.version == 1 and shown.language == "en"

@@ -85,6 +85,7 @@ def _first(data: Path, base: str, server: subprocess.Popen[bytes], headless: boo
     with _steps(headless) as step:
         prepare.bring_people(shop, data / "files", step)
         prepare.bring_answers(shop)
+        prepare.open_signup(shop)
         prepare.bring_orders(shop, step)
         campaign = prepare.prepare_campaign(shop)
         sending = actions.send(campaign)

@@ -175,6 +175,14 @@ def bring_people(shop: Shop, folder: Path, bar: Bar) -> dict[str, int]:
     return total
 
 
+def open_signup(shop: Shop) -> None:
+    """A sign-up form for those who come by themselves; nobody has asked yet."""
+    from envol.collect import signup
+
+    letter = List.objects.get_or_create(workspace=shop.workspace, name="La lettre")[0]
+    signup.switch(signup.create(shop.workspace, letter, "first_name"), True)
+
+
 def bring_answers(shop: Shop) -> dict[str, int]:
     """Withdrawals since, and the two measuring consents of a stated share: both are lines of the ledger."""
     from envol.consent import acts, ledger, purposes

@@ -14,6 +14,7 @@ from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from envol.accounts.journal import note
 from envol.accounts.models import Role, User
 from envol.accounts.workspaces import slug_of
 from envol.collect import joining
@@ -188,6 +189,7 @@ def new_purpose(request: MemberRequest) -> HttpResponse:
         made = purposes.add(
             request.workspace, found[0], found[1], found[2], kind=found[3], texts={"fr": found[4], "en": found[5]}
         )
+        note(request.workspace, "member", "purpose.created", made, actor_id=request.member.pk, key=made.key)
         return see(request, "purpose", made.pk, said=_("The purpose is there. Read its words before you use it."))
     new = {name: " ".join(request.POST.get(name, "").split()) for name in ("label_fr", "label_en", "fr", "en")}
     new["kind"] = request.POST.get("kind", "marketing")
@@ -210,6 +212,7 @@ def new_purpose(request: MemberRequest) -> HttpResponse:
                 kind=new["kind"],
                 texts={"fr": new["fr"], "en": new["en"]},
             )
+            note(request.workspace, "member", "purpose.created", made, actor_id=request.member.pk, key=made.key)
             return see(request, "purpose", made.pk, said=_("The purpose is there. Nobody has agreed to it yet."))
         except ValueError as error:
             wrong["label_en"] = str(error)
@@ -233,6 +236,7 @@ def purpose(request: MemberRequest, purpose_id: int) -> HttpResponse:
         except ValueError:
             typed = {"label_fr": request.POST.get("label_fr", ""), "label_en": request.POST.get("label_en", "")}
             return _purpose(request, found, typed=typed, wrong=_("Give the purpose a name in French and in English."))
+        note(request.workspace, "member", "purpose.renamed", found, actor_id=request.member.pk, key=found.key)
         return see(request, "purpose", found.pk, said=_("Renamed. What people agreed to stays as it was."))
     words = {code: request.POST.get(f"text_{code}", "").strip().replace("\r\n", "\n") for code in ("fr", "en")}
     now = {code: purposes.text(found, code) for code in words}
@@ -245,6 +249,7 @@ def purpose(request: MemberRequest, purpose_id: int) -> HttpResponse:
     if all(now[code].text == text and now[code].language == code for code, text in words.items()):
         return see(request, "purpose", found.pk, said=_("These words are in force already."))
     version = purposes.reword(found, words)
+    note(request.workspace, "member", "purpose.reworded", found, actor_id=request.member.pk, version=version)
     said = _(
         "Version %(version)s is in force from now on. Earlier answers still point at the words they were given to."
     )
