@@ -59,11 +59,11 @@ def _and(*parts: Node | None) -> Node:
 
 @dataclass
 class Compiler:
-    """One use compiles one tree. ``only`` narrows every sub-select to one contact (for explain)."""
+    """One use compiles one tree. ``only`` narrows every sub-select to these contacts (to explain, to estimate)."""
 
     catalogue: Catalogue
     days: Days
-    only: int | None = None
+    only: list[int] | None = None
     params: dict[str, Any] = field(default_factory=dict)
 
     # --- places for values
@@ -75,6 +75,10 @@ class Compiler:
 
     def column(self, name: str) -> Node:
         return exp.column(name, ALIAS)
+
+    def among(self, ids: list[int]) -> Node:
+        """The contact row is one of these."""
+        return _t(f"{ALIAS}.id = ANY(:ids)", ids=self.bind(ids, "bigint[]"))
 
     # --- the tree
 
@@ -299,10 +303,10 @@ class Compiler:
         return exp.In(this=self.column("id"), query=exp.Subquery(this=select))
 
     def about(self, alias: str) -> list[Node]:
-        """Rows of this workspace, and of one contact when only one is asked about."""
+        """Rows of this workspace, and of a few contacts when only those are asked about."""
         made = [_t(f"{alias}.workspace_id = :w", w=self.bind(self.catalogue.workspace.id, "int"))]
         if self.only is not None:
-            made.append(_t(f"{alias}.contact_id = :id", id=self.bind(self.only, "bigint")))
+            made.append(_t(f"{alias}.contact_id = ANY(:ids)", ids=self.bind(self.only, "bigint[]")))
         return made
 
     def of_on_list(self, rule: Rule) -> Node:

@@ -59,7 +59,7 @@ class Engine(Protocol):
 class PostgresEngine:
     """The reference: the compiled tree over the tables themselves."""
 
-    def _compiler(self, workspace: Whose, now: datetime | None, only: int | None = None) -> Compiler:
+    def _compiler(self, workspace: Whose, now: datetime | None, only: list[int] | None = None) -> Compiler:
         catalogue = Catalogue.of(workspace)
         return Compiler(catalogue, Days.of(now or timezone.now(), catalogue.workspace.time_zone), only)
 
@@ -106,7 +106,7 @@ class PostgresEngine:
         self, workspace: Whose, tree: Tree, contact_id: int, language: str = "en", *, now: datetime | None = None
     ) -> Reason | None:
         """Rule by rule why this contact is in or not; None when there is no such contact here."""
-        compiler = self._compiler(workspace, now, only=contact_id)
+        compiler = self._compiler(workspace, now, only=[contact_id])
         root = parse(tree, compiler.catalogue)
         nodes: list[Group | Rule] = []
 
@@ -144,10 +144,31 @@ class PostgresEngine:
         """
         compiler = self._compiler(workspace, now)
         root = parse(tree, compiler.catalogue)
-        refusal = gates.refusal_sql(ALIAS, bit=purpose.bit, transactional=purpose.kind == "transactional")
-        reason = exp.func("COALESCE", exp.paren(parse_one(refusal, dialect="postgres")), exp.Literal.string(""))
-        select = contacts(compiler, reason, exp.Count(this=exp.Star())).where(compiler.condition(root)).group_by("1")
+        select = contacts(compiler, _refusal(purpose), exp.Count(this=exp.Star())).where(compiler.condition(root)).group_by("1")
         return {why: int(n) for why, n in db.rows(to_sql(select), compiler.params)}
+
+    def reasons_among(
+        self,
+        workspace: Whose,
+        tree: Tree,
+        purpose: Purpose | None,
+        ids: list[int],
+        *,
+        now: datetime | None = None,
+    ) -> dict[int, str]:
+        """Which of these people are in it, each with the gate's reason ("" when she may be written to)."""
+        compiler = self._compiler(workspace, now, only=ids)
+        root = parse(tree, compiler.catalogue)
+        reason = _refusal(purpose) if purpose else exp.Literal.string("")
+        select = contacts(compiler, exp.column("id", ALIAS), reason).where(compiler.among(ids))
+        select = select.where(compiler.condition(root))
+        return dict(db.rows(to_sql(select), compiler.params))
+
+
+def _refusal(purpose: Purpose) -> exp.Expr:
+    """The gate's reason for a contact row; an empty text when she may be written to."""
+    refusal = gates.refusal_sql(ALIAS, bit=purpose.bit, transactional=purpose.kind == "transactional")
+    return exp.func("COALESCE", exp.paren(parse_one(refusal, dialect="postgres")), exp.Literal.string(""))
 
 
 postgres = PostgresEngine()

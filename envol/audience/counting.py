@@ -1,0 +1,176 @@
+"""Counts for a page on which somebody is typing: exact when it is quick, an honest estimate before it is not.
+
+A count belongs to a page and has a turn. A newer turn of the same page, or the page's end, cancels
+the statement inside PostgreSQL, whichever process runs it (``sql/take_turn.sql``); a statement timeout
+is the net below. An estimate is the same rule asked of people drawn at random: it says how many.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+
+from django.db import OperationalError, transaction
+from psycopg.errors import QueryCanceled
+
+from envol import db
+from envol.audience.catalogue import Catalogue
+from envol.audience.engine import Tree, Whose, postgres
+from envol.consent.models import Purpose
+from envol.contacts.models import Contact
+
+PATIENCE = 0.5  # seconds before an estimate is shown
+CEILING = 30.0  # seconds after which an exact count is given up
+DRAWN = 4000  # ids drawn for an estimate
+ENOUGH = 200  # of them that must belong to the workspace
+SMALL = 20_000  # people up to which a sample is picked from all of them
+LAST_TURN = 2**31 - 1
+
+_TABLE = Contact._meta.db_table
+
+
+class Superseded(Exception):
+    """A newer count of the same page made this one pointless."""
+
+
+class TooSlow(Exception):
+    """The count took longer than it was given."""
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What a rule means in people. ``drawn`` > 0: an estimate, from that many people drawn at random."""
+
+    total: int
+    reasons: dict[str, int] = field(default_factory=dict)  # "" → may be written to; else the reason why not
+    sample: list[int] = field(default_factory=list)
+    drawn: int = 0
+
+    @property
+    def count(self) -> int:
+        return sum(self.reasons.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """An open page of one member: what its counts are known by among all processes."""
+
+    number: int
+
+    @classmethod
+    def of(cls, *names: object) -> Page:
+        digest = hashlib.sha256("\0".join(str(name) for name in names).encode("utf-8", "replace")).digest()
+        return cls(int.from_bytes(digest[:4]) >> 1 or 1)
+
+
+@contextmanager
+def turn_of(page: Page, turn: int, seconds: float) -> Iterator[None]:
+    """Statements of the block run as this page's count: older turns are cancelled, a newer one cancels it.
+
+    Raises :class:`Superseded`, or :class:`TooSlow` when one statement takes longer than ``seconds``.
+    """
+    started = time.monotonic()
+    try:
+        with transaction.atomic(durable=True):
+            if not db.value("SELECT audience_take_turn(%s, %s)", [page.number, max(1, min(turn, LAST_TURN))]):
+                raise Superseded
+            db.execute(f"SET LOCAL statement_timeout = {max(1, int(seconds * 1000))}")
+            yield
+            # Out by the door: nobody who holds it may still mean to cancel this session.
+            db.execute("SELECT pg_advisory_xact_lock(%s, 0)", [page.number])
+    except OperationalError as error:
+        if not isinstance(error.__cause__, QueryCanceled):
+            raise
+        if time.monotonic() - started >= seconds:
+            raise TooSlow from None
+        raise Superseded from None
+
+
+def leave(page: Page) -> None:
+    """The page is gone: whatever it counts ends now."""
+    with transaction.atomic(durable=True):
+        db.value("SELECT audience_take_turn(%s, %s)", [page.number, LAST_TURN])
+
+
+def everybody(whose: Whose) -> int:
+    workspace = Catalogue.of(whose).workspace
+    return int(db.value(f"SELECT count(*) FROM {_TABLE} WHERE workspace_id = %s", [workspace.id]))
+
+
+def figures(
+    whose: Whose, tree: Tree, purpose: Purpose | None, page: Page, turn: int, *, patience: float | None = PATIENCE
+) -> Figures:
+    """Count, permissions and ten people. With ``patience``: an estimate when the count takes longer.
+
+    Without it the exact figures, within ``CEILING``. Raises ``SegmentProblem``, :class:`Superseded`,
+    :class:`TooSlow` (no estimate either).
+    """
+    catalogue = Catalogue.of(whose)
+    try:
+        with turn_of(page, turn, CEILING if patience is None else patience):
+            return _exact(catalogue, tree, purpose, page)
+    except TooSlow:
+        if patience is None:
+            raise
+    with turn_of(page, turn, patience):
+        total = everybody(catalogue)
+        drawn = draw(catalogue, page.number)
+        reasons, sample = _among(catalogue, tree, purpose, drawn)
+        scale = total / len(drawn) if drawn else 0
+        return Figures(total, {why: round(n * scale) for why, n in reasons.items()}, sample, len(drawn))
+
+
+def _exact(catalogue: Catalogue, tree: Tree, purpose: Purpose | None, page: Page) -> Figures:
+    if purpose is None:
+        reasons = {"": postgres.count(catalogue, tree)}
+    else:
+        reasons = postgres.by_reason(catalogue, tree, purpose)
+    total = everybody(catalogue)
+    found = sum(reasons.values())
+    sample: list[int] = []
+    if total > SMALL and found:
+        # Ten of those drawn: picking from all who match would read them all once more.
+        _, sample = _among(catalogue, tree, purpose, draw(catalogue, page.number))
+    if len(sample) < min(10, found):
+        sample = postgres.sample(catalogue, tree, 10)
+    return Figures(total, reasons, sample)
+
+
+def draw(whose: Whose, seed: int, wanted: int = DRAWN) -> list[int]:
+    """Ids of people of the workspace, each as likely as any other; the same ones for the same seed."""
+    workspace = Catalogue.of(whose).workspace
+    low, high = db.rows(f"SELECT min(id), max(id) FROM {_TABLE}")[0]
+    if low is None:
+        return []
+    dice = random.Random(seed)  # noqa: S311 - a sample, not a secret
+    if high - low < wanted * 4:
+        ids = list(range(low, high + 1))
+    else:
+        ids = [dice.randint(low, high) for _ in range(wanted)]
+    found = [
+        row[0]
+        for row in db.rows(
+            f"SELECT id FROM {_TABLE} WHERE id = ANY(%s) AND workspace_id = %s ORDER BY id", [ids, workspace.id]
+        )
+    ]
+    if len(found) < ENOUGH:
+        # A small workspace in a large installation: few ids hit it, but reading all of its own is quick.
+        found = [row[0] for row in db.rows(f"SELECT id FROM {_TABLE} WHERE workspace_id = %s", [workspace.id])]
+    dice.shuffle(found)
+    return found[:wanted]
+
+
+def _among(
+    catalogue: Catalogue, tree: Tree, purpose: Purpose | None, ids: list[int]
+) -> tuple[dict[str, int], list[int]]:
+    """Of these people: how many match, by reason, and the first ten in the order drawn."""
+    found = postgres.reasons_among(catalogue, tree, purpose, ids)
+    reasons: dict[str, int] = {}
+    for why in found.values():
+        reasons[why] = reasons.get(why, 0) + 1
+    return reasons, [id for id in ids if id in found][:10]
+
