@@ -6,6 +6,7 @@ Pages, API and SQL read the same catalogue: key, kind, labels, choices. A kind d
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 from envol.accounts.models import Workspace
 from envol.audience.models import Segment
 from envol.consent.models import Purpose
-from envol.contacts.models import Contact, List, Property
-from envol.db import dicts
+from envol.contacts.models import List, Property
 
 if TYPE_CHECKING:  # 30 MB that couriers, which only register here, never need
     from sqlglot import exp
@@ -70,6 +70,13 @@ _ACTIVITY_LABELS = {
 FROM_EVENTS = ("opened", "clicked", "unsubscribed")
 
 _registered: dict[str, str] = {}
+# The room that sends says by which name a person knows each sending: workspace id → (sending id, name).
+_sendings: list[Callable[[int], list[tuple[int, str]]]] = []
+
+
+def register_sendings(names: Callable[[int], list[tuple[int, str]]]) -> None:
+    """Called at start by the room that names sendings, newest first."""
+    _sendings.append(names)
 
 
 def register_activity(kind: str, sql: str) -> None:
@@ -131,6 +138,10 @@ class Catalogue:
     def segments(self) -> dict[int, Segment]:
         return {s.pk: s for s in Segment.objects.filter(workspace=self.workspace).order_by("name")}
 
+    @cached_property
+    def sendings(self) -> dict[int, str]:
+        return dict(one for names in _sendings for one in names(self.workspace.id))
+
     def bit(self, key: str) -> int:
         """Mask of a purpose; 0 (nobody) when the workspace has none of that name."""
         purpose = self.purposes.get(key)
@@ -169,9 +180,11 @@ class Catalogue:
                 (Choice("opens", "les ouvertures", "opens"), Choice("clicks", "les clics", "clicks")),
             )
         )
+        # The choices of an activity are the sendings that may narrow it.
+        sendings = tuple(Choice(id, name, name) for id, name in self.sendings.items())
         for kind, (fr, en) in _ACTIVITY_LABELS.items():
             if kind in FROM_EVENTS or kind in _registered:
-                made.append(Field(f"mail.{kind}", "activity", "activity", fr, en, inner=kind))
+                made.append(Field(f"mail.{kind}", "activity", "activity", fr, en, sendings, inner=kind))
         segments = tuple(Choice(s.pk, s.name, s.name) for s in self.segments.values())
         made.append(Field("segment", "segment", "computed", "Segment", "Segment", segments))
         return {f.key: f for f in made}
@@ -182,38 +195,3 @@ def fields(workspace: Workspace) -> list[Field]:
     found = Catalogue(workspace).fields.values()
     return sorted(found, key=lambda f: GROUPS.index(f.group))
 
-
-def fill_rates(workspace: Workspace) -> dict[str, float]:
-    """Share of the workspace's contacts (0–1) that have a value, for each property field."""
-    table = Contact._meta.db_table
-    found = dicts(
-        f"SELECT k.key, count(*)::float / (SELECT greatest(count(*), 1) FROM {table} WHERE workspace_id = %(w)s)"
-        f" AS rate FROM {table} c, jsonb_object_keys(c.props) AS k(key) WHERE c.workspace_id = %(w)s GROUP BY k.key",
-        {"w": workspace.id},
-    )
-    rates = {row["key"]: row["rate"] for row in found}
-    return {f.key: rates.get(f.inner, 0.0) for f in fields(workspace) if f.key.startswith("prop.")}
-
-
-def values(workspace: Workspace, key: str, limit: int = 20) -> list[tuple[str, int]]:
-    """The most frequent values of a property, with the number of people: what a value picker offers."""
-    chosen = Catalogue(workspace).fields.get(key)
-    if chosen is None or not key.startswith("prop.") or chosen.sensitive:
-        return []
-    table = Contact._meta.db_table
-    if chosen.kind == "list":
-        source = (
-            f"SELECT x.v FROM {table} c, jsonb_array_elements_text("
-            "CASE jsonb_typeof(c.props -> %(k)s) WHEN 'array' THEN c.props -> %(k)s ELSE '[]' END) AS x(v)"
-            " WHERE c.workspace_id = %(w)s"
-        )
-    else:
-        source = (
-            f"SELECT c.props ->> %(k)s AS v FROM {table} c WHERE c.workspace_id = %(w)s AND"
-            " jsonb_typeof(c.props -> %(k)s) IN ('string', 'number', 'boolean')"
-        )
-    found = dicts(
-        f"SELECT v, count(*) AS n FROM ({source}) s GROUP BY v ORDER BY n DESC, v LIMIT %(limit)s",
-        {"k": chosen.inner, "w": workspace.id, "limit": limit},
-    )
-    return [(row["v"], row["n"]) for row in found]

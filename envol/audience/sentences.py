@@ -145,7 +145,7 @@ class _English:
         if "currency" in w:
             made.append(f"in {w['currency']}")
         if "sending" in w:
-            made.append(f"in sending {w['sending']}")
+            made.append(f"in the sending {self.quote(self.named(rule, w['sending']))}")
         if "within_days" in w:
             made.append("today" if w["within_days"] == 0 else self.last_days(w["within_days"]))
         if "after" in w:
@@ -327,7 +327,7 @@ class _French(_English):
         if "currency" in w:
             made.append(f"en {w['currency']}")
         if "sending" in w:
-            made.append(f"dans l'envoi {w['sending']}")
+            made.append(f"dans l'envoi {self.quote(self.named(rule, w['sending']))}")
         if "within_days" in w:
             made.append("aujourd'hui" if w["within_days"] == 0 else self.last_days(w["within_days"]))
         if "after" in w:

@@ -7,6 +7,7 @@ class CampaignsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from envol.audience.catalogue import register_sendings
         from envol.audience.segments import register_use
         from envol.campaigns.models import Campaign
 
@@ -14,4 +15,13 @@ class CampaignsConfig(AppConfig):
             found = Campaign.objects.filter(workspace_id=workspace_id, segment_id=segment_id)
             return list(found.order_by("name").values_list("name", flat=True))
 
+        def sendings(workspace_id: int) -> list[tuple[int, str]]:
+            from envol.outbound.models import Sending
+
+            ids = Sending.objects.filter(workspace_id=workspace_id, campaign_id__isnull=False, kind="campaign")
+            found = list(ids.order_by("-id").values_list("id", "campaign_id")[:500])
+            called = Campaign.objects.in_bulk({campaign for _, campaign in found})
+            return [(id, called[campaign].name) for id, campaign in found if campaign in called]
+
         register_use(names)
+        register_sendings(sendings)

@@ -11,7 +11,7 @@ from envol import db
 from envol.accounts.models import Workspace
 from envol.accounts.workspaces import create_workspace
 from envol.audience import catalogue as fields
-from envol.audience import engine, segments
+from envol.audience import engine, offers, segments
 from envol.audience.catalogue import Catalogue
 from envol.audience.language import SegmentProblem, parse, to_json
 from envol.audience.models import Segment
@@ -394,9 +394,9 @@ def test_the_catalogue_offers_values_and_fill_rates(workspace: Workspace) -> Non
     secret = declare(workspace, "health", "text", sensitive=True)
     for n, city in enumerate(["Nantes", "Nantes", "Lyon", None]):
         add_person(workspace, f"p{n}@lecteurs.example", props={"city": city, "health": "x"} if city else {})
-    assert fields.values(workspace, "prop.city") == [("Nantes", 2), ("Lyon", 1)]
-    assert fields.values(workspace, f"prop.{secret.key}") == []
-    assert fields.fill_rates(workspace)["prop.city"] == 0.75
+    assert offers.values(workspace, "prop.city") == [("Nantes", 2), ("Lyon", 1)]
+    assert offers.values(workspace, f"prop.{secret.key}") == []
+    assert offers.fill_rates(workspace)["prop.city"] == 0.75
     assert [f.group for f in fields.fields(workspace)] == sorted(
         (f.group for f in fields.fields(workspace)), key=fields.GROUPS.index
     )
