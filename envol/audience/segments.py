@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from django.db import transaction
@@ -10,12 +10,13 @@ from django.db.models import ProtectedError
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
-from envol.accounts import journal
-from envol.accounts.models import Workspace
+from envol.accounts import journal, undo
+from envol.accounts.models import Member, Undo, Workspace
 from envol.audience.catalogue import Catalogue
 from envol.audience.language import Problem, SegmentProblem, parse, to_json
 from envol.audience.models import Segment
 
+DELETED = "segment.deleted"
 # Rooms that use segments say by whom one is used (a campaign…): workspace id, segment id → names.
 _users: list[Callable[[int, int], list[str]]] = []
 
@@ -99,7 +100,7 @@ def _mentions(node: Any, field: str, value: Any = None) -> bool:
     return any(_mentions(item, field, value) for item in node.get("rules", ()))
 
 
-def delete(segment: Segment, *, actor: str = "member", actor_id: int | None = None) -> None:
+def delete(segment: Segment, *, actor: str = "member", actor_id: int | None = None) -> Undo:
     """Remove a segment that nothing uses; else :class:`SegmentProblem` names what does."""
     users = used_by(segment)
     sentence = _("“%(name)s” is used by %(users)s; change those first.")
@@ -107,7 +108,17 @@ def delete(segment: Segment, *, actor: str = "member", actor_id: int | None = No
         raise SegmentProblem([Problem("", sentence % {"name": segment.name, "users": ", ".join(users[:10])})])
     try:
         with transaction.atomic():
-            journal.note(segment.workspace, actor, "segment.deleted", segment, actor_id=actor_id)
+            entry = journal.note(segment.workspace, actor, "segment.deleted", segment, actor_id=actor_id)
+            facts = {"id": segment.pk, "name": segment.name, "tree": segment.tree}
             segment.delete()
+            return undo.offer(entry, DELETED, facts)
     except ProtectedError:
         raise SegmentProblem([Problem("", sentence % {"name": segment.name, "users": _("a campaign")})]) from None
+
+
+def bring_back(workspace: Workspace, facts: Mapping[str, Any], member: Member) -> str:
+    """The undo of a deletion: the same rule under the same name and address."""
+    if Segment.objects.filter(workspace=workspace, name=facts["name"]).exists():
+        raise undo.CannotUndo(_("There is a new segment called “%(name)s”; rename it first.") % {"name": facts["name"]})
+    Segment.objects.create(pk=facts["id"], workspace=workspace, name=facts["name"], tree=facts["tree"])
+    return _("The segment “%(name)s” is back.") % {"name": facts["name"]}

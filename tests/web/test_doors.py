@@ -27,6 +27,7 @@ POST_ONLY = {
     "empty_inbox",
     "density", "save_view", "delete_view", "save_as_segment", "bulk_do", "change_contact", "withdraw", "grant",
     "new_list", "change_list", "new_field", "field_act",
+    "segment_figures", "leave_segment",
 }  # fmt: skip
 # Those that answer GET and POST both.
 BOTH = {

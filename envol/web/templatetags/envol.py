@@ -123,6 +123,8 @@ _STATUS = {
     "deferred": ("clock", "warn", _("deferred")),
     "allowed": ("check", "ok", _("yes")),
     "no": ("cross", "bad", _("no")),
+    "fits": ("check", "ok", _("fits")),
+    "fits_not": ("cross", "bad", _("does not fit")),
     "waiting": ("clock", "calm", _("waiting")),
     "running": ("send", "run", _("running")),
     "done": ("check", "ok", _("done")),
@@ -182,6 +184,12 @@ def when(value: datetime | None, zone: str = "") -> SafeString | str:
     else:
         text = format_datetime(local, "d MMM yyyy", locale=_locale())
     return format_html('<time datetime="{}" title="{}">{}</time>', value.isoformat(), full, text)
+
+
+@register.filter
+def clock(value: datetime | None) -> str:
+    """Hour and minute of a moment today, in the reader's zone."""
+    return "–" if value is None else format_datetime(timezone.localtime(value), "HH:mm", locale=_locale())
 
 
 @register.filter

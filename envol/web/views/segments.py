@@ -1,31 +1,38 @@
-"""Who exactly? Segments as a sentence, a count, a sample; written as JSON until the builder comes."""
+"""Who exactly? Segments as a sentence and a count; one of them with its people, its users, and why someone is in it."""
 
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
+from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django.views.decorators.http import require_POST, require_safe
 
 from envol.accounts.models import Role, Workspace
-from envol.audience import engine
+from envol.audience import counting, engine
 from envol.audience import segments as service
-from envol.audience.catalogue import Catalogue, fields
+from envol.audience.catalogue import Catalogue
 from envol.audience.language import SegmentProblem
 from envol.audience.models import Segment
-from envol.audience.operators import OPERATORS
 from envol.contacts.models import Contact
+from envol.web import segment_words
 from envol.web.answers import refuse, see
-from envol.web.audiences import count_of, sentence_of
+from envol.web.audiences import sentence_of
 from envol.web.doors import MemberRequest, audience
-from envol.web.views.contacts import name_of
+from envol.web.examples import examples
+from envol.web.paging import page_of
+from envol.web.views.contacts import name_of, people_matching
+from envol.web.views.segment_builder import figures_of
 
-SAMPLE = 10
-EXAMPLE = {"v": 1, "match": "all", "rules": [{"field": "orders.count", "op": "gte", "value": 2}]}
+COUNTING = 0.2  # seconds that the list gives to counts before it leaves the others to be asked for one by one
+FOUND = 8
 
 
 @require_safe
@@ -33,12 +40,42 @@ EXAMPLE = {"v": 1, "match": "all", "rules": [{"field": "orders.count", "op": "gt
 def segments(request: MemberRequest) -> HttpResponse:
     workspace: Workspace = request.workspace
     catalogue = Catalogue(workspace)
-    found = [
-        {"segment": s, "sentence": sentence_of(catalogue, s.tree), "count": count_of(catalogue, s.tree)}
-        for s in Segment.objects.filter(workspace=workspace).order_by("name")[:100]
-    ]
-    total = Contact.objects.filter(workspace_id=workspace.id).count()
-    return render(request, "segments/list.html", {"found": found, "total": total})
+    page = page_of(request, Segment.objects.filter(workspace=workspace))
+    end = time.monotonic() + COUNTING
+    total = counting.everybody(catalogue)
+    found = []
+    for one in page.rows:
+        left = end - time.monotonic()
+        found.append(
+            {
+                "segment": one,
+                "sentence": sentence_of(catalogue, one.tree),
+                "count": _counted(request, catalogue, one, left) if left > 0.01 else None,
+                "used_by": service.used_by(one),
+            }
+        )
+    facts: dict[str, Any] = {"found": found, "total": total, "page": page, "counted_at": timezone.now()}
+    if not page.rows and not page.first:
+        facts["examples"] = [
+            {
+                "name": example.name,
+                "sentence": sentence_of(catalogue, example.tree),
+                "href": f"{reverse('web:new_segment')}?"
+                + urlencode({"name": example.name, "tree": json.dumps(example.tree, ensure_ascii=False)}),
+            }
+            for example in examples(catalogue)
+        ]
+    return render(request, "segments/list.html", facts)
+
+
+def _counted(request: MemberRequest, catalogue: Catalogue, segment: Segment, seconds: float) -> int | None:
+    """People in it now, or None when that takes longer; ``unreadable`` rules count nobody."""
+    page = counting.Page.of(request.workspace.pk, request.member.pk, "segment", segment.pk)
+    try:
+        with counting.turn_of(page, 1, seconds):
+            return engine.count(catalogue, segment.tree)
+    except (SegmentProblem, counting.Superseded, counting.TooSlow):
+        return None
 
 
 def _one(request: MemberRequest, segment_id: int) -> Segment:
@@ -48,94 +85,67 @@ def _one(request: MemberRequest, segment_id: int) -> Segment:
     return found
 
 
-def _page(request: MemberRequest, segment: Segment | None, **more: Any) -> dict[str, Any]:
-    workspace: Workspace = request.workspace
-    tree = segment.tree if segment else EXAMPLE
-    language = get_language() or "en"
-    known = [
-        {"field": f, "label": f.label(language), "operators": sorted(OPERATORS.get(f.kind, ()))}
-        for f in fields(workspace)
-    ]
-    facts: dict[str, Any] = {
-        "segment": segment,
-        "name": segment.name if segment else "",
-        "tree": json.dumps(tree, ensure_ascii=False, indent=2),
-        "known": known,
-        "problems": [],
-    }
-    return {**facts, **more}
+@require_safe
+@audience(Role.VIEWER)
+def segment_count(request: MemberRequest, segment_id: int) -> HttpResponse:
+    """The count of one segment, for the list; the segment's own page for whoever follows the link."""
+    found = _one(request, segment_id)
+    if "HX-Request" not in request.headers:
+        return see(request, "segment", found.pk)
+    count = _counted(request, Catalogue(request.workspace), found, counting.CEILING)
+    return render(request, "segments/_count.html", {"segment": found, "count": count, "asked": True})
 
 
 @require_safe
 @audience(Role.VIEWER)
 def segment(request: MemberRequest, segment_id: int) -> HttpResponse:
-    workspace: Workspace = request.workspace
     found = _one(request, segment_id)
-    catalogue = Catalogue(workspace)
-    people: list[Any] = []
-    count = count_of(catalogue, found.tree)
-    if count is not None:
-        ids = engine.sample(catalogue, found.tree, SAMPLE)
-        people = list(Contact.objects.filter(workspace_id=workspace.id, id__in=ids).order_by("id"))
-        for person in people:
-            person.name = name_of(person.props)
-    facts = _page(request, found)
+    catalogue = Catalogue(request.workspace)
+    facts = figures_of(request, found, catalogue)
     facts.update(
-        sentence=sentence_of(catalogue, found.tree),
-        count=count,
-        total=Contact.objects.filter(workspace_id=workspace.id).count(),
-        people=people,
+        segment=found,
         used_by=service.used_by(found),
+        counted_at=timezone.now(),
+        tree=json.dumps(found.tree, ensure_ascii=False, indent=2),
+        **_why(request, catalogue, found),
     )
     return render(request, "segments/one.html", facts)
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
-@audience(Role.EDITOR)
-def new_segment(request: MemberRequest) -> HttpResponse:
-    return _save(request, None)
-
-
-@require_http_methods(["GET", "HEAD", "POST"])
-@audience(Role.EDITOR)
-def edit_segment(request: MemberRequest, segment_id: int) -> HttpResponse:
-    return _save(request, _one(request, segment_id))
-
-
-def _save(request: MemberRequest, segment: Segment | None) -> HttpResponse:
-    if request.method != "POST":
-        return render(request, "segments/edit.html", _page(request, segment))
-    name, written = request.POST.get("name", ""), request.POST.get("tree", "")
-    sentences: list[str]
-    try:
-        saved = service.save(
-            request.workspace,
-            name,
-            json.loads(written),
-            segment=segment,
-            actor_id=request.member.pk,
-        )
-    except json.JSONDecodeError as error:
-        sentences = [
-            _("The rule is no JSON: line %(line)s, column %(column)s.") % {"line": error.lineno, "column": error.colno}
-        ]
-    except SegmentProblem as error:
-        sentences = [f"{p.path}: {p.sentence}" if p.path else p.sentence for p in error.problems]
-    except RecursionError:
-        sentences = [_("The rule is nested too deeply; use at most four levels of groups.")]
-    else:
-        return see(request, "segment", saved.pk, said=_("The segment is saved."))
-    return render(
-        request, "segments/edit.html", _page(request, segment, name=name, tree=written, problems=sentences), status=422
-    )
+def _why(request: MemberRequest, catalogue: Catalogue, segment: Segment) -> dict[str, Any]:
+    """ "Why is she in it, or not?": people who match the search, and the answer about the one chosen."""
+    words = request.GET.get("who", "").strip()
+    chosen = request.GET.get("person", "")
+    rows = Contact.objects.filter(workspace_id=request.workspace.id)
+    facts: dict[str, Any] = {"who": words}
+    if chosen.isascii() and chosen.isdigit() and len(chosen) < 19:
+        person = rows.filter(id=int(chosen)).first()
+        if person is None:
+            raise Http404
+        person.name = name_of(person.props)
+        facts["person"] = person
+        try:
+            facts["reason"] = engine.explain(catalogue, segment.tree, person.pk, get_language() or "en")
+        except SegmentProblem as error:
+            facts["unreadable"] = str(error)
+        facts["matches"] = segment_words.MATCHES
+    elif words:
+        people = list(people_matching(request, rows, words).order_by("-id")[: FOUND + 1])
+        for person in people:
+            person.name = name_of(person.props)
+        facts["candidates"], facts["more"] = people[:FOUND], len(people) > FOUND
+    return facts
 
 
 @require_POST
 @audience(Role.EDITOR)
 def delete_segment(request: MemberRequest, segment_id: int) -> HttpResponse:
     found = _one(request, segment_id)
+    name = found.name
     try:
-        service.delete(found, actor_id=request.member.pk)
+        undo = service.delete(found, actor_id=request.member.pk)
     except SegmentProblem as error:
         return refuse(request, "segment", segment_id, said=" ".join(p.sentence for p in error.problems))
-    return see(request, "segments", said=_("The segment is gone; its people stay."))
+    return see(
+        request, "segments", said=_("The segment “%(name)s” is gone; its people stay.") % {"name": name}, undo=undo
+    )

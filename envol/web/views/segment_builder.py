@@ -1,0 +1,322 @@
+"""Making a segment: the rule as a form, with figures under it that follow the typing.
+
+Every button works by a plain POST of the whole form. With script the same POST answers with the tree
+alone, and the figures have a route of their own; both are abandoned when something newer is typed.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from dataclasses import dataclass
+from typing import Any
+
+from django.http import Http404, HttpResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods, require_POST
+
+from envol.accounts.models import Role
+from envol.audience import counting
+from envol.audience import segments as service
+from envol.audience.catalogue import Catalogue, fields
+from envol.audience.language import MAX_LEVELS, SegmentProblem
+from envol.audience.models import Segment
+from envol.audience.offers import Offers
+from envol.audience.operators import OPERATORS
+from envol.consent.models import Purpose
+from envol.contacts.models import Contact
+from envol.web.answers import see
+from envol.web.audiences import sentence_of
+from envol.web.charts import Part, stacked
+from envol.web.doors import MemberRequest, audience
+from envol.web.segment_drawing import Drawing, rounded, said
+from envol.web.segment_form import DraftGroup, DraftRule, Meaning, act, draft_of, read, tree_of
+from envol.web.templatetags.envol import label, word
+from envol.web.views.contacts import name_of
+
+AT_ONCE = 0.15  # seconds that a whole page waits for an exact count before it shows an estimate
+_TONES = {"suppressed": "bad", "objected": "bad", "withdrawn": "warn", "no_permission": "calm", "restricted": "calm"}
+
+
+@dataclass(slots=True)
+class Form:
+    """One request's view of the builder: what is drawn, what it means, and for whom it counts."""
+
+    request: MemberRequest
+    segment: Segment | None
+    catalogue: Catalogue
+    draft: DraftGroup
+    name: str
+    page: str
+    turn: int
+    purpose: Purpose | None
+    meaning: Meaning
+    written: str | None = None  # JSON that could not be read
+
+    @property
+    def counted_as(self) -> counting.Page:
+        member = self.request.member
+        return counting.Page.of(member.workspace.pk, member.pk, self.page)
+
+
+def _form(request: MemberRequest, segment: Segment | None, draft: DraftGroup, name: str, **more: Any) -> Form:
+    catalogue = Catalogue(request.workspace)
+    posted = request.POST
+    purposes = _purposes(catalogue)
+    key = posted.get("purpose", "newsletter")
+    turn = posted.get("turn", "")
+    return Form(
+        request,
+        segment,
+        catalogue,
+        draft,
+        name,
+        posted.get("page") or secrets.token_urlsafe(12),
+        int(turn) + 1 if turn.isascii() and turn.isdigit() and len(turn) < 10 else 1,
+        next((p for p in purposes if p.key == key), purposes[0] if purposes else None),
+        tree_of(draft, catalogue, Offers(catalogue).spot, within=segment.pk if segment else None),
+        **more,
+    )
+
+
+def _purposes(catalogue: Catalogue) -> list[Purpose]:
+    return [p for p in catalogue.purposes.values() if p.kind == "marketing"]
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@audience(Role.EDITOR)
+def new_segment(request: MemberRequest) -> HttpResponse:
+    return _build(request, None)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@audience(Role.EDITOR)
+def edit_segment(request: MemberRequest, segment_id: int) -> HttpResponse:
+    found = Segment.objects.filter(workspace=request.workspace, id=segment_id).first()
+    if found is None:
+        raise Http404
+    return _build(request, found)
+
+
+def _build(request: MemberRequest, segment: Segment | None) -> HttpResponse:
+    catalogue = Catalogue(request.workspace)
+    if request.method != "POST":
+        return _begin(request, segment, catalogue)
+    draft = read(dict(request.POST.lists()))
+    name, command = request.POST.get("name", ""), request.POST.get("act", "draw")
+    if command == "json":
+        return _from_json(request, segment, catalogue, name)
+    focus = act(draft, command)
+    form = _form(request, segment, draft, name)
+    if command != "save":
+        return _page(form, focus=focus, exact=command == "exact")
+    if form.meaning.problems:
+        return _page(form, form.meaning.problems, status=422)
+    try:
+        saved = service.save(request.workspace, name, form.meaning.tree, segment=segment, actor_id=request.member.pk)
+    except SegmentProblem as error:
+        return _page(form, error.problems, status=422)
+    return see(request, "segment", saved.pk, said=_("The segment is saved."))
+
+
+def _begin(request: MemberRequest, segment: Segment | None, catalogue: Catalogue) -> HttpResponse:
+    """The form as it opens: of a segment, a copy of one, a rule in the address, or one empty rule."""
+    if segment:
+        return _page(_form(request, segment, draft_of(segment.tree, catalogue), segment.name))
+    if wanted := request.GET.get("copy", ""):
+        copied = wanted.isascii() and wanted.isdigit() and len(wanted) < 10
+        found = Segment.objects.filter(workspace=request.workspace, id=int(wanted)).first() if copied else None
+        if found is None:
+            raise Http404
+        name = _("%(name)s (copy)") % {"name": found.name}
+        return _page(_form(request, None, draft_of(found.tree, catalogue), name))
+    draft = DraftGroup("all", [DraftRule()])
+    if "tree" in request.GET:
+        try:
+            draft = draft_of(_parsed(request.GET["tree"]), catalogue)
+        except ValueError as error:
+            return _page(_form(request, None, draft, "", written=request.GET["tree"]), wrong=str(error), status=422)
+    return _page(_form(request, None, draft, request.GET.get("name", "")[:200]), focus="r.0.f")
+
+
+def _from_json(request: MemberRequest, segment: Segment | None, catalogue: Catalogue, name: str) -> HttpResponse:
+    """The expert view: the rule as JSON takes the place of the form's."""
+    written = request.POST.get("tree", "")
+    try:
+        draft = draft_of(_parsed(written), catalogue)
+    except ValueError as error:
+        draft = read(dict(request.POST.lists()))
+        return _page(_form(request, segment, draft, name, written=written), wrong=str(error), status=422)
+    form = _form(request, segment, draft, name)
+    # What the form cannot draw (an unknown operator, a value of another type) is said as the parser says it.
+    problems = _problems_of(form, written)
+    if problems:
+        form.written = written
+        return _page(form, wrong=" ".join(problems), status=422)
+    return _page(form)
+
+
+def _problems_of(form: Form, written: str) -> list[str]:
+    from envol.audience.language import parse
+
+    try:
+        parse(json.loads(written), form.catalogue, within=form.segment.pk if form.segment else None)
+    except SegmentProblem as error:
+        return [f"{p.path}: {p.sentence}" if p.path else p.sentence for p in error.problems]
+    return []
+
+
+def _parsed(written: str) -> Any:
+    """JSON that a person wrote, or ValueError with what to do."""
+    try:
+        found = json.loads(written)
+    except json.JSONDecodeError as error:
+        where = {"line": error.lineno, "column": error.colno}
+        raise ValueError(_("The rule is no JSON: line %(line)s, column %(column)s.") % where) from None
+    except RecursionError:
+        raise ValueError(
+            _("The rule is nested too deeply; use at most %(n)s levels of groups.") % {"n": MAX_LEVELS}
+        ) from None
+    if not isinstance(found, dict):
+        raise ValueError(_('A group is {"match": "all", "rules": [ … ]}.'))
+    return found
+
+
+def _page(
+    form: Form,
+    problems: list[Any] | None = None,
+    *,
+    focus: str = "",
+    wrong: str = "",
+    exact: bool = False,
+    status: int = 200,
+) -> HttpResponse:
+    shown_problems = form.meaning.wrong if problems is None else problems
+    if problems:
+        first = next((p for p in problems if p.path), None)
+        focus = f"r.{first.path}.f" if first else focus
+    drawing = Drawing(form.catalogue, shown_problems)
+    facts: dict[str, Any] = {
+        "group": drawing.tree(form.draft),
+        "focus": focus,
+        "segment": form.segment,
+        "name": form.name,
+        "page": form.page,
+        "turn": form.turn,
+        "summary": [said(p) for p in problems or [] if not p.path or len(problems or []) > 1],
+        "placed": [(f"r.{p.path}", said(p)) for p in problems or [] if p.path],
+        "general": [said(p) for p in problems or [] if not p.path],
+    }
+    if "HX-Request" in form.request.headers and not problems:
+        return render(form.request, "segments/_tree.html", facts)
+    language = "fr" if drawing.language.startswith("fr") else "en"
+    facts.update(
+        _figures(form, None if exact else AT_ONCE),
+        purposes=_purposes(form.catalogue),
+        purpose=form.purpose,
+        wrong=wrong,
+        tree=form.written if form.written is not None else json.dumps(form.meaning.tree, ensure_ascii=False, indent=2),
+        known=[
+            {"field": f, "label": f.label(language), "operators": sorted(OPERATORS.get(f.kind, ()))}
+            for f in fields(form.request.workspace)
+        ],
+    )
+    return render(form.request, "segments/edit.html", facts, status=status)
+
+
+# --- figures
+
+
+@require_POST
+@audience(Role.EDITOR)
+def segment_figures(request: MemberRequest) -> HttpResponse:
+    """The figures alone, for a page on which somebody types; 204 when a newer request took this one's place."""
+    draft = read(dict(request.POST.lists()))
+    form = _form(request, _edited(request), draft, "")
+    facts = _figures(form, None if request.POST.get("act") == "exact" else counting.PATIENCE)
+    if facts["state"] == "superseded":
+        return HttpResponse(status=204)
+    return render(request, "segments/_figures.html", facts)
+
+
+@require_POST
+@audience(Role.EDITOR)
+def leave_segment(request: MemberRequest) -> HttpResponse:
+    """The browser left the page: its count ends."""
+    member = request.member
+    counting.leave(counting.Page.of(member.workspace.pk, member.pk, request.POST.get("page", "")))
+    return HttpResponse(status=204)
+
+
+def _edited(request: MemberRequest) -> Segment | None:
+    wanted = request.POST.get("segment", "")
+    if not (wanted.isascii() and wanted.isdigit() and len(wanted) < 10):
+        return None
+    return Segment.objects.filter(workspace=request.workspace, id=int(wanted)).first()
+
+
+def _figures(form: Form, patience: float | None) -> dict[str, Any]:
+    """What ``_figures.html`` says: a state (counted, about, wrong, slow, superseded) and what goes with it."""
+    facts: dict[str, Any] = {"purpose": form.purpose, "unfinished": len(form.meaning.unfinished)}
+    if form.meaning.wrong:
+        return {**facts, "state": "wrong", "to_mend": [(f"r.{p.path}", said(p)) for p in form.meaning.wrong]}
+    tree = form.meaning.counted
+    return {**facts, **_counted(form.catalogue, tree, form.purpose, form.counted_as, form.turn, patience)}
+
+
+def figures_of(request: MemberRequest, segment: Segment, catalogue: Catalogue) -> dict[str, Any]:
+    """The same figures for the page of a segment."""
+    purposes = _purposes(catalogue)
+    wanted = request.GET.get("purpose", "newsletter")
+    purpose = next((p for p in purposes if p.key == wanted), purposes[0] if purposes else None)
+    page = counting.Page.of(request.workspace.pk, request.member.pk, "segment", segment.pk)
+    patience = None if "exact" in request.GET else counting.PATIENCE
+    found = _counted(catalogue, segment.tree, purpose, page, 1, patience)
+    return {"purpose": purpose, "purposes": purposes, "unfinished": 0, **found}
+
+
+def _counted(
+    catalogue: Catalogue,
+    tree: dict[str, Any],
+    purpose: Purpose | None,
+    page: counting.Page,
+    turn: int,
+    patience: float | None,
+) -> dict[str, Any]:
+    facts: dict[str, Any] = {"sentence": sentence_of(catalogue, tree)}
+    try:
+        found = counting.figures(catalogue, tree, purpose, page, turn, patience=patience)
+    except SegmentProblem as error:
+        return {**facts, "state": "wrong", "to_mend": [("r", said(p)) for p in error.problems]}
+    except counting.Superseded:
+        return {**facts, "state": "superseded"}
+    except counting.TooSlow:
+        return {**facts, "state": "slow", "given_up": patience is None}
+    about = found.drawn > 0
+
+    def shown_as(n: int) -> int:
+        return rounded(n) if about else n
+
+    allowed = found.reasons.get("", 0)
+    refused = sorted(((why, n) for why, n in found.reasons.items() if why), key=lambda one: -one[1])
+    parts = [Part(_("may be written to"), allowed, "ok")]
+    parts += [Part(str(word(why)), n, _TONES.get(why, "calm")) for why, n in refused]
+    bar: str = ""
+    if purpose:
+        bar = stacked(parts, _("Who may be written to for “%(purpose)s”") % {"purpose": label(purpose)})
+    people = {c.pk: c for c in Contact.objects.filter(workspace_id=catalogue.workspace.id, id__in=found.sample)}
+    for person in people.values():
+        person.name = name_of(person.props)
+    return {
+        **facts,
+        "state": "about" if about else "counted",
+        "count": shown_as(found.count),
+        "exactly": found.count,
+        "total": found.total,
+        "drawn": found.drawn,
+        "allowed": shown_as(allowed),
+        "refused": [(why, shown_as(n)) for why, n in refused],
+        "bar": bar,
+        "people": [people[id] for id in found.sample if id in people],
+    }

@@ -1,0 +1,114 @@
+// <segment-builder data-figures data-leave> around the form of a rule. Each change posts the form and morphs the tree,
+// each keystroke asks for new figures; the last answer wins. Without script the same buttons post the whole page.
+import htmx from "htmx.org/dist/htmx.esm.js";
+
+class SegmentBuilder extends HTMLElement {
+  private form!: HTMLFormElement;
+  private timer = 0;
+  private typed = 0; // what was typed after a question was asked makes its answer stale
+  private sent = 0;
+  private stale = false;
+  private asked = "";
+  private waiting = 0;
+  private drawn: Promise<unknown> = Promise.resolve();
+
+  connectedCallback(): void {
+    this.form = this.querySelector("form")!;
+    this.asked = this.rule();
+    this.form.addEventListener("input", () => {
+      this.typed++;
+      clearTimeout(this.timer);
+      this.timer = window.setTimeout(() => this.count(), 120);
+    });
+    this.form.addEventListener("change", (event) => {
+      const target = event.target as HTMLElement;
+      if (target.closest("#tree")) this.draw("draw");
+      else if (target.id === "purpose") this.count();
+    });
+    this.form.addEventListener("submit", (event) => {
+      const button = event.submitter as HTMLButtonElement | null;
+      if (button?.name !== "act" || button.classList.contains("primary") || "whole" in button.dataset) return;
+      event.preventDefault();
+      if (button.getAttribute("aria-disabled") !== "true") this.draw(button.value);
+    });
+    this.form.addEventListener("keydown", (event) => this.key(event));
+    this.addEventListener("htmx:before:swap", (event) => {
+      const ctx = (event as CustomEvent).detail.ctx;
+      if (ctx.target?.id !== "tree") return;
+      this.stale = this.sent !== this.typed;
+      if (this.stale) event.preventDefault();
+    });
+    window.addEventListener("pagehide", () => navigator.sendBeacon(this.dataset.leave!, new FormData(this.form)));
+    this.follow();
+  }
+
+  private key(event: KeyboardEvent): void {
+    const target = event.target as HTMLElement;
+    if (event.altKey && (event.key === "ArrowUp" || event.key === "ArrowDown")) {
+      const verb = event.key === "ArrowUp" ? "up" : "down";
+      const mover = target.closest(".rule, .rule-group")?.querySelector<HTMLElement>(`.tools [value^="${verb}:"]`);
+      if (!mover) return;
+      event.preventDefault();
+      mover.click();
+    } else if (event.key === "Enter" && target.id === "name") {
+      event.preventDefault();
+      this.form.querySelector<HTMLElement>("button.primary")!.click();
+    }
+  }
+
+  // One after the other: two quick clicks on "Add a rule" add two.
+  private draw(act: string): void {
+    if (act === "draw" && this.waiting > 1) return;
+    this.waiting++;
+    this.drawn = this.drawn.then(async () => {
+      do {
+        this.stale = false;
+        this.sent = this.typed;
+        const open = [...this.form.querySelectorAll("#tree details[open]")].map((one) => one.id);
+        const address = this.form.getAttribute("action")!;
+        await htmx.ajax("POST", address, { source: this.form, target: "#tree", swap: "outerMorph", values: { act } });
+        if (!this.stale) this.settle(open);
+      } while (this.stale);
+      this.waiting--;
+      if (this.rule() !== this.asked) this.count();
+    });
+  }
+
+  // A morph changes attributes; what the person sees are properties.
+  private settle(open: string[]): void {
+    const tree = this.form.querySelector("#tree")!;
+    for (const one of tree.querySelectorAll("input")) {
+      if (one.type === "checkbox") one.checked = one.defaultChecked;
+      else if (one.value !== one.defaultValue) one.value = one.defaultValue;
+    }
+    for (const one of tree.querySelectorAll("option")) if (one.selected !== one.defaultSelected) one.selected = one.defaultSelected;
+    for (const id of open) (document.getElementById(id) as HTMLDetailsElement | null)?.setAttribute("open", "");
+    for (const one of tree.querySelectorAll("field-picker")) one.dispatchEvent(new Event("drawn"));
+    const focus = tree.querySelector<HTMLElement>("[autofocus]");
+    (focus?.closest<HTMLElement>("field-picker") ?? focus)?.focus();
+  }
+
+  private rule(): string {
+    const pairs = [...new FormData(this.form)].filter(([name]) => name.startsWith("r.") || name === "purpose");
+    return new URLSearchParams(pairs as [string, string][]).toString();
+  }
+
+  private count(values: Record<string, string> = {}): void {
+    clearTimeout(this.timer);
+    this.asked = this.rule();
+    const turn = this.form.elements.namedItem("turn") as HTMLInputElement;
+    turn.value = String(Number(turn.value) + 1);
+    const where = { source: "#figures", target: "#figures", swap: "outerMorph", values };
+    void htmx.ajax("POST", this.dataset.figures!, where).then(() => this.follow());
+  }
+
+  // An estimate stands until the exact figures are there.
+  private follow(): void {
+    const figures = this.form.querySelector<HTMLElement>("#figures");
+    if (figures?.dataset.more === "exact" && this.rule() === this.asked) {
+      delete figures.dataset.more;
+      this.count({ act: "exact" });
+    }
+  }
+}
+customElements.define("segment-builder", SegmentBuilder);
