@@ -27,7 +27,7 @@ PATIENCE = 0.5  # seconds before an estimate is shown
 CEILING = 30.0  # seconds after which an exact count is given up
 DRAWN = 4000  # ids drawn for an estimate
 ENOUGH = 200  # of them that must belong to the workspace
-SMALL = 20_000  # people up to which a sample is picked from all of them
+SMALL = 50_000  # people up to which a sample is picked from all of them
 LAST_TURN = 2**31 - 1
 
 _TABLE = Contact._meta.db_table

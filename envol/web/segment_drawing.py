@@ -69,6 +69,11 @@ class RuleView:
     first: bool = False
     last: bool = False
 
+    @property
+    def wide(self) -> bool:
+        """Whether the value takes a line of its own."""
+        return len(self.inputs) > 2 or any(i.kind == "checks" or i.before for i in self.inputs)
+
 
 @dataclass(slots=True)
 class GroupView:
@@ -299,24 +304,16 @@ class Drawing:
 
     def _near(self, name: str, draft: DraftRule, part: str, known: Field) -> list[Input]:
         offered = self._options(self.offers.places(known.key), [])
+        km, label, found, lat, lon = (draft.text(f"{part}.{key}") for key in ("km", "label", "found", "lat", "lon"))
+        # Coordinates are shown where a name alone does not say them: of an unknown place, or without a name.
+        known_spot = bool(label) == bool(lat)
+        kind = "hidden" if known_spot else "number"
         return [
-            Input(
-                "number",
-                f"{name}.km",
-                _("Distance in kilometres"),
-                draft.text(f"{part}.km"),
-                before=_("at most"),
-                after=_("km from"),
-                size="short",
-            ),
-            Input("text", f"{name}.label", _("Place"), draft.text(f"{part}.label"), offered),
-            Input("hidden", f"{name}.found", "", draft.text(f"{part}.found")),
-            Input(
-                "number", f"{name}.lat", _("Latitude"), draft.text(f"{part}.lat"), before=_("latitude"), size="short"
-            ),
-            Input(
-                "number", f"{name}.lon", _("Longitude"), draft.text(f"{part}.lon"), before=_("longitude"), size="short"
-            ),
+            Input("number", f"{name}.km", _("Distance in kilometres"), km, before=_("at most"), after=_("km from")),
+            Input("text", f"{name}.label", _("Place"), label, offered),
+            Input("hidden", f"{name}.found", "", found),
+            Input(kind, f"{name}.lat", _("Latitude"), lat, before=_("latitude")),
+            Input(kind, f"{name}.lon", _("Longitude"), lon, before=_("longitude")),
         ]
 
     # --- narrowing

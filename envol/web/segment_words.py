@@ -128,7 +128,7 @@ OPERATORS: dict[str, dict[str, Any]] = {
 AFTER: dict[str, Any] = {
     "in_last": _("days"),
     "in_next": _("days"),
-    "more_than_ago": _("days ago"),
+    "more_than_ago": _("days"),
     "anniversary": _("days of today"),
     "times": _("times"),
     "share": "%",

@@ -181,7 +181,7 @@ def test_every_operator_can_be_built_from_the_form(shelf: Workspace) -> None:
                     posted[name] = [filled.get(part, "1")]
             if shape in ("date", "dates"):
                 posted |= {n: ["2027-03-01"] for n in posted if n.startswith("r.0.v")}
-            meaning = tree_of(read(posted), catalogue, nowhere)
+            meaning = tree_of(read(posted), catalogue, lambda key, name: (47.2, -1.5))
             assert meaning.problems == [], (field.key, op, posted, meaning.problems)
             made = to_json(parse(meaning.tree, catalogue))["rules"][0]
             assert (made["field"], made["op"]) == (field.key, op)

@@ -123,8 +123,6 @@ _STATUS = {
     "deferred": ("clock", "warn", _("deferred")),
     "allowed": ("check", "ok", _("yes")),
     "no": ("cross", "bad", _("no")),
-    "fits": ("check", "ok", _("fits")),
-    "fits_not": ("cross", "bad", _("does not fit")),
     "waiting": ("clock", "calm", _("waiting")),
     "running": ("send", "run", _("running")),
     "done": ("check", "ok", _("done")),
@@ -184,6 +182,12 @@ def when(value: datetime | None, zone: str = "") -> SafeString | str:
     else:
         text = format_datetime(local, "d MMM yyyy", locale=_locale())
     return format_html('<time datetime="{}" title="{}">{}</time>', value.isoformat(), full, text)
+
+
+@register.filter
+def tone(reason: str) -> str:
+    """Colour class of a reason of the gate: a refusal of her own weighs more than a permission never asked."""
+    return {"suppressed": "bad", "objected": "bad", "withdrawn": "warn"}.get(reason, "calm")
 
 
 @register.filter

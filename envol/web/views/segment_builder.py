@@ -32,11 +32,10 @@ from envol.web.charts import Part, stacked
 from envol.web.doors import MemberRequest, audience
 from envol.web.segment_drawing import Drawing, rounded, said
 from envol.web.segment_form import DraftGroup, DraftRule, Meaning, act, draft_of, read, tree_of
-from envol.web.templatetags.envol import label, word
+from envol.web.templatetags.envol import label, tone, word
 from envol.web.views.contacts import name_of
 
 AT_ONCE = 0.15  # seconds that a whole page waits for an exact count before it shows an estimate
-_TONES = {"suppressed": "bad", "objected": "bad", "withdrawn": "warn", "no_permission": "calm", "restricted": "calm"}
 
 
 @dataclass(slots=True)
@@ -301,11 +300,13 @@ def _counted(
     allowed = found.reasons.get("", 0)
     refused = sorted(((why, n) for why, n in found.reasons.items() if why), key=lambda one: -one[1])
     parts = [Part(_("may be written to"), allowed, "ok")]
-    parts += [Part(str(word(why)), n, _TONES.get(why, "calm")) for why, n in refused]
+    parts += [Part(str(word(why)), n, tone(why)) for why, n in refused]
     bar: str = ""
     if purpose:
         bar = stacked(parts, _("Who may be written to for “%(purpose)s”") % {"purpose": label(purpose)})
-    people = {c.pk: c for c in Contact.objects.filter(workspace_id=catalogue.workspace.id, id__in=found.sample)}
+    people: dict[int, Any] = {
+        c.pk: c for c in Contact.objects.filter(workspace_id=catalogue.workspace.id, id__in=found.sample)
+    }
     for person in people.values():
         person.name = name_of(person.props)
     return {

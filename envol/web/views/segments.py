@@ -119,7 +119,7 @@ def _why(request: MemberRequest, catalogue: Catalogue, segment: Segment) -> dict
     rows = Contact.objects.filter(workspace_id=request.workspace.id)
     facts: dict[str, Any] = {"who": words}
     if chosen.isascii() and chosen.isdigit() and len(chosen) < 19:
-        person = rows.filter(id=int(chosen)).first()
+        person: Any = rows.filter(id=int(chosen)).first()
         if person is None:
             raise Http404
         person.name = name_of(person.props)
@@ -130,9 +130,9 @@ def _why(request: MemberRequest, catalogue: Catalogue, segment: Segment) -> dict
             facts["unreadable"] = str(error)
         facts["matches"] = segment_words.MATCHES
     elif words:
-        people = list(people_matching(request, rows, words).order_by("-id")[: FOUND + 1])
-        for person in people:
-            person.name = name_of(person.props)
+        people: list[Any] = list(people_matching(request, rows, words).order_by("-id")[: FOUND + 1])
+        for one in people:
+            one.name = name_of(one.props)
         facts["candidates"], facts["more"] = people[:FOUND], len(people) > FOUND
     return facts
 

@@ -83,7 +83,8 @@ class FieldPicker extends HTMLElement {
   }
 
   private key(event: KeyboardEvent): void {
-    if (event.altKey && this.list.hidden) return; // moves the rule
+    if (event.ctrlKey || event.metaKey || (event.altKey && this.list.hidden)) return; // keys of the page
+    event.stopPropagation(); // outside of the shadow nobody sees that this is a field in which one types
     const all = this.options, now = all.findIndex((o) => o.classList.contains("on"));
     const step = { ArrowDown: 1, ArrowUp: -1 }[event.key];
     if (step) this.list.hidden ? this.open("") : this.mark(all[(now + step + all.length) % all.length]);
@@ -91,7 +92,6 @@ class FieldPicker extends HTMLElement {
     else if (event.key === "Escape" && !this.list.hidden) this.close();
     else return;
     event.preventDefault();
-    event.stopPropagation();
   }
 
   private choose(option: HTMLElement | null): void {

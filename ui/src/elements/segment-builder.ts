@@ -40,6 +40,8 @@ class SegmentBuilder extends HTMLElement {
     });
     window.addEventListener("pagehide", () => navigator.sendBeacon(this.dataset.leave!, new FormData(this.form)));
     this.follow();
+    // Not before the first frame: what is not drawn yet cannot take the focus.
+    requestAnimationFrame(() => { if (document.activeElement === document.body) this.focusFirst(); });
   }
 
   private key(event: KeyboardEvent): void {
@@ -84,7 +86,11 @@ class SegmentBuilder extends HTMLElement {
     for (const one of tree.querySelectorAll("option")) if (one.selected !== one.defaultSelected) one.selected = one.defaultSelected;
     for (const id of open) (document.getElementById(id) as HTMLDetailsElement | null)?.setAttribute("open", "");
     for (const one of tree.querySelectorAll("field-picker")) one.dispatchEvent(new Event("drawn"));
-    const focus = tree.querySelector<HTMLElement>("[autofocus]");
+    this.focusFirst();
+  }
+
+  private focusFirst(): void {
+    const focus = this.form.querySelector<HTMLElement>("#tree [autofocus]");
     (focus?.closest<HTMLElement>("field-picker") ?? focus)?.focus();
   }
 
