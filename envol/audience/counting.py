@@ -116,7 +116,7 @@ def figures(
     except TooSlow:
         if patience is None:
             raise
-    with turn_of(page, turn, patience):
+    with turn_of(page, turn, max(patience, PATIENCE)):
         total = everybody(catalogue)
         drawn = draw(catalogue, page.number)
         reasons, sample = _among(catalogue, tree, purpose, drawn)

@@ -166,11 +166,12 @@ def test_the_estimate_is_near_and_says_from_how_many(many: Workspace, monkeypatc
         raise TooSlow
 
     monkeypatch.setattr(counting, "SMALL", 20_000)
-    exact = counting.figures(many, tree, newsletter, page, 1)
+    monkeypatch.setattr(counting, "PATIENCE", 20.0)  # of a busy machine
+    exact = counting.figures(many, tree, newsletter, page, 1, patience=20.0)
     assert (exact.count, exact.drawn, exact.total, exact.reasons[""]) == (6250, 0, 25_000, 6250)
     assert len(exact.sample) == 10 and set(exact.sample) <= {row[0] for row in db.rows(*engine.ids_sql(many, tree))}
     monkeypatch.setattr(counting, "_exact", slow)
-    about = counting.figures(many, tree, newsletter, page, 2)
+    about = counting.figures(many, tree, newsletter, page, 2, patience=20.0)
     assert about.drawn >= counting.ENOUGH and about.total == 25_000
     assert 5000 < about.count < 7500, "within five standard deviations"
     assert len(about.sample) == 10

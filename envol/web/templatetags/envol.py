@@ -191,12 +191,6 @@ def tone(reason: str) -> str:
 
 
 @register.filter
-def clock(value: datetime | None) -> str:
-    """Hour and minute of a moment today, in the reader's zone."""
-    return "–" if value is None else format_datetime(timezone.localtime(value), "HH:mm", locale=_locale())
-
-
-@register.filter
 def get(mapping: Any, key: Any) -> Any:
     return mapping.get(key) if hasattr(mapping, "get") else None
 

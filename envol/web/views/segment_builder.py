@@ -32,7 +32,7 @@ from envol.web.charts import Part, stacked
 from envol.web.doors import MemberRequest, audience
 from envol.web.segment_drawing import Drawing, rounded, said
 from envol.web.segment_form import DraftGroup, DraftRule, Meaning, act, draft_of, read, tree_of
-from envol.web.templatetags.envol import label, tone, word
+from envol.web.templatetags.envol import label, number, tone, word
 from envol.web.views.contacts import name_of
 
 AT_ONCE = 0.15  # seconds that a whole page waits for an exact count before it shows an estimate
@@ -303,7 +303,8 @@ def _counted(
     parts += [Part(str(word(why)), n, tone(why)) for why, n in refused]
     bar: str = ""
     if purpose:
-        bar = stacked(parts, _("Who may be written to for “%(purpose)s”") % {"purpose": label(purpose)})
+        title = _("Who may be written to for “%(purpose)s”") % {"purpose": label(purpose)}
+        bar = stacked("allowed", parts, title=title, desc=", ".join(f"{p.label} {number(p.value)}" for p in parts))
     people: dict[int, Any] = {
         c.pk: c for c in Contact.objects.filter(workspace_id=catalogue.workspace.id, id__in=found.sample)
     }
