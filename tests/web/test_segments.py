@@ -22,6 +22,17 @@ Sign = Callable[..., Client]
 HTMX = {"HX-Request": "true"}
 
 
+@pytest.fixture(autouse=True)
+def _patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine must not turn a count into an estimate; the tests of estimates slow it down themselves."""
+    from envol.web.views import segment_builder
+    from envol.web.views import segments as pages
+
+    monkeypatch.setattr(counting, "PATIENCE", 60.0)
+    monkeypatch.setattr(segment_builder, "AT_ONCE", 60.0)
+    monkeypatch.setattr(pages, "COUNTING", 60.0)
+
+
 def form_of(answer: Any) -> dict[str, list[str]]:
     """What a browser would send of the builder's form."""
     node = LexborHTMLParser(answer.content.decode()).css_first("form#builder")
