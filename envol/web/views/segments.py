@@ -21,14 +21,16 @@ from envol.audience import segments as service
 from envol.audience.catalogue import Catalogue
 from envol.audience.language import SegmentProblem
 from envol.audience.models import Segment
+from envol.contacts import filters
 from envol.contacts.models import Contact
 from envol.web import segment_words
 from envol.web.answers import refuse, see
 from envol.web.audiences import sentence_of
 from envol.web.doors import MemberRequest, audience
 from envol.web.examples import examples
+from envol.web.masking import sees_addresses
 from envol.web.paging import page_of
-from envol.web.views.contacts import name_of, people_matching
+from envol.web.views.contacts import name_of
 from envol.web.views.segment_builder import figures_of
 
 COUNTING = 0.2  # seconds that the list gives to counts before it leaves the others to be asked for one by one
@@ -130,10 +132,12 @@ def _why(request: MemberRequest, catalogue: Catalogue, segment: Segment) -> dict
             facts["unreadable"] = str(error)
         facts["matches"] = segment_words.MATCHES
     elif words:
-        people: list[Any] = list(people_matching(request, rows, words).order_by("-id")[: FOUND + 1])
+        chosen_by = filters.Filter(text=words, names_only=not sees_addresses(request))
+        found = filters.page(request.workspace, chosen_by, limit=FOUND)
+        people: list[Any] = found.contacts
         for one in people:
             one.name = name_of(one.props)
-        facts["candidates"], facts["more"] = people[:FOUND], len(people) > FOUND
+        facts["candidates"], facts["more"] = people, found.next is not None
     return facts
 
 
