@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.utils import timezone
@@ -97,7 +98,7 @@ def late(sending: Sending, now: datetime | None = None) -> bool:
 
 def check(campaign: Campaign) -> list[Check]:
     """Everything that would stop this campaign (first) or spoil it."""
-    found = [*_audience(campaign), *_sender(campaign), *_content(campaign), *_late(campaign)]
+    found = [*_audience(campaign), *_sender(campaign), *_public_address(), *_content(campaign), *_late(campaign)]
     return sorted(found, key=lambda c: c.level != BLOCK)
 
 
@@ -203,6 +204,34 @@ def _sender(campaign: Campaign) -> list[Check]:
             )
         )
     return found
+
+
+def _public_address() -> list[Check]:
+    """Links, pictures and the way out of a message lead to our own address: others must reach it, by https."""
+    config = settings.ENVOL
+    address = urlsplit(config.base_url)
+    if config.route == "local" or (address.scheme == "https" and address.hostname != "localhost"):
+        return []
+    if address.hostname == "localhost":
+        # A relay of the same machine may be a trial; what goes to the world's mailboxes is none.
+        return [
+            Check(
+                BLOCK if config.route == "direct" else ADVICE,
+                "no_public_url",
+                f"Les liens mèneraient à {config.base_url}, que personne d'autre n'atteint\u202f: réglez public_url.",
+                f"Links would lead to {config.base_url}, which nobody else can reach: set public_url.",
+                "settings",
+            )
+        ]
+    return [
+        Check(
+            BLOCK,
+            "public_url_not_https",
+            f"Le désabonnement en un clic exige https (RFC 8058)\u202f: réglez public_url ({config.base_url}).",
+            f"Unsubscribing by one click needs https (RFC 8058): set public_url ({config.base_url}).",
+            "settings",
+        )
+    ]
 
 
 def _content(campaign: Campaign) -> list[Check]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+import socket
 from typing import Any
+from urllib.parse import urlsplit
 
 from envol.accounts.models import Workspace
 from envol.run.config import Config
@@ -33,6 +35,23 @@ def check(config: Config, workspace: Workspace) -> list[dict[str, Any]]:
             "domain",
             f"May send as: {', '.join(ready)}.",
             "No domain is checked or trusted: envol domain add D, publish its records, envol domain check.",
+        )
+        base = urlsplit(config.base_url)
+        reachable = base.scheme == "https" and base.hostname != "localhost"
+        wanted = f"links lead to {config.base_url}; set public_url to the https address that people reach."
+        line(
+            reachable or (config.route == "smart_host" and base.hostname == "localhost"),
+            "public_url",
+            f"Links lead to {config.base_url}." if reachable else f"For a trial only, {wanted}",
+            f"Campaigns do not leave: {wanted}",
+        )
+    if config.route == "direct":
+        helo = config.helo_name or socket.getfqdn()
+        line(
+            "." in helo.strip(".") and not helo.endswith(".localdomain"),
+            "helo_name",
+            f"Other hosts hear our name as {helo}; its address must lead back to it (A, AAAA, PTR).",
+            f"Other hosts would hear our name as {helo!r}, which is no full name: set helo_name.",
         )
     if config.route == "smart_host":
         line(

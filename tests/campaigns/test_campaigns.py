@@ -130,12 +130,26 @@ def test_a_domain_must_be_declared_always_and_ready_when_mail_leaves_the_machine
 
     domains._forget()
     assert codes(shop.campaign) == set()
-    with override_settings(ENVOL=_settings(route="direct")):
+    with override_settings(ENVOL=_settings(route="direct", public_url="https://mail.librairie.example")):
         domains._forget()
         assert codes(shop.campaign) == {"domain_unchecked"}
     domains._forget()
     Domain.objects.filter(workspace=shop.workspace).delete()
     assert codes(shop.campaign) == {"domain_unknown"}
+
+
+def test_links_must_lead_where_others_can_go(shop: Shop) -> None:
+    shop.person("a@lecteurs.example")
+
+    def found(**changes: Any) -> list[str]:
+        with override_settings(ENVOL=_settings(**changes)):
+            return [f"{c.level} {c.code}" for c in actions.check(shop.campaign) if "public_url" in c.code]
+
+    assert found(route="local") == []
+    assert found(route="direct") == ["block no_public_url"]
+    assert found(route="smart_host") == ["advice no_public_url"], "a relay on this machine may be a trial"
+    assert found(route="smart_host", public_url="http://mail.librairie.example") == ["block public_url_not_https"]
+    assert found(route="direct", public_url="https://mail.librairie.example") == []
 
 
 def _settings(**changes: Any) -> Any:

@@ -156,6 +156,8 @@ def test_the_captured_mail_opens_to_an_owner_or_a_key(shop: Shop, other_shop: Sh
     basic = base64.b64encode(f"{key.key}:{key.secret}".encode()).decode()
     found = Client(HTTP_HOST="localhost").get("/inbox.json", headers={"Authorization": f"Basic {basic}"}).json()
     assert [m["id"] for m in found["messages"]] == [other_shop.captured.pk]
+    keys = ["id", "received_at", "envelope_from", "envelope_to", "subject", "headers", "text", "html", "raw"]
+    assert list(found["messages"][0]) == keys
     assert Client(HTTP_HOST="localhost").get("/inbox.json", headers={"Authorization": "Basic eDp5"}).status_code == 401
 
 
