@@ -84,3 +84,18 @@ def settings_debug() -> Any:
     from django.test import override_settings
 
     return lambda: override_settings(ENVOL=dataclasses.replace(settings.ENVOL, debug=True))
+
+
+def test_every_act_of_the_journal_has_words() -> None:
+    """Whatever code writes into the journal is called something that a marketer understands."""
+    import re
+    from pathlib import Path
+
+    from envol.contacts import bulk
+    from envol.web.journal_words import WORDS
+
+    code = "\n".join(path.read_text("utf-8") for path in Path("envol").rglob("*.py"))
+    written = set(re.findall(r"""(?:note|journal\.note)\((?:[^()]|\([^()]*\)){0,200}?"([a-z_]+\.[a-z_]+)\"""", code))
+    assert len(written) > 30
+    written |= {f"bulk.{act}" for act in bulk.ACTS}
+    assert written - set(WORDS) == set()

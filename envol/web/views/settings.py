@@ -26,6 +26,7 @@ from envol.accounts.workspaces import add_member, create_api_key
 from envol.events import request_mail
 from envol.outbound import domains as service
 from envol.outbound.models import Domain
+from envol.web import journal_words
 from envol.web import language as languages
 from envol.web.answers import refuse, see
 from envol.web.difference import differences
@@ -281,6 +282,9 @@ def journal(request: MemberRequest) -> HttpResponse:
     members = {m.pk: str(m.user) for m in Member.objects.filter(workspace=workspace, id__in=ids).select_related("user")}
     open_undos = undos.open_for([row.pk for row in page.rows])
     for row in page.rows:
-        row.who = members.get(row.actor_id, "") if row.actor_kind == "member" else ""
+        named = members.get(row.actor_id, "") if row.actor_kind == "member" else ""
+        row.who = named or journal_words.ACTORS.get(row.actor_kind, row.actor_kind)
+        row.did = journal_words.said(row.action)
+        row.seen_at = journal_words.seen_at(row.object_kind, row.object_id)
         row.undoable = open_undos.get(row.pk)
     return render(request, "settings/journal.html", {"page": page})

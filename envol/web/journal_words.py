@@ -1,0 +1,88 @@
+"""The journal in words: what each kind of act is called, and where the thing it was done to can be seen."""
+
+from __future__ import annotations
+
+from django.urls import NoReverseMatch, reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+WORDS = {
+    "api_key.created": gettext_lazy("made an API key"),
+    "api_key.revoked": gettext_lazy("revoked an API key"),
+    "bulk.join": gettext_lazy("put people on a list"),
+    "bulk.leave": gettext_lazy("took people off a list"),
+    "bulk.merge": gettext_lazy("merged two fields"),
+    "bulk.set": gettext_lazy("set a value of many people"),
+    "bulk.tag": gettext_lazy("tagged many people"),
+    "bulk.undone": gettext_lazy("took an act on many people back"),
+    "bulk.untag": gettext_lazy("took a tag off many people"),
+    "campaign.changed": gettext_lazy("changed a campaign"),
+    "campaign.confirmed": gettext_lazy("sent a campaign"),
+    "campaign.created": gettext_lazy("made a campaign"),
+    "campaign.deleted": gettext_lazy("deleted a campaign"),
+    "campaign.paused": gettext_lazy("paused a campaign"),
+    "campaign.people_exported": gettext_lazy("took the people behind a figure away as a file"),
+    "campaign.resumed": gettext_lazy("resumed a campaign"),
+    "campaign.stopped": gettext_lazy("stopped a campaign"),
+    "campaign.taken_back": gettext_lazy("took a campaign back"),
+    "campaign.tested": gettext_lazy("sent a test message"),
+    "contact.erased": gettext_lazy("erased a person"),
+    "contact.noted": gettext_lazy("wrote a note on a person"),
+    "domain.added": gettext_lazy("declared a domain"),
+    "domain.keys_made": gettext_lazy("made new keys for a domain"),
+    "domain.keys_rotated": gettext_lazy("began to sign with new keys"),
+    "domain.trusted": gettext_lazy("vouched for a domain"),
+    "import.received": gettext_lazy("brought a file of people"),
+    "import.undone": gettext_lazy("undid an import"),
+    "list.created": gettext_lazy("made a list"),
+    "list.removed": gettext_lazy("deleted a list"),
+    "list.renamed": gettext_lazy("renamed a list"),
+    "list.restored": gettext_lazy("brought a list back"),
+    "media.deleted": gettext_lazy("deleted a picture"),
+    "media.received": gettext_lazy("brought a picture"),
+    "member.changed": gettext_lazy("changed the role of a member"),
+    "member.invited": gettext_lazy("invited a member"),
+    "member.removed": gettext_lazy("removed a member"),
+    "property.added": gettext_lazy("added a field"),
+    "property.changed": gettext_lazy("changed a field"),
+    "property.deleted": gettext_lazy("deleted a field"),
+    "segment.changed": gettext_lazy("changed a segment"),
+    "segment.created": gettext_lazy("made a segment"),
+    "segment.deleted": gettext_lazy("deleted a segment"),
+    "signup.changed": gettext_lazy("changed a sign-up form"),
+    "signup.created": gettext_lazy("made a sign-up form"),
+    "suppression.lifted": gettext_lazy("lifted a suppression"),
+    "workspace.changed": gettext_lazy("changed the settings"),
+    "workspace.created": gettext_lazy("made the organisation"),
+}
+"""Each action of the journal, as what somebody did."""
+
+ACTORS = {
+    "member": gettext_lazy("a member who left"),
+    "key": gettext_lazy("a program"),
+    "command": gettext_lazy("the command line"),
+    "job": gettext_lazy("Envol itself"),
+    "person": gettext_lazy("the person herself"),
+}
+_SEEN_AT = {
+    "campaign": "campaign", "segment": "segment", "contact": "contact", "import": "import", "domain": "domain",
+    "list": "list",
+}  # fmt: skip
+
+
+def said(action: str) -> str:
+    """What was done, in the reader's language; an act without words of its own keeps its code."""
+    if action.endswith(".undone") and (done := action.removesuffix(".undone")) in WORDS:
+        return _("took back: %(act)s") % {"act": WORDS[done]}
+    return str(WORDS.get(action, action))
+
+
+def seen_at(kind: str, object_id: int | None) -> str:
+    """The page of the thing, when it has one."""
+    route = _SEEN_AT.get(kind)
+    if route is None or object_id is None:
+        return ""
+    try:
+        return reverse(f"web:{route}", args=[object_id])
+    except NoReverseMatch:
+        return ""

@@ -1,0 +1,44 @@
+"""Pictures of every page, to be looked at: ``make screenshots`` writes them into ``screenshots/``, which git ignores.
+
+French and English, light and dark, 320, 768 and 1280 px; the names say which: ``contacts-fr-dark-320.png``. With
+``ENVOL_SHOTS="contacts en light 1280"`` only those whose name has all these words.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from tests.browser.every_page import every_page
+from tests.browser.test_pages import signed_in, speak
+
+FOLDER = Path(__file__).resolve().parents[2] / "screenshots"
+WIDTHS = (320, 768, 1280)
+
+
+def test_write_them_all(browser: Any, address: str, shop: Any) -> None:
+    FOLDER.mkdir(exist_ok=True)
+    wanted = os.environ.get("ENVOL_SHOTS", "").split()
+    pages = every_page(shop)
+    assert len(pages) > 30
+    for language in ("fr", "en"):
+        page = signed_in(browser, address, shop, locale=language)
+        speak(page, address, language)
+        for path in pages:
+            name = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\d{2,}", "n", path.lower())).strip("-") or "home"
+            shots = [
+                (theme, width, f"{name}-{language}-{theme}-{width}")
+                for theme in ("light", "dark")
+                for width in WIDTHS
+                if all(word in f"{name}-{language}-{theme}-{width}" for word in wanted)
+            ]
+            if not shots:
+                continue
+            page.goto(address + path)
+            for theme, width, shot in shots:
+                page.emulate_media(color_scheme=theme)
+                page.set_viewport_size({"width": width, "height": 900})
+                page.screenshot(path=FOLDER / f"{shot}.png", full_page=True)
+        page.context.close()
