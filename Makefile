@@ -5,7 +5,7 @@ ARGS ?=
 FACTOR ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-check picture screenshots test test-peers lint bench crash fuzz wheel clean lock setup messages
+.PHONY: help demo demo-check picture screenshots journeys test test-peers lint bench crash fuzz wheel clean lock setup messages
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -59,6 +59,9 @@ fuzz: setup ## parsers, language and gates against many more examples: make fuzz
 
 picture: setup ## the picture of the README, from a running `make demo`
 	@$(BIN)/python -m tests.browser.picture $(ARGS)
+
+journeys: setup ## play the journeys by keyboard, count clicks and seconds, write docs/journeys.md
+	@$(BIN)/python -m pytest -q tests/journeys && $(BIN)/python -m tests.journeys.table
 
 screenshots: setup ## every page in both languages and themes, three widths, into screenshots/
 	@$(BIN)/python -m pytest -q --timeout 1800 tests/browser/screenshots.py && echo "Look into screenshots/"
