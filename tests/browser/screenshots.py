@@ -24,7 +24,7 @@ def test_write_them_all(browser: Any, address: str, shop: Any) -> None:
     pages = every_page(shop)
     assert len(pages) > 30
     for language in ("fr", "en"):
-        page = signed_in(browser, address, shop, locale=language)
+        page = signed_in(browser, address, shop, locale=language, reduced_motion="reduce")
         speak(page, address, language)
         for path in pages:
             name = re.sub(r"[^a-z0-9]+", "-", re.sub(r"\d{2,}", "n", path.lower())).strip("-") or "home"

@@ -40,7 +40,7 @@ def speak(page: Any, address: str, language: str) -> None:
 @pytest.mark.parametrize("language", ["fr", "en"])
 def test_every_page_is_accessible(browser: Any, address: str, shop: Any, language: str) -> None:
     """axe finds nothing in either theme, wide and narrow, and nothing is wider than the window."""
-    page = signed_in(browser, address, shop, locale=language)
+    page = signed_in(browser, address, shop, locale=language, reduced_motion="reduce")
     speak(page, address, language)
     looks = [("light", 1280), ("dark", 320)] if language == "fr" else [("dark", 1280), ("light", 320)]
     found = {}

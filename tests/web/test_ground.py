@@ -97,5 +97,9 @@ def test_every_act_of_the_journal_has_words() -> None:
     code = "\n".join(path.read_text("utf-8") for path in Path("envol").rglob("*.py"))
     written = set(re.findall(r"""(?:note|journal\.note)\((?:[^()]|\([^()]*\)){0,200}?"([a-z_]+\.[a-z_]+)\"""", code))
     assert len(written) > 30
-    written |= {f"bulk.{act}" for act in bulk.ACTS}
+    written |= set(re.findall(r"""action = [^\n]*"([a-z_]+\.[a-z_]+)\"""", code)) | {
+        "campaign.sent",
+        "campaign.scheduled",
+    }
+    written |= {f"bulk.{act}" for act in bulk.ACTS} | {f"import.{end}" for end in ("done", "failed", "cancelled")}
     assert written - set(WORDS) == set()

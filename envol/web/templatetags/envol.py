@@ -395,12 +395,12 @@ def offered_undo(request: Any) -> dict[str, Any] | None:
 
 
 @register.simple_tag
-def share_bar(part: Any, whole: Any) -> SafeString:
-    """A thin bar of ``part`` in ``whole``, and the sentence that says it; nothing when ``whole`` is nothing."""
+def delivered_bar(part: Any, whole: Any) -> SafeString:
+    """A thin bar of what was delivered of what was accepted, and its sentence; nothing when there was nothing."""
     if not whole:
         return mark_safe("")
     share = min(1.0, float(part or 0) / float(whole))
-    sentence = _("%(share)s clicked of those who got it") % {"share": percent(part, whole)}
+    sentence = _("%(share)s delivered") % {"share": percent(part, whole)}
     return format_html(
         '<svg class="bar" viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true">'
         '<rect class="ground" width="100" height="4"/><rect class="piece ok" width="{}" height="4"/></svg>'
