@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,36 +14,20 @@ from envol.audience import engine
 from envol.audience.catalogue import Catalogue
 from envol.audience.days import Days
 from envol.audience.language import EVERYBODY, SegmentProblem, parse, to_json
-from envol.campaigns.models import Campaign, State
+from envol.campaigns import check_messages as messages
+from envol.campaigns.check import ADVICE, BLOCK, GROUPS, Check
+from envol.campaigns.models import Campaign, ContentDraft, State
 from envol.consent import gates
 from envol.content.checks import people_without_value
+from envol.content.lint import lint
 from envol.content.models import Version
 from envol.outbound import domains
 from envol.outbound.models import Domain, Sending
 from envol.wire.address import AddressError, domain_of, normalise
 
-BLOCK, ADVICE = "block", "advice"
+__all__ = ["ADVICE", "BLOCK", "GROUPS", "Check"]
 LATE = timedelta(hours=1)
-HEAVY = 100_000  # octets of HTML; Gmail clips near 102 kB
 KINDS = ("campaign", "resend")
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing to mend (``block``) or to think about (``advice``).
-
-    ``where`` names the card that mends it: audience, sender, content, send, domains, settings.
-    """
-
-    level: str
-    code: str
-    fr: str
-    en: str
-    where: str
-    facts: dict[str, Any] = field(default_factory=dict)
-
-    def sentence(self, language: str = "en") -> str:
-        return self.fr if language.startswith("fr") else self.en
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,14 +259,19 @@ def _content(campaign: Campaign) -> list[Check]:
                 "content",
             )
         )
-    weight = len(version.html.encode())
-    if weight > HEAVY:
-        fr = f"Le message pèse {weight // 1000} ko\u202f: allégez-le, certaines messageries coupent après 100 ko."
-        en = f"The message weighs {weight // 1000} kB: above 100 kB some mailboxes cut it. Make it lighter."
-        found.append(Check(ADVICE, "heavy", fr, en, "content", {"octets": weight}))
+    found += messages.of_lint(lint(version, own_host=_own_host(), strict=settings.ENVOL.route != "local"))
+    found += messages.of_design(version)
+    if ContentDraft.objects.filter(campaign=campaign).exists():
+        fr = "Le contenu a un brouillon qui n'a pas été enregistré\u202f: enregistrez-le, ou jetez-le."
+        en = "The content has a draft that was not saved: save it, or throw it away."
+        found.append(Check(BLOCK, "unsaved_draft", fr, en, "content"))
     if campaign.purpose is not None:
         found += _missing(campaign, version)
     return found
+
+
+def _own_host() -> str:
+    return urlsplit(settings.ENVOL.base_url).hostname or ""
 
 
 def _missing(campaign: Campaign, version: Version) -> list[Check]:

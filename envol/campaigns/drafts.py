@@ -41,8 +41,7 @@ def edit(campaign: Campaign, revision: int, *, member: Member | None = None, **c
     values = _checked(campaign.workspace, changes)
     with transaction.atomic():
         now = Campaign.objects.select_for_update().get(pk=campaign.pk)
-        if now.state not in EDITABLE:
-            raise Refused(_not_editable(now))
+        require_editable(now)
         if now.revision != revision:
             raise Conflict(
                 _("%(who)s changed this campaign since you opened it; look at it as it is now, then change it again.")
@@ -95,6 +94,12 @@ def _last_editor(campaign: Campaign) -> str:
     last = JournalEntry.objects.filter(object_kind="campaign", object_id=campaign.pk).order_by("-id").first()
     member = Member.objects.filter(pk=last.actor_id).select_related("user").first() if last and last.actor_id else None
     return str(member.user) if member else _("Somebody")
+
+
+def require_editable(campaign: Campaign) -> None:
+    """Raises Refused once the campaign is on its way or was sent."""
+    if campaign.state not in EDITABLE:
+        raise Refused(_not_editable(campaign))
 
 
 def _not_editable(campaign: Campaign) -> str:

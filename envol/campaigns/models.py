@@ -42,3 +42,26 @@ class Campaign(models.Model):
     class Meta:
         db_table = "campaigns_campaign"
         indexes = [models.Index(fields=["workspace", "-id"], name="campaign_newest")]
+
+
+class ContentDraft(models.Model):
+    """What somebody is typing into the content of a campaign, kept while she types; a version is made when she says so.
+
+    ``holder`` is the window that wrote last: another one that has not seen it is told instead of writing over it.
+    """
+
+    campaign = models.OneToOneField(Campaign, on_delete=models.CASCADE, related_name="content_draft", primary_key=True)
+    mode = models.CharField(max_length=5)  # model, mjml, html, text
+    design = models.JSONField(null=True)  # of a model
+    source = models.TextField(blank=True)  # of code
+    subject = models.TextField(blank=True)
+    preheader = models.TextField(blank=True)
+    text_source = models.TextField(null=True)
+    fallbacks = models.JSONField(default=dict)
+    revision = models.PositiveIntegerField(default=1)
+    holder = models.CharField(max_length=32)
+    member_id = models.BigIntegerField(null=True)
+    saved_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "campaigns_content_draft"

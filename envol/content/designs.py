@@ -57,7 +57,7 @@ def trial(
     Raises TemplateProblem for a subject that cannot be read.
     """
     made = source(workspace, design, base_url)
-    compiled = templates.compile_template("mjml", made, subject, preheader=preheader, known=_known(workspace))
+    compiled = templates.compile_template("mjml", made, subject, preheader=preheader, known=known(workspace))
     return unsaved(workspace, "mjml", made, subject, preheader, compiled, fallbacks)
 
 
@@ -91,5 +91,6 @@ def of(version: Version | None) -> Design | None:
     return gallery.opened(version.design) if version is not None else None
 
 
-def _known(workspace: Workspace) -> dict[str, Any]:
+def known(workspace: Workspace) -> dict[str, Any]:
+    """Keys that a template may ask for."""
     return dict(Property.objects.filter(workspace=workspace).values_list("key", "purposes"))

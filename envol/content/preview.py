@@ -57,3 +57,37 @@ def marked(version: Version, marks: Mapping[int, str]) -> Version:
     shown = copy.copy(version)
     shown.html = _ANCHOR.sub(lambda found: found[0] + marks.get(int(found[2]), ""), version.html or "")
     return shown
+
+
+def line_of(version: Version, source: str, contact: Contact | None = None) -> str:
+    """A subject or preheader as this contact reads it in her list of messages."""
+    if not source.strip():
+        return ""
+    from envol.content.language import variables
+
+    alone = Version(
+        workspace=version.workspace,
+        mode="text",
+        source="",
+        subject=source,
+        text="",
+        html="",
+        links=[],
+        variables=sorted(variables(source)),
+        fallbacks=version.fallbacks,
+    )
+    return preview(alone, contact).subject
+
+
+_DARK = "<style>:root{color-scheme:dark}</style>"
+
+
+def in_the_dark(html: str) -> str:
+    """The message as a program shows it that is dark and asks the message how: its own dark rules, taken as met.
+
+    Programs that turn colours round by themselves, each in its way, cannot be shown.
+    """
+    made = html.replace("(prefers-color-scheme: dark)", "all").replace("(prefers-color-scheme:dark)", "all")
+    made = made.replace("(prefers-color-scheme: light)", "not all").replace("(prefers-color-scheme:light)", "not all")
+    at = made.lower().find("</head>")
+    return made[:at] + _DARK + made[at:] if at >= 0 else _DARK + made

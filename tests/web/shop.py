@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import secrets
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from allauth.account.models import EmailAddress
+from PIL import Image
 
 from envol.accounts import journal, undo
 from envol.accounts.models import Member, Role, Undo, User, Workspace
@@ -22,7 +24,8 @@ from envol.consent.models import Permission
 from envol.contacts import bulk, imports, orders, people, saved_views
 from envol.contacts.filters import Filter
 from envol.contacts.models import Contact, List
-from envol.content import templates
+from envol.content import media, templates
+from envol.content.models import Media
 from envol.db import execute
 from envol.events import NewEvent, record
 from envol.events.models import Kind
@@ -54,6 +57,7 @@ class Shop:
     undo: Undo
     bulk: Any
     view: Any
+    picture: Media
     addresses: set[str] = field(default_factory=set)
 
     def ids(self) -> dict[str, int]:
@@ -75,6 +79,7 @@ class Shop:
             "purpose_id": purposes.get(self.workspace, "newsletter").pk,
             "permission_id": Permission.objects.filter(workspace_id=self.workspace.pk).latest("id").pk,
             "property_id": self.workspace.properties.get(key="birth_date").pk,
+            "media_id": self.picture.pk,
         }
 
 
@@ -163,8 +168,15 @@ def open_shop(title: str = "Librairie des Deux Rives", readers: int = 60, folder
     return Shop(
         workspace, members, found, club, segment, domain, draft, sent, sending, imp,
         workspace.api_keys.first(), captured, _undoable(workspace, members["owner"]), act, view,
+        workspace.api_keys.first(), captured, _undoable(workspace, members["owner"]), _picture(workspace),
         {one.email for one in found},
     )  # fmt: skip
+
+
+def _picture(workspace: Workspace) -> Media:
+    out = io.BytesIO()
+    Image.linear_gradient("L").resize((800, 400)).save(out, "PNG")
+    return media.receive(workspace, out, "vitrine.png", alt="La vitrine en automne")
 
 
 def _undoable(workspace: Workspace, owner: Member) -> Undo:

@@ -32,11 +32,12 @@ def test_a_campaign_goes_from_nothing_to_sent_and_back(own: Shop, as_member: Sig
     assert answer.status_code == 303
     made = Campaign.objects.get(workspace=own.workspace, name="Noël")
     page = client.get(answer["Location"]).content.decode()
-    assert "still the model" in page and 'value="audience"' in page
+    assert "still has the words of the model" in page and 'value="audience"' in page
     where = f"/campaigns/{made.pk}"
     source = "<p>Bonjour {{ contact.first_name | default('vous') }} <a href='https://boutique.example/'>ici</a></p>"
     saved = client.post(
-        f"{where}/save", {"card": "content", "revision": made.revision, "mode": "html", "source": source}
+        f"{where}/content",
+        {"do": "save", "revision": made.revision, "mode": "html", "source": source, "subject": "Noël"},
     )
     assert saved.status_code == 303
     assert "Bonjour vous" in client.get(f"{where}/preview").content.decode()
@@ -57,9 +58,12 @@ def test_a_mistake_in_the_content_loses_no_word(own: Shop, as_member: Sign) -> N
     client, draft = as_member("editor", own), own.draft
     typed = "<p>{{ contact.prenom_inconnu }}</p>"
     answer = client.post(
-        f"/campaigns/{draft.pk}/save", {"card": "content", "revision": draft.revision, "mode": "html", "source": typed}
+        f"/campaigns/{draft.pk}/content",
+        {"do": "save", "revision": draft.revision, "mode": "html", "source": typed, "subject": "Un objet"},
     )
-    assert answer.status_code == 422 and "{{ contact.prenom_inconnu }}" in answer.content.decode()
+    page = answer.content.decode()
+    assert answer.status_code == 422 and "{{ contact.prenom_inconnu }}" in page and 'value="Un objet"' in page
+    assert "line 1" in page and "There is no value called contact.prenom_inconnu" in page
 
 
 def test_two_people_cannot_save_over_one_another(own: Shop, as_member: Sign) -> None:

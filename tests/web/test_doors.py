@@ -21,6 +21,7 @@ RANK = {"viewer": 0, "editor": 1, "owner": 2}
 
 # Routes that answer another method than GET, by name.
 POST_ONLY = {
+    "content_draft", "preview_typed", "media_act",
     "language", "add_note", "delete_segment", "import_mapping", "import_permission", "import_act", "save", "test",
     "act", "check_domain", "invite", "change_member", "revoke_key", "undo", "keep_people",
     "new_form", "switch_signup", "verify_ledger", "new_purpose", "suppressed",
@@ -31,6 +32,8 @@ POST_ONLY = {
 }  # fmt: skip
 # Those that answer GET and POST both.
 BOTH = {
+    "content",
+    "media",
     "new_segment",
     "edit_segment",
     "imports",
@@ -216,7 +219,7 @@ def test_no_page_needs_what_its_policy_forbids(shop: Shop, as_member: Sign) -> N
     client = as_member("owner")
     for route, name, _ in ours():
         if name in POST_ONLY | {
-            "preview", "click_map", "message_html", "people_csv", "import_refused", "preview_signup",
+            "model_preview", "preview", "click_map", "message_html", "people_csv", "import_refused", "preview_signup",
         }:  # fmt: skip
             continue
         text = client.get(address(route, shop)).content.decode()

@@ -118,6 +118,7 @@ _STATUS = {
     "unknown": ("clock", "calm", _("not asked")),
     "ok": ("check", "ok", _("ready")),
     "missing": ("alert", "warn", _("missing")),
+    "look": ("eye", "calm", _("to look at")),
     "delivered": ("check", "ok", _("delivered")),
     "bounced": ("cross", "bad", _("bounced")),
     "deferred": ("clock", "warn", _("deferred")),

@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.db.models import Count
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
-from django.views.decorators.clickjacking import xframe_options_exempt
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from envol.accounts.models import Role, Workspace
 from envol.audience.models import Segment
-from envol.campaigns import actions, checks
-from envol.campaigns.models import Campaign, State
+from envol.campaigns import actions, checks, content
+from envol.campaigns.models import Campaign, ContentDraft, State
 from envol.consent.models import Purpose
-from envol.contacts.models import Contact
-from envol.content import preview as previews
-from envol.content import templates
+from envol.content import designs, gallery
 from envol.content.models import Template, Version
-from envol.content.problems import RenderProblem, TemplateProblem
+from envol.content.problems import TemplateProblem
 from envol.outbound import domains
-from envol.web import starters
 from envol.web.answers import refuse, see
 from envol.web.audiences import sentence_of
 from envol.web.doors import MemberRequest, audience
 from envol.web.figures import outline
-from envol.web.masking import sees_addresses
 from envol.web.paging import page_of
-from envol.web.safety import PREVIEW_POLICY
+from envol.web.views.contents import shown_line, typed_line
 
 EDITABLE = (State.DRAFT, State.STOPPED, State.FAILED)
 
@@ -76,32 +73,21 @@ def new_campaign(request: MemberRequest) -> HttpResponse:
     """A name, and what to start from: a model of ours, or the content of an earlier campaign."""
     workspace = _workspace(request)
     known = list(Template.objects.filter(workspace=workspace).order_by("-id")[:50])
-    facts: dict[str, Any] = {"starters": starters.all_of(get_language() or "en"), "templates": known}
+    start = request.POST.get("start", gallery.MODELS[0].key)
+    facts: dict[str, Any] = {"models": gallery.MODELS, "templates": known, "start": start}
     if request.method != "POST":
         return render(request, "campaigns/new.html", facts)
-    name, start = request.POST.get("name", ""), request.POST.get("start", "letter")
+    name = request.POST.get("name", "")
+    earlier = next((t for t in known if str(t.pk) == start), None)
+    version = Version.objects.filter(template=earlier).order_by("-no").first() if earlier else None
     try:
-        made = actions.create(workspace, name, member=request.member, **_sender_before(workspace))
+        with transaction.atomic():
+            made = actions.create(workspace, name, member=request.member, **_sender_before(workspace))
+            words = content.words_of(version) if version else content.started(made, start, workspace.language)
+            content.save(made, made.revision, words, base_url=settings.ENVOL.base_url, member=request.member)
     except actions.Refused as error:
         facts.update(name=name, problem=str(error))
         return render(request, "campaigns/new.html", facts, status=422)
-    earlier = next((t for t in known if str(t.pk) == start), None)
-    version = Version.objects.filter(template=earlier).order_by("-no").first() if earlier else None
-    starter = starters.get(start, workspace.language)
-    try:
-        copy = templates.save(
-            workspace,
-            _own_name(made),
-            version.mode if version else starter.mode,
-            version.source if version else starter.source,
-            version.subject if version else starter.subject,
-            preheader=version.preheader if version else "",
-            text=version.text_source if version else None,
-            fallbacks=version.fallbacks if version else starter.fallbacks,
-        )
-    except TemplateProblem:
-        return see(request, "campaign", made.pk, said=_("The campaign is made; write its content."))
-    actions.edit(made, made.revision, member=request.member, template=copy.template)
     return see(request, "campaign", made.pk, said=_("The campaign is made. Nothing leaves before you say so."))
 
 
@@ -117,10 +103,6 @@ def _sender_before(workspace: Workspace) -> dict[str, Any]:
         "from_address": last.from_address,
         "reply_to": last.reply_to,
     }
-
-
-def _own_name(campaign: Campaign) -> str:
-    return f"{campaign.name[:180]} ({campaign.pk})"
 
 
 # ---- the page of one campaign
@@ -143,7 +125,8 @@ def facts_of(campaign: Campaign) -> dict[str, Any]:
         "campaign": campaign,
         "editable": campaign.state in EDITABLE,
         "version": version,
-        "starter": version is not None and starters.is_untouched(version.source),
+        "design": designs.of(version),
+        "draft": content.draft_of(campaign),
         "cards": cards,
         "blocked": [c for c in found if c.level == checks.BLOCK],
         "who": who,
@@ -154,18 +137,14 @@ def facts_of(campaign: Campaign) -> dict[str, Any]:
 def _choices(request: MemberRequest, campaign: Campaign) -> dict[str, Any]:
     workspace = campaign.workspace
     version = checks.latest_version(campaign)
-    variables = [name for name in (version.variables if version else []) if name.startswith("contact.")]
-    fallbacks = version.fallbacks if version else {}
     return {
         "purposes": Purpose.objects.filter(workspace=workspace).exclude(kind="measuring").order_by("bit"),
         "segments": Segment.objects.filter(workspace=workspace).order_by("name"),
         "domains": domains.of(workspace),
-        "variables": [(name, fallbacks.get(name, "")) for name in variables if name != "contact.email"],
-        "source": version.source if version else "",
-        "subject": version.subject if version else "",
-        "preheader": version.preheader if version else "",
-        "mode": version.mode if version else "mjml",
-        "text": (version.text_source or "") if version else "",
+        "subject": (subject := shown_line(campaign, version.subject) if version else ""),
+        "preheader": (preheader := shown_line(campaign, version.preheader) if version else ""),
+        "subject_now": subject,
+        "preheader_now": preheader,
         "problems": [],
         "own_address": request.user.email,
         "local": settings.ENVOL.route == "local",
@@ -198,8 +177,6 @@ def save(request: MemberRequest, campaign_id: int) -> HttpResponse:
                 fields = {key: request.POST.get(key, "").strip() for key in ("from_name", "from_address", "reply_to")}
                 _edit(request, found, revision, **fields)
                 _save_subject(request, found)
-            case "content":
-                _save_content(request, found, revision)
             case _:
                 raise Http404
     except actions.Conflict as error:
@@ -211,7 +188,7 @@ def save(request: MemberRequest, campaign_id: int) -> HttpResponse:
     else:
         return see(request, "campaign", found.pk, said=_("Saved."), anchor=card)
     # What was typed is never lost: the page comes back with it.
-    for key in ("source", "subject", "preheader", "mode", "text"):
+    for key in ("subject", "preheader"):
         typed[key] = request.POST.get(key, typed[key])
     typed.update(problems=problems, failed_card=card)
     found.refresh_from_db()
@@ -235,91 +212,16 @@ def _id(request: MemberRequest, name: str) -> int | None:
 
 
 def _save_subject(request: MemberRequest, found: Campaign) -> None:
-    """A new subject is a new version of the same content; versions never change."""
-    version = checks.latest_version(found)
-    subject, preheader = request.POST.get("subject"), request.POST.get("preheader", "")
-    if version is None or subject is None or (subject, preheader) == (version.subject, version.preheader):
+    """A new subject is a new version of the same content, and of what is being typed; versions never change."""
+    version, draft = checks.latest_version(found), content.draft_of(found)
+    if "subject" not in request.POST or version is None:
         return
-    _new_version(
-        request, found, version.mode, version.source, subject, preheader, version.text_source, version.fallbacks
-    )
-
-
-def _save_content(request: MemberRequest, found: Campaign, revision: int) -> None:
-    version = checks.latest_version(found)
-    fallbacks = {
-        key.removeprefix("fallback:"): str(value).strip()
-        for key, value in request.POST.items()
-        if key.startswith("fallback:") and str(value).strip()
-    }
-    _edit(request, found, revision)  # refuses a conflict, or a campaign on its way, before anything is written
-    _new_version(
-        request,
-        found,
-        request.POST.get("mode", "mjml"),
-        request.POST.get("source", ""),
-        version.subject if version else (request.POST.get("subject") or found.name),
-        version.preheader if version else "",
-        request.POST.get("text", "").strip() or None,
-        fallbacks,
-    )
-
-
-def _new_version(
-    request: MemberRequest,
-    found: Campaign,
-    mode: str,
-    source: str,
-    subject: str,
-    preheader: str,
-    text: str | None,
-    fallbacks: dict[str, str],
-) -> None:
-    # Content that another campaign uses too is copied, so that theirs stays as it is.
-    mine = found.template is not None and not Campaign.objects.filter(template=found.template).exclude(pk=found.pk)
-    name = found.template.name if mine and found.template else _own_name(found)
-    made = templates.save(
-        found.workspace, name, mode, source, subject, preheader=preheader, text=text, fallbacks=fallbacks
-    )
-    if found.template is None or found.template.pk != made.template.pk:
-        found.refresh_from_db()
-        _edit(request, found, found.revision, template=made.template)
-
-
-@require_safe
-@xframe_options_exempt
-@audience(Role.VIEWER)
-def preview(request: MemberRequest, campaign_id: int) -> HttpResponse:
-    """The message alone, by the code that sends; ``?contact=ID`` as that person reads it (not for viewers)."""
-    found = one(request, campaign_id)
-    version = checks.latest_version(found)
-    person = None
-    wanted = request.GET.get("contact", "")
-    if wanted.isascii() and wanted.isdigit() and len(wanted) < 19 and sees_addresses(request):
-        person = Contact.objects.filter(workspace_id=found.workspace.id, id=int(wanted)).first()
-        if person is None:
-            raise Http404
-    status = 200
-    if version is None:
-        body = ""
-    else:
-        sender = {"name": found.from_name, "address": found.from_address or "preview@localhost.invalid"}
-        try:
-            parts = previews.preview(
-                version, person, sender=sender, base_url=settings.ENVOL.base_url, campaign_name=found.name
-            )
-            body = parts.html or _as_page(parts.text)
-        except RenderProblem as error:
-            body, status = _as_page(str(error)), 422
-    answer = HttpResponse(body, status=status)
-    answer["Content-Security-Policy"] = PREVIEW_POLICY
-    return answer
-
-
-def _as_page(text: str) -> str:
-    from django.utils.html import escape
-
-    return f'<!doctype html><pre style="white-space:pre-wrap;font:1rem/1.5 monospace">{escape(text)}</pre>'
+    subject, preheader = (typed_line(found, request.POST.get(name, "")) for name in ("subject", "preheader"))
+    if draft is not None:
+        ContentDraft.objects.filter(pk=draft.pk).update(subject=subject, preheader=preheader)
+    if (subject, preheader) != (version.subject, version.preheader):
+        words = replace(content.words_of(version), subject=subject, preheader=preheader)
+        content.save(found, found.revision, words, base_url=settings.ENVOL.base_url, member=request.member, draft=False)
 
 
 @require_POST
