@@ -15,6 +15,8 @@ from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
+from django.utils.translation import get_language, gettext
+
 from envol.accounts.models import Workspace
 from envol.accounts.workspaces import on_workspace_created
 from envol.consent import purposes as consent_purposes
@@ -54,18 +56,21 @@ def declare(
     if type not in PropertyType.values:
         raise ValueError(f"A property is {', '.join(PropertyType.values)}; not {type!r}.")
     if not label_fr.strip() or not label_en.strip():
-        raise ValueError("Give the property a label in French and in English.")
+        raise ValueError(gettext("Give the property a label in French and in English."))
     if type == PropertyType.CHOICE and not choices:
-        raise ValueError("A choice needs the values to choose from.")
+        raise ValueError(gettext("A choice needs the values to choose from."))
     if choices and type not in (PropertyType.CHOICE, PropertyType.LIST):
-        raise ValueError("Only a choice or a list has values to choose from.")
+        raise ValueError(gettext("Only a choice or a list has values to choose from."))
     if sensitive and inferred:
-        raise ValueError("What is sensitive must come from the person; it cannot be inferred.")
+        raise ValueError(gettext("What is sensitive must come from the person; it cannot be inferred."))
     if not 0 <= purposes < 1 << 62:
-        raise ValueError("The purposes are a mask of purpose bits.")
+        raise ValueError(gettext("The purposes are a mask of purpose bits."))
     found = Property.objects.filter(workspace=workspace, key=key).first()
     if found is not None and found.type != type:
-        raise ValueError(f"{key} is a {found.type} and has values of that form: declare another property.")
+        raise ValueError(
+            gettext("%(key)s is a %(type)s and has values of that form: declare another property.")
+            % {"key": key, "type": found.type}
+        )
     values = {
         "type": type,
         "label_fr": label_fr.strip(),
@@ -138,14 +143,19 @@ def canonical(property: Property, raw: Any) -> Any:
     try:
         return _FORMS[property.type](property, raw)
     except ValueError as wrong:
-        raise ValueError(f"{property.label_en} ({property.key}): {wrong}") from None
+        french = (get_language() or "en").startswith("fr")
+        facts = {"name": property.label_fr if french else property.label_en, "key": property.key, "why": wrong}
+        raise ValueError(gettext("%(name)s (%(key)s): %(why)s") % facts) from None
 
 
 def clean(catalogue: Mapping[str, Property], props: Mapping[str, Any]) -> dict[str, Any]:
     """All values canonical; None or empty text means "no value". Undeclared keys are refused."""
     unknown = [key for key in props if key not in catalogue]
     if unknown:
-        raise ValueError(f"Nothing called {', '.join(sorted(unknown))} is declared: add it to the catalogue first.")
+        raise ValueError(
+            gettext("Nothing called %(names)s is declared: add it to the catalogue first.")
+            % {"names": ", ".join(sorted(unknown))}
+        )
     return {
         key: None if raw is None or (isinstance(raw, str) and not raw.strip()) else canonical(catalogue[key], raw)
         for key, raw in props.items()
@@ -155,16 +165,19 @@ def clean(catalogue: Mapping[str, Property], props: Mapping[str, Any]) -> dict[s
 def _text(raw: Any) -> str:
     if not isinstance(raw, str):
         if isinstance(raw, bool) or not isinstance(raw, int | float):
-            raise ValueError("write it as text.")
+            raise ValueError(gettext("write it as text."))
         raw = str(raw)
     text = unicodedata.normalize("NFC", raw).strip()
     if not text:
-        raise ValueError("it is empty.")
+        raise ValueError(gettext("it is empty."))
     if len(text) > MAX_TEXT:
-        raise ValueError(f"it is longer than {MAX_TEXT} characters.")
+        raise ValueError(gettext("it is longer than %(n)s characters.") % {"n": MAX_TEXT})
     for character in text:
         if character not in "\n\t" and unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn"):
-            raise ValueError(f"it contains an invisible character (U+{ord(character):04X}): type it again.")
+            raise ValueError(
+                gettext("it contains an invisible character (U+%(code)s): type it again.")
+                % {"code": f"{ord(character):04X}"}
+            )
     return text
 
 
@@ -173,7 +186,7 @@ _SPACES = str.maketrans("", "", " \u00a0\u202f'’")
 
 def _decimal(raw: Any) -> Decimal:
     if isinstance(raw, bool):
-        raise ValueError("a number is needed, not yes or no.")
+        raise ValueError(gettext("a number is needed, not yes or no."))
     if isinstance(raw, str):
         text = raw.strip().translate(_SPACES)
         comma, dot = text.rfind(","), text.rfind(".")
@@ -183,13 +196,13 @@ def _decimal(raw: Any) -> Decimal:
             text = text.replace(",", "")
         raw = text
     elif not isinstance(raw, int | float | Decimal):
-        raise ValueError("a number is needed.")
+        raise ValueError(gettext("a number is needed."))
     try:
         number = Decimal(str(raw))
     except InvalidOperation:
-        raise ValueError("this is no number: write it like 1234.5 or 1234,5.") from None
+        raise ValueError(gettext("this is no number: write it like 1234.5 or 1234,5.")) from None
     if not number.is_finite() or abs(number) >= 10**15:
-        raise ValueError("this number is too large.")
+        raise ValueError(gettext("this number is too large."))
     return number
 
 
@@ -205,11 +218,11 @@ def _money(_: Property, raw: Any) -> int:
     elif isinstance(raw, str | Decimal):
         cents = _decimal(re.sub(r"(?i)\s*(€|eur|\$|usd|£|gbp|chf)\s*", "", raw) if isinstance(raw, str) else raw) * 100
     else:
-        raise ValueError("give whole cents, or the amount as text such as 12,50.")
+        raise ValueError(gettext("give whole cents, or the amount as text such as 12,50."))
     if cents != cents.to_integral_value():
-        raise ValueError("an amount has at most two decimals.")
+        raise ValueError(gettext("an amount has at most two decimals."))
     if abs(cents) >= 10**15:
-        raise ValueError("this amount is too large.")
+        raise ValueError(gettext("this amount is too large."))
     return int(cents)
 
 
@@ -225,7 +238,7 @@ def _boolean(_: Property, raw: Any) -> bool:
         return True
     if word in _NO:
         return False
-    raise ValueError("write yes or no.")
+    raise ValueError(gettext("write yes or no."))
 
 
 _ISO = re.compile(r"(\d{4})-(\d{2})-(\d{2})(?:[T ].*)?")
@@ -243,11 +256,11 @@ def _date(_: Property, raw: Any) -> str:
     elif match := _DAY_FIRST.fullmatch(text):
         day, month, year = match.groups()
     else:
-        raise ValueError("write the date as 1999-12-31 or 31/12/1999.")
+        raise ValueError(gettext("write the date as 1999-12-31 or 31/12/1999."))
     try:
         return date(int(year), int(month), int(day)).isoformat()
     except ValueError:
-        raise ValueError(f"{text[:20]} is no day of the calendar.") from None
+        raise ValueError(gettext("%(text)s is no day of the calendar.") % {"text": text[:20]}) from None
 
 
 def _pick(property: Property, raw: Any) -> str:
@@ -257,20 +270,20 @@ def _pick(property: Property, raw: Any) -> str:
         if wanted in (choice["value"].casefold(), choice["label_fr"].casefold(), choice["label_en"].casefold()):
             return str(choice["value"])
     names = ", ".join(choice["value"] for choice in property.choices[:20])
-    raise ValueError(f"{text[:60]!r} is none of the choices: {names}.")
+    raise ValueError(gettext("“%(text)s” is none of the choices: %(names)s.") % {"text": text[:60], "names": names})
 
 
 def _list(property: Property, raw: Any) -> list[str]:
     if isinstance(raw, str):
         raw = re.split(r"[;|,\n]", raw)
     if not isinstance(raw, Iterable) or isinstance(raw, bytes | Mapping):
-        raise ValueError("give several texts.")
+        raise ValueError(gettext("give several texts."))
     items = [item for item in raw if not (isinstance(item, str) and not item.strip())]
     values = {_pick(property, item) if property.choices else _text(item) for item in items}
     if not values:
-        raise ValueError("it is empty.")
+        raise ValueError(gettext("it is empty."))
     if len(values) > MAX_ITEMS:
-        raise ValueError(f"it has more than {MAX_ITEMS} items.")
+        raise ValueError(gettext("it has more than %(n)s items.") % {"n": MAX_ITEMS})
     return sorted(values)
 
 
@@ -278,7 +291,7 @@ def _place(_: Property, raw: Any) -> dict[str, Any]:
     if isinstance(raw, str):
         raw = {"label": raw}
     if not isinstance(raw, Mapping):
-        raise ValueError("give a name, or label, country, postcode, lat and lon.")
+        raise ValueError(gettext("give a name, or label, country, postcode, lat and lon."))
     if extra := set(raw) - {"label", "country", "postcode", "lat", "lon"}:
         raise ValueError(f"a place has no {', '.join(sorted(map(str, extra)))}.")
     place: dict[str, Any] = {
@@ -287,17 +300,17 @@ def _place(_: Property, raw: Any) -> dict[str, Any]:
     if "country" in place:
         place["country"] = place["country"].upper()
         if not re.fullmatch(r"[A-Z]{2}", place["country"]):
-            raise ValueError("write the country as two letters, such as FR.")
+            raise ValueError(gettext("write the country as two letters, such as FR."))
     coordinates = [raw.get(key) for key in ("lat", "lon")]
     if any(value not in (None, "") for value in coordinates):
         if any(value in (None, "") for value in coordinates):
-            raise ValueError("give both latitude and longitude.")
+            raise ValueError(gettext("give both latitude and longitude."))
         lat, lon = (round(float(_decimal(value)), 5) for value in coordinates)
         if not (math.fabs(lat) <= 90 and math.fabs(lon) <= 180):
-            raise ValueError("latitude lies between -90 and 90, longitude between -180 and 180.")
+            raise ValueError(gettext("latitude lies between -90 and 90, longitude between -180 and 180."))
         place |= {"lat": lat, "lon": lon}
     if not place:
-        raise ValueError("it is empty.")
+        raise ValueError(gettext("it is empty."))
     return place
 
 

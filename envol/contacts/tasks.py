@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+from django.utils import translation
 from procrastinate.contrib.django import app
 
 from envol.accounts.jobs import Progress
-from envol.accounts.models import Job
+from envol.accounts.models import Job, Workspace
 from envol.contacts import bulk, imports
 from envol.contacts.models import BulkAct, Import
+
+
+def _speaking(workspace: Workspace) -> Any:
+    """What a job says to people (why it failed, what it made) is in the language of their workspace."""
+    return translation.override(workspace.language)
 
 
 def start(imp: Import, act: str) -> Job:
@@ -22,16 +30,17 @@ def start(imp: Import, act: str) -> Job:
 
 @app.task(queue="imports", name="contacts.dry_run_import")
 def dry_run_import(import_id: int, job_id: int) -> None:
-    with Progress(job_id) as progress:
+    imp = Import.objects.get(pk=import_id)
+    with _speaking(imp.workspace), Progress(job_id) as progress:
         progress.at(0, None, "reading", force=True)
-        progress.result = imports.dry_run(Import.objects.get(pk=import_id), progress.at)
+        progress.result = imports.dry_run(imp, progress.at)
 
 
 @app.task(queue="imports", name="contacts.run_import")
 def run_import(import_id: int, job_id: int) -> None:
     """Run, or go on where a stopped worker left off."""
     imp = Import.objects.get(pk=import_id)
-    with Progress(job_id) as progress:
+    with _speaking(imp.workspace), Progress(job_id) as progress:
         progress.at(0, None, "reading", force=True)
         if imp.state in ("done", "undone"):  # the worker died between the last commit and its answer
             progress.result = imp.counts
@@ -45,7 +54,7 @@ def run_import(import_id: int, job_id: int) -> None:
 @app.task(queue="imports", name="contacts.undo_import")
 def undo_import(import_id: int, job_id: int) -> None:
     imp = Import.objects.get(pk=import_id)
-    with Progress(job_id) as progress:
+    with _speaking(imp.workspace), Progress(job_id) as progress:
         progress.at(0, None, "undoing", force=True)
         progress.result = imp.counts["undone"] if imp.state == "undone" else imports.undo(imp)
 
@@ -71,7 +80,7 @@ def start_bulk(act: BulkAct, *, undo: bool = False) -> Job | None:
 def apply_bulk(bulk_id: int, job_id: int) -> None:
     """Do it, or go on where a stopped worker left off."""
     act = BulkAct.objects.get(pk=bulk_id)
-    with Progress(job_id) as progress:
+    with _speaking(act.workspace), Progress(job_id) as progress:
         progress.at(0, None, "reading", force=True)
         if act.state in ("done", "undone"):  # the worker died between the last commit and its answer
             progress.result = act.counts
@@ -85,6 +94,6 @@ def apply_bulk(bulk_id: int, job_id: int) -> None:
 @app.task(queue="imports", name="contacts.undo_bulk")
 def undo_bulk(bulk_id: int, job_id: int) -> None:
     act = BulkAct.objects.get(pk=bulk_id)
-    with Progress(job_id) as progress:
+    with _speaking(act.workspace), Progress(job_id) as progress:
         progress.at(0, None, "undoing", force=True)
         progress.result = act.counts["undone"] if act.state == "undone" else bulk.undo(act, progress.at)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -31,15 +32,19 @@ def _bulk(workspace: Workspace, facts: Mapping[str, Any], member: Member) -> str
     return taken_back(act.counts["undone"])
 
 
+def _figure(n: int) -> str:
+    return number_format(n, force_grouping=True).replace("\xa0", "\u202f")
+
+
 def taken_back(result: Mapping[str, int]) -> str:
     """What undoing an act on people did, as a sentence."""
     said = ngettext("Taken back for %(n)s person.", "Taken back for %(n)s people.", result["restored"]) % {
-        "n": result["restored"]
+        "n": _figure(result["restored"])
     }
     if kept := result["kept"]:
         said += " " + ngettext(
             "%(n)s was changed since and stays as it is.", "%(n)s were changed since and stay as they are.", kept
-        ) % {"n": kept}
+        ) % {"n": _figure(kept)}
     return said
 
 

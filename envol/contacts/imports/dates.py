@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 
+from django.utils.translation import gettext
+
 _DAY_FIRST = re.compile(r"(\d{1,2})[./-](\d{1,2})[./-](\d{4})(?:[ T,]+(\d{1,2}):(\d{2})(?::(\d{2}))?)?")
 
 
@@ -24,7 +26,11 @@ def read_moment(text: str) -> datetime:
             raise ValueError
         moment = moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
     except (ValueError, OverflowError):
-        raise ValueError(f"“{text[:40]}” is not a date: write it like 2024-12-31 or 31/12/2024.") from None
+        raise ValueError(
+            gettext("“%(text)s” is not a date: write it like 2024-12-31 or 31/12/2024.") % {"text": text[:40]}
+        ) from None
     if moment.year < 1970:
-        raise ValueError(f"“{text[:40]}” lies before the first e-mail campaign: correct the year.")
+        raise ValueError(
+            gettext("“%(text)s” lies before the first e-mail campaign: correct the year.") % {"text": text[:40]}
+        )
     return moment

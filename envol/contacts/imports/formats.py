@@ -16,6 +16,8 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
+from django.utils.translation import gettext
+
 from envol.contacts.imports.problem import ImportProblem
 from envol.wire.address import AddressError, normalise
 
@@ -39,15 +41,15 @@ def detect(path: Path, file_name: str) -> tuple[dict[str, Any], list[list[str]]]
     with open(path, "rb") as file:
         head = file.read(_SAMPLE)
     if not head.strip():
-        raise ImportProblem("The file is empty: choose another.")
+        raise ImportProblem(gettext("The file is empty: choose another."))
     if head.startswith(b"PK"):
         return _xlsx(path)
     if head.startswith(b"\xd0\xcf\x11\xe0"):
-        raise ImportProblem("This is a workbook of an old kind (.xls): save it as .xlsx or CSV.")
+        raise ImportProblem(gettext("This is a workbook of an old kind (.xls): save it as .xlsx or CSV."))
     if head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"7z\xbc\xaf", b"Rar!")):
-        raise ImportProblem("The file is compressed: extract it first.")
+        raise ImportProblem(gettext("The file is compressed: extract it first."))
     if head.startswith(b"%PDF"):
-        raise ImportProblem("A PDF holds no table: export the people as CSV or XLSX.")
+        raise ImportProblem(gettext("A PDF holds no table: export the people as CSV or XLSX."))
     encoding = detect_encoding(path, head)
     text = _decode_sample(head, encoding, whole=len(head) < _SAMPLE)
     newline = "\r" if "\r" in text and "\n" not in text else "\n"
@@ -130,11 +132,14 @@ def _csv(text: str, encoding: str, newline: str) -> tuple[dict[str, Any], list[l
         if best is None or score[:2] > best[:2]:
             best = score
     if best is None:
-        raise ImportProblem("No line could be read: check that the file is a table in text form.")
+        raise ImportProblem(gettext("No line could be read: check that the file is a table in text form."))
     separator, sample = best[2], best[3]
     width = len(sample[0])
     if width > MAX_COLUMNS:
-        raise ImportProblem(f"The file has {width} columns; at most {MAX_COLUMNS} are read: remove some.")
+        raise ImportProblem(
+            gettext("The file has %(n)s columns; at most %(most)s are read: remove some.")
+            % {"n": width, "most": MAX_COLUMNS}
+        )
     header = _is_header(sample)
     form: dict[str, Any] = {"kind": "csv", "encoding": encoding, "separator": separator, "newline": newline}
     form |= {"header": header, "skip": skip, "columns": column_names(sample[0] if header else [""] * width)}
@@ -201,11 +206,11 @@ def read_object(line: str) -> dict[str, Any]:
     if "\\u" in line:
         whole = json.dumps(value, ensure_ascii=False)
         if "\\u0000" in whole:
-            raise ValueError("It holds the character U+0000.")
+            raise ValueError(gettext("It holds the character U+0000."))
         try:
             whole.encode()
         except UnicodeEncodeError:
-            raise ValueError("It holds half of a surrogate pair.") from None
+            raise ValueError(gettext("It holds half of a surrogate pair.")) from None
     return value
 
 
@@ -215,14 +220,14 @@ def _no_constant(name: str) -> Any:
 
 def _integer(text: str) -> int:
     if len(text) > 20 or not -(2**63) <= (number := int(text)) < 2**63:
-        raise ValueError("It holds an integer of more than 64 bits.")
+        raise ValueError(gettext("It holds an integer of more than 64 bits."))
     return number
 
 
 def _float(text: str) -> float:
     number = float(text)
     if math.isinf(number):
-        raise ValueError("It holds a number too large for a computer.")
+        raise ValueError(gettext("It holds a number too large for a computer."))
     return number
 
 
@@ -269,9 +274,12 @@ def _json_lines(text: str, encoding: str, newline: str) -> tuple[dict[str, Any],
             continue
         columns |= dict.fromkeys(objects[-1])
     if not objects:
-        raise ImportProblem("No line is an object of JSON: write one object on each line.")
+        raise ImportProblem(gettext("No line is an object of JSON: write one object on each line."))
     if len(columns) > MAX_COLUMNS:
-        raise ImportProblem(f"The file has {len(columns)} keys; at most {MAX_COLUMNS} are read: remove some.")
+        raise ImportProblem(
+            gettext("The file has %(n)s columns; at most %(most)s are read: remove some.")
+            % {"n": len(columns), "most": MAX_COLUMNS}
+        )
     form = {"kind": "jsonl", "encoding": encoding, "newline": newline, "header": False, "columns": list(columns)}
     return form, [[cell_text(o.get(c)) for c in columns] for o in objects]
 
@@ -285,9 +293,9 @@ def check_workbook(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             if "xl/workbook.xml" not in names and "xl/workbook.bin" not in names:
-                raise ImportProblem("This archive is not a workbook: choose a CSV, XLSX or JSON Lines file.")
+                raise ImportProblem(gettext("This archive is not a workbook: choose a CSV, XLSX or JSON Lines file."))
             if len(names) > 5000:
-                raise ImportProblem("The workbook has too many parts: save the sheet of people alone.")
+                raise ImportProblem(gettext("The workbook has too many parts: save the sheet of people alone."))
             total = 0
             for member in archive.infolist():
                 with archive.open(member) as part:
@@ -295,13 +303,13 @@ def check_workbook(path: Path) -> None:
                         total += len(block)
                         if total > XLSX_LIMIT:
                             raise ImportProblem(
-                                f"The workbook is larger than {XLSX_LIMIT >> 20} MiB once decompressed:"
-                                " save the sheet as CSV."
+                                gettext("The workbook is larger than %(n)s MiB once decompressed: save it as CSV.")
+                                % {"n": XLSX_LIMIT >> 20}
                             )
     except ImportProblem:
         raise
     except (zipfile.BadZipFile, OSError, RuntimeError, NotImplementedError, EOFError, ValueError, zipfile.zlib.error):  # type: ignore[attr-defined]
-        raise ImportProblem("The workbook is damaged or locked by a password: save it again.") from None
+        raise ImportProblem(gettext("The workbook is damaged or locked by a password: save it again.")) from None
 
 
 def sheet_rows(path: Path, sheet: str | None = None) -> tuple[str, Iterator[list[str]]]:
@@ -315,8 +323,10 @@ def sheet_rows(path: Path, sheet: str | None = None) -> tuple[str, Iterator[list
             if found.height:
                 return name, ([cell_text(cell) for cell in row] for row in found.iter_rows())
     except (CalamineError, ValueError, OSError) as error:
-        raise ImportProblem(f"The workbook cannot be read ({error}): save it again as .xlsx.") from None
-    raise ImportProblem("The workbook is empty: choose another file.")
+        raise ImportProblem(
+            gettext("The workbook cannot be read (%(error)s): save it again as .xlsx.") % {"error": error}
+        ) from None
+    raise ImportProblem(gettext("The workbook is empty: choose another file."))
 
 
 def _xlsx(path: Path) -> tuple[dict[str, Any], list[list[str]]]:
@@ -329,7 +339,7 @@ def _xlsx(path: Path) -> tuple[dict[str, Any], list[list[str]]]:
         if len(sample) >= _SAMPLE_ROWS:
             break
     if not sample:
-        raise ImportProblem("The workbook is empty: choose another file.")
+        raise ImportProblem(gettext("The workbook is empty: choose another file."))
     header = _is_header(sample)
     names = column_names(sample[0] if header else [""] * len(sample[0]))
     return {"kind": "xlsx", "sheet": sheet, "header": header, "columns": names}, sample[header:]

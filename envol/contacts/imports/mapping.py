@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from zoneinfo import available_timezones
 
+from django.utils.translation import gettext
+
 from envol.contacts.imports.formats import is_address
 from envol.contacts.imports.problem import ImportProblem
 from envol.contacts.models import Import, List, Property
@@ -158,11 +160,14 @@ def set_mapping(imp: Import, mapping: Mapping[str, str], list_id: int | None = N
     _must_be_open(imp)
     names = set(imp.format["columns"])
     if unknown := [name for name in mapping if name not in names]:
-        raise ImportProblem(f"The file has no column {unknown[0][:60]!r}; it has: {', '.join(sorted(names))[:400]}.")
+        raise ImportProblem(
+            gettext("The file has no column “%(name)s”; it has: %(names)s.")
+            % {"name": unknown[0][:60], "names": ", ".join(sorted(names))[:400]}
+        )
     if policy not in POLICIES:
         raise ImportProblem(f"A policy is {', '.join(POLICIES)}; not {policy!r}.")
     if list_id is not None and not List.objects.filter(id=list_id, workspace_id=imp.workspace_id).exists():
-        raise ImportProblem("This list does not exist in the workspace: choose another or create it.")
+        raise ImportProblem(gettext("This list does not exist in the workspace: choose another or create it."))
     keys = set(Property.objects.filter(workspace_id=imp.workspace_id).values_list("key", flat=True))
     seen: set[str] = set()
     for name, target in mapping.items():
@@ -171,14 +176,22 @@ def set_mapping(imp: Import, mapping: Mapping[str, str], list_id: int | None = N
         if not known:
             raise ImportProblem(f"{target!r} is not something a column can become.")
         if kind == "property" and rest not in keys:
-            raise ImportProblem(f"There is no property {rest!r} in the catalogue: declare it first.")
+            raise ImportProblem(
+                gettext("There is no property “%(name)s” in the catalogue: declare it first.") % {"name": rest}
+            )
         if kind == "identifier" and not _KIND.fullmatch(rest):
-            raise ImportProblem(f"{rest[:40]!r} is no name for an identifier: use small letters, digits and _.")
+            raise ImportProblem(
+                gettext("“%(name)s” is no name for an identifier: use small letters, digits and _.")
+                % {"name": rest[:40]}
+            )
         if target in seen and target not in ("tag", "skip"):
-            raise ImportProblem(f"Two columns cannot both become {target}: skip one ({name!r}, for instance).")
+            raise ImportProblem(
+                gettext("Two columns cannot both become %(target)s: skip one (“%(name)s”, for instance).")
+                % {"target": target, "name": name}
+            )
         seen.add(target)
     if "email" not in seen:
-        raise ImportProblem("No column is the e-mail address: choose which one is.")
+        raise ImportProblem(gettext("No column is the e-mail address: choose which one is."))
     imp.mapping = {name: mapping.get(name, "skip") for name in imp.format["columns"]}
     imp.list_id, imp.policy, imp.state, imp.counts = list_id, policy, "mapped", {}
     imp.save(update_fields=["mapping", "list_id", "policy", "state", "counts"])
@@ -187,4 +200,4 @@ def set_mapping(imp: Import, mapping: Mapping[str, str], list_id: int | None = N
 
 def _must_be_open(imp: Import) -> None:
     if imp.state in ("running", "done", "undone"):
-        raise ImportProblem("This import has begun already: start another with the same file.")
+        raise ImportProblem(gettext("This import has begun already: start another with the same file."))

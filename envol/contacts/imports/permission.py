@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from django.utils.translation import get_language, gettext
+
 from envol.accounts.models import Member
 from envol.consent import purposes
 from envol.consent.bases import unmet
@@ -75,12 +77,12 @@ def _checked(imp: Import, given: dict[str, Any]) -> dict[str, Any]:
     if basis not in Basis.values:
         raise ImportProblem(f"A basis is {', '.join(Basis.values)}; not {basis!r}.")
     if (basis == Basis.TRANSACTIONAL) != (purpose.kind == "transactional"):
-        raise ImportProblem("The transactional basis goes with a transactional purpose, and only with it.")
+        raise ImportProblem(gettext("The transactional basis goes with a transactional purpose, and only with it."))
     if purpose.kind == "measuring" and basis != Basis.CONSENT:
-        raise ImportProblem("Measuring a single person needs consent: no other basis allows it.")
+        raise ImportProblem(gettext("Measuring a single person needs consent: no other basis allows it."))
     source = str(given.get("source") or "").strip()
     if not source:
-        raise ImportProblem("Say where the permission was given: a form, a shop, a contract…")
+        raise ImportProblem(gettext("Say where the permission was given: a form, a shop, a contract…"))
     text = _text(purpose, basis, given)
     conditions = _conditions(basis, given.get("conditions") or {})
     targets = set(imp.mapping.values())
@@ -89,11 +91,11 @@ def _checked(imp: Import, given: dict[str, Any]) -> dict[str, Any]:
         try:
             since = read_moment(str(given["date"]))
         except ValueError as error:
-            raise ImportProblem(f"The date of the permission: {error}") from None
+            raise ImportProblem(gettext("The date of the permission: %(error)s") % {"error": error}) from None
         if since > datetime.now(UTC) + timedelta(days=1):
-            raise ImportProblem("The date of the permission lies in the future: correct it.")
+            raise ImportProblem(gettext("The date of the permission lies in the future: correct it."))
     elif "permission_date" not in targets:
-        raise ImportProblem("Say when the permission was given: one date, or a column with each person's.")
+        raise ImportProblem(gettext("Say when the permission was given: one date, or a column with each person's."))
     evidence = _evidence(imp, given.get("evidence") or {}, source, text, conditions, targets)
     return {
         "purpose": purpose.key,
@@ -111,39 +113,44 @@ def _text(purpose: Purpose, basis: str, given: Mapping[str, Any]) -> PurposeText
     version = given.get("text_version")
     if version is None:
         if basis == Basis.CONSENT:
-            raise ImportProblem("Consent was given to words: say which version of the purpose's text (text_version).")
+            raise ImportProblem(gettext("Consent was given to words: say which version of the purpose's text."))
         return None
     try:
         return purposes.text(purpose, str(given.get("language") or "fr"), int(version))
     except (PurposeText.DoesNotExist, ValueError):
         raise ImportProblem(
-            f"The purpose {purpose.key} has no text of version {str(version)[:20]}: record the words people saw first."
+            gettext("The purpose %(purpose)s has no text of version %(version)s: record the words people saw first.")
+            % {"purpose": purpose.key, "version": str(version)[:20]}
         ) from None
 
 
 def _conditions(basis: str, given: Mapping[str, Any]) -> dict[str, Any]:
     if basis == Basis.CUSTOMER:
-        missing = [name for name in CUSTOMER_FACTS if not str(given.get(name) or "").strip()]
-        if missing:
+        if not all(str(given.get(name) or "").strip() for name in CUSTOMER_FACTS):
             raise ImportProblem(
-                "Existing customers may be written to only about a sale that happened, by the same seller, for similar"
-                f" products: fill in {', '.join(missing)}."
+                gettext(
+                    "Existing customers may be written to only about a sale that happened, by the same seller, for"
+                    " similar products: fill in the sale, its date, the seller and the kind of product."
+                )
             )
         if given.get("optout_offered") is not True:
             raise ImportProblem(
-                "Existing customers must have been able to refuse when the address was taken: confirm"
-                " optout_offered, or choose another basis."
+                gettext(
+                    "Existing customers must have been able to refuse when the address was taken: say that they"
+                    " could, or choose another basis."
+                )
             )
         kept = {name: str(given[name])[:200] for name in CUSTOMER_FACTS} | {"optout_offered": True}
         if wrong := unmet(basis, "marketing", strength=Strength.STATEMENT, facts=kept):
-            raise ImportProblem(wrong.en)
+            raise ImportProblem(wrong.sentence(get_language() or "en"))
         return kept
     if basis == Basis.BUSINESS:
-        missing = [name for name in BUSINESS_FACTS if not str(given.get(name) or "").strip()]
-        if missing:
+        if not all(str(given.get(name) or "").strip() for name in BUSINESS_FACTS):
             raise ImportProblem(
-                "Business contacts may be written to only about their profession: say"
-                f" {' and '.join(missing)} for this file."
+                gettext(
+                    "Business contacts may be written to only about their profession: say which it is, and why this"
+                    " concerns them."
+                )
             )
         return {name: str(given[name])[:500] for name in BUSINESS_FACTS}
     return {}
@@ -165,24 +172,26 @@ def _evidence(
     match given.get("kind"):
         case "line":
             if "permission_proof" not in targets:
-                raise ImportProblem("Proof for each line needs a column: map one to permission_proof.")
+                raise ImportProblem(gettext("Proof for each line needs a column: choose the one that holds it."))
         case "document":
             content = given.get("content")
             if not isinstance(content, bytes) or not content:
-                raise ImportProblem("Add the document that proves the permission: its name and its content.")
+                raise ImportProblem(gettext("Add the document that proves the permission: its name and its content."))
             if len(content) > DOCUMENT_LIMIT:
-                raise ImportProblem(f"The document is larger than {DOCUMENT_LIMIT >> 20} MiB: add a smaller one.")
+                raise ImportProblem(
+                    gettext("The document is larger than %(n)s MiB: add a smaller one.") % {"n": DOCUMENT_LIMIT >> 20}
+                )
             row.document, row.document_name = content, str(given.get("name") or "document")[:200]
             row.document_sha256 = hashlib.sha256(content).digest()
         case "statement":
             member = Member.objects.filter(workspace_id=imp.workspace_id, id=given.get("member_id") or 0).first()
             if member is None:
-                raise ImportProblem("A statement is made by a member of this workspace: say which (member_id).")
+                raise ImportProblem(gettext("A statement is made by a member of this workspace: say which."))
             row.statement, row.member_id = str(given.get("text") or "").strip(), member.id
             if len(row.statement) < 10:
-                raise ImportProblem("Write the statement: how these people gave their permission.")
+                raise ImportProblem(gettext("Write the statement: how these people gave their permission."))
         case _:
-            raise ImportProblem("Say what proves the permission: line, document or statement.")
+            raise ImportProblem(gettext("Say what proves the permission: a column, a document or a statement."))
     row.save()
     return row
 

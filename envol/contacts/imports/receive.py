@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from django.conf import settings
+from django.utils.translation import gettext
 
 from envol import disk
 from envol.accounts.journal import note
@@ -40,7 +41,7 @@ def copy_of(imp: Import) -> Path:
     """The kept copy; ImportProblem once the import has ended and the copy is gone."""
     path = Path(settings.ENVOL.data) / imp.path
     if not imp.path or not path.is_file():
-        raise ImportProblem("The file of this import is no longer kept: import it again.")
+        raise ImportProblem(gettext("The file of this import is no longer kept: import it again."))
     return path
 
 
@@ -99,7 +100,9 @@ def set_format(imp: Import, **changes: Any) -> Import:
         try:
             "".encode(changes["encoding"])
         except LookupError:
-            raise ImportProblem(f"There is no encoding called {changes['encoding'][:40]!r}.") from None
+            raise ImportProblem(
+                gettext("There is no encoding called “%(name)s”.") % {"name": changes["encoding"][:40]}
+            ) from None
     imp.format = imp.format | changes
     imp.save(update_fields=["format"])
     return imp

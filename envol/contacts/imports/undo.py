@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 from envol.accounts.journal import note
 from envol.consent import ledger
@@ -48,11 +49,14 @@ def undo(imp: Import, progress: Callable[[int, int | None, str], None] | None = 
     """
     imp.refresh_from_db()
     if imp.state == "undone":
-        raise ImportProblem("This import is undone already.")
+        raise ImportProblem(gettext("This import is undone already."))
     if imp.state not in ("done", "cancelled", "failed") or imp.source_id is None or imp.ended_at is None:
-        raise ImportProblem("This import has written nothing: there is nothing to undo.")
+        raise ImportProblem(gettext("This import has written nothing: there is nothing to undo."))
     if imp.ended_at < datetime.now(UTC) - timedelta(days=DAYS):
-        raise ImportProblem(f"An import can be undone for {DAYS} days; these are over: change the people themselves.")
+        raise ImportProblem(
+            gettext("An import can be undone for %(days)s days; these are over: change the people themselves.")
+            % {"days": DAYS}
+        )
     tell = progress or (lambda done, total, step: None)
     targets = set(imp.mapping.values())
     params = {

@@ -19,6 +19,7 @@ import polars as pl
 import psycopg
 from django.db import connection
 from django.db.models.functions import Now
+from django.utils.translation import gettext
 
 from envol.accounts.jobs import Cancelled
 from envol.accounts.journal import note
@@ -44,7 +45,7 @@ def _alone(pg: psycopg.Connection[Any], workspace_id: int) -> Any:
     """One import at a time in a workspace: plans of two at once would not know of each other."""
     (free,) = pg.execute(f"SELECT pg_try_advisory_lock({_LOCK}, %s)", [workspace_id]).fetchone() or (False,)
     if not free:
-        raise ImportProblem("Another import of this workspace is running: wait until it ends.")
+        raise ImportProblem(gettext("Another import of this workspace is running: wait until it ends."))
     try:
         yield
     finally:
@@ -70,9 +71,9 @@ def dry_run(imp: Import, progress: Tell | None = None) -> dict[str, Any]:
 
 def _ready(imp: Import) -> None:
     if imp.state in ("done", "undone"):
-        raise ImportProblem("This import has ended: start another with the same file.")
+        raise ImportProblem(gettext("This import has ended: start another with the same file."))
     if "email" not in imp.mapping.values():
-        raise ImportProblem("No column is the e-mail address: choose which one is.")
+        raise ImportProblem(gettext("No column is the e-mail address: choose which one is."))
     copy_of(imp)
 
 
@@ -89,7 +90,7 @@ def run(imp: Import, progress: Tell | None = None) -> dict[str, Any]:
     tell = progress or silent
     with Plan(imp) as plan, closing(connect()) as pg, _alone(pg, imp.workspace_id):
         if imp.list_id and not List.objects.filter(id=imp.list_id, workspace_id=imp.workspace_id).exists():
-            raise ImportProblem("The list of this import is gone: choose another.")
+            raise ImportProblem(gettext("The list of this import is gone: choose another."))
         writer = None
         try:
             plan.stage(tell)
