@@ -167,8 +167,7 @@ def open_shop(title: str = "Librairie des Deux Rives", readers: int = 60, folder
         one.refresh_from_db()
     return Shop(
         workspace, members, found, club, segment, domain, draft, sent, sending, imp,
-        workspace.api_keys.first(), captured, _undoable(workspace, members["owner"]), act, view,
-        workspace.api_keys.first(), captured, _undoable(workspace, members["owner"]), _picture(workspace),
+        workspace.api_keys.first(), captured, _undoable(workspace, members["owner"]), act, view, _picture(workspace),
         {one.email for one in found},
     )  # fmt: skip
 
