@@ -226,7 +226,8 @@ class Reading:
             desc=finding,
             ticks=lambda value: number(round(value, 1) if value % 1 else int(value)),
             labels=[
-                (f"{5 * i} min" if fine else f"{i + 1} h") if i % (3 if fine else 6) == 0 else "" for i in range(count)
+                (f"{5 * i} min" if fine else f"{i + 1} h") if i % (1 if count < 10 else 3 if fine else 6) == 0 else ""
+                for i in range(count)
             ],
             window=(0.0, min(length, count - 1), _("sending")) if count > 1 else None,
             open_from=count - 2 if unfinished and count > 1 else None,

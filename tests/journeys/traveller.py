@@ -24,6 +24,21 @@ _NAME = """e => {
 }"""
 
 
+def signed_in(browser: Any, address: str, user: Any, language: str) -> Any:
+    """A page of somebody whose session began before the journey; scripts of the test may look into it."""
+    from django.conf import settings
+    from django.test import Client
+
+    user.language = language
+    user.save(update_fields=["language"])
+    client = Client(HTTP_HOST="localhost")
+    client.force_login(user, "allauth.account.auth_backends.AuthenticationBackend")
+    context = browser.new_context(locale=language, bypass_csp=True)
+    session = client.cookies[settings.SESSION_COOKIE_NAME].value
+    context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": address}])
+    return context.new_page()
+
+
 class Traveller:
     """One person at one page, in one language."""
 
