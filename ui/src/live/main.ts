@@ -10,6 +10,7 @@ class LiveRate extends HTMLElement {
   private at: number[] = [];
   private rate: (number | null)[] = [];
   private plot: uPlot | null = null;
+  private brief = true;
   private off: (() => void) | null = null;
   private readonly resized = new ResizeObserver(() => this.plot?.setSize(this.size()));
   private readonly theme = matchMedia("(prefers-color-scheme: dark)");
@@ -57,15 +58,18 @@ class LiveRate extends HTMLElement {
   }
 
   private draw(anew = false): void {
-    if (this.plot && !anew) {
+    const brief = (this.at.at(-1) ?? 0) - this.at[0] < 300; // below five minutes an hour says nothing
+    if (this.plot && !anew && brief === this.brief) {
       this.plot.setData([this.at, this.rate]);
       return;
     }
+    this.brief = brief;
     this.plot?.destroy();
     this.textContent = "";
     const lang = document.documentElement.lang;
     const number = new Intl.NumberFormat(lang, { maximumFractionDigits: 1 });
-    const clock = new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit" });
+    const zone = { timeZone: this.dataset.zone };
+    const clock = new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit", ...(brief ? { second: "2-digit" } : {}), ...zone });
     const axis = { stroke: this.colour("--muted"), grid: { stroke: this.colour("--line"), width: 1 }, ticks: { show: false } };
     this.plot = new uPlot(
       {
