@@ -60,7 +60,7 @@ def keep(workspace: Workspace, sending_ids: Sequence[int], figure: str, name: st
     count = found.count()
     name = _free(workspace, name)
     tree = rule_for(sending_ids, figure)
-    if tree is not None and engine.count(workspace, tree) == count:
+    if tree is not None and _count(workspace, tree) == count:
         return Kept(segments.save(workspace, name, tree, actor_id=member.pk), count)
     if count > MOST:
         raise TooMany(
@@ -73,6 +73,14 @@ def keep(workspace: Workspace, sending_ids: Sequence[int], figure: str, name: st
         filling.join_all(fixed, found.ids(), source)
         tree = {"v": 1, "match": "all", "rules": [{"field": "list", "op": "on", "value": fixed.pk}]}
         return Kept(segments.save(workspace, name, tree, actor_id=member.pk), count, fixed)
+
+
+def _count(workspace: Workspace, tree: dict[str, Any]) -> int | None:
+    """None where the language does not know what the rule speaks of: it offers no resends, for one."""
+    try:
+        return engine.count(workspace, tree)
+    except SegmentProblem:
+        return None
 
 
 def _free(workspace: Workspace, name: str) -> str:

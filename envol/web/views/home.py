@@ -8,6 +8,7 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.shortcuts import render
+from django.utils.cache import patch_vary_headers
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.views.decorators.http import require_POST, require_safe
 
@@ -64,7 +65,11 @@ def home(request: MemberRequest) -> HttpResponse:
         "begun": all(done for _, done in steps),
         "tests": Sending.objects.filter(workspace=workspace, kind="test").exists(),
     }
-    return render(request, "home.html", facts)
+    # For a script, only what needs somebody now: it moves while the page is open.
+    partial = request.headers.get("HX-Request") == "true"
+    answer = render(request, "_now.html" if partial else "home.html", facts)
+    patch_vary_headers(answer, ["HX-Request"])
+    return answer
 
 
 @require_POST
