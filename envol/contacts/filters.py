@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from envol.accounts.models import Workspace
 from envol.consent import gates
 from envol.consent.models import Purpose
-from envol.contacts.models import Contact, List
+from envol.contacts.models import Contact, List, Property
 from envol.db import rows, value
 
 NAMES = ("first_name", "last_name", "name", "prenom", "nom", "company")
@@ -75,7 +75,7 @@ def where(workspace: Workspace, chosen: Filter) -> Where:
     params: dict[str, Any] = {"w": workspace.id}
     tests = ["c.workspace_id = %(w)s"]
     if words := chosen.text.replace("\0", "").split()[:8]:
-        tests.append(_words(words, chosen, params))
+        tests.append(_words(workspace, words, chosen, params))
     if chosen.list_id is not None:
         if not List.objects.filter(workspace=workspace, pk=chosen.list_id).exists():
             raise FilterProblem(_("This list does not exist in the workspace."))
@@ -110,13 +110,17 @@ def where(workspace: Workspace, chosen: Filter) -> Where:
     return Where(" AND ".join(tests), params)
 
 
-def _words(words: list[str], chosen: Filter, params: dict[str, Any]) -> str:
-    name = " || ' ' || ".join(f"coalesce(c.props ->> '{key}', '')" for key in NAMES)
-    place = name if chosen.names_only else f"c.email_key || ' ' || {name}"
+def _words(workspace: Workspace, words: list[str], chosen: Filter, params: dict[str, Any]) -> str:
+    """Every word somewhere in the address or a name. The cheap test first: of a million rows nearly all fail both,
+    and only names that this workspace declares are looked for.
+    """
+    keys = catalogue_keys(workspace) & set(NAMES)
+    names = [f"lower(c.props ->> '{key}')" for key in NAMES if key in keys]
     every = []
     for i, word in enumerate(words):
-        params[f"word{i}"] = "%" + word.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
-        every.append(f"({place}) ILIKE %(word{i})s")
+        params[f"word{i}"] = "%" + word.lower().replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
+        places = names if chosen.names_only else ["c.email_key", *names]
+        every.append("(" + (" OR ".join(f"{place} LIKE %(word{i})s" for place in places) or "false") + ")")
     found = " AND ".join(every)
     if chosen.names_only:
         return f"({found})"
@@ -125,6 +129,10 @@ def _words(words: list[str], chosen: Filter, params: dict[str, Any]) -> str:
         f"(({found}) OR c.id IN (SELECT i.contact_id FROM contacts_identifier i"
         " WHERE i.workspace_id = %(w)s AND i.value = %(whole)s))"
     )
+
+
+def catalogue_keys(workspace: Workspace) -> set[str]:
+    return set(Property.objects.filter(workspace=workspace).values_list("key", flat=True))
 
 
 def count(workspace: Workspace, chosen: Filter, *, most: int | None = None) -> int:
