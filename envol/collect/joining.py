@@ -23,6 +23,7 @@ from django.utils import timezone
 from envol import events
 from envol.collect import limits, mail
 from envol.collect.models import Day, SignupForm, SignupRequest
+from envol.collect.signup import texts_of
 from envol.consent import acts, ledger
 from envol.consent.models import Evidence, Permission, Purpose, PurposeText, Strength
 from envol.contacts import catalogue, people
@@ -352,6 +353,13 @@ def figures(form_ids: Sequence[int], since: datetime | None = None) -> dict[int,
             asked=Sum(F("asked")), confirmed=Sum(F("confirmed")), held=Sum(F("held"))
         )
     }
+
+
+def old_words(form: SignupForm) -> int:
+    """How many requests of the last days came by pasted HTML with words that are no longer in force."""
+    now = {text.pk for code in form.languages for text in texts_of(form, code)}
+    asked = SignupRequest.objects.filter(form=form, pasted=True).order_by("-id").values_list("texts", flat=True)[:1000]
+    return sum(1 for texts in asked if not set(texts) <= now)
 
 
 def waiting(workspace_id: int, now: datetime | None = None) -> dict[int, int]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from envol import events
 from envol.collect.models import SignupRequest
 from envol.consent import registry
 from envol.consent.registry import Data
@@ -18,6 +19,10 @@ def _address(workspace_id: int, contact_id: int) -> str:
 
 
 def erase(workspace_id: int, contact_id: int) -> Mapping[str, int]:
+    """Requests at her address, and the request for the mail that confirmed her: it was no contact's then."""
+    written = Contact.objects.filter(workspace_id=workspace_id, pk=contact_id).values_list("email", "email_key").first()
+    if written:
+        events.forget_mail(workspace_id, written)
     gone = execute(
         "DELETE FROM collect_signup_request WHERE workspace_id = %s"
         " AND (contact_id = %s OR (email_key = %s AND email_key <> ''))",

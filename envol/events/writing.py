@@ -84,6 +84,14 @@ def _columns(events: Sequence[Happening]) -> dict[str, list[Any]]:
     }
 
 
+def forget_mail(workspace_id: int, recipients: Sequence[str]) -> int:
+    """Forget which mail was asked for to these addresses: the person behind them is erased."""
+    return execute(
+        "DELETE FROM events_mail_request WHERE workspace_id = %s AND recipient = ANY(%s)",
+        [workspace_id, list(recipients)],
+    )
+
+
 def request_mail(
     kind: str,
     recipient: str,

@@ -7,6 +7,7 @@ from typing import Any
 from envol import db
 from envol.consent import registry
 from envol.consent.registry import Data
+from envol.contacts.models import Contact
 
 ERASED = "erased@invalid"  # RFC 2606 §2: nobody's
 
@@ -16,10 +17,12 @@ def erase(workspace_id: int, contact_id: int) -> dict[str, int]:
 
     Mail that still waits is refused at its lease, because the contact is gone.
     """
-    given = {"w": workspace_id, "c": contact_id}
+    found = Contact.objects.filter(workspace_id=workspace_id, pk=contact_id).values_list("email", "email_key").first()
+    given = {"w": workspace_id, "c": contact_id, "addresses": list(found or ())}
+    # Mail to an address that was no contact yet: what confirmed her, what the API sent before.
     mine = (
-        "s.contact_id = %(c)s AND EXISTS (SELECT FROM outbound_sending x"
-        " WHERE x.id = s.sending_id AND x.workspace_id = %(w)s)"
+        "(s.contact_id = %(c)s OR (s.contact_id IS NULL AND s.address = ANY(%(addresses)s::text[])))"
+        " AND EXISTS (SELECT FROM outbound_sending x WHERE x.id = s.sending_id AND x.workspace_id = %(w)s)"
     )
     messages = db.execute(
         "UPDATE outbound_message m SET header = jsonb_build_object('from', m.header->'from', 'to', '[]'::jsonb),"

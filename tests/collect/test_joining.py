@@ -277,3 +277,18 @@ def test_the_room_is_on_the_data_map_and_tells_what_waits(workspace: Workspace) 
     ask(make_form(workspace, "Autre"), ADDRESS, now=NOON + timedelta(days=2), first_name="Zoé")
     (row,) = people.export(contact)["rooms"]["collect"]["signup_requests"]
     assert row["list"] == "Autre" and row["values"] == {"first_name": "Zoé"}
+
+
+def test_after_erasure_nothing_of_the_sign_up_knows_her(workspace: Workspace) -> None:
+    """The mail that confirmed her went to nobody's address; it goes all the same. A neighbour's stays."""
+    from tests.contacts.test_people import everything
+
+    form = make_form(workspace)
+    address = f"{workspace.name}-zoe@lecteurs.example"
+    ask(form, f"near-{address}", client="198.51.100.3")
+    contact = confirmed(form, address.replace("zoe", "Zoe"))
+    requests.take()
+    assert {"events_mail_request", "outbound_send", "contacts_contact"} <= set(everything(contact.email))
+    people.erase(contact, cause="request 12")
+    assert everything(contact.email) == []
+    assert set(everything(f"near-{address}")) >= {"outbound_send", "collect_signup_request"}

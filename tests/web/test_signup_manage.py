@@ -207,3 +207,18 @@ def test_required_birthdays_are_advised_against(own: Shop, form: SignupForm, as_
     SignupForm.objects.filter(pk=form.pk).update(fields=[{"key": "birth_date", "required": True}])
     page = as_member("editor", own).get(f"/lists/{form.list.pk}/signup").content.decode()
     assert "“Birth date” is required" in page
+
+
+def test_older_words_on_somebodys_site_are_told(own: Shop, form: SignupForm, as_member: Sign) -> None:
+    from envol.collect import joining
+    from envol.db import execute
+
+    execute("DELETE FROM collect_attempt")
+    text = signup.texts_of(form, "fr")[0]
+    written = joining.Written("vieux@un.example", "vieux@un.example", {}, [text], {})
+    joining.ask(form, written, joining.Shown((text.pk,), None), client="192.0.2.7", language="fr")
+    where = f"/lists/{form.list.pk}/signup"
+    editor = as_member("editor", own)
+    assert "older words" not in editor.get(where).content.decode()
+    purposes.reword(text.purpose, {"fr": text.text + " Bis.", "en": "I agree, bis."})
+    assert "1 request of the last 7 days came by a pasted form with older words" in editor.get(where).content.decode()

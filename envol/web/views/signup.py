@@ -18,7 +18,7 @@ from envol.accounts.models import Role
 from envol.collect import joining, signup
 from envol.collect.models import SignupForm
 from envol.consent import purposes as consent_purposes
-from envol.contacts.models import List
+from envol.contacts.models import List, Membership
 from envol.outbound.domains import may_send_from
 from envol.outbound.system import sender_of
 from envol.web.answers import refuse, see
@@ -221,6 +221,8 @@ def _editor(
             for text in [consent_purposes.text(purposes[pk], language)]
         ],
         "advice": signup.advice(shown),
+        "stale": joining.old_words(form),
+        "members": Membership.objects.filter(list_id=form.list.pk, until__isnull=True).count(),
         "sums": sums,
         "recent": recent,
         "days": RECENT.days,
