@@ -305,7 +305,7 @@ def _evidence(request: SignupRequest, text: PurposeText, page: str) -> Evidence:
     return Evidence.objects.get_or_create(
         workspace_id=request.workspace_id,
         strength=Strength.LINE,
-        source=f"Sign-up form: {request.form.list.name}"[:200],
+        source=(request.form.words.get(request.language, {}).get("title") or request.form.list.name)[:200],
         text=text,
         facts={
             "form": request.form.pk,

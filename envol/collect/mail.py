@@ -15,7 +15,7 @@ from envol.consent.models import Purpose
 
 _WORDS = {
     "fr": {
-        "subject": "Confirmez votre inscription : {workspace}",
+        "subject": "Confirmez votre inscription – {workspace}",
         "hello": "Bonjour,",
         "why": "Cette adresse vient d’être inscrite auprès de {workspace} pour recevoir :",
         "do": "Si c’est bien vous, confirmez ici (le lien vaut 7 jours) :",
@@ -24,7 +24,7 @@ _WORDS = {
         " sera effacée après 7 jours.",
     },
     "en": {
-        "subject": "Confirm your subscription: {workspace}",
+        "subject": "Confirm your subscription – {workspace}",
         "hello": "Hello,",
         "why": "This address was just signed up with {workspace} to receive:",
         "do": "If it was you, confirm here (the link is valid for 7 days):",
