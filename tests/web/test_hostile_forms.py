@@ -8,6 +8,7 @@ from html.parser import HTMLParser
 import pytest
 from django.test import Client
 
+from envol.web.doors import routes
 from tests.web.shop import Shop, open_shop
 from tests.web.test_doors import POST_ONLY, address, ours
 
@@ -127,3 +128,35 @@ def test_no_form_breaks_a_page(own: Shop) -> None:
                 bad += complaints(client, "post", target, dict.fromkeys(fields, value), kind, "all")
     assert not bad, "\n".join(bad)
     assert len(seen) > 12, seen
+
+
+TOKENS = [
+    "%00",
+    "a%00b",
+    "%FF%FE",
+    "%ED%A0%80",
+    "..%2f..%2fetc",
+    "%0d%0aX: y",
+    "A" * 3000,
+    "9" * 30,
+    "-1",
+    "null",
+    "💥",
+]
+
+
+def test_no_open_door_breaks_on_a_token_nobody_made(own: Shop) -> None:
+    client = Client(HTTP_HOST="localhost")
+    bad: list[str] = []
+    tried = 0
+    for route, name, who in routes():
+        if who.startswith("members") or not re.search(r"<\w*:?\w+>", route):
+            continue
+        for token in TOKENS:
+            where = "/" + re.sub(r"<int:\w+>", "9" * 30, route)
+            where = re.sub(r"<\w*:?\w+>", token, where)
+            for how in ("get", "post"):
+                bad += complaints(client, how, where, {}, token[:12], name)
+                tried += 1
+    assert not bad, "\n".join(bad)
+    assert tried > 50
