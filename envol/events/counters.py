@@ -147,6 +147,23 @@ def rebuild(sending_id: int) -> dict[Key, Count]:
         return read([sending_id])
 
 
+def is_right(sending_id: int) -> bool:
+    """Do the counters say what the events say? Changes nothing; hits on this sending wait meanwhile.
+
+    Whoever was erased since is counted among the people and named by no event any more: fewer people are right.
+    """
+    with transaction.atomic():
+        lock([sending_id])
+        if frozen([sending_id]):
+            return True  # there is nothing left to compare them with
+        kept = read([sending_id])
+        again = rebuild(sending_id)
+        transaction.set_rollback(True)
+    return kept.keys() == again.keys() and all(
+        kept[key].events == again[key].events and kept[key].people >= again[key].people for key in kept
+    )
+
+
 def freeze(sending_id: int) -> None:
     """Compute them a last time and keep them so: events older than their retention go. Twice is the same as once."""
     with transaction.atomic():

@@ -156,12 +156,21 @@ def invariants(*, recent: bool = False) -> list[str]:
     return found
 
 
+_OF_SENDINGS = (
+    "outbound_send",
+    "outbound_chunk",
+    "outbound_retry",
+    "outbound_outcome",
+    "outbound_excluded",
+    "outbound_message",
+    "outbound_tally",
+)
 _LOOKED_AT = "SELECT id FROM outbound_sending WHERE ended_at IS NULL OR ended_at > now() - interval '2 days'"
 _RECENT = f"WITH looked_at AS ({_LOOKED_AT}), "
 _RECENT += ", ".join(
     # Within the query the name means these rows only; within its own definition it still means the table.
     f"{table} AS NOT MATERIALIZED (SELECT * FROM {table} WHERE sending_id IN (SELECT id FROM looked_at))"
-    for table in ("outbound_send", "outbound_chunk", "outbound_retry", "outbound_outcome", "outbound_excluded")
+    for table in _OF_SENDINGS
 )
 _RECENT += " "
 

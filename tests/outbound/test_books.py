@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from django.conf import settings
 from django.db import transaction
@@ -10,6 +12,8 @@ from django.utils import timezone
 from envol import db
 from envol.consent import ledger
 from envol.consent.purposes import get
+from envol.events import counters, privacy
+from envol.events.models import Kind
 from envol.outbound import books, lease, settle, states, tasks
 from envol.outbound.models import Look
 from envol.outbound.settle import DEFERRED, Result
@@ -51,6 +55,24 @@ def test_the_hourly_look_leaves_old_sendings_to_the_night(workspace) -> None:
     assert books.look(whole=True).findings != []
 
 
+def test_the_hourly_look_narrows_every_table_that_a_rule_reads() -> None:
+    """Else a rule compares some sendings with all, and finds what is not wrong."""
+    read = {table for _, query in states._INVARIANTS for table in re.findall(r"\boutbound_\w+", query)}
+    assert read - {"outbound_sending"} <= set(states._OF_SENDINGS)
+
+
+def test_an_old_sending_that_is_right_stays_right_by_the_hour(workspace) -> None:
+    one = queued(workspace, 3)
+    leases = lease.lease("c", 100, seconds=900)
+    done = [Result(row, "delivered", "", 250, None, "250 ok", "mx.example") for lot in leases for row in lot.rows]
+    settle.settle(done)
+    lease.release(leases)
+    db.execute("UPDATE outbound_sending SET ended_at = now() - interval '3 days' WHERE id = %s", [one.id])
+    queued(workspace, 2)
+    assert books.look().findings == []
+    assert books.look(whole=True).findings == []
+
+
 def test_each_new_rule_finds_what_it_looks_for(workspace) -> None:
     one = queued(workspace, 3)
     leases = lease.lease("c", 100, seconds=900)
@@ -84,3 +106,21 @@ def test_the_night_also_reads_the_chain_of_consents(workspace) -> None:
     db.execute("UPDATE consent_permission SET state = 'granted'")
     assert "was altered: in block 1" in books.look(whole=True).findings[0]
     assert books.look().findings == []
+
+
+def test_the_night_compares_counters_with_their_events(workspace) -> None:
+    one = queued(workspace, 2, campaign_id=7)
+    contact = db.value("SELECT min(contact_id) FROM outbound_send")
+    hit = {"workspace": workspace.id, "sending": one.id, "contact": contact, "kind": int(Kind.CLICKED)}
+    db.execute(
+        "INSERT INTO events_event (workspace_id, sending_id, contact_id, kind, link, at)"
+        " VALUES (%(workspace)s, %(sending)s, %(contact)s, %(kind)s, 1, now())",
+        hit,
+    )
+    assert "do not say what its events say" in books.look(whole=True).findings[0]
+    counters.rebuild(one.id)
+    before = counters.read([one.id])
+    assert books.look(whole=True).findings == []
+    assert counters.read([one.id]) == before != {}, "looking changes nothing"
+    privacy.erase(workspace.id, contact)
+    assert books.look(whole=True).findings == [], "she is counted still, and named no more"
