@@ -57,6 +57,8 @@ def declare(
         raise ValueError(f"A property is {', '.join(PropertyType.values)}; not {type!r}.")
     if not label_fr.strip() or not label_en.strip():
         raise ValueError(gettext("Give the property a label in French and in English."))
+    if max(len(label_fr.strip()), len(label_en.strip())) > 200:
+        raise ValueError(gettext("A label has 200 characters at most: shorten it."))
     if type == PropertyType.CHOICE and not choices:
         raise ValueError(gettext("A choice needs the values to choose from."))
     if choices and type not in (PropertyType.CHOICE, PropertyType.LIST):
