@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from django.utils.translation import override
+
 from envol.campaigns.check import ADVICE, BLOCK, Check
 from envol.content import gallery
-from envol.content.gallery import Repeat
 from envol.content.lint import Finding
 from envol.content.models import Version
 
@@ -98,17 +99,9 @@ def of_design(version: Version) -> list[Check]:
 
 
 def _name(design: gallery.Design, path: str) -> tuple[str, str]:
-    """The place as people know it: “Text”, or “Article 2: Title”."""
-    from django.utils.translation import override
-
+    """The place as people know it, in French and in English."""
     names = []
     for language, form in (("fr", "«\u202f{}\u202f»"), ("en", "“{}”")):
         with override(language):
-            key, *rest = path.split(".")
-            block = next(p for p in design.model.places if p.key == key)
-            words = str(block.label)
-            if isinstance(block, Repeat):
-                inner = next(p for p in block.places if p.key == rest[1])
-                words = f"{block.one} {int(rest[0]) + 1}, {inner.label}"
-            names.append(form.format(words))
+            names.append(form.format(gallery.named(design, path)))
     return names[0], names[1]

@@ -119,6 +119,15 @@ def each(design: Design) -> list[tuple[str, Place, Any]]:
     return found
 
 
+def named(design: Design, path: str) -> str:
+    """A place as people know it, in the language of the page: "Text", or "Article 2, Title"."""
+    key, *rest = path.split(".")
+    place = next(p for p in design.model.places if p.key == key)
+    if not isinstance(place, Repeat):
+        return str(place.label)
+    return f"{place.one} {int(rest[0]) + 1}, {next(p for p in place.places if p.key == rest[1]).label}"
+
+
 def wrong(design: Design) -> list[Wrong]:
     """What must be mended before it can be saved at all."""
     found = [one for path, place, value in each(design) for one in place.wrong(value, path)]
@@ -127,7 +136,9 @@ def wrong(design: Design) -> list[Wrong]:
 
 def missing(design: Design) -> list[Wrong]:
     """What is not there yet: the draft is kept, the check before sending says it again."""
-    return [Wrong(path, said) for path, place, value in each(design) if (said := place.missing(value))]
+    return [
+        Wrong(path, said) for path, place, value in each(design) if (said := place.missing(value, named(design, path)))
+    ]
 
 
 def untouched(design: Design) -> list[Wrong]:
@@ -137,7 +148,7 @@ def untouched(design: Design) -> list[Wrong]:
     begun = Design(design.model, design.language, design.model.default(design.language))
     first = {path: value for path, _place, value in each(begun)}
     return [
-        Wrong(path, _("“%(place)s” still has the words of the model: write your own.") % {"place": place.label})
+        Wrong(path, _("“%(place)s” still has the words of the model: write your own.") % {"place": named(design, path)})
         for path, place, value in each(design)
         if place.kind == "text" and value and value == first.get(path)
     ]

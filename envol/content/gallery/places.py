@@ -120,7 +120,7 @@ class Place:
                 ]
         return []
 
-    def missing(self, value: Any) -> str:
+    def missing(self, value: Any, name: str) -> str:
         """What the reader would miss, as a sentence; empty when the place is filled or may stay empty."""
         match self.kind:
             case "button" if value["label"] and not value["url"]:
@@ -130,7 +130,7 @@ class Place:
             case "picture" if self.required and not value["media"]:
                 return _("Choose a picture.")
             case "line" | "text" | "date" if self.required and not value.strip():
-                return _("“%(place)s” is empty.") % {"place": self.label}
+                return _("“%(place)s” is empty.") % {"place": name}
         return ""
 
     def words(self, value: Any) -> list[str]:

@@ -24,7 +24,12 @@ class KeptWriting extends HTMLElement {
         this.form.requestSubmit(this.form.querySelector<HTMLElement>("[value=save]"));
       }
     });
-    this.show(this.querySelector<HTMLElement>("#content-state")!);
+    if (this.looks()) this.show(this.querySelector<HTMLElement>("#content-state")!); // the browser remembers the ticks
+  }
+
+  private looks(): string {
+    const ticked = [...new FormData(this.form)].filter(([name, value]) => /^see\.(dark|no_images|part)$/.test(name) && value);
+    return ticked.map(([name, value]) => `&${name}=${value as string}`).join("");
   }
 
   private soon(wait: number): void {
@@ -50,7 +55,7 @@ class KeptWriting extends HTMLElement {
   }
 
   private say(text = ""): void {
-    const kept = this.querySelector(".kept");
+    const kept = this.querySelector(".kept-at");
     if (kept) kept.textContent = text;
     kept?.classList.add("lost");
   }
@@ -73,11 +78,9 @@ class KeptWriting extends HTMLElement {
   private show(state: HTMLElement): void {
     const now = this.querySelector<HTMLIFrameElement>("iframe.preview:not(.coming)")!;
     this.querySelector("iframe.coming")?.remove();
-    const looks = [...new FormData(this.form)].filter(([name, value]) => name.startsWith("see.") && name !== "see.as" && value);
-    const more = looks.map(([name, value]) => `&${name}=${value as string}`).join("");
     const next = now.cloneNode() as HTMLIFrameElement;
     next.classList.add("coming");
-    next.src = state.dataset.preview + more;
+    next.src = state.dataset.preview + this.looks();
     next.addEventListener("load", () => {
       if (!next.isConnected) return;
       next.contentWindow?.scrollTo(0, now.contentWindow?.scrollY ?? 0);
