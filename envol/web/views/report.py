@@ -117,7 +117,7 @@ def click_map(request: MemberRequest, campaign_id: int) -> HttpResponse:
 def _mark(people: int) -> str:
     style = (
         "display:inline-block;margin:0 4px;padding:1px 7px;border-radius:9px;font:600 12px/1.5 system-ui,sans-serif;"
-        "text-decoration:none;white-space:nowrap;color:#fff;background:"
+        "text-decoration:none;white-space:nowrap;border:1px solid #fff;color:#fff;background:"
     )
     said = ngettext("%(n)s person", "%(n)s people", people) % {"n": number(people)}
-    return format_html('<span style="{}">{}</span>', style + ("#134e5e" if people else "#5d6b78"), said)
+    return format_html('<span style="{}">{}</span>', style + ("#b3460b" if people else "#5d6b78"), said)

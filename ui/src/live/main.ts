@@ -66,10 +66,10 @@ class LiveRate extends HTMLElement {
     this.brief = brief;
     this.plot?.destroy();
     this.textContent = "";
-    const lang = document.documentElement.lang;
+    const lang = document.documentElement.lang.replace(/^en$/, "en-GB");
     const number = new Intl.NumberFormat(lang, { maximumFractionDigits: 1 });
     const zone = { timeZone: this.dataset.zone };
-    const clock = new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit", ...(brief ? { second: "2-digit" } : {}), ...zone });
+    const clock = new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit", hourCycle: "h23", ...(brief ? { second: "2-digit" } : {}), ...zone });
     const axis = { stroke: this.colour("--muted"), grid: { stroke: this.colour("--line"), width: 1 }, ticks: { show: false } };
     this.plot = new uPlot(
       {
@@ -78,7 +78,7 @@ class LiveRate extends HTMLElement {
         cursor: { show: false },
         scales: { y: { range: (_, _min, max) => [0, Math.max(1, max * 1.15)] } },
         axes: [
-          { ...axis, values: (_, at) => at.map((one) => clock.format(one * 1000)) },
+          { ...axis, space: 80, values: (_, at) => at.map((one) => clock.format(one * 1000)) },
           { ...axis, size: 56, values: (_, rates) => rates.map((one) => number.format(one)) },
         ],
         series: [{}, { label: this.dataset.label ?? "", stroke: this.colour("--primary"), width: 2, points: { show: false } }],
