@@ -311,7 +311,8 @@ def _same_workspace(workspace_id: int, contact: Contact) -> None:
 
 class Permitted(dict[str, Any]):
     """One purpose of one person: ``purpose`` (key), ``label_fr``, ``label_en``, ``kind``, ``allowed``, ``reason``,
-    ``sentence_fr``, ``sentence_en``, ``state``, ``basis``, ``since``, ``strength``, ``source``, ``text``.
+    ``sentence_fr``, ``sentence_en``, ``state``, ``basis``, ``since``, ``strength``, ``source``, ``text``;
+    ``answer``: the id of her present answer, whose proof can be shown.
     """
 
 
@@ -332,6 +333,7 @@ def permissions(contact: Contact) -> list[Permitted]:
                 reason=answer.reason,
                 sentence_fr=answer.sentence("fr"),
                 sentence_en=answer.sentence("en"),
+                answer=row.get("id"),
                 **{key: row.get(key) for key in ("state", "basis", "since", "strength", "source", "text")},
             )
         )

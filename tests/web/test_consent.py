@@ -264,3 +264,25 @@ def test_who_asked_by_a_form_is_counted_apart(own: Shop, as_member: Sign) -> Non
     joining.ask(form, written, joining.Shown((), None), client="192.0.2.1", language="fr", now=datetime.now(UTC))
     page = as_member("viewer", own).get("/consent").content.decode()
     assert row_of(page, "Newsletter").rstrip().endswith('<td class="number">1</td></tr>')
+
+
+def test_each_permission_of_a_person_opens_its_proof(own: Shop, as_member: Sign) -> None:
+    permission = grant(own, 21)
+    page = as_member("editor", own).get(f"/contacts/{own.people[21].pk}").content.decode()
+    assert f'href="/consent/proof/{permission.pk}"' in page
+
+
+def test_a_figure_is_kept_only_while_no_answer_was_given(own: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a large base the same head of the ledger means the same figure: it is not counted twice."""
+    from envol.consent import overview
+
+    monkeypatch.setattr(overview, "_SLOW_SECONDS", -1.0)
+    counted: list[int] = []
+    count = overview._answers
+    monkeypatch.setattr(overview, "_answers", lambda workspace: counted.append(workspace) or count(workspace))
+    offers = purposes.get(own.workspace, "offers").pk
+    before = overview.answers(own.workspace.pk)[offers]["granted"]
+    assert overview.answers(own.workspace.pk)[offers]["granted"] == before and len(counted) == 1
+    grant(own, 20)
+    assert overview.answers(own.workspace.pk)[offers]["granted"] == before + 1 and len(counted) == 2
+    overview._kept.clear()

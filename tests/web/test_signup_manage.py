@@ -222,3 +222,21 @@ def test_older_words_on_somebodys_site_are_told(own: Shop, form: SignupForm, as_
     assert "older words" not in editor.get(where).content.decode()
     purposes.reword(text.purpose, {"fr": text.text + " Bis.", "en": "I agree, bis."})
     assert "1 request of the last 7 days came by a pasted form with older words" in editor.get(where).content.decode()
+
+
+def test_it_is_said_when_confirmations_cannot_leave(own: Shop, form: SignupForm, as_member: Sign) -> None:
+    import dataclasses
+
+    from django.conf import settings
+    from django.test import override_settings
+
+    from envol.outbound.models import Domain
+
+    where = f"/lists/{form.list.pk}/signup"
+    editor = as_member("editor", own)
+    assert "cannot leave yet" not in editor.get(where).content.decode()
+    Domain.objects.filter(pk=own.domain.pk).update(trusted=False)
+    with override_settings(ENVOL=dataclasses.replace(settings.ENVOL, route="direct")):
+        page = editor.get(where).content.decode()
+    Domain.objects.filter(pk=own.domain.pk).update(trusted=True)
+    assert "cannot leave yet" in page and "/settings/domains" in page

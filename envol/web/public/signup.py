@@ -155,6 +155,7 @@ def facts_of(
                 "id": text.pk,
                 "label": text.purpose.label_fr if language == "fr" else text.purpose.label_en,
                 "text": text.text,
+                "language": text.language,
                 "ticked": str(text.pk) in ticked,
             }
             for text in texts
