@@ -7,7 +7,8 @@ from typing import Any
 # Pages whose address says more than the route: a figure, an open tab, a filter.
 MORE = (
     "/contacts?q=zo", "/search?q=lettre", "/2fa/", "/nowhere", "{sent}/people?show=bounced", "{draft}", "{draft}/send",
-    "{draft}/content",
+    "{draft}/content", "/contacts/act?act=set&all=1&property=city", "/contacts/act?act=leave&all=1&q=martin",
+    "/fields?q=zzz",
 )  # fmt: skip
 
 

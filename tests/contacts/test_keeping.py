@@ -55,7 +55,8 @@ def test_a_property_says_who_has_it_and_what_uses_it(workspace: Workspace, add: 
     rule = {"field": "prop.city", "op": "known"}
     segments.save(workspace, "Avec ville", {"v": 1, "match": "all", "rules": [rule]})
     templates.save(workspace, "Lettre", "html", "<p>{{ contact.first_name | default('vous') }}</p>", "Bonjour")
-    total, lines = fields.overview(workspace)
+    total, estimated, lines = fields.overview(workspace)
+    assert not estimated
     found = {line.property.key: line for line in lines}
     assert total == 2 and found["first_name"].filled == 2 and found["city"].filled == 1
     assert [use[:2] for use in found["city"].uses] == [("segment", "Avec ville")]
@@ -132,3 +133,24 @@ def test_who_sees_no_addresses_finds_nobody_by_guessing_one(workspace: Workspace
     for text, plain, blind in (("zoe@lect", 1, 0), ("Zoé", 1, 1), ("K-17", 1, 0), ("mart zo", 1, 1), ("%", 0, 0)):
         assert filters.count(workspace, filters.Filter(text=text)) == plain, text
         assert filters.count(workspace, filters.Filter(text=text, names_only=True)) == blind, text
+
+
+def test_a_large_base_is_asked_by_a_sample(workspace: Workspace, add: Add, monkeypatch: pytest.MonkeyPatch) -> None:
+    from envol.contacts import fields
+    from envol.db import execute
+
+    add("a", first_name="A")
+    execute(
+        "INSERT INTO contacts_contact (workspace_id, email, email_key, props) SELECT %s, 'x' || i || '@l.example',"
+        " 'x' || i || '@l.example', CASE WHEN i %% 2 = 0 THEN '{\"first_name\": \"B\"}'::jsonb ELSE '{}' END"
+        " FROM generate_series(1, 3999) i",
+        [workspace.pk],
+    )
+    execute("ANALYZE contacts_contact")
+    exact = {line.property.key: line.filled for line in fields.overview(workspace).lines}
+    assert exact["first_name"] == 2000 and exact["city"] == 0
+    monkeypatch.setattr(fields, "COUNTED", 1000)
+    monkeypatch.setattr(fields, "SAMPLE", 2000)
+    about = fields.overview(workspace)
+    guessed = {line.property.key: line.filled for line in about.lines}
+    assert about.estimated and about.total == 4000 and 1800 < guessed["first_name"] < 2200 and guessed["city"] == 0

@@ -50,7 +50,7 @@ def fields(request: MemberRequest) -> HttpResponse:
 
 def _page(request: MemberRequest, *, status: int = 200, **more: Any) -> HttpResponse:
     workspace: Workspace = request.workspace
-    total, lines = service.overview(workspace)
+    total, estimated, lines = service.overview(workspace)
     words = " ".join(request.GET.get("q", "").lower().split())
     purposes = list(Purpose.objects.filter(workspace=workspace).order_by("bit"))
     shown = [
@@ -67,6 +67,7 @@ def _page(request: MemberRequest, *, status: int = 200, **more: Any) -> HttpResp
     facts = {
         "lines": shown,
         "total": total,
+        "about": "≈ " if estimated else "",
         "words": request.GET.get("q", ""),
         "types": PropertyType.values,
         "purposes": purposes,
