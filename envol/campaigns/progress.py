@@ -13,12 +13,12 @@ from envol.accounts.models import Job
 from envol.campaigns.checks import KINDS, late, latest_sending
 from envol.campaigns.models import Campaign, State
 from envol.outbound import states
-from envol.outbound.models import Excluded, Sending
+from envol.outbound.models import Sending
 
 ENDED = (State.SENT, State.STOPPED, State.FAILED)
 RUNNING = (State.SCHEDULED, State.PREPARING, State.SENDING, State.PAUSED)
 WINDOW = timedelta(minutes=15)
-RECENT = 15  # seconds over which the present rate is taken
+LARGE = 50_000  # people, above which the rhythm is told by minutes and not by steps of ten seconds
 COUNTDOWN = 3600  # from here on a start is told in seconds
 
 
@@ -29,7 +29,6 @@ class Progress:
     sending: Sending
     state: str
     counts: dict[str, int]
-    excluded: int
     done: int
     waiting: int  # never tried yet
     rate: float
@@ -62,7 +61,7 @@ def of(campaign: Campaign, now: datetime | None = None) -> Progress | None:
     done = sum(counts[state] for state in states.FINAL)
     left = counts["accepted"] - done
     running = campaign.state in (State.SENDING, State.PREPARING)
-    rate = states.delivered_since(sending.id, now - timedelta(seconds=RECENT)) / RECENT if running else 0.0
+    rate = states.pace(sending.id, sending.started_at or now, now) if running else 0.0
     if not running and sending.started_at and sending.ended_at:
         rate = done / max((sending.ended_at - sending.started_at).total_seconds(), 1.0)
     seconds = int((sending.not_before - now).total_seconds()) + 1
@@ -70,7 +69,6 @@ def of(campaign: Campaign, now: datetime | None = None) -> Progress | None:
         sending=sending,
         state=campaign.state,
         counts=counts,
-        excluded=Excluded.objects.filter(sending_id=sending.id).count(),
         done=done,
         waiting=left - counts["deferred"],
         rate=rate,
@@ -127,15 +125,19 @@ def imports_since(workspace_id: int, moment: datetime) -> list[Job]:
     return list(found.order_by("-ended_at")[:20])
 
 
-def rhythm(sending_id: int, until: datetime, *, window: timedelta = WINDOW, step: int = 10) -> list[tuple[int, float]]:
+def rhythm(
+    sending_id: int, until: datetime, *, window: timedelta = WINDOW, large: bool = False
+) -> list[tuple[int, float]]:
     """Deliveries a second over the window before ``until``: (seconds since 1970, rate) for each step.
 
-    Steps before the first delivery are left out; one without any delivery is a true zero.
+    Steps before the first delivery are left out; one without any delivery is a true zero. A ``large`` sending is told
+    by minutes, because its outcomes are too many to be read one by one.
     """
+    step = 60 if large else 10
     last = int(until.timestamp()) // step * step
     found: dict[int, int] = dict(
         db.rows(
-            db.sql("outbound", "live_rate"),
+            db.sql("outbound", "live_rate_large" if large else "live_rate"),
             {"sending": sending_id, "since": until - window, "step": step},
         )
     )

@@ -45,6 +45,11 @@ class People:
     def count(self) -> int:
         return int(value(f"SELECT count(*) FROM ({self.sql}) AS p", self.params))
 
+    def erased(self) -> int:
+        """Those of whom nothing is known any more (GDPR art. 17): they stay in numbers and stand on no page."""
+        kept = "SELECT FROM contacts_contact AS c WHERE c.id = p.id"
+        return int(value(f"SELECT count(*) FROM ({self.sql}) AS p WHERE NOT EXISTS ({kept})", self.params))
+
 
 def behind(sending_ids: Sequence[int], figure: str) -> People:
     """The people behind a figure of these sendings.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.utils import timezone
 from django.utils.translation import override
 
 from envol.accounts.models import Workspace
@@ -71,8 +72,9 @@ def test_progress_tells_why_it_waits_and_when_it_goes_on(workspace: Workspace) -
     campaign = Campaign.objects.create(workspace=workspace, name="Lettre", state="sending")
     assert progress.of(campaign) is None
     sending = Sending.objects.create(
-        workspace=workspace, kind="campaign", campaign_id=campaign.pk, state="sending", started_at=NOW
-    )
+        workspace=workspace, kind="campaign", campaign_id=campaign.pk, state="sending",
+        started_at=timezone.now() - timedelta(seconds=20),
+    )  # fmt: skip
     execute(
         "INSERT INTO outbound_send (sending_id, no, address, site, chunk)"
         " SELECT %s, n, 'a@b.example', 'b.example', 1 FROM generate_series(1, 8) AS n",
@@ -95,7 +97,7 @@ def test_progress_tells_why_it_waits_and_when_it_goes_on(workspace: Workspace) -
         )
     found = progress.of(campaign)
     assert found is not None and (found.total, found.done, found.waiting, found.quarter) == (8, 4, 1, 2)
-    assert found.rate == pytest.approx(4 / 15) and found.minutes == 1
+    assert found.rate == pytest.approx(4 / 20, rel=0.3) and found.minutes == 1
     obstacle = found.obstacle
     assert obstacle is not None
     assert (obstacle.people, obstacle.site, obstacle.cause, obstacle.reply) == (
@@ -128,3 +130,4 @@ def test_the_rhythm_has_zeros_but_nothing_before_the_first(workspace: Workspace)
         (start, 0.2), (start + 10, 0.0), (start + 20, 0.0), (start + 30, 0.1),
     ]  # fmt: skip
     assert progress.rhythm(sending.pk, NOW.replace(second=9)) == [], "the first step is not over"
+    assert progress.rhythm(sending.pk, NOW.replace(minute=2), large=True) == [(start, 0.05), (start + 60, 0.0)]

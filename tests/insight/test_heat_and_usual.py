@@ -106,3 +106,13 @@ def test_three_campaigns_are_no_habit(workspace: Workspace) -> None:
     for days in (40, 30, 20):
         sent(workspace, days, 30, 3)
     assert usual(workspace, sent(workspace, 10, 30, 3)) == ()
+
+
+def test_who_was_erased_stays_in_the_number_alone(campaign: Campaign) -> None:
+    from envol.db import execute
+
+    kept, gone = campaign.sent(campaign.person()), campaign.sent(campaign.person())
+    found = behind(campaign.sendings, "delivered")
+    assert (found.count(), found.erased()) == (2, 0)
+    execute("DELETE FROM contacts_contact WHERE id = %s", [gone])
+    assert (found.count(), found.erased()) == (2, 1) and kept in found.ids()

@@ -159,6 +159,7 @@ def people(request: MemberRequest, campaign_id: int) -> HttpResponse:
         "live": not before and rule_for(sendings, show) is not None,
         "default_name": _default_name(campaign, show),
         "total": rows.count(),
+        "erased": 0 if before else behind(sendings, show).erased(),
         "replies": group in OUTCOMES or group == "deferred",
     }
     return render(request, "campaigns/people.html", facts)

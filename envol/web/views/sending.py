@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from envol.accounts.models import Role
 from envol.campaigns import actions, checks, planning, progress
 from envol.campaigns.models import Campaign, State
+from envol.outbound.models import Excluded
 from envol.web import charts
 from envol.web.answers import refuse, see
 from envol.web.doors import MemberRequest, audience
@@ -162,6 +163,7 @@ def _live(campaign: Campaign) -> dict[str, Any]:
         site["bar"] = charts.strip(parts)
     facts.update(
         sites=sites,
+        excluded=Excluded.objects.filter(sending_id=found.sending.id).count(),
         take_back=campaign.state == State.SCHEDULED,
         wait=max(1, int((found.sending.not_before - found.sending.created_at).total_seconds())),
         minutes_to_start=max(1, round((found.seconds or 0) / 60)),
@@ -173,7 +175,9 @@ def _live(campaign: Campaign) -> dict[str, Any]:
 
 def _rhythm(found: progress.Progress) -> dict[str, Any]:
     """The last quarter of an hour as a drawing of the server, which a live one replaces where scripts run."""
-    points = progress.rhythm(found.sending.id, found.sending.ended_at or timezone.now())
+    points = progress.rhythm(
+        found.sending.id, found.sending.ended_at or timezone.now(), large=found.total > progress.LARGE
+    )
     if len(points) < 2:
         return {}
     peak = max(value for _at, value in points)
