@@ -233,6 +233,8 @@ def confirm(request: SignupRequest, *, page: str, now: datetime | None = None) -
             return None
         if held.confirmed_at is not None:
             return Contact.objects.filter(pk=held.contact_id or 0, workspace_id=held.workspace_id).first()
+        # Before the contact's row, as everybody who answers does: two acts of one person must not wait crosswise.
+        ledger.lock(held.workspace_id)
         form = held.form
         source = people.source(form.workspace, "form", f"{form.list.name}", actor=f"sign-up {form.pk}")
         contact = people.upsert(

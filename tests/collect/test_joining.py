@@ -292,3 +292,34 @@ def test_after_erasure_nothing_of_the_sign_up_knows_her(workspace: Workspace) ->
     people.erase(contact, cause="request 12")
     assert everything(contact.email) == []
     assert set(everything(f"near-{address}")) >= {"outbound_send", "collect_signup_request"}
+
+
+def test_a_confirmation_and_her_preference_page_do_not_wait_crosswise(workspace: Workspace) -> None:
+    """The preference page holds the ledger and wants her row; a confirmation must not hold her row meanwhile."""
+    import threading
+
+    from django.db import connection, transaction
+
+    form, other = make_form(workspace), make_form(workspace, "Autre")
+    contact = confirmed(form)
+    ask(other, ADDRESS, now=NOON + timedelta(days=2))
+    request = joining.find(other, secret_of(mails(workspace)[-1]), NOON + timedelta(days=2))
+    assert request
+    done: list[Contact | None] = []
+
+    def press() -> None:
+        try:
+            done.append(joining.confirm(request, page=PAGE, now=NOON + timedelta(days=2)))
+        finally:
+            connection.close()
+
+    pressing = threading.Thread(target=press)
+    with transaction.atomic():
+        ledger.lock(workspace.pk)
+        pressing.start()
+        pressing.join(0.5)
+        assert pressing.is_alive(), "it waits for the ledger"
+        locked = Contact.objects.select_for_update(nowait=True).get(pk=contact.pk)
+        assert locked.pk == contact.pk
+    pressing.join(20)
+    assert done == [contact]
