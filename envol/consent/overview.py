@@ -77,6 +77,13 @@ def _strengths(workspace_id: int) -> dict[str, int]:
 
 def citations(purpose: Purpose) -> dict[int, int]:
     """How many answers, past ones too, point at each text of a purpose."""
+    found: dict[int, int] = _kept_while_true(
+        f"citations {purpose.pk}", purpose.workspace_id, lambda: _citations(purpose)
+    )
+    return found
+
+
+def _citations(purpose: Purpose) -> dict[int, int]:
     return dict(
         rows(
             "SELECT e.text_id, sum(p.n)::bigint FROM (SELECT evidence_id, count(*) AS n FROM consent_permission"
@@ -92,16 +99,28 @@ def texts(purpose: Purpose) -> list[PurposeText]:
     return list(PurposeText.objects.filter(purpose=purpose).order_by("-version", "language"))
 
 
+_NEAR = 20_000
+_LATEST = (
+    "SELECT p.id, p.contact_id, p.state, p.since, p.until, p.block, p.leaf, e.strength, e.source"
+    " FROM {rows} p LEFT JOIN consent_evidence e ON e.id = p.evidence_id"
+    " WHERE p.workspace_id = %(w)s AND p.purpose_id = %(purpose)s AND (p.block, p.leaf) < (%(block)s, %(leaf)s)"
+    " ORDER BY p.block DESC, p.leaf DESC LIMIT %(most)s"
+)
+_AT_THE_END = (
+    "(SELECT * FROM consent_permission WHERE workspace_id = %(w)s AND (block, leaf) < (%(block)s, %(leaf)s)"
+    " ORDER BY block DESC, leaf DESC LIMIT %(near)s)"
+)
+
+
 def latest(purpose: Purpose, most: int, before: tuple[int, int] | None = None) -> list[dict[str, Any]]:
-    """The newest answers for a purpose in the order of the ledger; ``before``: block and leaf to go on from."""
+    """The newest answers for a purpose in the order of the ledger; ``before``: block and leaf to go on from.
+
+    Looked for near the end of the ledger first: what is asked about now was mostly answered lately.
+    """
     block, leaf = before or (2**62, 0)
-    return dicts(
-        "SELECT p.id, p.contact_id, p.state, p.since, p.until, p.block, p.leaf, e.strength, e.source"
-        " FROM consent_permission p LEFT JOIN consent_evidence e ON e.id = p.evidence_id"
-        " WHERE p.workspace_id = %s AND p.purpose_id = %s AND (p.block, p.leaf) < (%s, %s)"
-        " ORDER BY p.block DESC, p.leaf DESC LIMIT %s",
-        [purpose.workspace_id, purpose.pk, block, leaf, most],
-    )
+    wanted = {"w": purpose.workspace_id, "purpose": purpose.pk, "block": block, "leaf": leaf, "most": most}
+    near = dicts(_LATEST.format(rows=_AT_THE_END), {**wanted, "near": _NEAR})
+    return near if len(near) >= most else dicts(_LATEST.format(rows="consent_permission"), wanted)
 
 
 @dataclass(frozen=True, slots=True)

@@ -286,3 +286,30 @@ def test_a_figure_is_kept_only_while_no_answer_was_given(own: Shop, monkeypatch:
     grant(own, 20)
     assert overview.answers(own.workspace.pk)[offers]["granted"] == before + 1 and len(counted) == 2
     overview._kept.clear()
+
+
+@pytest.mark.parametrize("near", [1, 20_000])
+def test_every_answer_is_listed_once_page_after_page(
+    own: Shop, as_member: Sign, monkeypatch: pytest.MonkeyPatch, near: int
+) -> None:
+    """Whether it lies near the end of the ledger or far from it."""
+    from envol.consent import overview
+    from envol.web.views import consent
+
+    monkeypatch.setattr(overview, "_NEAR", near)
+    monkeypatch.setattr(consent, "PAGE", 7)
+    newsletter = purposes.get(own.workspace, "newsletter")
+    client = as_member("viewer", own)
+    where, seen = f"/consent/purposes/{newsletter.pk}", []
+    query = ""
+    for _ in range(20):
+        page = client.get(where + query).content.decode()
+        seen += [int(pk) for pk in re.findall(r"/consent/proof/(\d+)", page)]
+        older = re.search(r'href="(\?before=[\d.]+)"', page)
+        if not older:
+            break
+        query = older[1]
+    wanted = Permission.objects.filter(workspace_id=own.workspace.pk, purpose_id=newsletter.pk)
+    assert len(seen) == len(set(seen)) == wanted.count() > 14
+    assert seen == [row.pk for row in wanted.order_by("-block", "-leaf")]
+    assert client.get(where + "?before=nonsense").status_code == 200
