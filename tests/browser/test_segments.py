@@ -1,0 +1,115 @@
+"""The builder of segments with a keyboard alone: the count follows, focus and caret stay, nobody counts in vain."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import psycopg
+
+from tests.audience.test_counting import running, until
+from tests.browser.test_pages import signed_in, violations
+
+
+def begun(page: Any, address: str) -> None:
+    """A new segment about addresses, with the focus in its value."""
+    page.goto(address + "/segments/new")
+    page.wait_for_function("document.activeElement?.tagName === 'FIELD-PICKER'")
+    page.keyboard.type("mail add")
+    page.keyboard.press("Enter")
+    page.locator("[id='r.0.o']").wait_for()
+    page.keyboard.press("Tab")
+    page.keyboard.type("contains")
+    page.wait_for_function("document.querySelector('#figures')?.dataset.state === 'counted'")
+    page.keyboard.press("Tab")
+    assert focused(page) == "r.0.v"
+
+
+def focused(page: Any) -> str:
+    return str(page.evaluate("document.activeElement?.id ?? ''"))
+
+
+def caret(page: Any) -> int:
+    return int(page.evaluate("document.activeElement.selectionStart"))
+
+
+def count_becomes(page: Any, text: str) -> None:
+    page.wait_for_function("text => document.querySelector('#count')?.textContent.trim() === text", arg=text)
+
+
+def test_a_segment_by_keyboard_in_six_steps(browser: Any, address: str, shop: Any) -> None:
+    """Journey 4: make, choose a field, save; what is typed is counted at once."""
+    page = signed_in(browser, address, shop, role="editor", locale="en")
+    errors: list[str] = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    begun(page, address)
+    count_becomes(page, "60")
+    page.keyboard.type("zoe")
+    count_becomes(page, "9")
+    assert (focused(page), caret(page)) == ("r.0.v", 3)
+    page.keyboard.press("Home")
+    page.keyboard.press("ArrowRight")
+    with page.expect_response("**/segments/new"):
+        page.keyboard.press("Enter")  # the form is posted and morphed
+    page.wait_for_function("document.querySelector(\"[id='r.0.v']\").defaultValue === 'zoe'")
+    assert (focused(page), caret(page)) == ("r.0.v", 1)
+    page.keyboard.type("zz")
+    count_becomes(page, "0")
+    assert (focused(page), caret(page)) == ("r.0.v", 3)
+    page.keyboard.press("Backspace")
+    page.keyboard.press("Backspace")
+    count_becomes(page, "9")
+    assert "contains “zoe”" in page.locator("#sentence").inner_text()
+    page.locator("#name").focus()
+    page.keyboard.type("Les Zoé")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_url(re.compile(r"/segments/\d+$"))
+    assert page.get_by_role("heading", name="Les Zoé").is_visible()
+    assert not errors
+    page.context.close()
+
+
+def test_rules_are_added_moved_copied_and_taken_away_by_keyboard(browser: Any, address: str, shop: Any) -> None:
+    page = signed_in(browser, address, shop, role="editor", locale="en")
+    begun(page, address)
+    page.keyboard.type("zoe")
+    count_becomes(page, "9")
+    page.locator("[id='r.add']").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.activeElement?.closest('.rule')?.id === 'r.1'")
+    page.keyboard.type("number of orders")
+    page.keyboard.press("Enter")
+    page.locator("[id='r.1.o']").wait_for()
+    page.locator("[id='r.1.v']").focus()
+    page.keyboard.type("1")
+    count_becomes(page, "3")
+    page.keyboard.press("Alt+ArrowUp")
+    page.wait_for_function("document.activeElement?.id === 'r.0.up'")
+    assert page.locator("[id='r.0.v']").input_value() == "1" and page.locator("[id='r.1.v']").input_value() == "zoe"
+    page.locator("[id='r.0.remove']").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.querySelectorAll('.rule').length === 1")
+    assert page.locator("[id='r.0.v']").input_value() == "zoe"
+    count_becomes(page, "9")
+    page.locator("[id='r.group']").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_function("document.activeElement?.closest('.rule')?.id === 'r.1.0'")
+    assert violations(page) == []
+    page.context.close()
+
+
+def test_a_count_that_nobody_waits_for_ends_in_the_engine(
+    browser: Any, address: str, shop: Any, database_url: str
+) -> None:
+    page = signed_in(browser, address, shop, role="editor", locale="en")
+    begun(page, address)
+    with psycopg.connect(database_url) as holder:
+        holder.execute("LOCK TABLE contacts_contact IN ACCESS EXCLUSIVE MODE")
+        page.keyboard.type("z")
+        (first,) = until(running)
+        page.keyboard.type("o")
+        until(lambda: running() - {first} and first not in running())
+        assert len(running()) == 1
+        page.goto("about:blank")
+        until(lambda: not running())
+    page.context.close()
