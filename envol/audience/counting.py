@@ -102,19 +102,26 @@ def everybody(whose: Whose) -> int:
 
 
 def figures(
-    whose: Whose, tree: Tree, purpose: Purpose | None, page: Page, turn: int, *, patience: float | None = PATIENCE
+    whose: Whose,
+    tree: Tree,
+    purpose: Purpose | None,
+    page: Page,
+    turn: int,
+    *,
+    patience: float | None = PATIENCE,
+    estimate: bool = True,
 ) -> Figures:
     """Count, permissions and ten people. With ``patience``: an estimate when the count takes longer.
 
     Without it the exact figures, within ``CEILING``. Raises ``SegmentProblem``, :class:`Superseded`,
-    :class:`TooSlow` (no estimate either).
+    :class:`TooSlow` (no estimate was wanted, or it is slow too).
     """
     catalogue = Catalogue.of(whose)
     try:
         with turn_of(page, turn, CEILING if patience is None else patience):
             return _exact(catalogue, tree, purpose, page)
     except TooSlow:
-        if patience is None:
+        if patience is None or not estimate:
             raise
     with turn_of(page, turn, max(patience, PATIENCE)):
         total = everybody(catalogue)

@@ -1,7 +1,7 @@
 """What a person who makes a rule is offered: values that people really have, with how many have them.
 
-On a large base the figures come from people drawn at random and say so; they are kept for a minute,
-because a page asks again at each change.
+On a large base the figures come from people drawn at random and say so. They are kept for a while, because a
+page asks again at each change: for seconds where asking is quick, for minutes on a large base.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from envol.contacts.models import Contact, Order, OrderLine
 from envol.db import dicts
 
 _CONTACTS, _ORDERS, _LINES = Contact._meta.db_table, Order._meta.db_table, OrderLine._meta.db_table
-KEPT = 60.0  # seconds
+KEPT, KEPT_LARGE = 10.0, 300.0  # seconds
 # What narrows a rule about orders, and the places of a property, under keys of their own.
 CATEGORY, PRODUCT, CURRENCY = "orders.category", "orders.product", "orders.currency"
 
@@ -138,7 +138,7 @@ class Offers:
     @property
     def total(self) -> int:
         if self._total is None:
-            self._total = _kept(("total", self._whose), lambda: counting.everybody(self.catalogue))
+            self._total = _kept(("total", self._whose), lambda: counting.everybody(self.catalogue), _large)
         return self._total
 
     @property
@@ -164,6 +164,7 @@ class Offers:
         return _kept(
             ("values", self._whose, key),
             lambda: [self._offer(*one) for one in values(self.catalogue, key, 24, self.among)],
+            lambda _: self.among is not None,
         )
 
     def places(self, key: str) -> list[Offer]:
@@ -172,6 +173,7 @@ class Offers:
             lambda: [
                 self._offer(name, n, (lat, lon)) for name, n, lat, lon in places(self.catalogue, key, 60, self.among)
             ],
+            lambda _: self.among is not None,
         )
 
     def spot(self, key: str, name: str) -> tuple[float, float] | None:
@@ -182,7 +184,11 @@ class Offers:
         return _towns().get(name.strip().casefold())
 
     def fill_rates(self) -> dict[str, float]:
-        return _kept(("fill", self._whose), lambda: fill_rates(self.catalogue.workspace, self.among))
+        return _kept(
+            ("fill", self._whose),
+            lambda: fill_rates(self.catalogue.workspace, self.among),
+            lambda _: self.among is not None,
+        )
 
 
 @cache
@@ -198,15 +204,19 @@ _memory: dict[tuple[Any, ...], tuple[float, Any]] = {}
 _lock = threading.Lock()
 
 
-def _kept(key: tuple[Any, ...], make: Callable[[], Any]) -> Any:
+def _large(people: int) -> bool:
+    return people > counting.SMALL
+
+
+def _kept(key: tuple[Any, ...], make: Callable[[], Any], large: Callable[[Any], bool]) -> Any:
     now = time.monotonic()
     with _lock:
         found = _memory.get(key)
-        if found and now - found[0] < KEPT:
+        if found and now < found[0]:
             return found[1]
-        for old in [k for k, (at, _) in _memory.items() if now - at >= KEPT]:
+        for old in [k for k, (until, _) in _memory.items() if now >= until]:
             del _memory[old]
     made = make()
     with _lock:
-        _memory[key] = (now, made)
+        _memory[key] = (now + (KEPT_LARGE if large(made) else KEPT), made)
     return made

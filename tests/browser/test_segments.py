@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
+from urllib.parse import quote
 
 import psycopg
+import pytest
 
 from tests.audience.test_counting import running, until
-from tests.browser.test_pages import signed_in, violations
+from tests.browser.conftest import AXE
+from tests.browser.test_pages import signed_in, speak, violations
 
 
 def begun(page: Any, address: str) -> None:
@@ -94,7 +98,41 @@ def test_rules_are_added_moved_copied_and_taken_away_by_keyboard(browser: Any, a
     page.locator("[id='r.group']").focus()
     page.keyboard.press("Enter")
     page.wait_for_function("document.activeElement?.closest('.rule')?.id === 'r.1.0'")
+    page.add_script_tag(path=str(AXE))
     assert violations(page) == []
+    page.context.close()
+
+
+# The builder with groups, boxes, dates, money, a place and what is wrong.
+ALL_KINDS = {"match": "all", "rules": [
+    {"field": "tag", "op": "has_any", "value": ["vip"]},
+    {"field": "created", "op": "in_last", "value": 30},
+    {"match": "any", "rules": [
+        {"field": "orders.sum", "op": "between", "value": [100, 20000], "where": {"within_days": 90}},
+        {"field": "mail.opened", "op": "at_least", "value": 1},
+        {"field": "prop.gone", "op": "is", "value": "x"},
+        {"match": "none", "rules": [{"field": "random", "op": "share", "value": 5}]},
+    ]},
+]}  # fmt: skip
+
+
+@pytest.mark.parametrize("language", ["fr", "en"])
+def test_the_builder_is_accessible_with_every_kind_of_input(
+    browser: Any, address: str, shop: Any, language: str
+) -> None:
+    page = signed_in(browser, address, shop, locale=language, reduced_motion="reduce")
+    speak(page, address, language)
+    for path in (
+        f"/segments/new?tree={quote(json.dumps(ALL_KINDS))}",
+        f"/segments/{shop.segment.pk}?person={shop.people[0].pk}",
+    ):
+        page.goto(address + path)
+        page.add_script_tag(path=str(AXE))
+        for theme, width in (("light", 1280), ("dark", 320)):
+            page.emulate_media(color_scheme=theme)
+            page.set_viewport_size({"width": width, "height": 800})
+            assert violations(page) == [], (path, theme, width)
+            assert not page.evaluate("document.documentElement.scrollWidth > window.innerWidth"), (path, width)
     page.context.close()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import secrets
 import time
 from typing import Any
 from urllib.parse import urlencode
@@ -21,6 +22,7 @@ from envol.audience import segments as service
 from envol.audience.catalogue import Catalogue
 from envol.audience.language import SegmentProblem
 from envol.audience.models import Segment
+from envol.audience.offers import Offers
 from envol.contacts import filters
 from envol.contacts.models import Contact
 from envol.web import segment_words
@@ -33,7 +35,7 @@ from envol.web.paging import page_of
 from envol.web.views.contacts import name_of
 from envol.web.views.segment_builder import figures_of
 
-COUNTING = 0.2  # seconds that the list gives to counts before it leaves the others to be asked for one by one
+COUNTING = 0.06  # seconds that the list gives to counts before it leaves the others to be asked for one by one
 FOUND = 8
 
 
@@ -44,7 +46,7 @@ def segments(request: MemberRequest) -> HttpResponse:
     catalogue = Catalogue(workspace)
     page = page_of(request, Segment.objects.filter(workspace=workspace))
     end = time.monotonic() + COUNTING
-    total = counting.everybody(catalogue)
+    total = Offers(catalogue).total
     found = []
     for one in page.rows:
         left = end - time.monotonic()
@@ -52,7 +54,7 @@ def segments(request: MemberRequest) -> HttpResponse:
             {
                 "segment": one,
                 "sentence": sentence_of(catalogue, one.tree),
-                "count": _counted(request, catalogue, one, left) if left > 0.01 else None,
+                "count": _counted(catalogue, one, left) if left > 0.01 else None,
                 "used_by": service.used_by(one),
             }
         )
@@ -70,11 +72,10 @@ def segments(request: MemberRequest) -> HttpResponse:
     return render(request, "segments/list.html", facts)
 
 
-def _counted(request: MemberRequest, catalogue: Catalogue, segment: Segment, seconds: float) -> int | None:
+def _counted(catalogue: Catalogue, segment: Segment, seconds: float) -> int | None:
     """People in it now, or None when that takes longer; ``unreadable`` rules count nobody."""
-    page = counting.Page.of(request.workspace.pk, request.member.pk, "segment", segment.pk)
     try:
-        with counting.turn_of(page, 1, seconds):
+        with counting.turn_of(counting.Page.of(secrets.token_hex(8)), 1, seconds):
             return engine.count(catalogue, segment.tree)
     except (SegmentProblem, counting.Superseded, counting.TooSlow):
         return None
@@ -94,7 +95,7 @@ def segment_count(request: MemberRequest, segment_id: int) -> HttpResponse:
     found = _one(request, segment_id)
     if "HX-Request" not in request.headers:
         return see(request, "segment", found.pk)
-    count = _counted(request, Catalogue(request.workspace), found, counting.CEILING)
+    count = _counted(Catalogue(request.workspace), found, counting.CEILING)
     return render(request, "segments/_count.html", {"segment": found, "count": count, "asked": True})
 
 
@@ -103,9 +104,10 @@ def segment_count(request: MemberRequest, segment_id: int) -> HttpResponse:
 def segment(request: MemberRequest, segment_id: int) -> HttpResponse:
     found = _one(request, segment_id)
     catalogue = Catalogue(request.workspace)
-    facts = figures_of(request, found, catalogue)
+    facts = {"segment": found, **figures_of(request, found, catalogue)}
+    if "HX-Request" in request.headers:
+        return render(request, "segments/_one_figures.html", facts | {"counted_at": timezone.now()})
     facts.update(
-        segment=found,
         used_by=service.used_by(found),
         counted_at=timezone.now(),
         tree=json.dumps(found.tree, ensure_ascii=False, indent=2),

@@ -108,13 +108,13 @@ class SegmentBuilder extends HTMLElement {
     void htmx.ajax("POST", this.dataset.figures!, where).then(() => this.follow());
   }
 
-  // An estimate stands until the exact figures are there.
+  // What was not quick enough for the page comes now; an estimate stands until the exact figures are there.
   private follow(): void {
     const figures = this.form.querySelector<HTMLElement>("#figures");
-    if (figures?.dataset.more === "exact" && this.rule() === this.asked) {
-      delete figures.dataset.more;
-      this.count({ act: "exact" });
-    }
+    const more = figures?.dataset.more;
+    if (!figures || !more || this.rule() !== this.asked) return;
+    delete figures.dataset.more;
+    this.count(more === "exact" ? { act: "exact" } : {});
   }
 }
 customElements.define("segment-builder", SegmentBuilder);
