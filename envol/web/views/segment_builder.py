@@ -211,7 +211,7 @@ def _page(
         return render(form.request, "segments/_tree.html", facts)
     language = "fr" if drawing.language.startswith("fr") else "en"
     facts.update(
-        _figures(form, None if exact else AT_ONCE),
+        _figures(form, None if exact else AT_ONCE, estimate=False),
         purposes=_purposes(form.catalogue),
         purpose=form.purpose,
         wrong=wrong,
@@ -255,13 +255,13 @@ def _edited(request: MemberRequest) -> Segment | None:
     return Segment.objects.filter(workspace=request.workspace, id=int(wanted)).first()
 
 
-def _figures(form: Form, patience: float | None) -> dict[str, Any]:
+def _figures(form: Form, patience: float | None, *, estimate: bool = True) -> dict[str, Any]:
     """What ``_figures.html`` says: a state (counted, about, wrong, slow, superseded) and what goes with it."""
     facts: dict[str, Any] = {"purpose": form.purpose, "unfinished": len(form.meaning.unfinished)}
     if form.meaning.wrong:
         return {**facts, "state": "wrong", "to_mend": [(f"r.{p.path}", said(p)) for p in form.meaning.wrong]}
     tree = form.meaning.counted
-    return {**facts, **_counted(form.catalogue, tree, form.purpose, form.counted_as, form.turn, patience)}
+    return {**facts, **_counted(form.catalogue, tree, form.purpose, form.counted_as, form.turn, patience, estimate)}
 
 
 def figures_of(request: MemberRequest, segment: Segment, catalogue: Catalogue) -> dict[str, Any]:
@@ -271,8 +271,8 @@ def figures_of(request: MemberRequest, segment: Segment, catalogue: Catalogue) -
     purpose = next((p for p in purposes if p.key == wanted), purposes[0] if purposes else None)
     page = counting.Page.of(secrets.token_hex(8))  # nothing newer can come from a page on which nobody types
     patience = None if "exact" in request.GET else counting.PATIENCE if "HX-Request" in request.headers else AT_ONCE
-    found = _counted(catalogue, segment.tree, purpose, page, 1, patience)
     asked = "HX-Request" in request.headers
+    found = _counted(catalogue, segment.tree, purpose, page, 1, patience, asked)
     return {"purpose": purpose, "purposes": purposes, "unfinished": 0, "asked": asked, **found}
 
 
@@ -283,10 +283,11 @@ def _counted(
     page: counting.Page,
     turn: int,
     patience: float | None,
+    estimate: bool,
 ) -> dict[str, Any]:
     facts: dict[str, Any] = {"sentence": sentence_of(catalogue, tree)}
     try:
-        found = counting.figures(catalogue, tree, purpose, page, turn, patience=patience, estimate=patience != AT_ONCE)
+        found = counting.figures(catalogue, tree, purpose, page, turn, patience=patience, estimate=estimate)
     except SegmentProblem as error:
         return {**facts, "state": "wrong", "to_mend": [("r", said(p)) for p in error.problems]}
     except counting.Superseded:
