@@ -40,7 +40,11 @@ class FieldPicker extends HTMLElement {
     this.list.addEventListener("click", (event) => this.choose((event.target as Element).closest<HTMLElement>("[role=option]")));
     this.addEventListener("drawn", () => this.close());
     this.close();
+    if (document.activeElement === this.select) this.focus(); // the select had it, and is covered from now on
   }
+
+  // Not the delegation of the host: it does nothing while the select inside it still counts as focused.
+  focus(): void { this.input.focus(); }
 
   private close(): void {
     this.list.hidden = true;

@@ -40,8 +40,12 @@ class SegmentBuilder extends HTMLElement {
     });
     window.addEventListener("pagehide", () => navigator.sendBeacon(this.dataset.leave!, new FormData(this.form)));
     this.follow();
-    // Not before the first frame: what is not drawn yet cannot take the focus.
-    requestAnimationFrame(() => { if (document.activeElement === document.body) this.focusFirst(); });
+    // Not before the first frame: what is not drawn yet cannot take the focus, and the browser may have given it to a
+    // select that a picker has covered since.
+    requestAnimationFrame(() => {
+      const now = document.activeElement;
+      if (!now || now === document.body || now.hasAttribute("autofocus")) this.focusFirst();
+    });
   }
 
   private key(event: KeyboardEvent): void {
