@@ -14,6 +14,7 @@ from zoneinfo import available_timezones
 
 from django.db import transaction
 from django.db.models.functions import Now
+from django.utils.translation import gettext as _
 
 from envol.accounts.models import Workspace
 from envol.consent import acts, gates, registry, suppression
@@ -194,7 +195,7 @@ def change_address(contact: Contact, address: str) -> None:
     with transaction.atomic():
         taken = _present(contact.workspace_id, written.key)
         if taken is not None and taken.pk != contact.pk:
-            raise ValueError("Another contact has this address: keep one of the two.")
+            raise ValueError(_("Another contact has this address: keep one of the two."))
         if contact.objected:
             suppression.add(contact.workspace_id, written.key, "marketing", "objection", f"address of {contact.pk}")
         contact.email, contact.email_key = written.written, written.key

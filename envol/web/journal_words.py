@@ -33,6 +33,7 @@ WORDS = {
     "contact.granted": gettext_lazy("recorded a permission of a person"),
     "contact.withdrawn": gettext_lazy("recorded that a person took a permission back"),
     "contacts.exported": gettext_lazy("took people away as a file"),
+    "contact.rectified": gettext_lazy("corrected the address or language of a person"),
     "contact.noted": gettext_lazy("wrote a note on a person"),
     "domain.added": gettext_lazy("declared a domain"),
     "domain.keys_made": gettext_lazy("made new keys for a domain"),

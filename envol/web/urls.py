@@ -56,6 +56,7 @@ web = (
         path("contacts/export.csv", bulk.export, name="contacts_export"),
         path("contacts/<int:contact_id>", contact.contact, name="contact"),
         path("contacts/<int:contact_id>/change", contact.change_contact, name="change_contact"),
+        path("contacts/<int:contact_id>/rectify", contact.rectify, name="rectify"),
         path("contacts/<int:contact_id>/notes", contact.add_note, name="add_note"),
         path("contacts/<int:contact_id>/withdraw", contact.withdraw, name="withdraw"),
         path("contacts/<int:contact_id>/grant", contact.grant, name="grant"),

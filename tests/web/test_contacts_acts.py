@@ -154,6 +154,25 @@ def test_a_wrong_value_loses_nothing_typed(own: Shop, as_member: Sign) -> None:
     assert Note.objects.filter(contact_id=one.pk).count() == 1
 
 
+def test_an_address_is_corrected_and_what_she_refused_goes_with_her(own: Shop, as_member: Sign) -> None:
+    from envol.consent import acts
+
+    client, one, other = as_member("editor", own), own.people[0], own.people[1]
+    acts.object_to_marketing(own.workspace.pk, one.pk, one.email_key, "by phone")
+    where = f"/contacts/{one.pk}/rectify"
+    for wrong in ("zoe", other.email, ""):
+        answer = client.post(where, {"email": wrong, "language": "fr"})
+        assert answer.status_code == 422 and 'role="alert"' in answer.content.decode(), wrong
+    assert client.post(where, {"email": one.email, "language": "klingon"}).status_code == 422
+    before = one.email
+    assert client.post(where, {"email": "Zoe.Nouvelle@lecteurs.example", "language": "en"}).status_code == 303
+    page = client.get(f"/contacts/{one.pk}").content.decode()
+    assert f"the address was {before}" in page and "Zoe.Nouvelle@lecteurs.example" in page
+    one.refresh_from_db()
+    assert one.email_key == "zoe.nouvelle@lecteurs.example" and one.language == "en" and one.objected
+    assert as_member("viewer", own).post(where, {"email": "x@lecteurs.example"}).status_code == 403
+
+
 def test_a_place_that_was_not_touched_keeps_its_details(own: Shop, as_member: Sign) -> None:
     client, one = as_member("editor", own), own.people[0]
     client.post(f"/contacts/{one.pk}/change", {"act": "set", "property": "city", "value": "Nantes"})

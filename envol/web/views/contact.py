@@ -6,6 +6,7 @@ from datetime import datetime, time
 from typing import Any
 
 from django.core.files.uploadedfile import UploadedFile
+from django.db import transaction
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -28,8 +29,11 @@ from envol.web.templatetags.envol import label
 from envol.web.values import field_value, typed_value
 from envol.web.views.bulk import done_sentence
 from envol.web.views.contacts import name_of
+from envol.wire.address import AddressError, normalise
 
 DOCUMENT_LIMIT = 10 << 20
+LANGUAGES = ("fr", "en", "de", "es", "it", "nl", "pt", "pl", "br", "ca", "eu")
+"""What a member may choose; an import or a form may bring any other, which stays."""
 
 
 def _one(request: MemberRequest, contact_id: int) -> Contact:
@@ -121,6 +125,7 @@ def page(request: MemberRequest, person: Contact, *, status: int = 200, **more: 
         "older": events + PAGE if len(story) > events and events < MOST else 0,
         "notes": [(n, authors.get(n.author_id or 0, "")) for n in notes],
         "bases": [basis for basis in Basis.values if basis != Basis.TRANSACTIONAL],
+        "languages": sorted({*LANGUAGES, *([person.language] if person.language else [])}),
         "given": {},
     }
     return render(request, "contacts/one.html", facts | more, status=status)
@@ -174,6 +179,33 @@ def change_contact(request: MemberRequest, contact_id: int) -> HttpResponse:
     if not made.counts["changed"]:
         return see(request, "contact", person.id, said=_("It was so already."), anchor=anchor)
     return see(request, "contact", person.id, said=done_sentence(made), undo=bulk.undo_of(made), anchor=anchor)
+
+
+@require_POST
+@audience(Role.EDITOR)
+def rectify(request: MemberRequest, contact_id: int) -> HttpResponse:
+    """Her address and language as she says they are (GDPR art. 16). What she refused goes with her."""
+    person = _one(request, contact_id)
+    email, language = request.POST.get("email", "").strip(), request.POST.get("language", "")
+    before = person.email
+    try:
+        if language and language != person.language and language not in LANGUAGES:
+            raise ValueError(_("Choose a language of the list."))
+        try:
+            moved = normalise(email).written != before
+        except AddressError:
+            raise ValueError(_("Write a whole address, like zoe@boutique.example.")) from None
+        with transaction.atomic():
+            if moved:
+                people.change_address(person, email)
+            Contact.objects.filter(pk=person.pk).update(language=language or None)
+            note(person.workspace_id, "member", "contact.rectified", actor_id=request.member.pk, contact=person.id)
+    except ValueError as error:
+        given = {"act": "rectify", "email": email, "language": language}
+        person.refresh_from_db()
+        return page(request, person, status=422, given=given, problem=str(error))
+    said = _("Changed; the address was %(address)s.") % {"address": before} if moved else _("Changed.")
+    return see(request, "contact", person.id, said=said)
 
 
 @require_POST
