@@ -55,6 +55,7 @@ def test_the_figures_are_the_people(own: Shop, as_member: Sign) -> None:
     offers = row_of(page, "Offers")
     link = re.search(r'href="(/contacts\?permission=offers\.yes)">(\d+)<', offers)
     assert link and link[2] == "1" and 'class="number">1<' in offers
+    assert re.search(r'class="piece run" width="3\.3"', offers), "one of thirty, as a bar"
     people = viewer.get(link[1]).content.decode()
     assert f"/contacts/{own.people[27].pk}" in people and f"/contacts/{own.people[26].pk}" not in people
     assert "have no proof" in page, "the shop's first permissions came without evidence"
