@@ -11,7 +11,7 @@ export default defineConfig({
     modulePreload: { polyfill: false },
     target: "es2022",
     rollupOptions: {
-      input: { app: "src/app.ts", envol: "styles/envol.css", live: "src/live/main.ts" },
+      input: { app: "src/app.ts", envol: "styles/envol.css", live: "src/live/main.ts", code: "src/code.ts" },
       output: {
         entryFileNames: "[name]-[hash].js",
         chunkFileNames: "[name]-[hash].js",

@@ -13,6 +13,13 @@ POLICY = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data:; object-src 'none'; "
     "base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 )
+
+
+def with_style_nonce(nonce: str) -> str:
+    """The policy of a page whose editor writes style sheets, each with this nonce."""
+    return POLICY.replace("style-src 'self'", f"style-src 'self' 'nonce-{nonce}'")
+
+
 # A message shown inside a page: no script at all, its own inline styles, pictures from us alone.
 PREVIEW_POLICY = (
     "default-src 'none'; script-src 'none'; style-src 'unsafe-inline'; img-src 'self' data:; "

@@ -23,7 +23,7 @@ def shot(page: Any, name: str) -> None:
 @pytest.fixture
 def writing(browser: Any, address: str, shop: Any) -> Any:
     """A page that shows the form of a new campaign's content."""
-    page = signed_in(browser, address, shop, "editor", viewport={"width": 1280, "height": 900})
+    page = signed_in(browser, address, shop, "editor", bypass_csp=False, viewport={"width": 1280, "height": 900})
     speak(page, address, "en")
     page.goto(address + "/campaigns/new")
     page.get_by_label("Name", exact=True).fill("Lettre d'hiver")
@@ -63,7 +63,7 @@ def test_what_is_typed_is_seen_and_kept(writing: Any, address: str) -> None:
     frame(page).locator("strong", has_text="Un mot").wait_for()
     page.get_by_label("Telephone").check()
     page.get_by_label("Dark").check()
-    page.wait_for_function("document.querySelector('iframe.preview:not(.coming)').src.includes('see.dark=1')")
+    page.locator("iframe.preview:not(.coming)[src*='see.dark=1']").wait_for()
     assert page.locator("iframe.preview").last.evaluate("f => f.clientWidth") <= 375
     page.reload()
     assert page.get_by_label("Title", exact=True).first.input_value() == "Tout est **neuf**"
@@ -77,7 +77,8 @@ def test_a_chosen_picture_is_there_at_once(writing: Any) -> None:
         {"name": "hiver.jpg", "mimeType": "image/jpeg", "buffer": out.getvalue()}
     )
     page.get_by_text("hiver.jpg").wait_for()
-    page.wait_for_function("document.querySelector('.picked-now img').naturalWidth === 600")
+    kept = page.locator(".picked-now img")
+    assert kept.evaluate("async i => { await i.decode(); return i.naturalWidth; }") == 600
     page.get_by_label("What it shows").first.fill("La vitrine")
     shown = frame(page).get_by_role("img", name="La vitrine")
     shown.wait_for()
@@ -136,3 +137,29 @@ def test_the_pages_of_content_are_accessible(
     shot(page, f"content-{language}-{theme}-{width}-code")
     page.context.close()
     assert not found, "\n".join(f"{where}: {wrong}" for where, wrong in found.items())
+
+
+def test_code_is_written_in_an_editor_that_shows_the_line(writing: Any, address: str) -> None:
+    """Under the page's own policy: the editor's styles have its nonce, and nothing else may bring any."""
+    page = writing
+    page.goto(page.url + "?code")
+    page.locator("main form button").click()
+    page.wait_for_url("**/content")
+    editor = page.locator(".cm-content")
+    editor.wait_for()
+    assert page.locator("#source").is_hidden()
+    assert page.locator(".cm-editor").evaluate("e => getComputedStyle(e).display") == "flex", "its styles apply"
+    editor.press("Control+a")
+    page.keyboard.insert_text(
+        "<mjml>\n<mj-body>\n<mj-section><mj-column><mj-tekst>x</mj-tekst></mj-column></mj-section>\n</mj-body></mjml>"
+    )
+    page.locator(".cm-lint-marker-error").first.wait_for()
+    assert "mj-tekst" in page.locator(".problems li").first.inner_text()
+    shot(page, "content-code")
+    editor.press("Control+a")
+    page.keyboard.insert_text(
+        "<mjml><mj-body><mj-section><mj-column><mj-text>Voilà</mj-text></mj-column></mj-section></mj-body></mjml>"
+    )
+    frame(page).get_by_text("Voilà").wait_for()
+    page.get_by_role("button", name="Save the content").click()
+    page.get_by_text("The content is saved").wait_for()

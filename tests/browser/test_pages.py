@@ -16,7 +16,7 @@ def signed_in(browser: Any, address: str, shop: Any, role: str = "owner", **opti
     """A page of somebody who has signed in by form; the policy of our pages would keep axe out."""
     from tests.web.shop import PASSWORD
 
-    page = browser.new_context(bypass_csp=True, **options).new_page()
+    page = browser.new_context(**{"bypass_csp": True} | options).new_page()
     page.goto(address + "/login/")
     page.locator("input[name=login]").fill(shop.members[role].user.email)
     page.locator("input[type=password]").fill(PASSWORD)

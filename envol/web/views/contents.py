@@ -33,6 +33,7 @@ from envol.content.problems import MediaProblem, RenderProblem, TemplateProblem
 from envol.content.templates import without_fallback
 from envol.web.answers import refuse, see, see_path
 from envol.web.doors import MemberRequest, audience
+from envol.web.safety import with_style_nonce
 
 LIBRARY = 24  # pictures offered beside a place; the others are on /media
 HEAVY = 80_000
@@ -70,6 +71,7 @@ def typed_words(request: MemberRequest, found: Campaign, *, receive: bool = True
     design = gallery.read(model, language, lambda name: str(given.get(name, "")), chips)
     if receive:
         wrong += _take_pictures(request, found, design)
+    _describe_pictures(found, design)
     return replace(words, design=design), wrong + gallery.wrong(design)
 
 
@@ -104,6 +106,19 @@ def _take_pictures(request: MemberRequest, found: Campaign, design: Design) -> l
             value["media"] = made.pk
             value["alt"] = value["alt"] or made.alt
     return wrong
+
+
+def _describe_pictures(found: Campaign, design: Design) -> None:
+    """A picture without words of its own in this message has those of the library."""
+    bare = [
+        value
+        for _path, place, value in gallery.each(design)
+        if place.kind == "picture" and value["media"] and not value["alt"] and not value["decorative"]
+    ]
+    if bare:
+        known = Media.objects.filter(workspace=found.workspace).in_bulk([value["media"] for value in bare])
+        for value in bare:
+            value["alt"] = known[value["media"]].alt if value["media"] in known else ""
 
 
 def person_seen(request: MemberRequest, found: Campaign) -> Contact | None:
@@ -311,8 +326,11 @@ def _page(
         **state_of(request, found, words, person),
     }
     if words.design is None:
-        facts["fallback_inputs"] = _fallback_inputs(found, words)
-        return render(request, "campaigns/content/code.html", facts, status=status)
+        facts |= {"fallback_inputs": _fallback_inputs(found, words), "nonce": secrets.token_urlsafe(16)}
+        answer = render(request, "campaigns/content/code.html", facts, status=status)
+        # The editor brings styles of its own; no other page allows any.
+        answer["Content-Security-Policy"] = with_style_nonce(facts["nonce"])
+        return answer
     facts |= {
         "model": words.design.model,
         "language": words.design.language,

@@ -60,7 +60,7 @@ def preview(request: MemberRequest, campaign_id: int) -> HttpResponse:
             version = content.trial(found, content.words_of(draft), settings.ENVOL.base_url)
         except TemplateProblem as error:
             return _said("\n".join(problem.message for problem in error.problems), 422)
-    return _shown(found, version, person, See.of(request.GET))
+    return _shown(found, version, person, See.of(request.GET), canvas="draft" in request.GET)
 
 
 @require_POST
@@ -108,7 +108,9 @@ def parts_of(campaign: Campaign, version: Version, person: Contact | None) -> An
     )
 
 
-def _shown(campaign: Campaign, version: Version | None, person: Contact | None, see: See) -> HttpResponse:
+def _shown(
+    campaign: Campaign, version: Version | None, person: Contact | None, see: See, *, canvas: bool = False
+) -> HttpResponse:
     if version is None:
         return _answer("")
     try:
@@ -118,17 +120,22 @@ def _shown(campaign: Campaign, version: Version | None, person: Contact | None, 
     except ValueError:
         return _said(_("Mend the address of the sender first: it cannot stand in a message."), 422)
     if see.text or not parts.html:
-        return _answer(_as_page(parts.text))
+        return _answer(_as_page(parts.text), canvas=canvas)
     # The page may be looked at by another name of this machine than its links have.
     body = parts.html.replace(f'"{settings.ENVOL.base_url}{media.PATH}', f'"{media.PATH}')
     if see.dark:
         body = previews.in_the_dark(body)
-    return _answer(body, images=see.images)
+    return _answer(body, images=see.images, canvas=canvas)
 
 
-def _answer(body: str, status: int = 200, *, images: bool = True) -> HttpResponse:
+def _answer(body: str, status: int = 200, *, images: bool = True, canvas: bool = False) -> HttpResponse:
+    """``canvas``: beside the form, whose page keeps the place one has scrolled to. Scripts are barred twice there too:
+    by the sandbox and by the policy.
+    """
     answer = HttpResponse(body, status=status)
     policy = PREVIEW_POLICY if images else PREVIEW_POLICY.replace("img-src 'self' data:", "img-src 'none'")
+    if canvas:
+        policy = policy.replace("; sandbox", "; sandbox allow-same-origin")
     answer["Content-Security-Policy"] = policy
     return answer
 

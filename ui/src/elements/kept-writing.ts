@@ -83,7 +83,11 @@ class KeptWriting extends HTMLElement {
     next.src = state.dataset.preview + this.looks();
     next.addEventListener("load", () => {
       if (!next.isConnected) return;
-      next.contentWindow?.scrollTo(0, now.contentWindow?.scrollY ?? 0);
+      try {
+        next.contentWindow?.scrollTo(0, now.contentWindow?.scrollY ?? 0);
+      } catch {
+        // One of the two says an error, and is nobody's to look into.
+      }
       next.classList.remove("coming");
       now.remove();
     });
