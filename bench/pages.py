@@ -58,6 +58,8 @@ def measure(people: int = 1_000_000, requests: int = 25, seed: int = 1, **_: Any
             "contacts of a segment": f"/contacts?segment={segment.pk}",
             "contact": f"/contacts/{one.pk}",
             "segments": "/segments",
+            "segment": f"/segments/{segment.pk}",
+            "new segment": "/segments/new",
             "campaigns": "/campaigns",
             "campaign": f"/campaigns/{campaign.pk}",
             "report": f"/campaigns/{campaign.pk}/report",

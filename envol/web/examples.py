@@ -43,14 +43,20 @@ def _proposed(catalogue: Catalogue) -> Iterator[Example]:
     for field in catalogue.fields.values():
         if not field.key.startswith("prop.") or field.kind not in ("choice", "place", "list") or field.sensitive:
             continue
-        found = offers.values(field.key)
-        if not found:
-            continue
-        label = field.label(language)
-        value, op = found[0].value, {"choice": "is", "place": "country_in", "list": "has_any"}[field.kind]
-        tree = _all({"field": field.key, "op": op, "value": value if op == "is" else [value]})
-        yield Example(_("%(field)s: %(value)s") % {"field": label, "value": value}, tree)
-        break
+        if field.kind == "place":
+            if places := offers.places(field.key):
+                town = places[0]
+                assert town.spot is not None
+                lat, lon = (round(degrees, 5) for degrees in town.spot)
+                near = {"lat": lat, "lon": lon, "km": 30, "label": town.value}
+                name = _("30 km around %(place)s") % {"place": town.value}
+                yield Example(name, _all({"field": field.key, "op": "near", "value": near}))
+                break
+        elif found := offers.values(field.key):
+            value, op = found[0].value, "is" if field.kind == "choice" else "has_any"
+            tree = _all({"field": field.key, "op": op, "value": value if op == "is" else [value]})
+            yield Example(_("%(field)s: %(value)s") % {"field": field.label(language), "value": value}, tree)
+            break
     yield Example(_("New this month"), _all({"field": "created", "op": "in_last", "value": 30}))
     clicked = {"field": "mail.clicked", "op": "at_least", "value": 1, "where": {"within_days": 90}}
     yield Example(_("Readers who click"), _all(clicked))
