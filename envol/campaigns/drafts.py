@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db import transaction
@@ -88,6 +90,21 @@ def note(campaign: Campaign, action: str, member: Member | None, **facts: Any) -
         actor_id=member.pk if member else None,
         **facts,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """The last change of a campaign: by whom, when, and which of its fields; none of them: the content."""
+
+    who: str
+    at: datetime
+    fields: list[str]
+
+
+def last_change(campaign: Campaign) -> Change | None:
+    rows = JournalEntry.objects.filter(object_kind="campaign", object_id=campaign.pk, action="campaign.changed")
+    last = rows.order_by("-id").first()
+    return Change(_last_editor(campaign), last.at, list(last.facts.get("fields", []))) if last else None
 
 
 def _last_editor(campaign: Campaign) -> str:

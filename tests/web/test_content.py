@@ -269,7 +269,9 @@ def test_code_is_a_choice_and_says_its_lines(client: Client, own: Shop) -> None:
     version = Version.objects.filter(template__campaign=campaign).latest("no")
     assert version.mode == "mjml" and version.design is None
     versions = Version.objects.filter(template__campaign=campaign)
-    assert client.post(where, {"do": f"restore:{versions.earliest('no').no}"}).status_code == 303
+    first = versions.earliest("no").no
+    assert f'value="restore:{first}"' in client.get(where).content.decode()
+    assert client.post(where, {"do": f"restore:{first}"}).status_code == 303
     assert look(client, where)[1]["model"] == "letter", "the model comes back from its version"
 
 
@@ -337,6 +339,26 @@ def test_the_subject_of_the_card_and_of_the_content_are_one(client: Client, own:
     assert answer.status_code == 303
     assert look(client, f"/campaigns/{campaign.pk}/content")[1]["subject"] == "Pour {First name|vous}"
     assert "Pour {First name|vous}" in client.get(f"/campaigns/{campaign.pk}").content.decode()
+
+
+def test_a_card_saved_by_somebody_else_is_told_and_nothing_typed_is_lost(
+    client: Client, own: Shop, as_member: Sign
+) -> None:
+    campaign = own.draft
+    form = {
+        "card": "sender",
+        "revision": campaign.revision,
+        "from_name": "Zoé M.",
+        "from_address": "zoe@boutique.example",
+    }
+    audience = {"card": "audience", "revision": campaign.revision, "purpose": campaign.purpose_id, "segment": ""}
+    assert as_member("owner", own).post(f"/campaigns/{campaign.pk}/save", audience | {"segment": own.segment.pk})
+    answer = client.post(f"/campaigns/{campaign.pk}/save", form | {"from_name": "Ma frappe"})
+    page = answer.content.decode()
+    assert answer.status_code == 409 and 'value="Ma frappe"' in page
+    assert re.search(r"At \d\d:\d\d Zoe changed: the segment", page)
+    campaign.refresh_from_db()
+    assert campaign.segment == own.segment and campaign.from_name == "Zoé", "one card at a time"
 
 
 # ---- pictures

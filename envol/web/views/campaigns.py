@@ -10,13 +10,14 @@ from django.db import transaction
 from django.db.models import Count
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from envol.accounts.models import Role, Workspace
 from envol.audience.models import Segment
-from envol.campaigns import actions, checks, content
+from envol.campaigns import actions, checks, content, drafts
 from envol.campaigns.models import Campaign, ContentDraft, State
 from envol.consent.models import Purpose
 from envol.content import designs, gallery
@@ -145,6 +146,14 @@ def _choices(request: MemberRequest, campaign: Campaign) -> dict[str, Any]:
         "preheader": (preheader := shown_line(campaign, version.preheader) if version else ""),
         "subject_now": subject,
         "preheader_now": preheader,
+        "form": {
+            "from_name": campaign.from_name,
+            "from_address": campaign.from_address,
+            "reply_to": campaign.reply_to,
+            "purpose": campaign.purpose.pk if campaign.purpose else "",
+            "segment": campaign.segment.pk if campaign.segment else "",
+            "name": campaign.name,
+        },
         "problems": [],
         "own_address": request.user.email,
         "local": settings.ENVOL.route == "local",
@@ -181,6 +190,7 @@ def save(request: MemberRequest, campaign_id: int) -> HttpResponse:
                 raise Http404
     except actions.Conflict as error:
         problems, status = [str(error)], 409
+        typed["changed"] = _changed(found)
     except TemplateProblem as error:
         problems = [problem_sentence(p) for p in error.problems]
     except ValueError as error:
@@ -190,9 +200,38 @@ def save(request: MemberRequest, campaign_id: int) -> HttpResponse:
     # What was typed is never lost: the page comes back with it.
     for key in ("subject", "preheader"):
         typed[key] = request.POST.get(key, typed[key])
+    for key in typed["form"]:
+        if key in request.POST:
+            given = request.POST[key]
+            typed["form"][key] = (_id(request, key) or "") if key in ("purpose", "segment") else given
     typed.update(problems=problems, failed_card=card)
     found.refresh_from_db()
     return render(request, "campaigns/one.html", {**facts_of(found), **typed}, status=status)
+
+
+def _changed(found: Campaign) -> str:
+    """What somebody else changed meanwhile, in a sentence."""
+    last = drafts.last_change(found)
+    if last is None:
+        return ""
+    words = {
+        "name": _("the name"),
+        "purpose": _("the purpose"),
+        "segment": _("the segment"),
+        "template": _("the content"),
+        "from_name": _("the name of the sender"),
+        "from_address": _("the address of the sender"),
+        "reply_to": _("the address for answers"),
+    }
+    facts = {
+        "who": last.who,
+        "what": ", ".join(words[key] for key in last.fields if key in words) or _("the content"),
+        "time": f"{timezone.localtime(last.at):%H:%M}",
+    }
+    return (
+        _("At %(time)s %(who)s changed: %(what)s. What you typed stands in its form; save it again if it holds.")
+        % facts
+    )
 
 
 def problem_sentence(problem: Any) -> str:

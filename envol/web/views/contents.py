@@ -36,6 +36,7 @@ from envol.web.doors import MemberRequest, audience
 from envol.web.safety import with_style_nonce
 
 LIBRARY = 24  # pictures offered beside a place; the others are on /media
+EARLIER = 10  # versions one can take up again from the page
 HEAVY = 80_000
 
 
@@ -323,6 +324,7 @@ def _page(
         "conflict": conflict,
         "revision": found.revision,
         "version": version,
+        "versions": Version.objects.filter(template=found.template).order_by("-no")[:EARLIER] if found.template else [],
         **state_of(request, found, words, person),
     }
     if words.design is None:
