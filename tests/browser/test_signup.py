@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from tests.browser.conftest import AXE
 from tests.browser.test_pages import focus, signed_in, violations
 
 
@@ -48,6 +49,7 @@ def test_the_road_of_a_visitor_without_script(
     looks = {"color_scheme": theme, "locale": language, "viewport": {"width": width, "height": 800}}
     plain = browser.new_context(java_script_enabled=False, **looks).new_page()
     looker = browser.new_context(bypass_csp=True, **looks).new_page()
+    looker.add_init_script(path=str(AXE))
 
     def accessible(path: str) -> None:
         looker.goto(address + path)

@@ -179,7 +179,7 @@ def test_nobody_alters_or_deletes_a_block_by_accident(workspace: Workspace, thre
     "act",
     [
         "UPDATE {t} SET at = at + interval '1 second' WHERE {w} AND no = 2",
-        "UPDATE {t} SET leaves = overlay(leaves placing '\\x00'::bytea from 40) WHERE {w} AND no = 1",
+        "UPDATE {t} SET leaves = set_byte(leaves, 39, get_byte(leaves, 39) # 1) WHERE {w} AND no = 1",
         "UPDATE {t} SET root = sha256('x') WHERE {w} AND no = 2",
         "UPDATE {t} SET previous = sha256('x') WHERE {w} AND no = 3",
         "UPDATE {t} SET hash = sha256('x') WHERE {w} AND no = 3",
