@@ -236,6 +236,25 @@ def test_a_segment_that_uses_itself_is_refused_while_it_is_edited(shop: Shop, as
     assert answer.status_code == 422 and "would contain itself" in text_of(answer)
 
 
+def test_two_people_change_one_segment_and_nobody_overwrites_unawares(shop: Shop, as_member: Sign) -> None:
+    made = segments.save(shop.workspace, "À deux", {"v": 1, "match": "all", "rules": []})
+    where = f"/segments/{made.pk}/edit"
+    hers, his = as_member("editor"), as_member("owner")
+    her_form, his_form = form_of(hers.get(where)), form_of(his.get(where))
+    assert press(his, where, his_form, "save", name="À lui").status_code == 303
+    told = press(hers, where, her_form, "save", name="À elle")
+    assert told.status_code == 409
+    said = text_of(told, "[role=alert]")
+    assert "Zoe changed this segment meanwhile" in said and "“À lui”" in said
+    assert form_of(told)["name"] == ["À elle"]
+    made.refresh_from_db()
+    assert made.name == "À lui"
+    assert press(hers, where, form_of(told), "save").status_code == 303
+    made.refresh_from_db()
+    assert made.name == "À elle"
+    made.delete()
+
+
 def test_deleting_is_taken_back(shop: Shop, as_member: Sign) -> None:
     client = as_member("editor")
     made = segments.save(shop.workspace, "Éphémère", {"v": 1, "match": "all", "rules": []})

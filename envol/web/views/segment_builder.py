@@ -16,11 +16,11 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
-from envol.accounts.models import Role
+from envol.accounts.models import JournalEntry, Member, Role
 from envol.audience import counting
 from envol.audience import segments as service
 from envol.audience.catalogue import Catalogue, fields
-from envol.audience.language import MAX_LEVELS, SegmentProblem
+from envol.audience.language import MAX_LEVELS, Problem, SegmentProblem
 from envol.audience.models import Segment
 from envol.audience.offers import Offers
 from envol.audience.operators import OPERATORS
@@ -112,11 +112,36 @@ def _build(request: MemberRequest, segment: Segment | None) -> HttpResponse:
         return _page(form, focus=focus, exact=command == "exact")
     if form.meaning.problems:
         return _page(form, form.meaning.problems, status=422)
+    if segment and request.POST.get("seen", _seen(segment)) != _seen(segment):
+        return _page(form, [Problem("", _changed_meanwhile(form, segment))], status=409)
     try:
         saved = service.save(request.workspace, name, form.meaning.tree, segment=segment, actor_id=request.member.pk)
     except SegmentProblem as error:
         return _page(form, error.problems, status=422)
     return see(request, "segment", saved.pk, said=_("The segment is saved."))
+
+
+def _seen(segment: Segment) -> str:
+    """The state of a segment that a form was opened on."""
+    return segment.updated_at.isoformat()
+
+
+def _changed_meanwhile(form: Form, segment: Segment) -> str:
+    """Somebody else saved it since: by whom, and what the rule says now. Saving once more replaces it."""
+    entries = JournalEntry.objects.filter(
+        workspace=segment.workspace, action="segment.changed", object_id=segment.pk, actor_kind="member"
+    )
+    entry = entries.order_by("-id").first()
+    actor = entry.actor_id if entry else None
+    member = Member.objects.filter(pk=actor).select_related("user").first() if actor else None
+    return _(
+        "%(who)s changed this segment meanwhile. It is now called “%(name)s” and says: %(sentence)s"
+        " Save again to put yours in its place, or open it anew."
+    ) % {
+        "who": str(member.user) if member else _("Somebody"),
+        "name": segment.name,
+        "sentence": sentence_of(form.catalogue, segment.tree),
+    }
 
 
 def _begin(request: MemberRequest, segment: Segment | None, catalogue: Catalogue) -> HttpResponse:
@@ -182,6 +207,14 @@ def _parsed(written: str) -> Any:
     return found
 
 
+def _still_seen(form: Form, status: int) -> str:
+    """What the form was opened on; after it was told of a change (409), what it was told."""
+    if form.segment is None:
+        return ""
+    now = _seen(form.segment)
+    return now if status == 409 else form.request.POST.get("seen", now)
+
+
 def _page(
     form: Form,
     problems: list[Any] | None = None,
@@ -200,6 +233,7 @@ def _page(
         "group": drawing.tree(form.draft),
         "focus": focus,
         "segment": form.segment,
+        "seen": _still_seen(form, status),
         "name": form.name,
         "page": form.page,
         "turn": form.turn,
