@@ -67,6 +67,7 @@ WORDS = {
     "signup.changed": gettext_lazy("changed a sign-up form"),
     "signup.closed": gettext_lazy("closed a sign-up form"),
     "signup.created": gettext_lazy("made a sign-up form"),
+    "signup.opened": gettext_lazy("opened a sign-up form"),
     "suppression.lifted": gettext_lazy("lifted a suppression"),
     "workspace.changed": gettext_lazy("changed the settings"),
     "workspace.created": gettext_lazy("made the organisation"),
