@@ -82,6 +82,11 @@ def line_of(version: Version, source: str, contact: Contact | None = None) -> st
 _DARK = "<style>:root{color-scheme:dark}</style>"
 
 
+def in_the_light(html: str) -> str:
+    """The message as a light program shows it, whatever the reader's own screen prefers."""
+    return html.replace("(prefers-color-scheme: dark)", "not all").replace("(prefers-color-scheme:dark)", "not all")
+
+
 def in_the_dark(html: str) -> str:
     """The message as a program shows it that is dark and asks the message how: its own dark rules, taken as met.
 

@@ -131,6 +131,7 @@ def test_the_button_without_script_shows_what_is_typed(client: Client, own: Shop
     assert "<pre" in text and "Tapé" in text
     dark = client.post(f"/campaigns/{campaign.pk}/content/preview", {**given, "see.dark": "1"}).content.decode()
     assert "color-scheme:dark" in dark and "prefers-color-scheme" not in dark
+    assert "prefers-color-scheme" not in shown.content.decode(), "light, whatever the screen of who looks prefers"
     bare = client.post(f"/campaigns/{campaign.pk}/content/preview", {**given, "see.no_images": "1"})
     assert "img-src 'none'" in bare["Content-Security-Policy"]
 

@@ -16,7 +16,7 @@ from django.conf import settings
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import get_language, pgettext
+from django.utils.translation import get_language, gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 
 register = template.Library()
@@ -161,6 +161,15 @@ def percent(part: Any, whole: Any) -> str:
         return "–"
     share = float(part or 0) / float(whole)
     return format_percent(share, "#,##0.0 %" if _locale() == "fr_FR" and share < 0.1 else None, locale=_locale())
+
+
+@register.filter
+def weight(octets: Any) -> str:
+    """Octets as people count them: 17 kB, 1.2 MB."""
+    kilo = int(octets or 0) / 1000
+    if kilo < 1000:
+        return gettext("%(n)s kB") % {"n": format_decimal(round(kilo, 1 if kilo < 10 else 0), locale=_locale())}
+    return gettext("%(n)s MB") % {"n": format_decimal(round(kilo / 1000, 1), locale=_locale())}
 
 
 @register.filter

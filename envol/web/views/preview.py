@@ -89,7 +89,8 @@ def model_preview(request: MemberRequest) -> HttpResponse:
     source = gallery.to_mjml(design, chips, {}, samples=SAMPLES)
     made = templates.compile_template("mjml", source, "-")
     version = unsaved(request.workspace, "mjml", source, "-", "", made, {})
-    answer = _answer(previews.preview(version, None, base_url=settings.ENVOL.base_url).html or "")
+    shown = previews.preview(version, None, base_url=settings.ENVOL.base_url).html or ""
+    answer = _answer(previews.in_the_light(shown))
     answer["Cache-Control"] = "private, max-age=600"
     return answer
 
@@ -123,8 +124,7 @@ def _shown(
         return _answer(_as_page(parts.text), canvas=canvas)
     # The page may be looked at by another name of this machine than its links have.
     body = parts.html.replace(f'"{settings.ENVOL.base_url}{media.PATH}', f'"{media.PATH}')
-    if see.dark:
-        body = previews.in_the_dark(body)
+    body = previews.in_the_dark(body) if see.dark else previews.in_the_light(body)
     return _answer(body, images=see.images, canvas=canvas)
 
 
