@@ -26,6 +26,11 @@ BUILT = Path(__file__).resolve().parents[2] / "envol" / "web" / "static" / "dist
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    skip_without(items, Path(__file__).parent)
+
+
+def skip_without(items: list[pytest.Item], folder: Path) -> None:
+    """Mark what lies in ``folder`` as a browser test; skip it where there is no browser, never in CI."""
     missing = [
         name
         for name, there in (
@@ -36,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if not there
     ]
     for item in items:
-        if Path(item.path).parent == Path(__file__).parent:
+        if Path(item.path).parent == folder:
             item.add_marker(pytest.mark.browser)
             if missing and os.environ.get("CI") != "true":
                 item.add_marker(pytest.mark.skip(reason=f"{', '.join(missing)} not found"))

@@ -7,6 +7,7 @@ names of things are the English sentences of the catalogue: the traveller looks 
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from django.utils.translation import gettext
 
 LOG = Path(__file__).resolve().parents[2] / ".test-data" / "journeys.json"
 _NAME = """e => {
+  while (e.shadowRoot && e.shadowRoot.activeElement) e = e.shadowRoot.activeElement;
   const named = (e.getAttribute('aria-labelledby') || '').split(' ');
   const by = named.map(i => document.getElementById(i)?.innerText || '');
   const label = e.labels && e.labels.length ? [...e.labels].map(l => l.innerText).join(' ') : '';
@@ -58,9 +60,12 @@ class Traveller:
     def reach(self, name: str, tags: tuple[str, ...] = (), most: int = 250) -> None:
         """Walk with Tab until the focus lies on something whose name begins so; the start is where the focus is."""
         wanted = " ".join(name.split())
-        walked = []
+        walked: list[str] = []
+        moved = False  # where the page puts the focus by itself counts too
         for _ in range(most):
-            self.page.keyboard.press("Tab")
+            if walked or moved:
+                self.page.keyboard.press("Tab")
+            moved = True
             tag, *names = self.page.evaluate(f"({_NAME})(document.activeElement)").split(" | ")
             names = [" ".join(one.split()) for one in names]
             if (not tags or tag in tags) and any(one.startswith(wanted) for one in names):
@@ -73,10 +78,34 @@ class Traveller:
         self.reach(name, tags)
         self.click(key, name)
 
+    def pick(self, name: str) -> None:
+        """Choose one of several (radio buttons): Tab reaches the group, arrows or Space the choice. One click."""
+        group = self.page.get_by_role("radio", name=name).first.get_attribute("name")
+        for _ in range(250):
+            self.page.keyboard.press("Tab")
+            if self._radio() == group:
+                break
+        else:
+            raise AssertionError(f"The choice {name!r} cannot be reached with the keyboard on {self.page.url}")
+        wanted = " ".join(name.split())
+        for _ in range(30):
+            parts = self.page.evaluate(f"({_NAME})(document.activeElement)").split(" | ")
+            if any(" ".join(one.split()).startswith(wanted) for one in parts):
+                return self.click("Space", name)
+            self.page.keyboard.press("ArrowDown")
+        raise AssertionError(f"{name!r} is not among the choices of {group}")
+
+    def _radio(self) -> str | None:
+        found: str | None = self.page.evaluate(
+            "document.activeElement.type === 'radio' ? document.activeElement.name : null"
+        )
+        return found
+
     def click(self, key: str = "Enter", name: str = "") -> None:
         """Press where the focus is: one click."""
         self.clicks += 1
         self.steps.append(name or key)
+        print(f"{time.monotonic() - self.begun:6.1f} {self.page.url} {name or key}", flush=True)  # shown when it fails
         self.page.keyboard.press(key)
 
     def type(self, name: str, text: str) -> None:
@@ -91,8 +120,9 @@ class Traveller:
         self.page.keyboard.type(letters)
 
     def at(self, pattern: str) -> None:
-        """Wait until the page's address fits."""
-        self.page.wait_for_url(pattern, timeout=15_000)
+        """Wait until the page's address ends so: a regular expression, ``/campaigns/\\d+``."""
+        self.page.wait_for_url(re.compile(pattern + r"([?#].*)?$"), timeout=30_000)
+        self.page.wait_for_load_state()
 
     def sees(self, text: str) -> None:
         self.page.get_by_text(text).first.wait_for(timeout=15_000)
