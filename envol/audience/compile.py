@@ -31,6 +31,7 @@ Node = exp.Expr
 
 ALIAS = "c"
 EARTH_KM = 6371.0088  # mean radius
+_PLACE_PARTS = {"called": "label", "country_in": "country", "postcode_begins": "postcode"}
 NEGATIVE = {
     "is_not": "is",
     "not_in": "in",
@@ -236,13 +237,15 @@ class Compiler:
         v = self.json(rule, "object")
         if rule.op == "known":
             return _t(":v IS NOT NULL", v=v)
-        if rule.op in {"country_in", "postcode_begins"}:
+        if rule.op in _PLACE_PARTS:
             word = _t(
                 "CASE WHEN JSONB_TYPEOF(JSONB_EXTRACT_PATH(:v, :k)) = 'string'"
                 " THEN JSONB_EXTRACT_PATH_TEXT(:v, :k) END",
                 v=v,
-                k=exp.Literal.string("country" if rule.op == "country_in" else "postcode"),
+                k=exp.Literal.string(_PLACE_PARTS[rule.op]),
             )
+            if rule.op == "called":
+                return _t(":w = ANY(:p)", w=word, p=self.bind(rule.value, "text[]"))
             if rule.op == "country_in":
                 return _t("UPPER(:w) = ANY(:p)", w=word, p=self.bind(rule.value, "text[]"))
             return _t(

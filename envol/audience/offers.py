@@ -127,6 +127,24 @@ def places(
     return [(row["v"], row["n"], row["lat"], row["lon"]) for row in found]
 
 
+def place_names(
+    whose: Workspace | Catalogue, key: str, limit: int = 24, among: list[int] | None = None
+) -> list[tuple[str, int]]:
+    """The most frequent names of places of a property, whether or not anybody knows where they lie."""
+    catalogue = Catalogue.of(whose)
+    chosen = catalogue.fields.get(key)
+    if chosen is None or chosen.kind != "place" or chosen.sensitive:
+        return []
+    some = " AND c.id = ANY(%(ids)s)" if among is not None else ""
+    found = dicts(
+        f"SELECT c.props #>> ARRAY[%(k)s, 'label'] AS v, count(*) AS n FROM {_CONTACTS} c WHERE c.workspace_id = %(w)s"
+        f" AND jsonb_typeof(c.props -> %(k)s -> 'label') = 'string'{some}"
+        " GROUP BY v ORDER BY n DESC, v LIMIT %(limit)s",
+        {"k": chosen.inner, "w": catalogue.workspace.id, "limit": limit, "ids": among},
+    )
+    return [(row["v"], row["n"]) for row in found if row["v"]]
+
+
 class Offers:
     """The offers of one workspace, as its pages show them."""
 
@@ -173,6 +191,13 @@ class Offers:
             lambda: [
                 self._offer(name, n, (lat, lon)) for name, n, lat, lon in places(self.catalogue, key, 60, self.among)
             ],
+            lambda _: self.among is not None,
+        )
+
+    def place_names(self, key: str) -> list[Offer]:
+        return _kept(
+            ("place names", self._whose, key),
+            lambda: [self._offer(*one) for one in place_names(self.catalogue, key, 24, self.among)],
             lambda _: self.among is not None,
         )
 

@@ -54,7 +54,7 @@ OPERATORS: dict[str, dict[str, str]] = {
     "date": _DATE,
     "instant": _DATE,
     "list": {"has_any": "choices", "has_all": "choices", "has_none": "choices", **_KNOWN},
-    "place": {"near": "near", "country_in": "countries", "postcode_begins": "texts", **_KNOWN},
+    "place": {"called": "texts", "near": "near", "country_in": "countries", "postcode_begins": "texts", **_KNOWN},
     "tags": {"has_any": "texts", "has_all": "texts", "has_none": "texts"},
     "on_list": {"on": "id", "not_on": "id", "ever_on": "id", "joined_in_last": "id_days"},
     "order_count": {**dict.fromkeys(_COMPARE, "whole"), "between": "wholes"},

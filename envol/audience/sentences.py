@@ -238,6 +238,8 @@ class _English:
                 names = [self.named(rule, one) for one in v]
                 verb = "does not contain" if op == "has_none" else "contains"
                 return f"{verb} {self.several(names, 'and' if op == 'has_all' else 'or')}"
+            case "called":
+                return f"is {self.several(v, 'or')}"
             case "near":
                 spot = v.get("label") or f"{v['lat']}, {v['lon']}"
                 return f"is within {self.number(v['km'])} km of {self.quote(spot)}"
@@ -442,6 +444,8 @@ class _French(_English):
                 if op == "has_none":
                     return f"ne contient pas {self.several(names, 'ni')}"
                 return f"contient {self.several(names, 'et' if op == 'has_all' else 'ou')}"
+            case "called":
+                return f"est {self.several(v, 'ou')}"
             case "near":
                 spot = v.get("label") or f"{v['lat']}, {v['lon']}"
                 return f"est à {self.number(v['km'])} km au plus de {self.quote(spot)}"

@@ -181,7 +181,7 @@ class Drawing:
                 offered = self._options(self.offers.values(known.key), [])
                 return [Input("text", name, label, text, offered)]
             case "texts" | "choices" | "countries":
-                return [self._checks(name, label, draft.typed.get(part, []), known, shape)]
+                return [self._checks(name, label, draft.typed.get(part, []), known, shape, draft.op)]
             case "choice":
                 if known.choices:
                     return [self._select(name, label, text, self._choices(known))]
@@ -263,7 +263,7 @@ class Drawing:
     def _options(self, offers: Sequence[Offer], chosen: Sequence[str]) -> list[Option]:
         return [Option(o.value, o.value, _people(o), o.value in chosen) for o in offers]
 
-    def _checks(self, name: str, label: str, chosen: list[str], known: Field, shape: str) -> Input:
+    def _checks(self, name: str, label: str, chosen: list[str], known: Field, shape: str, op: str) -> Input:
         if shape == "choices" and known.choices:
             options = [Option(o.value, o.label, o.note, o.value in chosen) for o in self._choices(known)]
             more = ""
@@ -272,6 +272,11 @@ class Drawing:
             found = self.offers.values(known.key)
             options = [Option(o.value, territories.get(o.value, o.value), _people(o), o.value in chosen) for o in found]
             more = _("Add countries, by name or two letters")
+        elif op == "called":
+            options, more = (
+                self._options(self.offers.place_names(known.key), chosen),
+                _("Add places, separated by commas"),
+            )
         elif known.kind == "place":
             options, more = [], _("Add beginnings of postcodes, separated by commas")
         else:

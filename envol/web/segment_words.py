@@ -97,6 +97,7 @@ OPERATORS: dict[str, dict[str, Any]] = {
     "instant": _DATE,
     "list": _TAGS,
     "place": {
+        "called": pgettext_lazy("place", "is"),
         "near": _("is near"),
         "country_in": _("is in the country"),
         "postcode_begins": _("has a postcode that begins with"),

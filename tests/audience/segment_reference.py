@@ -116,6 +116,8 @@ class Reference:
         have = have if isinstance(have, dict) else None
         if op == "known" or have is None:
             return have is not None
+        if op == "called":
+            return isinstance(have.get("label"), str) and have["label"] in value
         if op == "country_in":
             return isinstance(have.get("country"), str) and have["country"].upper() in value
         if op == "postcode_begins":

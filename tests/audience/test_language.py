@@ -235,6 +235,7 @@ def test_places_within_a_radius(workspace: Workspace) -> None:
     assert people(workspace, all_of(rule("prop.home", "near", near))) == {a}
     assert people(workspace, all_of(rule("prop.home", "near", {**near, "km": 344}))) == {a, b}
     assert people(workspace, all_of(rule("prop.home", "postcode_begins", ["44"]))) == {a}
+    assert people(workspace, all_of(rule("prop.home", "called", ["Paris", "Lyon"]))) == {b}
 
 
 def test_orders_by_count_sum_category_and_window(workspace: Workspace) -> None:

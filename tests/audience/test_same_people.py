@@ -77,7 +77,7 @@ def _value(rnd: random.Random, kind: str) -> Any:
         "date": lambda: rnd.choice(DAYS),
         "list": lambda: sorted({rnd.choice(["jazz", "rock", HOSTILE[3]]) for _ in range(rnd.randrange(4))}),
         "place": lambda: {
-            "label": "somewhere",
+            "label": rnd.choice(["Nantes", "nantes", HOSTILE[0], ""]),
             "country": rnd.choice(["FR", "be", "DE"]),
             "postcode": rnd.choice(["44000", "44100", "B-1000", "75001"]),
             "lat": rnd.choice([47.218, 48.857, -89.9, 95, 0]),
