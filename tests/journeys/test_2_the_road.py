@@ -144,7 +144,7 @@ def design(one: Traveller, file: Path, owner: str) -> None:
     with one.page.expect_file_chooser() as chooser:
         one.press(one.say("Picture from your computer"))
     chooser.value.set_files(file)
-    one.page.locator(".chosen img").first.wait_for()
+    one.sees("vitrine.png")
     one.page.wait_for_load_state()
     one.type(one.say("What it shows, for who does not see it"), "La vitrine de la librairie")
     for field in one.page.locator("main input[name$='.url']").all():
