@@ -62,7 +62,7 @@ def test_the_road(browser: Any, envol: str, language: str, tmp_path: Path) -> No
         bring_people(Traveller(page, envol, language), file_of_people(tmp_path))
         segment(Traveller(page, envol, language))
         design(Traveller(page, envol, language), picture(tmp_path), owner)
-        test(Traveller(page, envol, language))
+        try_it(Traveller(page, envol, language))
         send(Traveller(page, envol, language))
         measure(Traveller(page, envol, language))
     except BaseException:
@@ -155,7 +155,7 @@ def design(one: Traveller, file: Path, owner: str) -> None:
     one.write_down(5, "Design", 8)
 
 
-def test(one: Traveller) -> None:
+def try_it(one: Traveller) -> None:
     """6: to oneself first."""
     from envol.outbound.models import Captured
 
