@@ -54,6 +54,7 @@ def main() -> None:
         run([*npm, "ci", "--silent"])
         stamp.write_text(lock)
     print("Building the pages' assets")
+    run([*program, str(HERE / "node_modules" / "typescript" / "bin" / "tsc"), "--noEmit"])
     run([*program, str(HERE / "node_modules" / "vite" / "bin" / "vite.js"), "build", "--logLevel", "warn"])
     manifest = json.loads((OUT / "manifest.json").read_text())
     heavy = []

@@ -439,7 +439,8 @@ def _begin(request: MemberRequest, found: Campaign, before: Words | None, do: st
     try:
         match do:
             case "model" if what == "blank":
-                words = Words("html", source=_BLANK, subject=before.subject if before else "")
+                blank = _BLANK.format(language=found.workspace.language)
+                words = Words("html", source=blank, subject=before.subject if before else "")
             case "model":
                 words = content.started(found, what, found.workspace.language, before)
             case "restore":
@@ -460,8 +461,8 @@ def _begin(request: MemberRequest, found: Campaign, before: Words | None, do: st
 
 
 _BLANK = (
-    '<!doctype html>\n<html lang="fr">\n<head>\n<meta charset="utf-8">\n<title></title>\n</head>\n<body>\n<p></p>\n'
-    "</body>\n</html>\n"
+    '<!doctype html>\n<html lang="{language}">\n<head>\n<meta charset="utf-8">\n<title></title>\n</head>\n'
+    "<body>\n<p></p>\n</body>\n</html>\n"
 )
 
 

@@ -17,3 +17,4 @@ class CopyText extends HTMLElement {
   }
 }
 customElements.define("copy-text", CopyText);
+export {};

@@ -7,3 +7,4 @@ document.addEventListener("click", (event) => {
   event.preventDefault();
   dialog.showModal();
 });
+export {};

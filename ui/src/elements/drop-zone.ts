@@ -35,3 +35,4 @@ class DropZone extends HTMLElement {
   }
 }
 customElements.define("drop-zone", DropZone);
+export {};

@@ -106,3 +106,4 @@ class FieldPicker extends HTMLElement {
   }
 }
 customElements.define("field-picker", FieldPicker);
+export {};

@@ -63,15 +63,16 @@ class FindAnything extends HTMLElement {
 }
 customElements.define("find-anything", FindAnything);
 
-const open = (): void => document.querySelector<FindAnything>("find-anything")?.open();
+const openPalette = (): void => document.querySelector<FindAnything>("find-anything")?.open();
 document.addEventListener("click", (event) => {
   if (!(event.target as Element).closest("[data-palette]") || (event as MouseEvent).ctrlKey) return;
   event.preventDefault();
-  open();
+  openPalette();
 });
 document.addEventListener("keydown", (event) => {
   if ((event.ctrlKey || event.metaKey) && event.key.toLowerCase() === "k" && dialog) {
     event.preventDefault();
-    open();
+    openPalette();
   }
 });
+export {};

@@ -95,3 +95,4 @@ class KeptWriting extends HTMLElement {
   }
 }
 customElements.define("kept-writing", KeptWriting);
+export {};

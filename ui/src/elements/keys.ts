@@ -29,7 +29,7 @@ document.addEventListener("keydown", (event) => {
     if (main && !main.hasAttribute("data-final")) main.click(); // never the final sending
     return;
   }
-  if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target) || off()) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || typing(event.composedPath()[0]) || off()) return;
   if (document.querySelector("dialog[open]")) return;
   if (going) {
     going = false;
@@ -54,3 +54,4 @@ if (on) {
   on.checked = !off();
   on.addEventListener("change", () => localStorage.setItem("envol.keys", on.checked ? "on" : "off"));
 }
+export {};

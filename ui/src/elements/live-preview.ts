@@ -34,3 +34,4 @@ class LivePreview extends HTMLElement {
   }
 }
 customElements.define("live-preview", LivePreview);
+export {};

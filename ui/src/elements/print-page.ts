@@ -6,3 +6,4 @@ class PrintPage extends HTMLElement {
   }
 }
 customElements.define("print-page", PrintPage);
+export {};

@@ -49,3 +49,4 @@ class SelectRows extends HTMLElement {
   }
 }
 customElements.define("select-rows", SelectRows);
+export {};

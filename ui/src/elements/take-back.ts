@@ -29,3 +29,4 @@ class TakeBack extends HTMLElement {
   }
 }
 customElements.define("take-back", TakeBack);
+export {};

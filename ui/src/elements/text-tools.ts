@@ -51,3 +51,4 @@ function insert(field: Field, text: string, back: number): void {
   field.setSelectionRange(at, at);
 }
 customElements.define("text-tools", TextTools);
+export {};

@@ -14,3 +14,4 @@ class UndoNotice extends HTMLElement {
   }
 }
 customElements.define("undo-notice", UndoNotice);
+export {};
