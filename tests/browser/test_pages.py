@@ -113,21 +113,3 @@ def test_from_sign_in_to_the_report_by_keyboard(browser: Any, address: str, shop
     assert page.get_by_role("heading", name="People who clicked").is_visible()
     assert not errors
     page.context.close()
-
-
-def test_the_live_page_moves_by_itself_and_stops_when_it_ended(
-    browser: Any, address: str, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    from envol.campaigns import actions
-    from tests.web.shop import open_shop
-
-    shop = open_shop(readers=30, folder=tmp_path_factory.mktemp("live"))
-    page = signed_in(browser, address, shop, role="editor")
-    page.goto(f"{address}/campaigns/{shop.draft.pk}/send")
-    page.get_by_role("button", name="Send to").click()
-    page.wait_for_url("**/live")
-    assert page.get_by_role("button", name="Take it back").is_visible()
-    actions.stop(shop.draft)
-    page.get_by_role("link", name="Read the report").wait_for(timeout=10_000)
-    assert page.locator("#live").get_attribute("hx-get") is None
-    page.context.close()

@@ -215,7 +215,7 @@ def _sent(campaign: Campaign, version: Any, found: list[Contact], newsletter: An
     sending = Sending.objects.create(
         workspace=campaign.workspace, kind="campaign", campaign_id=campaign.pk, version_id=version.pk,
         purpose_id=newsletter.pk, state="sent", started_at=start, expanded_at=start,
-        ended_at=start + timedelta(minutes=2),
+        ended_at=start + timedelta(minutes=2), expand_cursor=found[-1].pk,
     )  # fmt: skip
     allowed = found[: len(found) * 4 // 5]
     for n, one in enumerate(allowed):
