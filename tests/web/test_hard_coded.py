@@ -19,13 +19,16 @@ TEMPLATES = [
 # Names, formats and keys, the same in both languages.
 SAME = {
     "Envol", "English", "Français", "CSV", "XLSX", "Excel", "JSON", "HTML", "MJML", "TXT", "DKIM", "SPF", "DMARC",
-    "DNS", "API", "SMTP", "URL", "UTM", "Ctrl", "Alt", "Shift", "Enter", "Esc", "Tab", "px", "kB", "MB", "id", "op",
-    "field", "Lines",
+    "https", "DNS", "API", "SMTP", "URL", "UTM", "Ctrl", "Alt", "Shift", "Enter", "Esc", "Tab", "px", "kB", "MB", "id",
+    "op", "field", "Lines",
 }  # fmt: skip
 _TRANSLATED = re.compile(r"{%\s*blocktrans(?:late)?\b.*?{%\s*endblocktrans(?:late)?\s*%}", re.DOTALL)
 _CODE = re.compile(r"{%\s*comment\s*%}.*?{%\s*endcomment\s*%}|{#.*?#}|{%.*?%}|{{.*?}}", re.DOTALL)
 _RAW = re.compile(r"<(script|style|code|pre|kbd)\b.*?</\1>", re.DOTALL)
-_SAID = re.compile(r"""\b(?:aria-label|title|placeholder|alt|label|help|caption|data-done)=(["'])(.*?)\1""", re.DOTALL)
+# :caption="name" is a variable, not words.
+_SAID = re.compile(
+    r"""(?<![:\w-])(?:aria-label|title|placeholder|alt|label|help|caption|data-done)=(["'])(.*?)\1""", re.DOTALL
+)
 _WORD = re.compile(r"[A-Za-zÀ-ÿ]{2,}")
 
 
