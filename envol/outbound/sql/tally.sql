@@ -44,6 +44,19 @@ END $$;
 CREATE TRIGGER outbound_outcome_untally AFTER DELETE ON outbound_outcome
     REFERENCING OLD TABLE AS gone FOR EACH STATEMENT EXECUTE FUNCTION outbound_tally_remove();
 
+-- A final state never changes by our own hand; whoever corrects one by SQL keeps the books right all the same.
+CREATE FUNCTION outbound_tally_correct() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    INSERT INTO outbound_tally (sending_id, site, state, cause, minute, n)
+    SELECT f.sending_id, coalesce(s.site, ''), f.state, f.cause, date_trunc('minute', f.at), sum(f.n)
+      FROM (SELECT *, 1 AS n FROM fresh UNION ALL SELECT *, -1 FROM gone) f
+      LEFT JOIN outbound_send s ON s.sending_id = f.sending_id AND s.no = f.no
+     GROUP BY 1, 2, 3, 4, 5 HAVING sum(f.n) <> 0;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER outbound_outcome_correct AFTER UPDATE ON outbound_outcome
+    REFERENCING OLD TABLE AS gone NEW TABLE AS fresh FOR EACH STATEMENT EXECUTE FUNCTION outbound_tally_correct();
+
 CREATE FUNCTION outbound_tally_unaccept() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO outbound_tally (sending_id, site, state, minute, n)
