@@ -336,8 +336,11 @@ def demo(
     http: Annotated[str, typer.Option(help="HOST:PORT of the pages.")] = "127.0.0.1:8025",
     people: Annotated[int, typer.Option(help="How many of the 23,570 customers.")] = 0,
     data: Data = None,
+    json: Json = False,
 ) -> None:
     """A French book and record shop, from its files to a measured campaign; nothing leaves this machine."""
     from envol.run.demo import main as demonstration
 
-    raise typer.Exit(demonstration.run(data or Path("demo-data"), http=http, headless=check, limit=people))
+    raise typer.Exit(
+        demonstration.run(data or Path("demo-data"), http=http, headless=check, limit=people, as_json=json)
+    )

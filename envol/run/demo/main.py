@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import os
 import signal
 import subprocess
@@ -27,8 +28,12 @@ class Failed(Exception):
     """The demonstration cannot go on; the sentence says why."""
 
 
-def run(data: Path, *, http: str, headless: bool, limit: int = 0) -> int:
-    """Everything; the exit code. The second time it finds its data and comes up at once."""
+def run(data: Path, *, http: str, headless: bool, limit: int = 0, as_json: bool = False) -> int:
+    """Everything; the exit code. The second time it finds its data and comes up at once.
+
+    ``as_json``: one object on standard output instead of sentences: ``ok``, ``url``, ``seconds`` and ``sentence``, or
+    ``error`` and ``code``.
+    """
     os.environ["ENVOL_TAKE_BACK"] = "0"
     from envol.run.installation import NotReady, open_installation
 
@@ -39,8 +44,7 @@ def run(data: Path, *, http: str, headless: bool, limit: int = 0) -> int:
     try:
         config = open_installation(data, http=http)
     except (NotReady, ConfigError) as error:
-        print(error, file=sys.stderr)
-        return 3
+        return _failed(str(error), 3, as_json)
     from envol.run import logs
 
     logs.setup("demo", level="WARNING")
@@ -52,17 +56,31 @@ def run(data: Path, *, http: str, headless: bool, limit: int = 0) -> int:
         with _up(data, config.http) as server:
             if first_time:
                 result = _first(data, config.base_url, server, headless, limit)
-                print(f"Everything took {time.monotonic() - began:.0f} s.")
-                print(result)
+                seconds = round(time.monotonic() - began)
+                if as_json:
+                    facts = {"ok": True, "url": config.base_url, "seconds": seconds, "sentence": result}
+                    print(json.dumps(facts, ensure_ascii=False), flush=True)
+                else:
+                    print(f"Everything took {seconds} s.")
+                    print(result)
                 if headless:
                     return 0
+            if as_json:
+                return server.wait()
             _tour(config.base_url, data)
             return server.wait()
     except (Failed, verify.Wrong) as error:
-        print(f"FAILED: {error}", file=sys.stderr)
-        return 1
+        return _failed(f"FAILED: {error}", 1, as_json)
     except KeyboardInterrupt:
         return 0
+
+
+def _failed(sentence: str, code: int, as_json: bool) -> int:
+    if as_json:
+        print(json.dumps({"error": sentence, "code": code}, ensure_ascii=False))
+    else:
+        print(sentence, file=sys.stderr)
+    return code
 
 
 def _first(data: Path, base: str, server: subprocess.Popen[bytes], headless: bool, limit: int) -> str:
@@ -139,7 +157,7 @@ def _steps(headless: bool) -> Iterator[Callable[[str], Callable[..., None]]]:
 
     def step(title: str) -> Callable[..., None]:
         if headless:
-            print(f"· {title}", flush=True)
+            print(f"· {title}", file=sys.stderr, flush=True)
         return bar(progress, title)
 
     with progress:
