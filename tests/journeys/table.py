@@ -22,6 +22,7 @@ counted. Seconds are those of the test, which types at once: they say what waits
 
 def main() -> None:
     known = json.loads(LOG.read_text()) if LOG.exists() else {}
+    paints = {language: known.pop(f"paints.{language}", None) for language in ("fr", "en")}
     numbers = sorted({one["number"] for one in known.values()})
     lines, steps, sums = [], [], {"fr": 0, "en": 0, "most": 0}
     for number in numbers:
@@ -35,6 +36,15 @@ def main() -> None:
         for language, found in both.items():
             sums[language] += found["clicks"] if found else 0
     lines.append(f"| | **the whole road** | **{sums['most']}** | **{sums['fr']}** | **{sums['en']}** | | |")
+    said = " ".join(
+        f"In {name}: median {p['median']:.0f} ms, 98th percentile {p['p98']:.0f} ms, of {p['n']} interactions."
+        for name, p in (("French", paints["fr"]), ("English", paints["en"])) if p
+    )  # fmt: skip
+    if said:
+        lines += [
+            "",
+            "Interaction to next paint, as the browser measured it on the whole road (budget 200 ms). " + said,
+        ]
     PAGE.write_text(HEAD + "\n".join(lines) + "\n\n## The clicks, one by one\n\n" + "\n".join(steps) + "\n")
     print(PAGE.read_text())
 

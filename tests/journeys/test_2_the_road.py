@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.journeys.traveller import LOG, Traveller
+from tests.journeys.traveller import LOG, WATCH_PAINTS, Traveller, write_paints
 
 PASSWORD = "quatre mots bien ordinaires"
 PEOPLE = 10_000
@@ -48,6 +48,7 @@ def test_the_road(browser: Any, envol: str, language: str, tmp_path: Path) -> No
     )
     domains.add(workspace, f"{name}.example", trusted=True)
     context = browser.new_context(locale=language, viewport={"width": 1280, "height": 900}, reduced_motion="reduce")
+    context.add_init_script(WATCH_PAINTS)
     page = context.new_page()
     page.set_default_timeout(30_000)
     errors: list[str] = []
@@ -68,6 +69,7 @@ def test_the_road(browser: Any, envol: str, language: str, tmp_path: Path) -> No
     except BaseException:
         page.screenshot(path=LOG.parent / "journey-failed.png", full_page=True)  # where she stood
         raise
+    write_paints(page, language)
     assert not errors
     context.close()
 

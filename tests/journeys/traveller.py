@@ -138,3 +138,24 @@ class Traveller:
         }  # fmt: skip
         LOG.write_text(json.dumps(known, ensure_ascii=False, indent=1))
         assert self.clicks <= most, f"{self.clicks} clicks instead of {most}: {self.steps}"
+
+
+# Kept by the browser itself over all pages of one road: what each key and click took until the next paint.
+WATCH_PAINTS = """new PerformanceObserver(list => {
+  const known = JSON.parse(sessionStorage.getItem("paints") || "{}");
+  for (const e of list.getEntries()) if (e.interactionId)
+    known[performance.timeOrigin + "/" + e.interactionId] = Math.max(
+      known[performance.timeOrigin + "/" + e.interactionId] || 0, e.duration);
+  sessionStorage.setItem("paints", JSON.stringify(known));
+}).observe({type: "event", durationThreshold: 16, buffered: true});"""
+
+
+def write_paints(page: Any, language: str) -> None:
+    """Keep how long the interactions of a road took until the next paint; those under 16 ms are not told apart."""
+    found = sorted(json.loads(page.evaluate("sessionStorage.getItem('paints') || '{}'")).values())
+    assert found, "the browser told of no interaction"
+    known = json.loads(LOG.read_text())
+    known[f"paints.{language}"] = {
+        "n": len(found), "median": found[len(found) // 2], "p98": found[min(len(found) - 1, int(len(found) * 0.98))],
+    }  # fmt: skip
+    LOG.write_text(json.dumps(known, ensure_ascii=False, indent=1))
