@@ -120,8 +120,9 @@ class Traveller:
         self.page.keyboard.type(letters)
 
     def at(self, pattern: str) -> None:
-        """Wait until the page's address ends so: a regular expression, ``/campaigns/\\d+``."""
-        self.page.wait_for_url(re.compile(pattern + r"([?#].*)?$"), timeout=30_000)
+        """Wait until the page's address ends so: a regular expression, ``/campaigns/\\d+``, or ``**/send``."""
+        glob = pattern.startswith("**")
+        self.page.wait_for_url(pattern if glob else re.compile(pattern + r"([?#].*)?$"), timeout=30_000)
         self.page.wait_for_load_state()
 
     def sees(self, text: str) -> None:
