@@ -30,34 +30,25 @@ _LEDGER = """FROM outbound_send s
 def counts(sending_id: int) -> dict[str, int]:
     """People of a sending by state; `accepted` is their sum.
 
-    The tally tells who was accepted and who ended: nobody is counted one by one but those of chunks that a courier has
-    begun and not ended, and those who wait for another try.
+    The tally tells who was accepted and who ended; only those in a courier's hands and those who wait for another try
+    are counted one by one. Everybody else is queued.
     """
     found = dict(
         db.rows(
             "SELECT state, sum(n)::bigint FROM outbound_tally WHERE sending_id = %(id)s GROUP BY state"
             " UNION ALL SELECT CASE WHEN lease_id IS NULL THEN 'deferred' ELSE 'retrying' END, count(*)"
             " FROM outbound_retry WHERE sending_id = %(id)s GROUP BY 1"
-            " UNION ALL SELECT 'untouched', coalesce(sum(size), 0) FROM outbound_chunk"
-            " WHERE sending_id = %(id)s AND NOT done AND lease_id IS NULL AND attempts = 0",
-            {"id": sending_id},
-        )
-    )
-    begun = dict(
-        db.rows(
-            "SELECT CASE WHEN c.lease_id IS NULL THEN 'queued' ELSE 'leased' END, count(*)"
-            " FROM outbound_chunk c JOIN outbound_send s"
+            " UNION ALL SELECT 'leased', count(*) FROM outbound_chunk c JOIN outbound_send s"
             "   ON s.sending_id = c.sending_id AND s.no BETWEEN c.lo AND c.hi AND s.chunk = c.no"
-            " WHERE c.sending_id = %(id)s AND NOT c.done AND NOT (c.lease_id IS NULL AND c.attempts = 0)"
+            " WHERE c.sending_id = %(id)s AND c.lease_id IS NOT NULL"
             " AND NOT EXISTS (SELECT FROM outbound_outcome o WHERE o.sending_id = s.sending_id AND o.no = s.no)"
-            " AND NOT EXISTS (SELECT FROM outbound_retry r WHERE r.sending_id = s.sending_id AND r.no = s.no)"
-            " GROUP BY 1",
+            " AND NOT EXISTS (SELECT FROM outbound_retry r WHERE r.sending_id = s.sending_id AND r.no = s.no)",
             {"id": sending_id},
         )
     )
     answer = {"accepted": int(found.get("accepted", 0)), **{state: int(found.get(state, 0)) for state in STATES}}
-    answer["queued"] = int(found.get("untouched", 0)) + begun.get("queued", 0)
-    answer["leased"] = begun.get("leased", 0) + found.get("retrying", 0)
+    answer["leased"] += int(found.get("retrying", 0))
+    answer["queued"] = answer["accepted"] - sum(answer[state] for state in (*FINAL, "deferred", "leased"))
     return answer
 
 
