@@ -13,7 +13,7 @@ from envol.contacts.imports import plan
 
 LINES = 150_000
 GROWTH_MB = 60
-"""Twice the lines may take this much more; the rows of the file alone are 80 MB. The first run fills what libraries keep."""
+"""Twice the lines may take this much more; the rows of the file alone are 80 MB."""
 
 
 @pytest.mark.slow
