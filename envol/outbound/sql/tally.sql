@@ -13,11 +13,15 @@ CREATE TABLE outbound_tally (
 );
 CREATE INDEX outbound_tally_sending ON outbound_tally (sending_id);
 
-CREATE FUNCTION outbound_tally_add() RETURNS trigger LANGUAGE plpgsql AS $$
+-- Looked up row by row through the key: a plan made while the table was small is kept by the session, and reading all of
+-- it for each batch would cost more than the sending.
+CREATE FUNCTION outbound_tally_add() RETURNS trigger LANGUAGE plpgsql SET enable_seqscan = off AS $$
 BEGIN
     INSERT INTO outbound_tally (sending_id, site, state, cause, minute, n)
-    SELECT f.sending_id, coalesce(s.site, ''), f.state, f.cause, date_trunc('minute', f.at), count(*)
-      FROM fresh f LEFT JOIN outbound_send s ON s.sending_id = f.sending_id AND s.no = f.no
+    SELECT f.sending_id, coalesce(f.site, ''), f.state, f.cause, f.minute, count(*)
+      FROM (SELECT o.sending_id, o.state, o.cause, date_trunc('minute', o.at) AS minute,
+                   (SELECT s.site FROM outbound_send s WHERE s.sending_id = o.sending_id AND s.no = o.no) AS site
+              FROM fresh o) f
      GROUP BY 1, 2, 3, 4, 5;
     RETURN NULL;
 END $$;
