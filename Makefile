@@ -38,7 +38,7 @@ demo-check: setup ## the same without a screen; fails unless every figure is rig
 	@$(BIN)/envol demo --data demo-check-data --check $(ARGS)
 
 test: setup lint ## everything that needs nothing but this machine
-	@$(BIN)/python -m pytest -m "not peers" $(ARGS)
+	@$(BIN)/python -m pytest -m "not peers and not road" $(ARGS)
 
 test-peers: setup ## against Debian's mail servers and clients (apt-get install postfix opendkim-tools swaks)
 	@$(BIN)/python -m pytest -m peers $(ARGS)
@@ -61,7 +61,7 @@ picture: setup ## the picture of the README, from a running `make demo`
 	@$(BIN)/python -m tests.browser.picture $(ARGS)
 
 journeys: setup ## play the journeys by keyboard, count clicks and seconds, write docs/journeys.md
-	@$(BIN)/python -m pytest -q tests/journeys && $(BIN)/python -m tests.journeys.table
+	@$(BIN)/python -m pytest -q tests/journeys $(ARGS) && $(BIN)/python -m tests.journeys.table
 
 screenshots: setup ## every page in both languages and themes, three widths, into screenshots/
 	@$(BIN)/python -m pytest -q --timeout 1800 tests/browser/screenshots.py && echo "Look into screenshots/"

@@ -10,6 +10,8 @@ import pytest
 
 from tests.journeys.traveller import LOG, WATCH_PAINTS, Traveller, write_paints
 
+pytestmark = [pytest.mark.road, pytest.mark.timeout(280)]
+
 PASSWORD = "quatre mots bien ordinaires"
 PEOPLE = 10_000
 CITIES = ("Nantes", "Rennes", "Brest", "Angers")
