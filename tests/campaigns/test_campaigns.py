@@ -209,6 +209,7 @@ def test_the_summary_counts_who_is_left_out_by_reason(shop: Shop) -> None:
 # ---- the road
 
 
+@pytest.mark.usefixtures("empty_database")
 def test_a_campaign_goes_from_draft_to_sent(shop: Shop) -> None:
     people = shop.people(30)
     left_out = shop.person("n@lecteurs.example", allowed=False)
@@ -319,6 +320,7 @@ class Crash(Exception):
     pass
 
 
+@pytest.mark.usefixtures("empty_database")
 @pytest.mark.parametrize("where", ["before", "after"])
 @pytest.mark.parametrize("at", [1, 2, 4])
 def test_nobody_is_missed_and_nobody_is_queued_twice_whenever_it_dies(

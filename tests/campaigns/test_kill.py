@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 
+import pytest
 from django.db import connection
 from procrastinate.contrib.django import app
 
@@ -17,6 +18,8 @@ from envol.campaigns import actions, expand, tick
 from envol.outbound import states
 from envol.outbound.models import Send, Sending
 from tests.campaigns.shop import open_shop
+
+pytestmark = pytest.mark.usefixtures("empty_database")  # the books are read whole
 
 RUNNER = """
 import sys, django
