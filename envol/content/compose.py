@@ -1,8 +1,8 @@
 """From a version and a person to the bytes that leave.
 
 What does not depend on the person is done once, in ``Composer``: compiled templates, one set for each way of
-measuring that occurs, links that are the same for everybody, headers. Per person: three renders, a few tokens,
-encoding and signing.
+measuring that occurs, links that are the same for everybody, headers, and the encoded, canonical and dot-stuffed form
+of all that a template says to everybody. Per person: the values that fill the gaps, a few tokens, a signature.
 
 Measuring follows ``consent.gates.tracking_level`` for each person: ``individual`` gives a personal token,
 ``aggregate`` one token per link (or one pixel) of the sending, the same for all; ``none`` leaves the
@@ -29,11 +29,14 @@ from envol.content.language import Templates, flat_name, flatten, plain, variabl
 from envol.content.links import Kind
 from envol.content.markup import MARKER
 from envol.content.models import Version
+from envol.content.pieces import Pieces, Values
 from envol.content.templates import before_body_end, marked
 from envol.wire import list_headers
-from envol.wire.dkim import Signer, sign
+from envol.wire.dkim import Outline, Signer, canonical_body, sign
 from envol.wire.message import Attachment, Composed, Mailbox, Skeleton, compose
 from envol.wire.message.headers import date_line, message_id_line
+from envol.wire.message.layout import Filled, Layout
+from envol.wire.smtp.grammar import stuffed_lines
 
 PERSONAL, IN_SUM, NOT = "person", "sum", "none"
 _OPENS = {"individual": PERSONAL, "last_open_day": PERSONAL, "aggregate": IN_SUM}
@@ -56,7 +59,7 @@ class Person(NamedTuple):
 
 
 class ComposedMessage(NamedTuple):
-    """The reverse-path and the whole message, signed, CRLF only, not dot-stuffed."""
+    """The reverse-path and the whole message, signed, CRLF only; dot-stuffed only where it says so."""
 
     envelope_from: str
     data: bytes
@@ -131,14 +134,14 @@ class Composer:
     ) -> None:
         self._sending, self._version, self._workspace, self._signers = sending, version, workspace, tuple(signers)
         self._base = base_url.rstrip("/")
+        self._unsubscribe = f"{self._base}/{links.PATHS[Kind.UNSUBSCRIBE]}/"
         self._domain = sender["address"].rpartition("@")[2].lower()
         self._bounce_domain = bounce_domain or self._domain
         self._urls = {int(link["no"]): str(link["url"]) for link in version.links}
         self._raws = {int(link["no"]): str(link["raw"]) for link in version.links}
         self._subject_template = "[Test] " * (sending is not None and sending.kind == "test") + version.subject
-        self._constant_subject = "{" not in self._subject_template
         self._has_html = bool(version.html)
-        self._templates = Templates({"subject.txt": flatten(self._subject_template)})
+        self._templates = Templates({})
         self._variants: dict[tuple[str, str], _Variant] = {}
         self._levels: dict[tuple[int, str | None], Tracking] = {}
         self._lock = Lock()
@@ -165,6 +168,9 @@ class Composer:
             )
             if name in names
         ]
+        shown = {*self._facts, "language", *[name for _, name in self._keys], *(["today"] if self._wants_today else [])}
+        self._known = frozenset(shown)
+        self._subject = self._pieces("subject.txt", self._subject_template, [])
         if attachments is None:
             attachments = [] if version.pk is None else stored_attachments(version)
         self._headers = self._constant_headers(sender)
@@ -194,47 +200,69 @@ class Composer:
         Raises MissingValue or RenderProblem when the template cannot be shown for her, ValueError when her address
         cannot stand in a header.
         """
+        reverse_path, head, filled = self._compose(person, now)
+        return ComposedMessage(reverse_path, b"".join([*head, filled.body]))
+
+    def encoded(self, person: Person, now: datetime | None = None) -> ComposedMessage:
+        """The same, dot-stuffed and with the final dot, as it travels after DATA."""
+        reverse_path, head, filled = self._compose(person, now)
+        # No header line begins with a dot, and every body ends its last line.
+        return ComposedMessage(reverse_path, b"".join([*head, filled.stuffed, b".\r\n"]))
+
+    def _compose(self, person: Person, now: datetime | None) -> tuple[str, list[bytes], Filled]:
+        """The reverse-path, the header with the empty line after it, and the body."""
         if self._sending is None:
             raise ValueError("A preview has no recipient: compose for a sending.")
         now = now or datetime.now(UTC)
         variant = self._variant(*self._measures(person))
-        subject, html, text = self._parts(variant, person, now)
-        sending = self._sending.id
-        made = variant.skeleton.render(
+        tokens = variant.tokens(person.no)
+        subject, html, text = self._values(variant, person, tokens, now)
+        header = variant.skeleton.header(
             to_name=one_line(person.name)[:200],
             to_address=person.address,
-            subject=subject,
-            text_body=text,
-            html_body=html,
-            message_id=links.message_id(sending, person.no, self._domain),
+            subject=one_line(self._subject.text(subject)),
+            message_id=f"{tokens[_MESSAGE].decode('ascii')}@{self._domain}",
             date=now,
-            list_unsubscribe_url=self._url(Kind.UNSUBSCRIBE, person.no),
+            list_unsubscribe_url=f"{self._unsubscribe}{tokens[_UNSUBSCRIBE].decode('ascii')}",
         )
-        return ComposedMessage(
-            links.return_path(sending, person.no, self._bounce_domain), signed(made, self._signers, now, ours=True)
-        )
+        if variant.layout is not None:
+            filled = variant.layout.fill([*text, *html])
+        else:
+            whole = variant.html.text(html) if variant.html else None
+            body = variant.skeleton.body(variant.text.text(text), whole)
+            filled = Filled(body, canonical_body(body, composed=True), stuffed_lines(body))
+        reverse_path = links.return_path(self._sending.id, person.no, self._bounce_domain)
+        if not self._signers:
+            return reverse_path, [*header, b"\r\n"], filled
+        outline = variant.outlines.get(len(header))
+        if outline is None:
+            outline = variant.outlines[len(header)] = Outline(header)
+        signatures = outline.sign(header, filled.canonical, self._signers, int(now.timestamp()))
+        return reverse_path, [signatures, *header, b"\r\n"], filled
 
     def parts(self, person: Person, *, now: datetime | None = None, pixel: bool = True) -> Parts:
-        """Subject and texts as this person gets them: the one place where templates meet people.
+        """Subject and texts as this person gets them. ``pixel`` False: for a page, which is no opened mail.
 
-        Sending, preview and web version all come here. ``pixel`` False: for a page, which is no opened mail.
+        Sending, preview and web version all take `_values`, the one place where templates meet people.
         """
         opens, clicks = self._measures(person)
-        return self._parts(self._variant(opens if pixel else NOT, clicks), person, now)
+        variant = self._variant(opens if pixel else NOT, clicks)
+        subject, html, text = self._values(variant, person, variant.tokens(person.no), now)
+        whole = variant.html.text(html) if variant.html else None
+        return Parts(one_line(self._subject.text(subject)), whole, variant.text.text(text))
 
-    def _parts(self, variant: _Variant, person: Person, now: datetime | None) -> Parts:
+    def _values(
+        self, variant: _Variant, person: Person, tokens: Mapping[str, bytes], now: datetime | None
+    ) -> tuple[Values, Values, Values]:
+        """What fills the gaps of subject, HTML and text."""
         context = self._context(person, now)
-        if variant.numbers and self._sending is not None:
-            tokens = links.click_tokens(self._sending.id, person.no, variant.numbers)
-            context.update(zip(variant.names, tokens, strict=True))
-        if variant.pixel:
-            context["envol_open"] = self._token(Kind.OPEN, person.no)
-        subject = self._subject_template
-        if not self._constant_subject:
-            subject = self._templates.render("subject.txt", context)
-        html = self._templates.render(variant.html, context) if self._has_html else None
-        text = self._templates.render(variant.text, context)
-        return Parts(one_line(subject), html, text)
+        if variant.needs_engine:
+            for name, kind in self._urls_wanted:
+                token = tokens[f"envol_{name}"].decode("ascii")
+                context[name] = Url(f"{self._base}/{links.PATHS[kind]}/{token}")
+        subject = self._subject.values(context, tokens)
+        html = variant.html.values(context, tokens) if variant.html else ()
+        return subject, html, variant.text.values(context, tokens)
 
     def _measures(self, person: Person) -> tuple[str, str]:
         if self._sending is None:
@@ -263,10 +291,6 @@ class Composer:
         context["language"] = (person.language or self._workspace.language).split("-")[0].lower()
         if self._wants_today:
             context["today"] = (now or datetime.now(UTC)).astimezone(self._zone).date().isoformat()
-        for name, kind in self._urls_wanted:
-            token = self._token(kind, person.no)
-            context[f"envol_{name}"] = token
-            context[name] = Url(f"{self._base}/{links.PATHS[kind]}/{token}")
         return context
 
     def _token(self, kind: Kind, no: int | None) -> str:
@@ -300,14 +324,26 @@ class Composer:
         if self._has_html and opens != NOT:
             address = f"{self._base}/o/{{{{ envol_open }}}}" if opens == PERSONAL else self._url(Kind.OPEN, None)
             html = before_body_end(html, f'<img src="{address}" width="1" height="1" alt="" style="display:block">')
-        names = f"{opens}.{clicks}.html", f"{clicks}.txt"
-        if self._has_html:
-            self._templates.add(names[0], flatten(html))
-        self._templates.add(names[1], flatten(text))
-        # The samples let the skeleton encode the constant stretches of this very variant once.
+        tokens = _MessageTokens(
+            None if self._sending is None else self._sending.id,
+            [
+                (_MESSAGE, Kind.MESSAGE, 0),
+                (_UNSUBSCRIBE, Kind.UNSUBSCRIBE, 0),
+                *((f"envol_{name}", kind, 0) for name, kind in self._urls_wanted),
+                *((("envol_open", Kind.OPEN, 0),) if opens == PERSONAL else ()),
+                *((f"envol_link_{no}", Kind.CLICK, no) for no in numbers),
+            ],
+        )
+        parts = self._pieces(f"{opens}.{clicks}.txt", text, tokens.names)
+        page = self._pieces(f"{opens}.{clicks}.html", html, tokens.names) if self._has_html else None
+        # The samples settle how the parts of this very variant are encoded.
         skeleton = Skeleton(text_sample=text, html_sample=html if self._has_html else None, **self._headers)
-        links_of = tuple([f"envol_link_{no}" for no in numbers])
-        return _Variant(*names, numbers, links_of, opens == PERSONAL, skeleton)
+        layout = skeleton.layout(parts.stretches, page.stretches if page else None)
+        engine = self._subject.needs_engine or parts.needs_engine or bool(page and page.needs_engine)
+        return _Variant(page, parts, tokens, engine, skeleton, layout, {})
+
+    def _pieces(self, name: str, source: str, tokens: Sequence[str]) -> Pieces:
+        return Pieces(self._templates, name, flatten(source), self._known, frozenset(tokens))
 
     def _with_tokens(self, source: str) -> str:
         """``{{ unsubscribe_url }}`` and the like as a constant and a token."""
@@ -317,15 +353,36 @@ class Composer:
         return source
 
 
-class _Variant(NamedTuple):
-    """One way of measuring, compiled: names of its templates, the links and pixel it wants per person."""
+_MESSAGE, _UNSUBSCRIBE = "envol_message_id", "envol_unsubscribe_url"
 
-    html: str
-    text: str
-    numbers: tuple[int, ...]
-    names: tuple[str, ...]
-    pixel: bool
+
+class _MessageTokens:
+    """The tokens one message needs, by name. Without a sending they lead nowhere."""
+
+    def __init__(self, sending_id: int | None, wanted: Sequence[tuple[str, Kind, int]]) -> None:
+        wanted = list({name: (name, kind, link) for name, kind, link in wanted}.values())
+        self.names = [name for name, _, _ in wanted]
+        self._make = None if sending_id is None else links.Tokens(sending_id, [one[1:] for one in wanted])
+
+    def __call__(self, no: int) -> dict[str, bytes]:
+        if self._make is None:
+            return dict.fromkeys(self.names, b"preview")
+        return dict(zip(self.names, self._make(no), strict=True))
+
+
+class _Variant(NamedTuple):
+    """One way of measuring, compiled. ``layout`` None: a part is in base64 and is encoded whole.
+
+    ``outlines``: what is known of headers with so many lines, from the first of their kind.
+    """
+
+    html: Pieces | None
+    text: Pieces
+    tokens: _MessageTokens
+    needs_engine: bool
     skeleton: Skeleton
+    layout: Layout | None
+    outlines: dict[int, Outline]
 
 
 def _put(source: str, addresses: Mapping[int, str]) -> str:

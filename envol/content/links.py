@@ -137,26 +137,31 @@ def click_token(sending_id: int, no: int | None, link: int) -> str:
     return token(Kind.CLICK, sending_id, no, link)
 
 
-def click_tokens(sending_id: int, no: int | None, numbers: Sequence[int]) -> list[str]:
-    """`click_token` for several links of one message, in half the time."""
-    if not numbers:
-        return []
-    _check(sending_id, no, min(numbers))
-    _check(sending_id, no, max(numbers))
-    base = _CODES[Kind.CLICK] << 112 | sending_id << 72 | (no or 0) << 16
-    authentication, mask = _keyed()
-    raw = []
-    for link in numbers:
-        plain = base | link
-        state = authentication()
-        state.update(plain.to_bytes(16, "big"))
-        tag = state.digest()
-        state = mask()
-        state.update(tag)
-        raw += [tag, (plain ^ int.from_bytes(state.digest(), "big")).to_bytes(16, "big"), b"\0"]
-    # 33 octets are 44 characters; the zero octet shows only in the last, which is cut off.
-    coded = b2a_base64(b"".join(raw), newline=False).translate(_URL_SAFE).decode("ascii")
-    return [coded[at : at + 43] for at in range(0, len(coded), 44)]
+class Tokens:
+    """The tokens of one message, always the same kinds and links: each as `token` gives it, in half the time."""
+
+    def __init__(self, sending_id: int, wanted: Sequence[tuple[Kind, int]]) -> None:
+        for _, link in wanted:
+            _check(sending_id, 0, link)
+        self._plain = [_CODES[kind] << 112 | sending_id << 72 | link for kind, link in wanted]
+
+    def __call__(self, no: int) -> list[bytes]:
+        """In the order of what is wanted, each 43 octets."""
+        _check(1, no, 0)
+        authentication, mask = _keyed()
+        shifted = no << 16
+        raw = []
+        for plain in self._plain:
+            plain |= shifted
+            state = authentication()
+            state.update(plain.to_bytes(16, "big"))
+            tag = state.digest()
+            state = mask()
+            state.update(tag)
+            raw += [tag, (plain ^ int.from_bytes(state.digest(), "big")).to_bytes(16, "big"), b"\0"]
+        # 33 octets are 44 characters; the zero octet shows only in the last, which is cut off.
+        coded = b2a_base64(b"".join(raw), newline=False).translate(_URL_SAFE)
+        return [coded[at : at + 43] for at in range(0, len(coded), 44)]
 
 
 def open_token(sending_id: int, no: int | None = None) -> str:

@@ -120,7 +120,7 @@ def campaign_maker(sending: SendingFacts, base_url: str) -> Maker:
         raise NotReady(str(error)) from None
 
     def make(row: Row) -> Made:
-        message = composer.compose(
+        message = composer.encoded(
             Person(
                 no=row.no,
                 contact_id=row.contact_id,
@@ -132,7 +132,7 @@ def campaign_maker(sending: SendingFacts, base_url: str) -> Maker:
                 country=country_of(row.props or {}),
             )
         )
-        return Made(message.envelope_from, encode_data(message.data))
+        return Made(message.envelope_from, message.data)
 
     return make
 

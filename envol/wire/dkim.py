@@ -61,17 +61,6 @@ SIGNED = frozenset(OVERSIGNED) | {
 _DOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)+\Z")
 _SELECTOR = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?(?:\.[A-Za-z0-9-]{1,63})*\Z")
 _BLANKS = re.compile(b"  +")
-# Lines that differ from person to person, or say something about one: never remembered.
-_PERSONAL = (
-    b"To:",
-    b"Cc:",
-    b"Subject:",
-    b"Message-ID:",
-    b"Date:",
-    b"List-Unsubscribe:",
-    b"In-Reply-To:",
-    b"References:",
-)
 _PKCS1 = padding.PKCS1v15()
 _SHA256 = hashes.SHA256()
 
@@ -115,7 +104,7 @@ class Signer:
         # We wrote it: one blank after the colon, one after each fold.
         covered = b"".join([signed, b"dkim-signature:", unsigned[16:].replace(b"\r\n ", b" ")])
         if isinstance(self._key, rsa.RSAPrivateKey):
-            value = self._key.sign(covered, _PKCS1, _SHA256)  # releases the GIL
+            value = self._key.sign(covered, _PKCS1, _SHA256)
         else:
             value = self._key.sign(sha256(covered).digest())  # RFC 8463 §3: Ed25519 over the SHA-256
         flat = b2a_base64(value, newline=False)
@@ -133,26 +122,52 @@ def sign(
     would verify: bare CR or LF, or a message without exactly one From. `composed=True` says that the body was made by
     `wire.message`, which writes CRLF only and no blank before a line end: half the time of looking is saved.
     """
-    body_hash = b2a_base64(sha256(canonical_body(body, composed=composed)).digest(), newline=False)
-    found: dict[bytes, list[bytes]] = {}
-    for line in headers:
-        constant = composed and not line.startswith(_PERSONAL)
-        canonical = _canonical_constant(line) if constant else canonical_header(line)
-        name = canonical[: canonical.index(b":")]
+    body_hash = _hash(canonical_body(body, composed=composed))
+    canonical = [canonical_header(line) for line in headers]
+    order, h = _order(canonical)
+    signed = b"".join([canonical[i] for i in order])
+    return b"".join([signer.signature(signed, h, body_hash, now) for signer in signers])
+
+
+class Outline:
+    """The header of messages that have the same fields in the same order, most of them word for word.
+
+    `lines`: the header of any such message. What another has in common with it is not made canonical again.
+    """
+
+    def __init__(self, lines: Sequence[bytes]) -> None:
+        canonical = [canonical_header(line) for line in lines]
+        order, self._h = _order(canonical)
+        self._signed = [(i, lines[i], canonical[i]) for i in order]
+        self._count = len(lines)
+
+    def sign(self, headers: Sequence[bytes], canonical: bytes, signers: Sequence[Signer], now: int) -> bytes:
+        """What `sign` gives for these headers and a body in canonical form."""
+        if len(headers) != self._count:
+            raise ValueError("This header has other fields than its outline.")
+        body_hash = _hash(canonical)
+        signed = b"".join(
+            [known if headers[i] is line else canonical_header(headers[i]) for i, line, known in self._signed]
+        )
+        return b"".join([signer.signature(signed, self._h, body_hash, now) for signer in signers])
+
+
+def _hash(canonical: bytes) -> bytes:
+    return b2a_base64(sha256(canonical).digest(), newline=False)
+
+
+def _order(canonical: Sequence[bytes]) -> tuple[list[int], bytes]:
+    """Which lines are signed, in the order in which h= names them, and the value of h=."""
+    found: dict[bytes, list[int]] = {}
+    for i, line in enumerate(canonical):
+        name = line[: line.index(b":")]
         if name in SIGNED:
-            found.setdefault(name, []).append(canonical)
+            found.setdefault(name, []).append(i)
     if len(found.get(b"from", ())) != 1:
         raise ValueError("A message needs exactly one From to be signed (RFC 6376 §5.4, RFC 5322 §3.6).")
     h = _h_tag(tuple((name, len(lines)) for name, lines in found.items()))
     # §5.4.2: of several fields of one name the last is taken first. A name that is listed once more adds nothing.
-    signed = b"".join([line for lines in found.values() for line in reversed(lines)])
-    return b"".join([signer.signature(signed, h, body_hash, now) for signer in signers])
-
-
-@lru_cache(maxsize=1024)
-def _canonical_constant(line: bytes) -> bytes:
-    """Most header lines are the same for all messages of a sending."""
-    return canonical_header(line)
+    return [i for lines in found.values() for i in reversed(lines)], h
 
 
 @lru_cache(maxsize=256)
@@ -189,13 +204,26 @@ def canonical_body(body: bytes, *, composed: bool = False) -> bytes:
         ends = body.count(b"\r\n")
         if body.count(b"\n") != ends or body.count(b"\r") != ends:
             raise ValueError("A body with a bare CR or LF cannot be signed; make every line end CRLF.")
-    if b"\t" in body:
-        body = body.replace(b"\t", b" ")
-    if b"  " in body:
-        body = _BLANKS.sub(b" ", body)  # one expression for all of it would take ten times as long
+    body = canonical_lines(body)
     if not composed:
         body = body.removesuffix(b" ")
         body = body.replace(b" \r\n", b"\r\n")
+    return canonical_end(body)
+
+
+def canonical_lines(lines: bytes) -> bytes:
+    """Some lines of a body in relaxed form, when none has a blank at its end: wherever they stand in it."""
+    if b"\t" in lines:
+        lines = lines.replace(b"\t", b" ")
+    if b"  " in lines:
+        lines = _BLANKS.sub(b" ", lines)  # one expression for all of it would take ten times as long
+    return lines
+
+
+def canonical_end(body: bytes) -> bytes:
+    """The end of a body in relaxed form: no empty lines, and a line end unless there is nothing at all."""
+    if body.endswith(b"\r\n") and not body.endswith(b"\r\n\r\n") and len(body) > 2:
+        return body
     body = body.rstrip(b"\r\n")
     return body + b"\r\n" if body else b""
 

@@ -25,6 +25,7 @@ from envol.content.models import Version
 from envol.content.problems import MissingValue
 from envol.content.templates import compile_template
 from envol.wire import dkim
+from envol.wire.smtp.grammar import encode_data
 
 NOW = datetime(2026, 11, 24, 12, 0, tzinfo=UTC)
 BASE = "https://mail.shop.example"
@@ -345,3 +346,17 @@ def test_a_relayed_message_stays_as_it_came_and_is_signed() -> None:
     assert body == b"Body  of it\r\n\r\nsecond\r\n"
     assert b"Subject: A\r\n folded one\r\n" in head and b"hidden@" not in head and b"Return-Path" not in head
     assert head.startswith(b"DKIM-Signature:") and b"\r\nDate: " in head and b"\r\nMessage-ID: <" in head
+
+
+def test_what_travels_is_the_message_encoded_for_data() -> None:
+    """The short way to the wire says byte for byte what the long one says."""
+    key = dkim.Signer("shop.example", "s1", dkim.generate_ed25519())
+    dotted = SOURCE.replace("<p>", "<p>\n.dot\n..  two\tblanks\n") + "\n\n.\n"
+    for source, mode in ((SOURCE, "html"), (dotted, "html"), ("Добрый день, {{ contact.city }}", "text")):
+        composer = a_composer(a_version(source, mode=mode, fallbacks={"contact.city": "…"}), signers=[key])
+        for city in ("Lyon", ".", "\n.\n", "a  b", "From here", ""):
+            person = a_person(props={"first_name": ".Zoé  ", "city": city}, allowed=NEWS | PERSONAL | OPENS | CLICKS)
+            whole, travels = composer.compose(person, NOW), composer.encoded(person, NOW)
+            assert travels == (whole.envelope_from, encode_data(whole.data))
+            record = dkim.record_text(key._key).encode()
+            assert dkimpy.DKIM(whole.data).verify(dnsfunc=lambda name, timeout=5, record=record: record)

@@ -15,8 +15,9 @@ from hashlib import sha256
 
 from ..list_headers import LIST_UNSUBSCRIBE_POST, list_unsubscribe
 from . import headers as h
-from .encoding import Encoder
+from .encoding import QUOTED_PRINTABLE, choose, encode_text
 from .headers import Mailbox
+from .layout import Layout, Stretches
 from .parts import Attachment
 
 # Fields this module writes itself, or that belong to the servers on the way. Letting a caller add one would make a
@@ -62,8 +63,9 @@ class Skeleton:
     """What is the same for everybody in one version of a campaign; `render` adds what belongs to one person.
 
     `text_sample` and `html_sample` say which parts there are (None: that part is absent) and settle each part's
-    transfer encoding; usually they are the template sources. `list_id` and `feedback_id` are bodies made by
-    `wire.list_headers`. The same arguments give the same bytes, so a retry repeats a message exactly.
+    transfer encoding; usually they are the template sources. Bodies are made whole (`render`) or by a
+    `layout`. `list_id` and `feedback_id` are bodies made by `wire.list_headers`. The same arguments give the same
+    bytes, so a retry repeats a message exactly.
     """
 
     def __init__(
@@ -94,8 +96,8 @@ class Skeleton:
             if body is not None:
                 self._constant.append(h.structured_line(name, body))
         self._constant += _extra_lines(extra)
-        self._text = None if text_sample is None else Encoder(text_sample)
-        self._html = None if html_sample is None else Encoder(html_sample)
+        self._text = None if text_sample is None else choose(text_sample)
+        self._html = None if html_sample is None else choose(html_sample)
         self._lay_out(files, images)
         self._unsubscribe_post = h.line("List-Unsubscribe-Post", LIST_UNSUBSCRIBE_POST)
 
@@ -138,7 +140,32 @@ class Skeleton:
         list_unsubscribe_mailto: str | None = None,
         extra: Iterable[tuple[str, str]] = (),
     ) -> Composed:
-        """The message for one person.
+        """The message for one person; see `header` for what is refused."""
+        lines = self.header(
+            to_name=to_name,
+            to_address=to_address,
+            subject=subject,
+            message_id=message_id,
+            date=date,
+            list_unsubscribe_url=list_unsubscribe_url,
+            list_unsubscribe_mailto=list_unsubscribe_mailto,
+            extra=extra,
+        )
+        return Composed(lines, self.body(text_body, html_body))
+
+    def header(
+        self,
+        *,
+        to_name: str,
+        to_address: str,
+        subject: str,
+        message_id: str,
+        date: datetime,
+        list_unsubscribe_url: str | None = None,
+        list_unsubscribe_mailto: str | None = None,
+        extra: Iterable[tuple[str, str]] = (),
+    ) -> list[bytes]:
+        """The header lines for one person.
 
         A recipient's name that shows another address is left out: the person should get the mail all the same.
         Raises ValueError, naming the field, for anything that cannot stand in a header.
@@ -146,30 +173,19 @@ class Skeleton:
         if "@" in to_name and h.looks_like_other_address(to_name, to_address):
             to_name = ""
         to_line = h.line("To", h.mailbox("To", to_name, to_address, 4))
-        return self._render(
-            [to_line],
-            subject,
-            text_body,
-            html_body,
-            message_id,
-            date,
-            list_unsubscribe_url,
-            list_unsubscribe_mailto,
-            extra,
-        )
+        url, mailto = list_unsubscribe_url, list_unsubscribe_mailto
+        return self._header([to_line], subject, message_id, date, url, mailto, extra)
 
-    def _render(
+    def _header(
         self,
         to_lines: list[bytes],
         subject: str,
-        text_body: str | None,
-        html_body: str | None,
         message_id: str,
         date: datetime,
         url: str | None,
         mailto: str | None,
         extra: Iterable[tuple[str, str]],
-    ) -> Composed:
+    ) -> list[bytes]:
         lines = [
             self._from,
             *to_lines,
@@ -181,10 +197,25 @@ class Skeleton:
             lines += [h.structured_line("List-Unsubscribe", list_unsubscribe(url, mailto)), self._unsubscribe_post]
         if extra:
             lines += _extra_lines(extra)
-        lines += self._constant
+        return lines + self._constant
+
+    def body(self, text_body: str | None, html_body: str | None) -> bytes:
+        """The body for one person, from whole texts."""
         text = _part("text", text_body, self._text)
         html = _part("HTML", html_body, self._html)
-        return Composed(lines, b"".join([self._before, text, self._between, html, self._after]))
+        return b"".join([self._before, text, self._between, html, self._after])
+
+    def layout(self, text: Stretches | None, html: Stretches | None) -> Layout | None:
+        """The body with its constant stretches prepared, for parts whose texts are known piece by piece.
+
+        None where a part is in base64, which shows no stretch again at another place: `render` whole texts then.
+        """
+        _check_there("text", text, self._text)
+        _check_there("HTML", html, self._html)
+        if {self._text, self._html} - {QUOTED_PRINTABLE, None}:
+            return None
+        parts = [self._before, text or b"", self._between, html or b"", self._after]
+        return Layout(parts)
 
 
 def compose(
@@ -227,9 +258,8 @@ def compose(
     lines = [h.mailbox_line("To", [_honest(box) for box in to])]
     if cc:
         lines.append(h.mailbox_line("Cc", [_honest(box) for box in cc]))
-    return skeleton._render(
-        lines, subject, text, html, message_id, date, list_unsubscribe_url, list_unsubscribe_mailto, extra
-    )
+    header = skeleton._header(lines, subject, message_id, date, list_unsubscribe_url, list_unsubscribe_mailto, extra)
+    return Composed(header, skeleton.body(text, html))
 
 
 def _honest(box: Mailbox) -> Mailbox:
@@ -246,19 +276,21 @@ def _extra_lines(extra: Iterable[tuple[str, str]]) -> list[bytes]:
     return lines
 
 
-def _part(label: str, body: str | None, encoder: Encoder | None) -> bytes:
-    if (body is None) != (encoder is None):
-        there = "has no" if encoder is None else "has a"
+def _part(label: str, body: str | None, encoding: str | None) -> bytes:
+    _check_there(label, body, encoding)
+    return b"" if body is None or encoding is None else encode_text(body, encoding)
+
+
+def _check_there(label: str, body: object, encoding: str | None) -> None:
+    if (body is None) != (encoding is None):
+        there = "has no" if encoding is None else "has a"
         raise ValueError(f"This campaign version {there} {label} part; render exactly the parts it was made with.")
-    return b"" if body is None or encoder is None else encoder.encode(body)
 
 
-def _leaf_head(subtype: str, encoder: Encoder | None) -> bytes:
-    if encoder is None:
+def _leaf_head(subtype: str, encoding: str | None) -> bytes:
+    if encoding is None:
         return b""
-    return (f"Content-Type: text/{subtype}; charset=utf-8\r\nContent-Transfer-Encoding: {encoder.encoding}\r\n").encode(
-        "ascii"
-    )
+    return f"Content-Type: text/{subtype}; charset=utf-8\r\nContent-Transfer-Encoding: {encoding}\r\n".encode("ascii")
 
 
 def _multipart(subtype: str, mark: str, extra: str = "") -> tuple[bytes, bytes, bytes]:

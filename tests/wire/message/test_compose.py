@@ -13,8 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envol.wire import list_headers as lh
+from envol.wire.dkim import canonical_body
 from envol.wire.message import Attachment, Composed, Mailbox, Skeleton, compose, read
-from envol.wire.message.encoding import BASE64, QUOTED_PRINTABLE, Encoder, choose, encode_text
+from envol.wire.message.encoding import BASE64, QUOTED_PRINTABLE, choose, encode_text
+from envol.wire.message.layout import Layout, Stretches
+from envol.wire.smtp.grammar import encode_data
 
 from .strategies import FORBIDDEN, body_text, line_of_text
 
@@ -288,41 +291,63 @@ def test_a_person_gets_exactly_the_parts_of_the_version() -> None:
         skeleton(html_sample=None, attachments=[LOGO])
 
 
-def pieces_of(sample: str) -> st.SearchStrategy[str]:
-    """Texts made of parts of a sample and of others, as conditions and loops in a template make them."""
-    cut = st.tuples(st.integers(0, len(sample)), st.integers(0, len(sample))).map(lambda ab: sample[min(ab) : max(ab)])
-    return st.lists(st.one_of(cut, body_text, st.just(sample)), max_size=5).map("".join)
+a_word = st.text("abcXYZ019-_", min_size=1, max_size=75)
+a_stretch = st.one_of(
+    st.text("ab =.\t\n\ré<>", max_size=200), st.sampled_from(["From ", ".", "\n.\n", "=\n"]), body_text
+)
 
 
 @given(st.data())
-def test_what_a_template_holds_word_for_word_is_remembered_and_changes_nothing(data: st.DataObject) -> None:
-    constants = data.draw(st.lists(st.text("ab =.\t\né<>", min_size=200, max_size=420), min_size=1, max_size=3))
-    encoder = Encoder("{{ name }}".join(constants))
-    assert encoder.encoding == QUOTED_PRINTABLE
-    fills = data.draw(st.lists(pieces_of(constants[0]), min_size=1, max_size=3))
-    for fill in fills:
-        for text in (fill.join(constants), fill + constants[-1], constants[0] + fill, fill):
-            out = encoder.encode(text)
-            assert_legal(out)
-            assert all(len(line) <= 76 for line in out.split(b"\r\n"))
-            assert not any(line.endswith((b" ", b"\t")) or line.startswith(b"From ") for line in out.split(b"\r\n"))
-            assert out.endswith(b"\r\n") != (not lines_of(text))
-            wanted = lines_of(text).encode("utf-8", "replace").decode()
-            assert quopri.decodestring(out).decode().replace("\r\n", "\n") == wanted
+def test_a_body_filled_piece_by_piece_says_what_the_whole_text_says(data: st.DataObject) -> None:
+    plain = data.draw(st.lists(st.booleans(), max_size=6))
+    constants = data.draw(st.lists(a_stretch, min_size=len(plain) + 1, max_size=len(plain) + 1))
+    made = Layout([b"--before\r\n", Stretches(constants, plain), b"--after--\r\n"])
+    for _ in range(2):
+        values = [data.draw(a_word if word else a_stretch) for word in plain]
+        filled = made.fill([v.encode() if word else v for v, word in zip(values, plain, strict=True)])
+        out = filled.body.removeprefix(b"--before\r\n").removesuffix(b"--after--\r\n")
+        assert_legal(out)
+        assert all(len(line) <= 76 for line in out.split(b"\r\n"))
+        assert not any(line.endswith((b" ", b"\t")) or line.startswith(b"From ") for line in out.split(b"\r\n"))
+        # Line ends are read stretch by stretch: a CR that ends one and a LF that begins the next are two.
+        pieces = [constants[0].removeprefix("\ufeff")]
+        for value, constant in zip(values, constants[1:], strict=True):
+            pieces += [value, constant]
+        pieces = [piece.replace("\r\n", "\n").replace("\r", "\n") for piece in pieces]
+        wanted = "".join(pieces) + "\n" * (not pieces[-1].endswith("\n"))
+        decoded = quopri.decodestring(out).decode().replace("\r\n", "\n")
+        assert decoded == wanted.encode("utf-8", "replace").decode()
+        assert filled.canonical == canonical_body(filled.body)
+        assert filled.stuffed + b".\r\n" == encode_data(filled.body)
 
 
 def test_a_stretch_that_fills_its_last_line_leaves_room_for_the_soft_break() -> None:
-    for length in range(200, 320):
+    for length in range(60, 180):
         for end in ("x", "é", "=", " ", "\t", "\n"):
             constant = "y" * length + end
-            out = Encoder(constant + "{{ a }}").encode(constant + "Anna")
-            assert max(map(len, out.split(b"\r\n"))) <= 76
-            assert quopri.decodestring(out).decode().replace("\r\n", "\n") == constant + "Anna\n"
+            for plain in (False, True):
+                made = Layout([Stretches([constant, constant], [plain])])
+                out = made.fill([b"Anna" if plain else "Anna"]).body
+                assert max(map(len, out.split(b"\r\n"))) <= 76
+                wanted = f"{constant}Anna{constant}"
+                assert quopri.decodestring(out).decode().replace("\r\n", "\n") == wanted + "\n" * (end != "\n")
 
 
-def test_a_text_without_tags_is_written_as_if_nothing_were_remembered() -> None:
+def test_a_text_without_gaps_is_written_as_a_whole_text() -> None:
     text = "Une phrase assez longue pour être coupée en plusieurs lignes. " * 9
-    assert Encoder(text).encode(text) == encode_text(text, QUOTED_PRINTABLE)
+    assert Layout([Stretches([text], [])]).fill([]).body == encode_text(text, QUOTED_PRINTABLE)
+
+
+def test_a_body_wants_a_value_for_each_gap() -> None:
+    with pytest.raises(ValueError, match="1 gaps"):
+        Layout([Stretches(["a", "b"], [False])]).fill([])
+
+
+def test_a_part_in_base64_is_written_whole() -> None:
+    assert skeleton(text_sample="Добрый день").layout(Stretches(["a"], []), Stretches(["b"], [])) is None
+    assert skeleton().layout(Stretches(["a"], []), Stretches(["b"], [])) is not None
+    with pytest.raises(ValueError, match="HTML"):
+        skeleton().layout(Stretches(["a"], []), None)
 
 
 @given(st.lists(body_text, min_size=2, max_size=4))
