@@ -5,7 +5,7 @@ ARGS ?=
 FACTOR ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-check picture screenshots journeys test test-peers lint bench crash fuzz wheel clean lock setup messages
+.PHONY: help demo demo-check picture looks screenshots journeys test test-peers lint bench crash fuzz wheel clean lock setup messages
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -38,7 +38,7 @@ demo-check: setup ## the same without a screen; fails unless every figure is rig
 	@$(BIN)/envol demo --data demo-check-data --check $(ARGS)
 
 test: setup lint ## everything that needs nothing but this machine
-	@$(BIN)/python -m pytest -m "not peers and not road" $(ARGS)
+	@$(BIN)/python -m pytest -m "not peers and not road and not looks" $(ARGS)
 
 test-peers: setup ## against Debian's mail servers and clients (apt-get install postfix opendkim-tools swaks)
 	@$(BIN)/python -m pytest -m peers $(ARGS)
@@ -62,6 +62,9 @@ picture: setup ## the picture of the README, from a running `make demo`
 
 journeys: setup ## play the journeys by keyboard, count clicks and seconds, write docs/journeys.md
 	@$(BIN)/python -m pytest -q tests/journeys $(ARGS) && $(BIN)/python -m tests.journeys.table
+
+looks: setup ## axe over every page in all eight pairings of language, theme and width
+	@$(BIN)/python -m pytest -q --timeout 900 tests/browser/test_pages.py -k every_page $(ARGS)
 
 screenshots: setup ## every page in both languages and themes, three widths, into screenshots/
 	@$(BIN)/python -m pytest -q --timeout 1800 tests/browser/screenshots.py && echo "Look into screenshots/"
