@@ -82,9 +82,9 @@ def look(page: Page) -> None:
         if len(typed) != 1:  # Enter sends a form of one line (HTML §4.10.21.2)
             page.say(form, "nothing sends this form")
     for button in page.of("button"):
-        if page.shown(button) and (page.form_of(button) is None or not _submits(button)):
-            if not button.attributes.get("popovertarget"):
-                page.say(button, "does nothing without script")
+        sends = _submits(button) and page.form_of(button) is not None
+        if page.shown(button) and not sends and not button.attributes.get("popovertarget"):
+            page.say(button, "does nothing without script")
     for control in page.of("input, select, textarea"):
         if control.attributes.get("type") != "hidden" and page.shown(control) and page.form_of(control) is None:
             page.say(control, "belongs to no form")
