@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-NOT_BENCHES = {"ground"}
+NOT_BENCHES = {"ground", "pages_base"}
 ORDER = ["send", "compose", "import", "hits", "memory", "pages"]
 KEYS = ("bench", "ours", "reference", "unit", "ratio", "goal", "met")
 

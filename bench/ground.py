@@ -190,18 +190,9 @@ class Ground:
     def sending(self, version: Any, state: str = "paused") -> Any:
         """A campaign's sending to everybody, expanded by the road that campaigns take, in this state."""
         from envol import db
-        from envol.consent.purposes import get
         from envol.outbound import accept
-        from envol.outbound.models import Sending
 
-        made = Sending.objects.create(
-            workspace=self.workspace,
-            kind="campaign",
-            state=state,
-            version_id=version.id,
-            purpose_id=get(self.workspace, "newsletter").id,
-            sender={"name": "La Librairie", "address": SENDER},
-        )
+        made = self.empty_sending(version, state)
         last = 0
         while True:
             batch = db.rows(
@@ -214,15 +205,33 @@ class Ground:
                 accept.expand_batch(made, batch)
             last = batch[-1][0]
 
+    def empty_sending(self, version: Any, state: str = "paused") -> Any:
+        """A campaign's sending that has nobody yet."""
+        from envol.consent.purposes import get
+        from envol.outbound.models import Sending
+
+        return Sending.objects.create(
+            workspace=self.workspace,
+            kind="campaign",
+            state=state,
+            version_id=version.id,
+            purpose_id=get(self.workspace, "newsletter").id,
+            sender={"name": "La Librairie", "address": SENDER},
+        )
+
     @staticmethod
     def set_state(sending: Any, state: str) -> None:
         type(sending).objects.filter(id=sending.id).update(state=state)
 
 
 @contextmanager
-def installation(**settings: Any) -> Iterator[Ground]:
-    """An installation with these settings (see docs/settings.md); afterwards nothing of it is left."""
-    data = Path(tempfile.mkdtemp(prefix="envol-bench-", dir=os.environ.get("ENVOL_BENCH_DIR")))
+def installation(keep: str = "", **settings: Any) -> Iterator[Ground]:
+    """An installation with these settings (see docs/settings.md); afterwards nothing of it is left.
+
+    ``keep`` names a directory whose installation stays, and is joined the next time.
+    """
+    data = Path(keep or tempfile.mkdtemp(prefix="envol-bench-", dir=os.environ.get("ENVOL_BENCH_DIR")))
+    data.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in [name for name in os.environ if name.startswith("ENVOL_") or name == "DATABASE_URL"]:
         del os.environ[name]
     os.environ["ENVOL_LOG_LEVEL"] = "WARNING"
@@ -233,20 +242,29 @@ def installation(**settings: Any) -> Iterator[Ground]:
     try:
         os.environ["DATABASE_URL"] = server.start()
         config = installing.open_installation(data, http=f"127.0.0.1:{free_port()}", **settings)
-        from envol.accounts.workspaces import create_workspace
-        from envol.outbound import domains
+        from envol.accounts.models import Workspace
 
-        workspace = create_workspace("bench", title="La Librairie")
-        type(workspace).objects.filter(id=workspace.id).update(postal_address="1 rue des Essais, 75000 Paris")
-        workspace.refresh_from_db()
-        domains.add(workspace, DOMAIN, trusted=True)
-        yield Ground(data, config, workspace)
+        yield Ground(data, config, Workspace.objects.filter(name="bench").first() or _workspace())
     finally:
         from django.db import connections
 
         connections.close_all()
-        server.remove()
-        shutil.rmtree(data, ignore_errors=True)
+        if keep:
+            server.stop()
+        else:
+            server.remove()
+            shutil.rmtree(data, ignore_errors=True)
+
+
+def _workspace() -> Any:
+    from envol.accounts.workspaces import create_workspace
+    from envol.outbound import domains
+
+    workspace = create_workspace("bench", title="La Librairie")
+    type(workspace).objects.filter(id=workspace.id).update(postal_address="1 rue des Essais, 75000 Paris")
+    workspace.refresh_from_db()
+    domains.add(workspace, DOMAIN, trusted=True)
+    return workspace
 
 
 # ---- a letter of about 7 kB

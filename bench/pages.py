@@ -1,8 +1,11 @@
 """Pages: time of the server for each page, fragment and count with a million contacts, against their budgets.
 
-The 95th percentile of a page is held against 150 ms, of a fragment (what htmx asks for) against 80 ms, of a segment's
-count against 500 ms. Requests go one after another through the whole of Django, as the database role of pages; what
-the network and the browser need comes on top. The ratio is the worst of budget to measured.
+The 95th percentile of a page is held against 150 ms, of a fragment (what htmx asks for) against 80 ms, of a count
+against 500 ms. Requests go one after another through the whole of Django, as the database role of pages; what
+the network and the browser need comes on top. The ratio is the worst of budget to measured. `--keep DIRECTORY`
+keeps the installation, which is made once; `--only WORD` asks for what has this word in its name.
+
+The first request of each is told apart: it pays for what others find kept.
 """
 
 from __future__ import annotations
@@ -10,16 +13,18 @@ from __future__ import annotations
 import json as _json
 import statistics
 import time
+from collections.abc import Callable
 from typing import Any
 
 from bench import ground
+from bench.pages_base import RARE, Base, rule
 
 BUDGETS = {"page": 150.0, "fragment": 80.0, "count": 500.0}
 GOAL = 1.0
 RULES = {
-    "one property": {"field": "prop.town", "op": "is", "value": "Brest"},
-    "number": {"field": "prop.points", "op": "gte", "value": 1500},
-    "address": {"field": "email", "op": "contains", "value": "boite3"},
+    "one property": rule("prop.town", "is", "Brest"),
+    "number": rule("prop.points", "gte", 1500),
+    "address": rule("email", "contains", "boite3"),
 }
 
 
@@ -28,89 +33,139 @@ def run(json: bool = False, **options: Any) -> dict[str, Any]:
     return ground.in_child("bench.pages", options)
 
 
-def measure(people: int = 1_000_000, requests: int = 25, seed: int = 1, **_: Any) -> dict[str, Any]:
-    with ground.installation() as here:
+def addresses(base: Base, people: int) -> dict[str, tuple[str, dict[str, str]]]:
+    """What is asked for, by name: a path, and headers."""
+    rare = f"lecteur{people // 2 + 123:07d}"
+    sent, running, draft, segment = base.sent.pk, base.sending.pk, base.draft.pk, base.segment.pk
+    pages = {
+        "home": "/",
+        "contacts": "/contacts",
+        "contacts by address": "/contacts?sort=email",
+        "contacts, a rare word": f"/contacts?q={rare}",
+        "contacts, a whole address": f"/contacts?q={base.contact.email}",
+        "contacts, a rare name": f"/contacts?q={RARE.lower()}",
+        "contacts, a piece of a word": f"/contacts?q={rare[4:]}",
+        "contacts, nobody": "/contacts?q=zzyzx",
+        "contacts, a frequent word": "/contacts?q=lecteur0",
+        "contacts, a frequent name": "/contacts?q=chlo%C3%A9",
+        "contacts of a segment": f"/contacts?segment={segment}",
+        "contacts who said no": "/contacts?permission=newsletter.no",
+        "contacts, blocked": "/contacts?blocked=1",
+        "contact": f"/contacts/{base.contact.pk}",
+        "lists": "/lists",
+        "fields": "/fields",
+        "segments": "/segments",
+        "segment": f"/segments/{segment}",
+        "new segment": "/segments/new",
+        "consent": "/consent",
+        "campaigns": "/campaigns",
+        "campaign": f"/campaigns/{draft}",
+        "checks": f"/campaigns/{draft}/checks",
+        "before sending": f"/campaigns/{draft}/send",
+        "live page": f"/campaigns/{running}/live",
+        "report": f"/campaigns/{sent}/report",
+        "people delivered": f"/campaigns/{sent}/people?show=delivered",
+        "people who clicked": f"/campaigns/{sent}/people?show=clicked",
+        "people who agreed": f"/campaigns/{sent}/people?show=agreed_clicks",
+        "people chosen": f"/campaigns/{draft}/people?show=chosen",
+        "people left out": f"/campaigns/{draft}/people?show=excluded",
+        "imports": "/imports",
+        "inbox": "/inbox",
+        "forms": "/forms",
+        "settings": "/settings",
+        "journal": "/settings/journal",
+    }
+    fragments = {
+        "home, now": "/",
+        "palette": "/search?part=found&q=let",
+        "palette, a rare word": f"/search?part=found&q={rare}",
+        "table of contacts": "/contacts?sort=email",
+        "live": f"/campaigns/{running}/live",
+        "notices": "/notices",
+    }
+    counts = {
+        "contacts": "/contacts/count",
+        "contacts, a frequent word": "/contacts/count?q=lecteur0",
+        "contacts who said no": "/contacts/count?permission=newsletter.no",
+        "contacts of a segment": f"/contacts/count?segment={segment}",
+        "of a segment": f"/segments/{segment}/count",
+    }
+    htmx = {"HTTP_HX_REQUEST": "true"}
+    return (
+        {f"page: {name}": (path, {}) for name, path in pages.items()}
+        | {f"fragment: {name}": (path, htmx) for name, path in fragments.items()}
+        | {f"count: {name}": (path, htmx) for name, path in counts.items()}
+    )
+
+
+def measure(
+    people: int = 1_000_000, requests: int = 25, seed: int = 1, keep: str = "", only: str = "", **_: Any
+) -> dict[str, Any]:
+    with ground.installation(keep=keep) as here:
         from django.test import Client
 
-        from envol.accounts.models import Role, User
-        from envol.accounts.workspaces import add_member
-        from envol.audience import segments
-        from envol.campaigns import actions
-        from envol.contacts.models import Contact
+        from bench import pages_base
+        from envol.audience import engine
+        from envol.db import execute
 
-        here.people(people, seed=seed)
-        version = here.version()
-        sending = here.sending(version)
-        user = User.objects.create_user("zoe@librairie.example", "un mot de passe assez long", language="en")
-        member = add_member(here.workspace, user, Role.OWNER)
-        tree = {"v": 1, "match": "all", "rules": [RULES["one property"]]}
-        segment = segments.save(here.workspace, "À Brest", tree)
-        campaign = actions.create(here.workspace, "Lettre", template=version.template, segment=segment, member=member)
-        type(sending).objects.filter(pk=sending.pk).update(campaign_id=campaign.pk)
+        base = pages_base.of(here, people, seed)
         client = Client(HTTP_HOST="localhost")
-        client.force_login(user, "allauth.account.auth_backends.AuthenticationBackend")
-        one = Contact.objects.filter(workspace_id=here.workspace.id).order_by("id")[people // 2]
-        pages = {
-            "home": "/",
-            "contacts": "/contacts",
-            "contacts, a rare word": "/contacts?q=lecteur0500123",
-            "contacts, a frequent word": "/contacts?q=lecteur0",
-            "contacts of a segment": f"/contacts?segment={segment.pk}",
-            "contact": f"/contacts/{one.pk}",
-            "segments": "/segments",
-            "segment": f"/segments/{segment.pk}",
-            "new segment": "/segments/new",
-            "campaigns": "/campaigns",
-            "campaign": f"/campaigns/{campaign.pk}",
-            "report": f"/campaigns/{campaign.pk}/report",
-            "imports": "/imports",
-            "settings": "/settings",
-            "journal": "/settings/journal",
-        }
-        times = {f"page: {name}": _p95(client, path, requests, {}) for name, path in pages.items()}
-        fragments = {"palette": "/search?part=found&q=let", "live": f"/campaigns/{campaign.pk}/live"}
-        for name, path in fragments.items():
-            times[f"fragment: {name}"] = _p95(client, path, requests, {"HTTP_HX_REQUEST": "true"})
-        for name, rule in RULES.items():
-            times[f"count: {name}"] = _count(here.workspace, {"v": 1, "match": "all", "rules": [rule]}, requests)
-    worst = min(BUDGETS[name.partition(":")[0]] / ms for name, ms in times.items())
-    slow = sorted(times.items(), key=lambda item: BUDGETS[item[0].partition(":")[0]] / item[1])
+        client.force_login(base.user, "allauth.account.auth_backends.AuthenticationBackend")
+        execute("SET ROLE envol_page")
+
+        def get(path: str, headers: dict[str, str]) -> Callable[[], None]:
+            def ask() -> None:
+                answer = client.get(path, **headers)  # type: ignore[arg-type]
+                if answer.status_code != 200:
+                    raise RuntimeError(f"{path} answered {answer.status_code}.")
+
+            return ask
+
+        def count(tree: dict[str, Any]) -> Callable[[], None]:
+            return lambda: engine.count(here.workspace, tree) and None
+
+        asked = {name: get(*what) for name, what in addresses(base, people).items()}
+        asked |= {f"count: {name}": count(tree) for name, tree in RULES.items()}
+        first: dict[str, float] = {}
+        times: dict[str, float] = {}
+        for name, ask in asked.items():
+            if only in name:
+                first[name], times[name] = _p95(ask, requests)
+    slow = sorted(times.items(), key=lambda item: _budget(item[0]) / item[1])
     for name, ms in slow:
-        ground.say(f"pages: {name} {ms:.0f} ms of {BUDGETS[name.partition(':')[0]]:.0f}")
+        ground.say(f"pages: {name} {ms:.0f} ms of {_budget(name):.0f}, the first time {first[name]:.0f}")
     dearest, ms = slow[0]
+    worst = _budget(dearest) / ms
     return {
         "bench": "pages",
         "ours": round(ms),
-        "reference": round(BUDGETS[dearest.partition(":")[0]]),
+        "reference": round(_budget(dearest)),
         "unit": f"ms p95 ({dearest})",
         "ratio": round(worst, 2),
         "goal": GOAL,
         "met": worst >= GOAL,
-        "notes": f"{people:,} people; "
-        + _json.dumps({name: round(ms) for name, ms in times.items()}, ensure_ascii=False),
+        "notes": f"{people:,} people, seed {seed}; over budget: {sum(ms > _budget(name) for name, ms in slow)} of"
+        f" {len(slow)}; " + _json.dumps({name: round(ms) for name, ms in times.items()}, ensure_ascii=False),
     }
 
 
-def _p95(client: Any, path: str, requests: int, headers: dict[str, str]) -> float:
-    """Milliseconds; the first two requests warm caches and are not counted."""
+def _budget(name: str) -> float:
+    return BUDGETS[name.partition(":")[0]]
+
+
+def _p95(ask: Callable[[], None], requests: int) -> tuple[float, float]:
+    """Milliseconds of the first request, and of nearly all others (the second warms up what is left)."""
     found = []
+    first = 0.0
     for number in range(requests + 2):
         begun = time.perf_counter()
-        answer = client.get(path, **headers)
+        ask()
         took = (time.perf_counter() - begun) * 1000
-        if answer.status_code != 200:
-            raise RuntimeError(f"{path} answered {answer.status_code}.")
-        if number >= 2:
+        if number == 0:
+            first = took
+        elif number >= 2:
             found.append(took)
-    return statistics.quantiles(found, n=20)[-1]
-
-
-def _count(workspace: Any, tree: dict[str, Any], requests: int) -> float:
-    from envol.audience import engine
-
-    found = []
-    for _ in range(requests):
-        begun = time.perf_counter()
-        engine.count(workspace, tree)
-        found.append((time.perf_counter() - begun) * 1000)
-    return statistics.quantiles(found, n=20)[-1]
+        if took > 5000:  # known to be far over; do not ask for minutes
+            found.append(took)
+            break
+    return first, statistics.quantiles([*found, found[-1]], n=20)[-1] if len(found) > 1 else found[-1]

@@ -12,7 +12,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import OperationalError, connection, transaction
+from psycopg.errors import QueryCanceled
 
 
 @cache
@@ -54,3 +55,26 @@ def durable() -> Iterator[None]:
     """A transaction whose commit is on disk when the block ends; never nested in another."""
     with transaction.atomic(durable=True):
         yield
+
+
+class TooSlow(Exception):
+    """What was asked for took longer than it was given."""
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    """Reading that is given up after so long: each statement of the block; then :class:`TooSlow`."""
+    try:
+        with transaction.atomic():
+            execute(f"SET LOCAL statement_timeout = {max(1, int(seconds * 1000))}")
+            yield
+            execute("SET LOCAL statement_timeout TO DEFAULT")
+    except OperationalError as error:
+        if not isinstance(error.__cause__, QueryCanceled):
+            raise
+        raise TooSlow from None
+
+
+def is_large(table: str, many: int = 50_000) -> bool:
+    """Has a table about so many rows that counting them is worth a thought? By the statistics, without reading it."""
+    return bool(value("SELECT reltuples > %s FROM pg_class WHERE oid = %s::regclass", [many, table]))

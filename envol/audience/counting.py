@@ -22,7 +22,9 @@ from envol.audience.catalogue import Catalogue
 from envol.audience.engine import Tree, Whose, postgres
 from envol.consent.models import Purpose
 from envol.contacts.models import Contact
+from envol.db import TooSlow
 
+__all__ = ["Figures", "Page", "Superseded", "TooSlow", "figures", "turn_of"]
 PATIENCE = 0.5  # seconds before an estimate is shown
 CEILING = 30.0  # seconds after which an exact count is given up
 DRAWN = 4000  # ids drawn for an estimate
@@ -35,10 +37,6 @@ _TABLE = Contact._meta.db_table
 
 class Superseded(Exception):
     """A newer count of the same page made this one pointless."""
-
-
-class TooSlow(Exception):
-    """The count took longer than it was given."""
 
 
 @dataclass(frozen=True, slots=True)

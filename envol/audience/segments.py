@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
@@ -17,11 +17,12 @@ from envol.audience.language import Problem, SegmentProblem, parse, to_json
 from envol.audience.models import Segment
 
 DELETED = "segment.deleted"
-# Rooms that use segments say by whom one is used (a campaign…): workspace id, segment id → names.
-_users: list[Callable[[int, int], list[str]]] = []
+# Rooms that use segments say by whom they are used (a campaign…): workspace id, segment ids → names by segment.
+_Users = Callable[[int, Sequence[int]], Mapping[int, list[str]]]
+_users: list[_Users] = []
 
 
-def register_use(names: Callable[[int, int], list[str]]) -> None:
+def register_use(names: _Users) -> None:
     """Called at start by a room whose things refer to segments."""
     _users.append(names)
 
@@ -60,12 +61,22 @@ def save(
 
 def used_by(segment: Segment) -> list[str]:
     """Names of what refers to this segment: other segments first, then what other rooms registered."""
-    found = []
-    for other in Segment.objects.filter(workspace_id=segment.workspace.id).exclude(pk=segment.pk).order_by("name"):
-        if _mentions(other.tree, "segment", segment.pk):
-            found.append(other.name)
-    for names in _users:
-        found += names(segment.workspace.id, segment.pk)
+    return users_of([segment])[segment.pk]
+
+
+def users_of(segments: Sequence[Segment]) -> dict[int, list[str]]:
+    """:func:`used_by` for several segments of one workspace at once."""
+    found: dict[int, list[str]] = {one.pk: [] for one in segments}
+    if not segments:
+        return found
+    workspace_id = segments[0].workspace.id
+    for other in Segment.objects.filter(workspace_id=workspace_id).order_by("name"):
+        for pk, names in found.items():
+            if pk != other.pk and _mentions(other.tree, "segment", pk):
+                names.append(other.name)
+    for users in _users:
+        for pk, more in users(workspace_id, list(found)).items():
+            found[pk] += more
     return found
 
 

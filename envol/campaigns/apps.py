@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 from django.apps import AppConfig
 
 
@@ -11,9 +13,12 @@ class CampaignsConfig(AppConfig):
         from envol.audience.segments import register_use
         from envol.campaigns.models import Campaign
 
-        def names(workspace_id: int, segment_id: int) -> list[str]:
-            found = Campaign.objects.filter(workspace_id=workspace_id, segment_id=segment_id)
-            return list(found.order_by("name").values_list("name", flat=True))
+        def names(workspace_id: int, segment_ids: Sequence[int]) -> dict[int, list[str]]:
+            found: dict[int, list[str]] = {}
+            users = Campaign.objects.filter(workspace_id=workspace_id, segment_id__in=segment_ids).order_by("name")
+            for segment_id, name in users.values_list("segment_id", "name"):
+                found.setdefault(segment_id, []).append(name)
+            return found
 
         def sendings(workspace_id: int) -> list[tuple[int, str]]:
             from envol.outbound.models import Sending

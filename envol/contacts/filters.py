@@ -15,10 +15,13 @@ from django.utils.translation import gettext as _
 from envol.accounts.models import Workspace
 from envol.consent import gates
 from envol.consent.models import Purpose
+from envol.contacts import search
 from envol.contacts.models import Contact, List, Property
-from envol.db import rows, value
+from envol.contacts.search import NAMES
+from envol.db import TooSlow, is_large, rows, value, within
 
-NAMES = ("first_name", "last_name", "name", "prenom", "nom", "company")
+LOOKED = 2000
+"""People at the head of a page's order who are looked at first: what is frequent is found among them."""
 MOST_IDS = 1000
 """People named one by one: what was ticked on a few pages, never a whole base."""
 
@@ -70,12 +73,19 @@ class Where(NamedTuple):
         return f"SELECT c.id FROM contacts_contact c WHERE {self.sql}"
 
 
-def where(workspace: Workspace, chosen: Filter) -> Where:
-    """The condition of a filter; `FilterProblem` when it names a list, segment or purpose that is not here."""
+def where(workspace: Workspace, chosen: Filter, *, narrowed: bool = True) -> Where:
+    """The condition of a filter; `FilterProblem` when it names a list, segment or purpose that is not here.
+
+    ``narrowed``: text is looked for by its index. Who looks through people in an order of theirs, and stops soon, reads
+    them quicker without.
+    """
     params: dict[str, Any] = {"w": workspace.id}
     tests = ["c.workspace_id = %(w)s"]
     if words := chosen.text.replace("\0", "").split()[:8]:
         tests.append(_words(workspace, words, chosen, params))
+        if narrowed and (mark := search.mark()) is not None:
+            params["mark"] = mark
+            tests.append(f"c.id IN ({_found(len(words))} UNION ALL {_AFTER} UNION ALL {_NAMED})")
     if chosen.list_id is not None:
         if not List.objects.filter(workspace=workspace, pk=chosen.list_id).exists():
             raise FilterProblem(_("This list does not exist in the workspace."))
@@ -114,6 +124,7 @@ def _words(workspace: Workspace, words: list[str], chosen: Filter, params: dict[
     """Every word somewhere in the address or a name. The cheap test first: of a million rows nearly all fail both,
     and only names that this workspace declares are looked for.
     """
+    params["whole"] = chosen.text.replace("\0", "").strip()
     keys = catalogue_keys(workspace) & set(NAMES)
     names = [f"lower(c.props ->> '{key}')" for key in NAMES if key in keys]
     every = []
@@ -124,24 +135,57 @@ def _words(workspace: Workspace, words: list[str], chosen: Filter, params: dict[
     found = " AND ".join(every)
     if chosen.names_only:
         return f"({found})"
-    params["whole"] = chosen.text.replace("\0", "").strip()
-    return (
-        f"(({found}) OR c.id IN (SELECT i.contact_id FROM contacts_identifier i"
-        " WHERE i.workspace_id = %(w)s AND i.value = %(whole)s))"
-    )
+    return f"(({found}) OR c.id IN ({_NAMED}))"
+
+
+# Ids of those whom a text may mean: in the table of texts; written since; by another name of theirs.
+_AFTER = "SELECT a.id FROM contacts_contact a WHERE a.workspace_id = %(w)s AND a.updated_stamp >= %(mark)s::xid8"
+_NAMED = "SELECT i.contact_id FROM contacts_identifier i WHERE i.workspace_id = %(w)s AND i.value = %(whole)s"
+
+
+def _found(words: int) -> str:
+    every = " AND ".join(f"s.text LIKE %(word{i})s" for i in range(words))
+    return f"SELECT s.contact_id FROM contacts_search s WHERE s.workspace_id = %(w)s AND {every}"
 
 
 def catalogue_keys(workspace: Workspace) -> set[str]:
     return set(Property.objects.filter(workspace=workspace).values_list("key", flat=True))
 
 
+def count_within(workspace: Workspace, chosen: Filter, most: int, seconds: float) -> int | None:
+    """How many, up to ``most``; None when that would take longer: the page comes first, the figure follows it."""
+    if not is_large(Contact._meta.db_table):
+        return count(workspace, chosen, most=most)
+    try:
+        with within(seconds):
+            return count(workspace, chosen, most=most)
+    except TooSlow:
+        return None
+
+
 def count(workspace: Workspace, chosen: Filter, *, most: int | None = None) -> int:
     """How many; with ``most`` counting stops there, for a page that only says "more than"."""
     found = where(workspace, chosen)
-    if most is None:
-        return int(value(f"SELECT count(*) FROM contacts_contact c WHERE {found.sql}", found.params))
-    query = f"SELECT count(*) FROM (SELECT FROM contacts_contact c WHERE {found.sql} LIMIT %(most)s) AS counted"
-    return int(value(query, found.params | {"most": most}))
+    query = f"SELECT FROM contacts_contact c WHERE {found.sql}"
+    if "mark" in found.params and chosen == Filter(text=chosen.text):
+        query = _counted_texts(workspace, chosen, found.params)
+    if most is not None:
+        query += " LIMIT %(most)s"
+    return int(value(f"SELECT count(*) FROM ({query}) AS counted", found.params | {"most": most}))
+
+
+def _counted_texts(workspace: Workspace, chosen: Filter, params: dict[str, Any]) -> str:
+    """The same people by the narrow table alone, but for those written since: nobody else's row is read."""
+    words = len(chosen.text.replace("\0", "").split()[:8])
+    exact = _words(workspace, chosen.text.replace("\0", "").split()[:8], chosen, params)
+    every = " AND ".join(f"s.text LIKE %(word{i})s" for i in range(words))
+    return (
+        f"{_found(words)} AND NOT EXISTS ({_AFTER} AND a.id = s.contact_id)"
+        f" UNION ALL SELECT c.id FROM contacts_contact c WHERE c.workspace_id = %(w)s"
+        f" AND c.updated_stamp >= %(mark)s::xid8 AND {exact}"
+        f" UNION ALL SELECT c.id FROM contacts_contact c JOIN contacts_search s ON s.contact_id = c.id"
+        f" WHERE c.id IN ({_NAMED}) AND c.workspace_id = %(w)s AND c.updated_stamp < %(mark)s::xid8 AND NOT ({every})"
+    )
 
 
 def tags(workspace: Workspace, begins: str = "", limit: int = 200) -> list[str]:
@@ -178,20 +222,23 @@ def page(workspace: Workspace, chosen: Filter, *, sort: str = "-id", after: int 
     A place is named by a contact's id, never by her address: places stand in addresses of pages and in logs.
     """
     column, way = SORTS[sort]
-    found = where(workspace, chosen)
-    sql, params = found.sql, found.params | {"limit": limit + 1}
+    place = "c.workspace_id = %(w)s"
     if after:
-        params["after"] = after
         last = "%(after)s"
         if column != "c.id":
             last = f"(SELECT {column} FROM contacts_contact c WHERE c.workspace_id = %(w)s AND c.id = %(after)s)"
-        sql += f" AND {column} {'>' if way == 'ASC' else '<'} {last}"
-    ids = [
-        row_id
-        for (row_id,) in rows(
-            f"SELECT c.id FROM contacts_contact c WHERE {sql} ORDER BY {column} {way} LIMIT %(limit)s", params
-        )
-    ]
+        place += f" AND {column} {'>' if way == 'ASC' else '<'} {last}"
+    order, more = f"ORDER BY {column} {way}", {"after": after, "limit": limit + 1, "looked": LOOKED}
+    ids: list[int] = []
+    if chosen != Filter(names_only=chosen.names_only):
+        first = f"(SELECT * FROM contacts_contact c WHERE {place} {order} LIMIT %(looked)s)"
+        found = where(workspace, chosen, narrowed=False)
+        query = f"SELECT c.id FROM {first} c WHERE {found.sql} {order} LIMIT %(limit)s"
+        ids = [row_id for (row_id,) in rows(query, found.params | more)]
+    if len(ids) <= limit:
+        found = where(workspace, chosen)
+        query = f"SELECT c.id FROM contacts_contact c WHERE {found.sql} AND {place} {order} LIMIT %(limit)s"
+        ids = [row_id for (row_id,) in rows(query, found.params | more)]
     known = Contact.objects.in_bulk(ids[:limit])
     people = [known[one] for one in ids[:limit] if one in known]
     return Page(people, ids[limit - 1] if len(ids) > limit else None)

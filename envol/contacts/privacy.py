@@ -16,6 +16,7 @@ _OF_PERSON = (
     "contacts_membership",
     "contacts_note",
     "contacts_order",
+    "contacts_search",
 )
 
 
@@ -123,6 +124,8 @@ def describe() -> list[Data]:
     return [
         Data("contacts_contact", "address, language, time zone, declared and inferred properties, tags"),
         Data("contacts_property_history", "earlier values of properties with their source"),
+        Data("contacts_search", "address and names once more, to find people by a part of them"),
+        Data("contacts_search_mark", "how far that was written", False),
         Data("contacts_identifier", "customer numbers and other names"),
         Data("contacts_membership", "stays on lists"),
         Data("contacts_note", "notes of members"),

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
-from django.utils import translation
+from django.utils import timezone, translation
 from procrastinate.contrib.django import app
 
 from envol.accounts.jobs import Progress
@@ -57,6 +58,17 @@ def undo_import(import_id: int, job_id: int) -> None:
     with _speaking(imp.workspace), Progress(job_id) as progress:
         progress.at(0, None, "undoing", force=True)
         progress.result = imp.counts["undone"] if imp.state == "undone" else imports.undo(imp)
+
+
+@app.periodic(cron="* * * * *")
+@app.task(queue="house", name="contacts.follow_search", queueing_lock="contacts.follow_search")
+def follow_search(timestamp: int) -> None:
+    """Every minute: whoever is new or renamed can be found by any part of a name; imports go first."""
+    from envol.contacts import search
+
+    lately = timezone.now() - timedelta(hours=2)  # a job that was torn off says for ever that it runs
+    if not Job.objects.filter(kind="import.run", state="running", started_at__gt=lately).exists():
+        search.follow()
 
 
 # -- one act on many people --------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -50,6 +51,17 @@ def counts(sending_id: int) -> dict[str, int]:
     answer["leased"] += int(found.get("retrying", 0))
     answer["queued"] = answer["accepted"] - sum(answer[state] for state in (*FINAL, "deferred", "leased"))
     return answer
+
+
+def totals(sending_ids: Sequence[int]) -> dict[int, dict[str, int]]:
+    """Of many sendings: `accepted`, and those who ended, by state; by the tally alone."""
+    found: dict[int, dict[str, int]] = {}
+    for sending_id, state, n in db.rows(
+        "SELECT sending_id, state, sum(n)::bigint FROM outbound_tally WHERE sending_id = ANY(%s) GROUP BY 1, 2",
+        [list(sending_ids)],
+    ):
+        found.setdefault(sending_id, {})[state] = n
+    return found
 
 
 def fold_tallies(most: int = 1000) -> None:

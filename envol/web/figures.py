@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,17 +57,34 @@ def chosen_sendings(campaign: Campaign, wanted: str) -> tuple[list[Sending], Sen
 
 
 def outline(campaign: Campaign) -> Outline:
-    accepted = delivered = bounced = done = 0
-    ids = [sending.id for sending in sendings_of(campaign)]
-    for sending_id in ids:
-        found = states.counts(sending_id)
-        accepted += found["accepted"]
-        delivered += found["delivered"]
-        bounced += found["bounced"]
-        done += sum(found[state] for state in ("delivered", "bounced", "expired", "cancelled", "suppressed"))
-    counters = read(ids)
-    clicks = sum(counters[key].events for key in (Key(i, Kind.CLICKED, 0, False) for i in ids) if key in counters)
-    return Outline(campaign, accepted, delivered, bounced, done, clicks)
+    return outlines([campaign])[0]
+
+
+def outlines(campaigns: Iterable[Campaign]) -> list[Outline]:
+    """Each in one line, in the same order, whatever their number in three statements."""
+    campaigns = list(campaigns)
+    ids: dict[int, list[int]] = {campaign.pk: [] for campaign in campaigns}
+    sendings = Sending.objects.filter(campaign_id__in=ids, kind__in=["campaign", "resend"])
+    for campaign_id, sending_id in sendings.values_list("campaign_id", "id"):
+        ids[campaign_id].append(sending_id)
+    every = [sending_id for some in ids.values() for sending_id in some]
+    ended, counters = states.totals(every), read(every)
+    found = []
+    for campaign in campaigns:
+        mine = [ended.get(sending_id, {}) for sending_id in ids[campaign.pk]]
+        total = {state: sum(one.get(state, 0) for one in mine) for state in ("accepted", *states.FINAL)}
+        keys = [Key(sending_id, Kind.CLICKED, 0, False) for sending_id in ids[campaign.pk]]
+        found.append(
+            Outline(
+                campaign,
+                total["accepted"],
+                total["delivered"],
+                total["bounced"],
+                sum(total[state] for state in states.FINAL),
+                sum(counters[key].events for key in keys if key in counters),
+            )
+        )
+    return found
 
 
 def sites_of(sending: Sending, most: int = 12) -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from envol.audience.models import Segment
 from envol.contacts import filters, people
 from envol.contacts.filters import Filter
 from envol.contacts.models import SavedView
+from envol.db import value
 from tests.web.shop import Shop, open_shop
 
 Sign = Callable[..., Client]
@@ -163,3 +164,24 @@ def test_strangers_people_are_never_meant(own: Shop, other_shop: Shop, as_member
     answer = client.get("/contacts/export.csv", {"id": [one.pk for one in other_shop.people[:3]]})
     assert len(b"".join(answer.streaming_content).decode().splitlines()) == 1
     assert filters.count(own.workspace, Filter(ids=(other_shop.people[0].pk,))) == 0
+
+
+def test_a_figure_that_takes_long_follows_the_page(own: Shop, as_member: Sign, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(filters, "count_within", lambda *_args: None)
+    client = as_member("editor", own)
+    page = text(client, "/contacts?q=example")
+    assert 'hx-get="/contacts/count?q=example"' in page and "70 people" not in page
+    assert "70 people" in text(client, "/contacts/count?q=example", **HTMX)
+    link = page.split("Count these people")[0].rsplit('href="', 1)[1].split('"')[0]
+    assert "70 people" in text(client, link.replace("&amp;", "&")), "without a script the link counts"
+
+
+def test_counting_on_a_large_base_is_given_up_in_time(own: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def slow(*_args: object, **_more: object) -> int:
+        return int(value("SELECT 1 FROM pg_sleep(30)"))
+
+    monkeypatch.setattr(filters, "is_large", lambda table: True)
+    assert filters.count_within(own.workspace, Filter(), 10, 5) == 10
+    monkeypatch.setattr(filters, "count", slow)
+    assert filters.count_within(own.workspace, Filter(), 10, 0.02) is None
+    assert value("SHOW statement_timeout") == "0", "nothing else is hurried afterwards"

@@ -27,7 +27,7 @@ from envol.outbound import domains
 from envol.web.answers import refuse, see
 from envol.web.audiences import sentence_of
 from envol.web.doors import MemberRequest, audience
-from envol.web.figures import outline
+from envol.web.figures import outlines
 from envol.web.paging import page_of
 from envol.web.views.contents import shown_line, typed_line
 
@@ -60,7 +60,7 @@ def campaigns(request: MemberRequest) -> HttpResponse:
     page = page_of(request, rows)
     facts = {
         "page": page,
-        "found": [outline(c) for c in page.rows],
+        "found": outlines(page.rows),
         "states": [(s.value, by_state.get(s.value, 0)) for s in State if by_state.get(s.value)],
         "total": sum(by_state.values()),
         "state": state,

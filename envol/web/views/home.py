@@ -20,7 +20,7 @@ from envol.contacts.models import Contact
 from envol.outbound.models import Domain, Sending
 from envol.web import language as languages
 from envol.web.doors import MemberRequest, anybody, audience
-from envol.web.figures import outline
+from envol.web.figures import outlines
 
 RUNNING = (State.SCHEDULED, State.PREPARING, State.SENDING, State.PAUSED)
 
@@ -46,10 +46,10 @@ def home(request: MemberRequest) -> HttpResponse:
     newsletter = Purpose.objects.filter(workspace=workspace, kind="marketing").order_by("bit").first()
     base = known(workspace.pk, newsletter.bit if newsletter else None)
     facts: dict[str, Any] = {
-        "running": [outline(c) for c in campaigns.filter(state__in=RUNNING).order_by("-updated_at")[:10]],
+        "running": outlines(campaigns.filter(state__in=RUNNING).order_by("-updated_at")[:10]),
         "failed": list(campaigns.filter(state=State.FAILED).order_by("-updated_at")[:5]),
         "drafts": list(campaigns.filter(state=State.DRAFT).order_by("-updated_at")[:5]),
-        "results": [outline(c) for c in sent],
+        "results": outlines(sent),
         "jobs": list(
             Job.objects.filter(
                 workspace=workspace, kind__startswith="import.", state__in=["waiting", "running"]

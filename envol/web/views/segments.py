@@ -47,7 +47,7 @@ def segments(request: MemberRequest) -> HttpResponse:
     page = page_of(request, Segment.objects.filter(workspace=workspace))
     end = time.monotonic() + COUNTING
     total = Offers(catalogue).total
-    found = []
+    found, users = [], service.users_of(page.rows)
     for one in page.rows:
         left = end - time.monotonic()
         found.append(
@@ -55,7 +55,7 @@ def segments(request: MemberRequest) -> HttpResponse:
                 "segment": one,
                 "sentence": sentence_of(catalogue, one.tree),
                 "count": _counted(catalogue, one, left) if left > 0.01 else None,
-                "used_by": service.used_by(one),
+                "used_by": users[one.pk],
             }
         )
     facts: dict[str, Any] = {"found": found, "total": total, "page": page, "counted_at": timezone.now()}
