@@ -66,7 +66,7 @@ def outlines(campaigns: Iterable[Campaign]) -> list[Outline]:
     ids: dict[int, list[int]] = {campaign.pk: [] for campaign in campaigns}
     sendings = Sending.objects.filter(campaign_id__in=ids, kind__in=["campaign", "resend"])
     for campaign_id, sending_id in sendings.values_list("campaign_id", "id"):
-        ids[campaign_id].append(sending_id)
+        ids[campaign_id or 0].append(sending_id)
     every = [sending_id for some in ids.values() for sending_id in some]
     ended, counters = states.totals(every), read(every)
     found = []

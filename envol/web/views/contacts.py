@@ -74,7 +74,7 @@ def contacts(request: MemberRequest) -> HttpResponse:
         )
     views = saved_views.seen_by(request.member)
     query = query_of(request.GET, ordered)
-    facts = {
+    facts: dict[str, Any] = {
         "people": people,
         "chips": chips_of(workspace, chosen, request.GET),
         "total": total,
