@@ -41,3 +41,4 @@ class AudienceConfig(AppConfig):
         fields.register_use(of_properties)
         lists.register_use(lambda workspace, list_id: [s.name for s in segments.using_list(workspace, list_id)])
         undo.register(segments.DELETED, segments.bring_back)
+        undo.register(segments.CREATED, segments.take_away)

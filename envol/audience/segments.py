@@ -15,8 +15,10 @@ from envol.accounts.models import Member, Undo, Workspace
 from envol.audience.catalogue import Catalogue
 from envol.audience.language import Problem, SegmentProblem, parse, to_json
 from envol.audience.models import Segment
+from envol.contacts import lists
+from envol.contacts.models import List
 
-DELETED = "segment.deleted"
+DELETED, CREATED = "segment.deleted", "segment.created"
 # Rooms that use segments say by whom they are used (a campaign…): workspace id, segment ids → names by segment.
 _Users = Callable[[int, Sequence[int]], Mapping[int, list[str]]]
 _users: list[_Users] = []
@@ -35,8 +37,12 @@ def save(
     segment: Segment | None = None,
     actor: str = "member",
     actor_id: int | None = None,
+    fixed: List | None = None,
 ) -> Segment:
-    """Make a segment, or give ``segment`` this name and tree. Raises :class:`SegmentProblem`."""
+    """Make a segment, or give ``segment`` this name and tree. Raises :class:`SegmentProblem`.
+
+    ``fixed`` is the list that was made for it alone: taking the new segment back takes it away too.
+    """
     name = " ".join(name.split())[:200]
     if not name:
         raise SegmentProblem([Problem("", _("Give the segment a name."))])
@@ -51,7 +57,8 @@ def save(
             )
         if segment is None:
             segment = Segment.objects.create(workspace=workspace, name=name, tree=to_json(root))
-            journal.note(workspace, actor, "segment.created", segment, actor_id=actor_id)
+            entry = journal.note(workspace, actor, "segment.created", segment, actor_id=actor_id)
+            undo.offer(entry, CREATED, {"id": segment.pk, "list": fixed.pk if fixed else None})
         else:
             Segment.objects.filter(pk=segment.pk).update(name=name, tree=to_json(root), updated_at=Now())
             segment.refresh_from_db()
@@ -133,3 +140,25 @@ def bring_back(workspace: Workspace, facts: Mapping[str, Any], member: Member) -
         raise undo.CannotUndo(_("There is a new segment called “%(name)s”; rename it first.") % {"name": facts["name"]})
     Segment.objects.create(pk=facts["id"], workspace=workspace, name=facts["name"], tree=facts["tree"])
     return _("The segment “%(name)s” is back.") % {"name": facts["name"]}
+
+
+def undo_of(segment: Segment) -> Undo | None:
+    """How the making of this segment is taken back, for the page that says it was made."""
+    return Undo.objects.filter(workspace=segment.workspace, kind=CREATED, facts__id=segment.pk).order_by("-pk").first()
+
+
+def take_away(workspace: Workspace, facts: Mapping[str, Any], member: Member) -> str:
+    """The undo of making one: the segment goes, and the list that was made for it; people stay."""
+    segment = Segment.objects.filter(workspace=workspace, pk=facts["id"]).first()
+    if segment is None:
+        raise undo.CannotUndo(_("This segment is gone already."))
+    fixed = List.objects.filter(workspace=workspace, pk=facts["list"] or 0).first()
+    try:
+        delete(segment, actor_id=member.pk)
+        if fixed is not None:
+            lists.remove(fixed, actor_id=member.pk)
+    except SegmentProblem as error:
+        raise undo.CannotUndo(" ".join(problem.sentence for problem in error.problems)) from None
+    except lists.ListProblem as error:
+        raise undo.CannotUndo(str(error)) from None
+    return _("The segment “%(name)s” is gone; its people stay.") % {"name": segment.name}

@@ -17,7 +17,7 @@ from typing import Any
 
 from django.core import signing
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from envol import events
@@ -364,14 +364,27 @@ def old_words(form: SignupForm) -> int:
     return sum(1 for texts in asked if not set(texts) <= now)
 
 
+def requests_open(workspace_id: int, now: datetime | None = None) -> QuerySet[SignupRequest]:
+    """Who asked and has not confirmed yet; a request that nobody confirms is gone after a week."""
+    return SignupRequest.objects.filter(
+        workspace_id=workspace_id, confirmed_at=None, expires_at__gt=now or timezone.now()
+    )
+
+
+def requests_for(purpose: Purpose, now: datetime | None = None) -> QuerySet[SignupRequest]:
+    """Those of them who ticked words of this purpose."""
+    texts = PurposeText.objects.filter(purpose=purpose).values_list("pk", flat=True)
+    ticked = Q(pk__in=[])
+    for text in texts:
+        ticked |= Q(texts__contains=[text])
+    return requests_open(purpose.workspace.pk, now).filter(ticked)
+
+
 def waiting(workspace_id: int, now: datetime | None = None) -> dict[int, int]:
     """How many people have asked and not yet confirmed, by purpose."""
     counts: dict[int, int] = {}
-    open_requests = SignupRequest.objects.filter(
-        workspace_id=workspace_id, confirmed_at=None, expires_at__gt=now or timezone.now()
-    )
     purpose_of = dict(PurposeText.objects.filter(purpose__workspace_id=workspace_id).values_list("pk", "purpose_id"))
-    for texts in open_requests.values_list("texts", flat=True).iterator():
+    for texts in requests_open(workspace_id, now).values_list("texts", flat=True).iterator():
         for pk in {purpose_of[text] for text in texts if text in purpose_of}:
             counts[pk] = counts.get(pk, 0) + 1
     return counts

@@ -40,39 +40,93 @@ def _kept_while_true(what: str, workspace_id: int, count: Callable[[], Any]) -> 
 
 def answers(workspace_id: int) -> dict[int, dict[str, int]]:
     """How many people answer what at present, by purpose and state."""
-    kept: dict[int, dict[str, int]] = _kept_while_true("answers", workspace_id, lambda: _answers(workspace_id))
-    return kept
-
-
-def strengths(workspace_id: int) -> dict[str, int]:
-    """Present permissions by how far their proof goes: line, document, statement, none (transactional ones apart)."""
-    kept: dict[str, int] = _kept_while_true("strengths", workspace_id, lambda: _strengths(workspace_id))
-    return kept
-
-
-def _answers(workspace_id: int) -> dict[int, dict[str, int]]:
     found: dict[int, dict[str, int]] = {}
-    for purpose, state, count in rows(
-        "SELECT purpose_id, state, count(*) FROM consent_permission WHERE workspace_id = %s AND until IS NULL"
-        " GROUP BY purpose_id, state",
-        [workspace_id],
-    ):
-        found.setdefault(purpose, {})[state] = count
+    for (purpose, state, _strength), count in _present(workspace_id).items():
+        states = found.setdefault(purpose, {})
+        states[state] = states.get(state, 0) + count
     return found
 
 
-def _strengths(workspace_id: int) -> dict[str, int]:
-    found = {"line": 0, "document": 0, "statement": 0, "none": 0}
-    for strength, count in rows(
-        "SELECT coalesce(e.strength, 'none'), sum(p.n)::bigint FROM (SELECT evidence_id, purpose_id, count(*) AS n"
-        "   FROM consent_permission WHERE workspace_id = %s AND until IS NULL AND state = 'granted'"
-        "   GROUP BY evidence_id, purpose_id) p"
-        " JOIN consent_purpose u ON u.id = p.purpose_id AND u.kind <> 'transactional'"
-        " LEFT JOIN consent_evidence e ON e.id = p.evidence_id GROUP BY 1",
-        [workspace_id],
-    ):
-        found[strength] += count
+@dataclass(frozen=True, slots=True)
+class Proved:
+    """Permissions whose proof goes equally far, and the people who gave them (one may have given several)."""
+
+    permissions: int = 0
+    people: int = 0
+
+
+def strengths(workspace_id: int) -> dict[str, Proved]:
+    """Present permissions by how far their proof goes: line, document, statement, none (transactional ones apart)."""
+    marketing = set(
+        Purpose.objects.filter(workspace_id=workspace_id).exclude(kind="transactional").values_list("pk", flat=True)
+    )
+    each: dict[str, list[int]] = {strength: [] for strength in STRENGTHS}
+    for (purpose, state, strength), count in _present(workspace_id).items():
+        if state == "granted" and purpose in marketing:
+            each[strength].append(count)
+    # Nobody answers twice for one purpose: only where several purposes share a strength must people be told apart.
+    return {
+        strength: Proved(sum(counts), sum(counts) if len(counts) < 2 else _people(workspace_id, strength))
+        for strength, counts in each.items()
+    }
+
+
+STRENGTHS = ("line", "document", "statement", "none")
+ANSWERS = {"granted": ("granted",), "refused": ledger.REFUSALS, "requested": ("requested",)}
+"""What people said, by the states that say it."""
+
+
+def answered_sql(alias: str, purpose: Purpose, answer: str) -> str:
+    """SQL over a contact alias: is this (a key of ANSWERS) the present answer to a purpose?"""
+    states = ", ".join(f"'{state}'" for state in ANSWERS[answer])
+    return (
+        f"EXISTS (SELECT FROM consent_permission p WHERE p.contact_id = {alias}.id AND p.workspace_id ="
+        f" {alias}.workspace_id AND p.purpose_id = {int(purpose.pk)} AND p.until IS NULL AND p.state IN ({states}))"
+    )
+
+
+_OF_STRENGTH = (
+    "consent_permission p JOIN consent_purpose u ON u.id = p.purpose_id AND u.kind <> 'transactional'"
+    " LEFT JOIN consent_evidence e ON e.id = p.evidence_id"
+    " WHERE p.until IS NULL AND p.state = 'granted' AND coalesce(e.strength, 'none') ="
+)
+
+
+def proved_sql(alias: str, strength: str) -> str:
+    """SQL over a contact alias: does one of her permissions have a proof of this strength?"""
+    if strength not in STRENGTHS:
+        raise ValueError(f"A strength is {', '.join(STRENGTHS)}; not {strength[:20]!r}.")
+    return (
+        f"EXISTS (SELECT FROM {_OF_STRENGTH} '{strength}' AND p.contact_id = {alias}.id"
+        f" AND p.workspace_id = {alias}.workspace_id)"
+    )
+
+
+def _people(workspace_id: int, strength: str) -> int:
+    query = f"SELECT count(DISTINCT p.contact_id) FROM {_OF_STRENGTH} %s AND p.workspace_id = %s"
+    found: int = _kept_while_true(
+        f"people {strength}", workspace_id, lambda: int(rows(query, [strength, workspace_id])[0][0])
+    )
     return found
+
+
+def _present(workspace_id: int) -> dict[tuple[int, str, str], int]:
+    """Present answers by purpose, state and strength of their proof: one pass for all that is said of them."""
+    kept: dict[tuple[int, str, str], int] = _kept_while_true("answers", workspace_id, lambda: _count(workspace_id))
+    return kept
+
+
+def _count(workspace_id: int) -> dict[tuple[int, str, str], int]:
+    return {
+        (purpose, state, strength): count
+        for purpose, state, strength, count in rows(
+            "SELECT p.purpose_id, p.state, coalesce(e.strength, 'none'), sum(p.n)::bigint"
+            " FROM (SELECT evidence_id, purpose_id, state, count(*) AS n FROM consent_permission"
+            "   WHERE workspace_id = %s AND until IS NULL GROUP BY evidence_id, purpose_id, state) p"
+            " LEFT JOIN consent_evidence e ON e.id = p.evidence_id GROUP BY 1, 2, 3",
+            [workspace_id],
+        )
+    }
 
 
 def citations(purpose: Purpose) -> dict[int, int]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 from django.utils.translation import gettext as _
 
 from envol.accounts.models import Workspace
-from envol.consent import gates
+from envol.consent import gates, overview
 from envol.consent.models import Purpose
 from envol.contacts import search
 from envol.contacts.models import Contact, List, Property
@@ -42,7 +42,8 @@ class Filter:
     list_id: int | None = None
     segment_id: int | None = None
     tag: str = ""
-    permission: str = ""  # "newsletter.yes", "newsletter.no"
+    permission: str = ""  # "newsletter.yes", ".no", an answer (".refused"), a reason of the gate (".suppressed")
+    proof: str = ""  # how far the proof of a permission goes: "none"
     blocked: bool = False  # suppressed or objected: gets nothing more
     ids: tuple[int, ...] = ()
 
@@ -104,14 +105,24 @@ def where(workspace: Workspace, chosen: Filter, *, narrowed: bool = True) -> Whe
     if chosen.permission:
         key, _dot, state = chosen.permission.rpartition(".")
         purpose = Purpose.objects.filter(workspace=workspace, key=key).first()
-        if purpose is None or state not in ("yes", "no"):
+        if purpose is None or state not in ("yes", "no", *overview.ANSWERS, *gates.REASONS):
             raise FilterProblem(_("This purpose does not exist in the workspace."))
-        if purpose.kind == "measuring":
+        if state in overview.ANSWERS:
+            tests.append(overview.answered_sql("c", purpose, state))
+        elif purpose.kind == "measuring":
             params["bit"] = 1 << purpose.bit
             tests.append("(c.allowed & %(bit)s) " + ("<> 0" if state == "yes" else "= 0"))
         else:  # the very gate that sending asks, so that a segment made of this says the same people
             refusal = gates.refusal_sql("c", bit=purpose.bit, transactional=purpose.kind == "transactional")
-            tests.append(f"{refusal} IS {'NULL' if state == 'yes' else 'NOT NULL'}")
+            if state in gates.REASONS:
+                params["reason"] = state
+                tests.append(f"{refusal} = %(reason)s")
+            else:
+                tests.append(f"{refusal} IS {'NULL' if state == 'yes' else 'NOT NULL'}")
+    if chosen.proof:
+        if chosen.proof not in overview.STRENGTHS:
+            raise FilterProblem(_("There is no such proof."))
+        tests.append(overview.proved_sql("c", chosen.proof))
     if chosen.blocked:
         tests.append("(c.suppressed OR c.objected)")
     if chosen.ids:

@@ -72,7 +72,7 @@ def keep(workspace: Workspace, sending_ids: Sequence[int], figure: str, name: st
         source = people.source(workspace, "member", _("Report"), actor=f"member {member.pk}")
         filling.join_all(fixed, found.ids(), source)
         tree = {"v": 1, "match": "all", "rules": [{"field": "list", "op": "on", "value": fixed.pk}]}
-        return Kept(segments.save(workspace, name, tree, actor_id=member.pk), count, fixed)
+        return Kept(segments.save(workspace, name, tree, actor_id=member.pk, fixed=fixed), count, fixed)
 
 
 def _count(workspace: Workspace, tree: dict[str, Any]) -> int | None:

@@ -17,8 +17,9 @@ from envol.contacts.models import List, Property
 from envol.web.doors import MemberRequest
 from envol.web.masking import sees_addresses
 from envol.web.templatetags.envol import label
+from envol.web.templatetags.envol import word as said
 
-KEYS = ("q", "list", "segment", "tag", "permission", "blocked")
+KEYS = ("q", "list", "segment", "tag", "permission", "proof", "blocked")
 """What of an address is the filter; the rest of it is order, place and choice."""
 
 
@@ -36,6 +37,7 @@ def filter_of(request: MemberRequest, query: QueryDict | None = None) -> Filter:
         segment_id=_number(given.get("segment", "")) if given.get("segment") else None,
         tag=given.get("tag", "").strip()[:60],
         permission=given.get("permission", "")[:80],
+        proof=given.get("proof", "")[:20],
         blocked=bool(given.get("blocked") or given.get("suppressed")),
     )
     try:
@@ -78,8 +80,17 @@ def chips_of(workspace: Workspace, chosen: Filter, given: QueryDict) -> list[dic
     if chosen.permission:
         key, _dot, state = chosen.permission.rpartition(".")
         named = {"purpose": label(Purpose.objects.get(workspace=workspace, key=key))}
-        sentence = _("May be written to for “%(purpose)s”") if state == "yes" else _("Not for “%(purpose)s”")
-        chip("permission", sentence % named)
+        sentences = {
+            "yes": _("May be written to for “%(purpose)s”"),
+            "no": _("Not for “%(purpose)s”"),
+            "granted": _("Agrees to “%(purpose)s”"),
+            "refused": _("Said no to “%(purpose)s”"),
+            "requested": _("Asked for “%(purpose)s”, not confirmed yet"),
+        }
+        reason = _("Not for “%(purpose)s”: %(why)s") % {**named, "why": said(state)}
+        chip("permission", sentences[state] % named if state in sentences else reason)
+    if chosen.proof:
+        chip("proof", _("A permission with: %(proof)s") % {"proof": said(chosen.proof)})
     if chosen.blocked:
         chip("blocked", _("Gets nothing more"))
     return chips
@@ -87,7 +98,7 @@ def chips_of(workspace: Workspace, chosen: Filter, given: QueryDict) -> list[dic
 
 def tree_of(workspace: Workspace, chosen: Filter) -> dict[str, Any] | None:
     """The same people as a rule of the segment language, or None where that language cannot say it."""
-    if chosen.blocked or chosen.names_only or chosen.ids:
+    if chosen.blocked or chosen.names_only or chosen.ids or chosen.proof:
         return None
     rules: list[dict[str, Any]] = []
     known = set(Property.objects.filter(workspace=workspace, type="text").values_list("key", flat=True))
@@ -103,7 +114,10 @@ def tree_of(workspace: Workspace, chosen: Filter) -> dict[str, Any] | None:
         rules.append({"field": "tag", "op": "has_any", "value": [chosen.tag]})
     if chosen.permission:
         key, _dot, state = chosen.permission.rpartition(".")
-        if Purpose.objects.filter(workspace=workspace, key=key, kind="measuring").exists():
+        if (
+            state not in ("yes", "no")
+            or Purpose.objects.filter(workspace=workspace, key=key, kind="measuring").exists()
+        ):
             return None
         rules.append({"field": "permission", "op": "may_write" if state == "yes" else "may_not_write", "value": key})
     return {"v": 1, "match": "all", "rules": rules} if rules else None

@@ -85,6 +85,7 @@ web = (
         path("consent/verify", consent.verify_ledger, name="verify_ledger"),
         path("consent/purposes", consent.new_purpose, name="new_purpose"),
         path("consent/purposes/<int:purpose_id>", consent.purpose, name="purpose"),
+        path("consent/purposes/<int:purpose_id>/asked", consent.asked, name="asked"),
         path("consent/suppressed", consent.suppressed, name="suppressed"),
         path("consent/proof/<int:permission_id>", consent.proof, name="proof"),
         path("imports", imports.imports, name="imports"),

@@ -6,12 +6,15 @@ import hashlib
 import hmac
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.test import Client
+from selectolax.lexbor import LexborHTMLParser
 
 from envol.accounts.models import Job, JournalEntry
+from envol.collect import signup
+from envol.collect.models import SignupRequest
 from envol.consent import acts, chain, ledger, purposes, suppression, tasks
 from envol.consent.models import Evidence, LedgerBlock, Permission, Purpose, PurposeText
 from envol.db import execute, value
@@ -53,12 +56,57 @@ def test_the_figures_are_the_people(own: Shop, as_member: Sign) -> None:
     viewer = as_member("viewer", own)
     page = viewer.get("/consent").content.decode()
     offers = row_of(page, "Offers")
-    link = re.search(r'href="(/contacts\?permission=offers\.yes)">(\d+)<', offers)
-    assert link and link[2] == "1" and 'class="number">1<' in offers
+    link = re.search(r'href="(/contacts\?permission=offers\.granted)">(\d+)<', offers)
+    assert link and link[2] == "1" and 'permission=offers.refused">1<' in offers
     assert re.search(r'class="piece run" width="3\.3"', offers), "one of thirty, as a bar"
     people = viewer.get(link[1]).content.decode()
     assert f"/contacts/{own.people[27].pk}" in people and f"/contacts/{own.people[26].pk}" not in people
     assert "have no proof" in page, "the shop's first permissions came without evidence"
+
+
+def people_of(client: Client, where: str) -> int:
+    """How many people a page lists (all of them: the shop is small), after its own figure."""
+    page = LexborHTMLParser(client.get(where).content.decode())
+    listed = len(page.css("main tbody tr"))
+    said = page.css_first(".total, .head p")
+    assert said is not None and int(re.findall(r"\d+", said.text())[0] if listed else 0) == listed, where
+    return listed
+
+
+def test_every_figure_opens_as_many_people_as_it_says(own: Shop, as_member: Sign) -> None:
+    grant(own, 27)
+    for n, state in ((20, "refused"), (21, "withdrawn"), (22, "refused")):
+        acts.withdraw(own.workspace.pk, own.people[n].pk, [purposes.get(own.workspace, "newsletter")], state=state)
+    execute("UPDATE contacts_contact SET suppressed = true WHERE id = %s", [own.people[27].pk])
+    form = signup.of_list(own.workspace, own.list.pk)
+    assert form is not None
+    words = purposes.text(purposes.get(own.workspace, "offers"), "fr").pk
+    for n in range(3):
+        SignupRequest.objects.create(
+            form=form, workspace_id=own.workspace.pk, secret_sha256=bytes([n] * 32), email=f"new{n}@lecteurs.example",
+            email_key=f"new{n}@lecteurs.example", language="fr", texts=[words], pasted=False,
+            asked_at=datetime.now(UTC),
+            expires_at=datetime.now(UTC) + timedelta(days=7 if n else -1),
+        )  # fmt: skip
+    viewer = as_member("viewer", own)
+    page = LexborHTMLParser(viewer.get("/consent").content.decode())
+    shown = set()
+    for link in page.css("main a"):
+        where = link.attributes["href"] or ""
+        if not where.startswith("/contacts?") and not where.endswith("/asked"):
+            continue
+        number = int(re.findall(r"\d+", link.text())[0])
+        assert people_of(viewer, where) == number, where
+        assert "@" not in viewer.get(where).content.decode().replace("•••@", ""), "a viewer sees no whole address"
+        if number:
+            shown.add(where.rpartition("/")[2].partition("?")[2].partition("=")[2] or "asked")
+    assert shown >= {"newsletter.granted", "newsletter.refused", "offers.granted", "asked", "none", "line"}
+
+
+def test_who_asks_elsewhere_is_seen_by_nobody_here(own: Shop, as_member: Sign) -> None:
+    other = open_shop("Ailleurs", readers=30)
+    theirs = purposes.get(other.workspace, "offers")
+    assert as_member("owner", own).get(f"/consent/purposes/{theirs.pk}/asked").status_code == 404
 
 
 def test_a_new_version_stands_beside_the_old_one(own: Shop, as_member: Sign) -> None:
@@ -264,7 +312,7 @@ def test_who_asked_by_a_form_is_counted_apart(own: Shop, as_member: Sign) -> Non
     written = joining.Written("attend@un.example", "attend@un.example", {}, texts[:1], {})
     joining.ask(form, written, joining.Shown((), None), client="192.0.2.1", language="fr", now=datetime.now(UTC))
     page = as_member("viewer", own).get("/consent").content.decode()
-    assert row_of(page, "Newsletter").rstrip().endswith('<td class="number">1</td></tr>')
+    assert row_of(page, "Newsletter").rstrip().endswith('/asked">1</a></td></tr>')
 
 
 def test_each_permission_of_a_person_opens_its_proof(own: Shop, as_member: Sign) -> None:
@@ -279,8 +327,8 @@ def test_a_figure_is_kept_only_while_no_answer_was_given(own: Shop, monkeypatch:
 
     monkeypatch.setattr(overview, "_SLOW_SECONDS", -1.0)
     counted: list[int] = []
-    count = overview._answers
-    monkeypatch.setattr(overview, "_answers", lambda workspace: counted.append(workspace) or count(workspace))
+    count = overview._count
+    monkeypatch.setattr(overview, "_count", lambda workspace: counted.append(workspace) or count(workspace))
     offers = purposes.get(own.workspace, "offers").pk
     before = overview.answers(own.workspace.pk)[offers]["granted"]
     assert overview.answers(own.workspace.pk)[offers]["granted"] == before and len(counted) == 1

@@ -23,7 +23,7 @@ from envol.content.models import Version
 from envol.db import execute
 from envol.events import NewEvent, record
 from envol.events.models import Kind
-from envol.insight.heat import ENOUGH
+from envol.insight.heat import ENOUGH, heat
 from envol.insight.people import behind
 from envol.insight.report import report
 from envol.outbound.models import Sending
@@ -237,6 +237,21 @@ def test_clicks_become_a_rule_and_hours_a_fixed_list(busy: Shop, as_member: Sign
     assert Segment.objects.filter(workspace=busy.workspace, name="Du soir (2)").exists(), (
         "no name is lost or taken twice"
     )
+
+
+@pytest.mark.parametrize("show", ["clicked", "slot:1:10"])
+def test_a_kept_group_can_be_taken_back(busy: Shop, as_member: Sign, show: str) -> None:
+    client = as_member("editor", busy)
+    slot = next(c for c in heat(busy.workspace, [busy.sending.pk]).cells if c.people) if "slot" in show else None
+    sent = {"show": slot.figure if slot else show, "name": f"Zurück {show}"}
+    answer = client.post(f"/campaigns/{busy.sent.pk}/people/keep", sent, follow=True)
+    made = Segment.objects.get(workspace=busy.workspace, name=sent["name"])
+    assert List.objects.filter(workspace=busy.workspace, name=sent["name"]).exists() == bool(slot)
+    form = LexborHTMLParser(answer.content.decode()).css_first("undo-notice form")
+    back = client.post(form.attributes["action"], {"next": f"/segments/{made.pk}"}, follow=True)
+    assert back.status_code == 200 and not Segment.objects.filter(pk=made.pk).exists()
+    assert not List.objects.filter(workspace=busy.workspace, name=sent["name"]).exists()
+    assert "its people stay" in back.content.decode()
 
 
 def test_only_who_may_write_keeps_people(busy: Shop, other_shop: Shop, as_member: Sign) -> None:

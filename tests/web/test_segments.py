@@ -15,6 +15,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from envol.audience import counting, segments
 from envol.audience.models import Segment
+from envol.db import execute
 from tests.web.shop import Shop, open_shop
 from tests.web.test_segment_form import controls
 
@@ -286,3 +287,24 @@ def test_an_empty_list_offers_three_examples_of_its_own(as_member: Sign) -> None
         form = form_of(client.get(str(link)))
         answer = press(client, "/segments/new", form, "save")
         assert answer.status_code == 303, link
+
+
+def test_each_reason_opens_its_people_and_a_new_segment_can_be_taken_back(other_shop: Shop, as_member: Sign) -> None:
+    execute("UPDATE contacts_contact SET suppressed = true WHERE id = %s", [other_shop.people[0].pk])
+    client = as_member("editor", other_shop)
+    said = {"query": "?q=example", "name": "Tous"}
+    answer = client.post("/contacts/segment", said, follow=True)
+    page = LexborHTMLParser(answer.content.decode())
+    reasons = page.css(".reasons a")
+    assert reasons, "somebody may not be written to"
+    for link in reasons:
+        people = LexborHTMLParser(client.get(link.attributes["href"]).content.decode())
+        assert len(people.css("main tbody tr")) == int(link.text()), link.attributes["href"]
+    made = Segment.objects.get(workspace=other_shop.workspace, name="Tous")
+    undo = page.css_first("undo-notice form").attributes["action"]
+    other = segments.save(other_shop.workspace, "Dedans", {"v": 1, "match": "all", "rules": [
+        {"field": "segment", "op": "in", "value": made.pk}]})  # fmt: skip
+    assert "used by" in client.post(undo, follow=True).content.decode() and Segment.objects.filter(pk=made.pk).exists()
+    other.delete()
+    assert client.post(undo).headers["Location"] == "/segments"
+    assert not Segment.objects.filter(pk=made.pk).exists()

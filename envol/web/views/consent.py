@@ -23,7 +23,7 @@ from envol.consent.models import Purpose, PurposeText
 from envol.contacts.models import Contact
 from envol.web.answers import refuse, see
 from envol.web.doors import MemberRequest, audience
-from envol.web.paging import PAGE
+from envol.web.paging import PAGE, page_of
 from envol.web.templatetags.envol import label
 from envol.web.views.contacts import name_of
 from envol.wire.address import AddressError, normalise
@@ -112,23 +112,31 @@ def _overview(
                 "granted": granted,
                 "share": round(1000 * granted / total) / 10 if total else 0,
                 "gone": sum(states.get(state, 0) for state in ledger.REFUSALS),
-                "asked": states.get("requested", 0) + waiting.get(purpose.pk, 0),
+                "asked": waiting.get(purpose.pk, 0),
+                "requested": states.get("requested", 0),
                 "text": purposes.text(purpose, _language()),
             }
         )
     order = ("marketing", "measuring", "transactional")
     lines.sort(key=lambda line: order.index(line["purpose"].kind))
     strengths = overview.strengths(workspace.pk)
-    proved = sum(strengths.values())
+    proved = sum(one.permissions for one in strengths.values())
     facts = {
         "lines": lines,
         "total": total,
         "strengths": [
-            {"name": name, "words": words, "tone": tone, "count": strengths[name]} for name, words, tone in STRENGTHS
+            {
+                "name": name,
+                "words": words,
+                "tone": tone,
+                "count": strengths[name].permissions,
+                "people": strengths[name].people,
+            }
+            for name, words, tone in STRENGTHS
         ],
         "permissions": proved,
         "unproven": strengths["none"],
-        "waiting": sum(line["asked"] for line in lines),
+        "waiting": sum(line["asked"] + line["requested"] for line in lines),
         "suppressed": suppression.count(workspace.pk),
         "reasons": [
             {"scope": SCOPES.get(scope, scope), "reason": REASONS.get(reason, reason), "count": count}
@@ -351,6 +359,18 @@ def diff(before: str, after: str) -> SafeString:
         if d > c:
             parts.append(f"<ins>{escape(''.join(new[c:d]))}</ins>")
     return mark_safe("".join(parts))  # noqa: S308 - every piece is escaped above
+
+
+@require_safe
+@audience(Role.VIEWER)
+def asked(request: MemberRequest, purpose_id: int) -> HttpResponse:
+    """Who asked for a purpose by a form and has not confirmed from her mailbox: no contact of ours yet."""
+    found = Purpose.objects.filter(workspace=request.workspace, pk=purpose_id).first()
+    if found is None:
+        raise Http404
+    rows = joining.requests_for(found).select_related("form__list")
+    facts = {"purpose": found, "label": label(found), "page": page_of(request, rows), "total": rows.count()}
+    return render(request, "consent/asked.html", facts)
 
 
 # -- suppression -------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from envol.contacts import filters, saved_views
 from envol.contacts.models import Contact, List
 from envol.web.answers import refuse, see, see_path
 from envol.web.doors import MemberRequest, audience
-from envol.web.people_filter import chips_of, filter_of, query_of, tree_of
+from envol.web.people_filter import KEYS, chips_of, filter_of, query_of, tree_of
 
 COUNTED = 10_000  # up to here the page counts while it is made; beyond, the figure follows by itself
 PATIENCE = 0.04  # seconds that the page gives to counting
@@ -89,7 +89,7 @@ def contacts(request: MemberRequest) -> HttpResponse:
         "by_email": query_of(request.GET, [("sort", "-email" if sort == "email" else "email")]),
         "by_age": query_of(request.GET, [("sort", "id" if sort == "-id" else "")]) or "?",
         "tagged": any(person.tags for person in people),
-        "narrowed": bool(chosen.list_id or chosen.segment_id or chosen.tag or chosen.permission or chosen.blocked),
+        "narrowed": any(request.GET.get(key) for key in KEYS[1:]),
         "dense": request.COOKIES.get("density") == "dense",
         "newsletter": newsletter,
         "can_segment": tree_of(workspace, chosen) is not None,
@@ -194,4 +194,5 @@ def save_as_segment(request: MemberRequest) -> HttpResponse:
         segment = segments.save(request.workspace, request.POST.get("name", ""), tree, actor_id=request.member.pk)
     except SegmentProblem as error:
         return _back(request, query_of(given), refused=" ".join(p.sentence for p in error.problems))
-    return see(request, "segment", segment.pk, said=_("The segment is saved: it follows its rule from now on."))
+    said = _("The segment is saved: it follows its rule from now on.")
+    return see(request, "segment", segment.pk, said=said, undo=segments.undo_of(segment))

@@ -16,6 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 from envol.accounts import undo as undos
 from envol.accounts.models import Role, Undo, Workspace
 from envol.audience.models import Segment
+from envol.audience.segments import CREATED
 from envol.campaigns.models import Campaign
 from envol.contacts import filters
 from envol.contacts.filters import Filter
@@ -98,6 +99,8 @@ def undo(request: MemberRequest, undo_id: int) -> HttpResponse:
         messages.error(request, str(error))
     else:
         messages.success(request, said or _("Taken back: everything is as it was before."))
+        if Undo.objects.filter(workspace=request.workspace, pk=undo_id, kind=CREATED).exists():
+            return see_path(reverse("web:segments"))  # the page it was offered on is gone with what was made
     return see_path(_back(request))
 
 

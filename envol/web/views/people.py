@@ -20,6 +20,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from envol.accounts.journal import note
 from envol.accounts.models import Role
+from envol.audience import segments
 from envol.audience.language import SegmentProblem
 from envol.campaigns.models import Campaign
 from envol.consent import gates
@@ -208,7 +209,8 @@ def keep_people(request: MemberRequest, campaign_id: int) -> HttpResponse:
             "Saved as a segment of %(n)s people; whoever reacts later is in it too.",
             kept.people,
         )
-    return see(request, "segment", kept.segment.pk, said=said % {"n": number(kept.people)})
+    back_to = segments.undo_of(kept.segment)
+    return see(request, "segment", kept.segment.pk, said=said % {"n": number(kept.people)}, undo=back_to)
 
 
 def _add_replies(sendings: list[int], people: list[Any]) -> None:

@@ -118,7 +118,8 @@ def _build(request: MemberRequest, segment: Segment | None) -> HttpResponse:
         saved = service.save(request.workspace, name, form.meaning.tree, segment=segment, actor_id=request.member.pk)
     except SegmentProblem as error:
         return _page(form, error.problems, status=422)
-    return see(request, "segment", saved.pk, said=_("The segment is saved."))
+    offered = None if segment else service.undo_of(saved)
+    return see(request, "segment", saved.pk, said=_("The segment is saved."), undo=offered)
 
 
 def _seen(segment: Segment) -> str:
