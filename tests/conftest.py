@@ -3,7 +3,7 @@
 The cluster lies in ``.test-data`` and stays up between runs (the last user stops it); a template
 database, named by the hash of all migrations, is copied for each run, so a run starts in a second.
 Tests keep apart by making their own workspace; those that need the whole database to themselves
-use ``empty_database``.
+use ``empty_database``. Two processes share the tests (`make test`), each with a database of its own.
 """
 
 from __future__ import annotations
@@ -102,6 +102,25 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         admin.execute(f"DROP DATABASE IF EXISTS {_name} WITH (FORCE)")
     if _cluster is not None:
         _cluster.stop()  # type: ignore[attr-defined]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """How tests are dealt out when several processes share them: by file, and those of the pages together.
+
+    The pages' tests share one shop for the whole session, which tests that empty the database would take away.
+    """
+    for item in items:
+        room = Path(item.path).relative_to(ROOT / "tests").parts[0]
+        item.add_marker(pytest.mark.xdist_group("web" if room == "web" else str(item.path)))
+
+
+@pytest.fixture(autouse=True)
+def _speak_english() -> Iterator[None]:
+    """A request leaves its language to the thread; no test begins with that of the one before."""
+    from django.utils import translation
+
+    translation.deactivate()
+    yield
 
 
 @pytest.fixture(autouse=True)

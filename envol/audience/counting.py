@@ -1,5 +1,8 @@
 """Counts for a page on which somebody is typing: exact when it is quick, an honest estimate before it is not.
 
+Columns are asked first (:mod:`envol.audience.columns`), which answer exactly and in milliseconds; without them, or
+when they cannot, PostgreSQL is.
+
 A count belongs to a page and has a turn. A newer turn of the same page, or the page's end, cancels
 the statement inside PostgreSQL, whichever process runs it (``sql/take_turn.sql``); a statement timeout
 is the net below. An estimate is the same rule asked of people drawn at random: it says how many.
@@ -12,19 +15,26 @@ import random
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+import structlog
+from django.conf import settings
 from django.db import OperationalError, transaction
 from psycopg.errors import QueryCanceled
 
 from envol import db
 from envol.audience.catalogue import Catalogue
+from envol.audience.columns import ask
 from envol.audience.engine import Tree, Whose, postgres
+from envol.audience.language import parse
 from envol.consent.models import Purpose
 from envol.contacts.models import Contact
 from envol.db import TooSlow
 
 __all__ = ["Figures", "Page", "Superseded", "TooSlow", "figures", "turn_of"]
+
+log = structlog.get_logger()
+
 PATIENCE = 0.5  # seconds before an estimate is shown
 CEILING = 30.0  # seconds after which an exact count is given up
 DRAWN = 4000  # ids drawn for an estimate
@@ -41,12 +51,17 @@ class Superseded(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What a rule means in people. ``drawn`` > 0: an estimate, from that many people drawn at random."""
+    """What a rule means in people. ``drawn`` > 0: an estimate, from that many people drawn at random.
+
+    ``seconds`` it took; ``columns``: "asked" when they answered, "failed" when they exist and could not, else "".
+    """
 
     total: int
     reasons: dict[str, int] = field(default_factory=dict)  # "" → may be written to; else the reason why not
     sample: list[int] = field(default_factory=list)
     drawn: int = 0
+    seconds: float = 0.0
+    columns: str = ""
 
     @property
     def count(self) -> int:
@@ -89,7 +104,7 @@ def turn_of(page: Page, turn: int, seconds: float) -> Iterator[None]:
 
 
 def leave(page: Page) -> None:
-    """The page is gone: whatever it counts ends now."""
+    """The page is gone: whatever it counts ends now. (Columns stop when whoever asked hangs up.)"""
     with transaction.atomic(durable=True):
         db.value("SELECT audience_take_turn(%s, %s)", [page.number, LAST_TURN])
 
@@ -115,6 +130,45 @@ def figures(
     :class:`TooSlow` (no estimate was wanted, or it is slow too).
     """
     catalogue = Catalogue.of(whose)
+    began = time.monotonic()
+    found, state = _from_columns(catalogue, tree, purpose, page, turn, CEILING if patience is None else patience)
+    if found is None:
+        found = _from_postgres(catalogue, tree, purpose, page, turn, patience, estimate)
+    return replace(found, seconds=time.monotonic() - began, columns=state)
+
+
+def _from_columns(
+    catalogue: Catalogue, tree: Tree, purpose: Purpose | None, page: Page, turn: int, seconds: float
+) -> tuple[Figures | None, str]:
+    parse(tree, catalogue)  # what is wrong with it is said here, with its places
+    question = {
+        "ask": "figures",
+        "tree": tree,
+        "purpose": purpose.key if purpose else None,
+        "page": page.number,
+        "turn": turn,
+    }
+    try:
+        told = ask.ask(settings.ENVOL.data, catalogue.workspace.pk, question, seconds)
+    except ask.Overtaken:
+        raise Superseded from None
+    except (ask.NoSlabs, ask.Late):
+        return None, ""
+    except ask.Silent as why:
+        log.warning("columns did not answer, PostgreSQL is asked", why=str(why))
+        return None, "failed"
+    return Figures(told["total"], told["reasons"], told["sample"]), "asked"
+
+
+def _from_postgres(
+    catalogue: Catalogue,
+    tree: Tree,
+    purpose: Purpose | None,
+    page: Page,
+    turn: int,
+    patience: float | None,
+    estimate: bool,
+) -> Figures:
     try:
         with turn_of(page, turn, CEILING if patience is None else patience):
             return _exact(catalogue, tree, purpose, page)

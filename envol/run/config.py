@@ -78,7 +78,7 @@ class Config:
     smart_host_user: str = setting("", "User name at the relay.")
     smart_host_password: str = setting("", "Password at the relay.")
     helo_name: str = setting("", "Name given at EHLO; empty: the machine's full name.")
-    couriers: int = setting(0, "Courier processes, with two database connections each; 0: one per core, seven at most.")
+    couriers: int = setting(0, "Courier processes, with two database connections each; 0: one per core, five at most.")
     courier_connections: int = setting(20, "SMTP connections of one courier.", check=_positive)
     courier_threads: int = setting(2, "Signing threads of one courier.", check=_positive)
     worker_jobs: int = setting(2, "Jobs that one worker runs at once.", check=_positive)
@@ -88,6 +88,9 @@ class Config:
     )
     lease_seconds: int = setting(900, "How long a courier may hold what it leased.", unit="s", check=_positive)
     event_months: int = setting(13, "How long single opens and clicks are kept.", unit="months", check=_positive)
+    columns_from: int = setting(
+        20_000, "People from which a workspace has columns, which count audiences in milliseconds.", check=_positive
+    )
     take_back: int = setting(-1, "Seconds to take a sending back; -1: as the workspace says.", unit="s")
     least_free_mib: int = setting(
         2048, "With less room on the disk (or a twentieth of it) nothing new is accepted; 0: never refuse.", unit="MiB"

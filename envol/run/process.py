@@ -1,4 +1,4 @@
-"""The processes of an installation: ``python -m envol.run.process http|inbox|courier|worker``.
+"""The processes of an installation: ``python -m envol.run.process http|inbox|courier|worker|audience``.
 
 Each is stateless and may run alone on another machine with the same ``DATABASE_URL`` and secret.
 """
@@ -14,6 +14,14 @@ from envol.run import logs, supervisor
 def main(name: str) -> None:
     supervisor.die_with_parent()
     os.environ.setdefault("PGAPPNAME", f"envol {name}")  # pg_stat_activity shows whose connection is whose
+    if name == "audience":
+        # The door alone: what lies behind it is loaded when somebody asks.
+        from envol.audience.columns import door
+        from envol.run.config import load
+
+        engine = [sys.executable, "-m", "envol.run.process", "columns"]
+        door.keep(load().data, engine, supervisor.notify_ready, **supervisor.parent_of_children())
+        return
     if name == "http":
         # Pages and API speak to the database as the role that row-level security can hold.
         os.environ.setdefault("ENVOL_DB_ROLE", "envol_page")
@@ -46,8 +54,12 @@ def main(name: str) -> None:
             from envol.run import worker
 
             worker.run(config, supervisor.notify_ready)
+        case "columns":
+            from envol.audience.columns import serve
+
+            serve.run(config.data)
         case _:
-            sys.exit(f"There is no process {name!r}: http, inbox, courier, worker.")
+            sys.exit(f"There is no process {name!r}: http, inbox, courier, worker, audience.")
 
 
 def _refuse_open_routes() -> None:

@@ -317,6 +317,11 @@ def notify_ready() -> None:
             os.close(int(number))
 
 
+def parent_of_children() -> dict[str, str]:
+    """For the environment of a child that owes this process what this one owes the supervisor."""
+    return {_PARENT: str(os.getpid())}
+
+
 def die_with_parent(number: signal.Signals = signal.SIGKILL) -> None:
     """End this process when the supervisor ends, even by kill -9; does nothing without a supervisor.
 

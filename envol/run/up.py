@@ -45,7 +45,8 @@ def first_link(config: Config) -> str:
 
 
 MOST_CONNECTIONS = 40
-_OF_COURIER, _OF_INBOX = 2, 1
+_OF_COURIER, _OF_INBOX, _OF_AUDIENCE = 2, 1, 4
+"""Of the audience four: two for each of two questions at once, or as many while columns are written."""
 _FOR_COMMANDS = 9
 """Kept free: three that PostgreSQL keeps for its superuser, and some for commands and backups beside us."""
 
@@ -55,7 +56,8 @@ def couriers_of(config: Config, cores: int) -> int:
 
     Raises ConfigError when more are asked for than the embedded PostgreSQL has room for.
     """
-    room = (MOST_CONNECTIONS - _FOR_COMMANDS - config.pool_http - config.pool_worker - _OF_INBOX) // _OF_COURIER
+    others = _FOR_COMMANDS + config.pool_http + config.pool_worker + _OF_INBOX + _OF_AUDIENCE
+    room = (MOST_CONNECTIONS - others) // _OF_COURIER
     if config.database_url and not os.environ.get(EMBEDDED):
         return config.couriers or min(cores, max(1, room))
     if room < 1 or config.couriers > room:
@@ -71,6 +73,7 @@ def specs(config: Config) -> list[ProcessSpec]:
     python = [sys.executable, "-m", "envol.run.process"]
     couriers = couriers_of(config, len(os.sched_getaffinity(0)))
     found = [ProcessSpec("http", [*python, "http"]), ProcessSpec("worker", [*python, "worker"], drain_seconds=35)]
+    found.append(ProcessSpec("audience", [*python, "audience"]))
     if config.route == "local":
         found.append(ProcessSpec("inbox", [*python, "inbox"]))
     for number in range(1, couriers + 1):

@@ -43,8 +43,10 @@ def test_all_processes_together_stay_within_forty_connections(tmp_path: Path) ->
     config = load(tmp_path, environ={})
     assert up.couriers_of(config, 2) == 2
     most = up.couriers_of(config, 64)
-    assert config.pool_http + config.pool_worker + 2 * most + 1 + up._FOR_COMMANDS <= up.MOST_CONNECTIONS
-    assert most == 7
+    assert (
+        config.pool_http + config.pool_worker + 2 * most + 1 + up._OF_AUDIENCE + up._FOR_COMMANDS <= up.MOST_CONNECTIONS
+    )
+    assert most == 5
     with pytest.raises(ConfigError, match="DATABASE_URL"):
         up.couriers_of(load(tmp_path, environ={}, couriers=30), 2)
     elsewhere = {"DATABASE_URL": "postgresql:///somewhere"}

@@ -354,6 +354,8 @@ def _counted(
         "exactly": found.count,
         "total": found.total,
         "drawn": found.drawn,
+        "milliseconds": max(1, round(found.seconds * 1000)),
+        "slower": found.columns == "failed",
         "allowed": shown_as(allowed),
         "refused": [(why, shown_as(n)) for why, n in refused],
         "bar": bar,

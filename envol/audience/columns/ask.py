@@ -1,0 +1,64 @@
+"""Ask the audience process, from wherever pages are made: a line of JSON to its socket, a line back.
+
+Small and quick to say no: without slabs, or when the door does not answer, the caller asks PostgreSQL, which always
+knows. A caller that goes away ends its question.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+from envol.audience.columns import door, store
+
+CONNECT = 0.25  # seconds to reach the door; a sleeping engine takes longer to answer, not to be reached
+LINE = 1 << 20  # bytes of an answer or a question
+
+
+class Silent(Exception):
+    """Nobody answered from columns; the text says why, for a log."""
+
+
+class NoSlabs(Silent):
+    """There are no columns here: the base is small, or they were not written yet."""
+
+
+class Late(Silent):
+    """The answer takes longer than it was given: the engine is waking, or the question is dear."""
+
+
+class Overtaken(Exception):
+    """A newer question of the same page took this one's place."""
+
+
+def ask(data: Path, workspace_id: int, question: dict[str, Any], seconds: float) -> dict[str, Any]:
+    """The answer to one question about a workspace. Raises :class:`Silent` or :class:`Overtaken`."""
+    if not (store.folder(data, workspace_id) / "current").exists():
+        raise NoSlabs("no slabs")
+    path = door.way(data)
+    if path is None:
+        raise NoSlabs("no audience process")
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+            line.settimeout(CONNECT)
+            line.connect(path)
+            line.settimeout(seconds)
+            line.sendall(json.dumps({"workspace": workspace_id, **question}).encode() + b"\n")
+            got = b""
+            while not got.endswith(b"\n"):
+                more = line.recv(65536)
+                if not more or len(got) > LINE:
+                    raise Silent("the answer broke off")
+                got += more
+    except TimeoutError:
+        raise Late("no answer in time") from None
+    except OSError as error:
+        raise Silent(str(error) or type(error).__name__) from None
+    answer: dict[str, Any] = json.loads(got)
+    if answer.get("overtaken"):
+        raise Overtaken
+    if "why" in answer:
+        raise Silent(answer["why"])
+    return answer

@@ -1,0 +1,329 @@
+"""From one rule to a question over the columnar tables.
+
+Fixed snippets in DuckDB's dialect, parsed by sqlglot; every typed value is a bound parameter (``$s0``), so nothing
+a person typed becomes SQL. A rule becomes a :class:`Leaf`: a condition on the contact's own columns, or a SELECT
+of positions (with how often, for activity). What a column cannot tell exactly as PostgreSQL does, raises
+:class:`Unanswerable`: PostgreSQL is asked for that rule then.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from functools import lru_cache
+from typing import Any
+
+import sqlglot
+from sqlglot import exp
+
+from envol.audience.catalogue import Catalogue
+from envol.audience.columns.shape import EVENT_KINDS
+from envol.audience.compile import EARTH_KM, NEGATIVE, number_holds
+from envol.audience.days import Days
+from envol.audience.language import Rule
+
+Node = exp.Expr
+Lower = Callable[[list[str], str], list[str]]
+"""Texts in lower (``"lower"``) or upper case, as the database of the columns makes it."""
+
+_PLACE_PARTS = {"called": "called", "country_in": "country", "postcode_begins": "postcode"}
+_COMPARISONS = {"is": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Unanswerable(Exception):
+    """Columns do not tell this rule; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Leaf:
+    """One rule, ready to be asked of ``source``.
+
+    ``kind``: "row" (``query`` is a condition on contacts), "set" (a SELECT of ``pos``), "count" (a SELECT of ``pos``
+    and ``n``, which adds up). ``negated``: whoever is not found is in. ``least``: of a count, how many it takes.
+    """
+
+    source: str
+    kind: str
+    query: Node
+    params: dict[str, Any]
+    negated: bool = False
+    least: int = 1
+
+    def sql(self, dialect: str = "duckdb") -> str:
+        return self.query.sql(dialect=dialect)
+
+    @property
+    def key(self) -> str:
+        """What the answer depends on, slabs apart; the same for every number of times."""
+        return f"{self.source}|{self.kind}|{self.sql()}|{json.dumps(self.params, sort_keys=True, default=str)}"
+
+
+@lru_cache(maxsize=256)
+def _parsed(snippet: str) -> Node:
+    return sqlglot.parse_one(snippet, dialect="duckdb")
+
+
+def _t(snippet: str, /, **parts: Node) -> Node:
+    """A fixed snippet with ``:name`` places filled by expressions. ``snippet`` is code, never input."""
+    return exp.replace_placeholders(_parsed(snippet), **parts)
+
+
+def micros(moment: datetime) -> int:
+    return (moment - _EPOCH) // (_EPOCH.resolution)
+
+
+@dataclass
+class LeafCompiler:
+    """One use compiles one rule; ``available`` are the columns this version of the slabs has, by table."""
+
+    catalogue: Catalogue
+    days: Days
+    available: dict[str, dict[str, str]]
+    expected: dict[str, dict[str, str]]
+    case: Lower
+    params: dict[str, Any] = field(default_factory=dict)
+
+    def bind(self, value: Any, type_: str) -> Node:
+        name = f"s{len(self.params)}"
+        self.params[name] = value
+        return exp.cast(exp.Parameter(this=exp.Var(this=name)), type_, dialect="duckdb")
+
+    def column(self, name: str, table: str = "contacts") -> Node:
+        """A column that these slabs hold as the catalogue now tells it."""
+        if self.available.get(table, {}).get(name) != self.expected.get(table, {}).get(name, ""):
+            raise Unanswerable(f"no column {name}")
+        return exp.column(exp.to_identifier(name, quoted=True))
+
+    def leaf(self, rule: Rule) -> Leaf:
+        kind = rule.field.kind
+        if kind == "activity":
+            return self.activity(rule)
+        if kind == "on_list":
+            return self.on_list(rule)
+        if kind.startswith("order_"):
+            return self.orders(rule)
+        positive = NEGATIVE.get(rule.op)
+        twin = Rule(rule.path, rule.field, positive, rule.value, rule.where, rule.inner) if positive else rule
+        test = getattr(self, f"of_{kind}", None)
+        if test is None:
+            raise Unanswerable(kind)
+        return Leaf("contacts", "row", _t("COALESCE(:t, FALSE)", t=test(twin)), self.params, negated=bool(positive))
+
+    # --- the contact's own columns
+
+    def own(self, rule: Rule) -> Node:
+        key = rule.field.key
+        return self.column(f"p_{rule.field.inner}" if key.startswith("prop.") else rule.field.inner)
+
+    def texts(self, values: Sequence[str], how: str = "lower") -> Node:
+        return self.bind(self.case(list(values), how), "varchar[]")
+
+    def of_text(self, rule: Rule) -> Node:
+        v = self.own(rule)
+        match rule.op:
+            case "known":
+                return _t(":v IS NOT NULL", v=v)
+            case "is":
+                return _t(":v = :p", v=v, p=self.bind(self.case([rule.value], "lower")[0], "varchar"))
+            case "in":
+                return _t("list_contains(:p, :v)", v=v, p=self.texts(rule.value))
+            case "contains":
+                return _t("contains(:v, :p)", v=v, p=self.bind(self.case([rule.value], "lower")[0], "varchar"))
+            case "begins":
+                return _t("starts_with(:v, :p)", v=v, p=self.bind(self.case([rule.value], "lower")[0], "varchar"))
+        raise AssertionError(rule.op)
+
+    def of_choice(self, rule: Rule) -> Node:
+        v = self.own(rule)
+        if rule.op == "known":
+            return _t(":v IS NOT NULL", v=v)
+        wanted = [rule.value] if rule.op == "is" else rule.value
+        return _t("list_contains(:p, :v)", v=v, p=self.bind(wanted, "varchar[]"))
+
+    def of_boolean(self, rule: Rule) -> Node:
+        v = self.own(rule)
+        if rule.op == "known":
+            return _t(":v IS NOT NULL", v=v)
+        return _t(":v = :p", v=v, p=self.bind(rule.value, "boolean"))
+
+    def of_number(self, rule: Rule) -> Node:
+        v = self.own(rule)
+        if rule.op == "known":
+            return _t(":v IS NOT NULL", v=v)
+        return self.compare(v, rule.op, rule.value, "double")
+
+    of_money = of_number
+
+    def compare(self, v: Node, op: str, value: Any, type_: str, times: Node | None = None) -> Node:
+        def side(number: Any) -> Node:
+            bound = self.bind(number, type_)
+            return _t(":p * :times", p=bound, times=times.copy()) if times is not None else bound
+
+        if op == "between":
+            return _t(":v >= :low AND :v <= :high", v=v, low=side(value[0]), high=side(value[1]))
+        return _t(f":v {_COMPARISONS[op]} :p", v=v, p=side(value))
+
+    def of_date(self, rule: Rule) -> Node:
+        v = self.own(rule)
+        match rule.op:
+            case "known":
+                return _t(":v IS NOT NULL", v=v)
+            case "anniversary":
+                wanted = [int(day.replace("-", "")) for day in self.days.anniversaries(rule.value)]
+                return _t("list_contains(:p, :v % 10000)", v=v, p=self.bind(wanted, "integer[]"))
+            case "anniversary_between":
+                low, high = (int(day.replace("-", "")) for day in rule.value)
+                both = "AND" if low <= high else "OR"
+                snippet = f"(:v % 10000) >= :low {both} (:v % 10000) <= :high"
+                return _t(snippet, v=v, low=self.bind(low, "integer"), high=self.bind(high, "integer"))
+        first, end = self.days.bounds(rule.op, rule.value)
+        parts = [_t(":v IS NOT NULL", v=v)]
+        if first:
+            parts.append(_t(":v >= :p", v=v, p=self.bind(_day(first), "integer")))
+        if end:
+            parts.append(_t(":v < :p", v=v, p=self.bind(_day(end), "integer")))
+        return exp.and_(*parts, copy=False)
+
+    def of_instant(self, rule: Rule) -> Node:
+        return self.moment(self.own(rule), rule)
+
+    def moment(self, v: Node, rule: Rule) -> Node:
+        if rule.op == "known":
+            return _t(":v IS NOT NULL", v=v)
+        if rule.op.startswith("anniversary"):
+            raise Unanswerable("the day of a moment depends on the zone")
+        return self.span(v, *self.days.bounds(rule.op, rule.value))
+
+    def span(self, v: Node, first: date | None, end: date | None) -> Node:
+        parts = []
+        if first:
+            parts.append(_t(":v >= :p", v=v, p=self.bind(micros(self.days.midnight(first)), "bigint")))
+        if end:
+            parts.append(_t(":v < :p", v=v, p=self.bind(micros(self.days.midnight(end)), "bigint")))
+        return exp.and_(*parts, copy=False) if parts else _t(":v IS NOT NULL", v=v)
+
+    def of_list(self, rule: Rule) -> Node:
+        v = self.own(rule)
+        if rule.op == "known":
+            return _t("len(:v) > 0", v=v)
+        name = "list_has_any" if rule.op == "has_any" else "list_has_all"
+        return _t(f"{name}(:v, :p)", v=v, p=self.bind(rule.value, "varchar[]"))
+
+    def of_tags(self, rule: Rule) -> Node:
+        name = "list_has_any" if rule.op == "has_any" else "list_has_all"
+        return _t(f"{name}(:v, :p)", v=self.column("tags"), p=self.bind(rule.value, "varchar[]"))
+
+    def of_place(self, rule: Rule) -> Node:
+        name = f"p_{rule.field.inner}"
+        if rule.op == "known":
+            return _t(":v IS NOT NULL", v=self.column(name))
+        if rule.op in _PLACE_PARTS:
+            v = self.column(f"{name}${_PLACE_PARTS[rule.op]}")
+            if rule.op == "called":
+                return _t("list_contains(:p, :v)", v=v, p=self.bind(rule.value, "varchar[]"))
+            if rule.op == "country_in":
+                return _t("list_contains(:p, :v)", v=v, p=self.bind(rule.value, "varchar[]"))
+            begins = [
+                _t("starts_with(:v, :p)", v=v.copy(), p=self.bind(begin, "varchar"))
+                for begin in self.case(rule.value, "upper")
+            ]
+            return exp.paren(exp.or_(*begins, copy=False))
+        near = {key: self.bind(float(rule.value[key]), "double") for key in ("lat", "lon", "km")}
+        lat, lon = self.column(f"{name}$lat"), self.column(f"{name}$lon")
+        return _t(
+            f"2 * {EARTH_KM} * ASIN(SQRT(LEAST(1, POWER(SIN(RADIANS(:lat - :lat0) / 2), 2)"
+            " + COS(RADIANS(:lat0)) * COS(RADIANS(:lat)) * POWER(SIN(RADIANS(:lon - :lon0) / 2), 2)))) <= :km",
+            lat=lat, lon=lon, lat0=near["lat"], lon0=near["lon"], km=near["km"],
+        )  # fmt: skip
+
+    def of_measured(self, rule: Rule) -> Node:
+        return self.agreed("measure_opens" if rule.value == "opens" else "measure_clicks")
+
+    def agreed(self, purpose: str) -> Node:
+        mask = self.bind(self.catalogue.bit(purpose), "bigint")
+        return _t("(:allowed & :mask) <> 0", allowed=self.column("allowed"), mask=mask)
+
+    def of_random(self, rule: Rule) -> Node:
+        # Eight hexadecimal digits sort as the number they write.
+        threshold = int(rule.value["percent"] * 2**32 / 100)
+        if threshold >= 2**32:
+            return exp.true()
+        return _t(
+            "substr(md5(:seed || ':' || CAST(:id AS VARCHAR)), 1, 8) < :p",
+            seed=self.bind(rule.value["seed"], "varchar"),
+            id=self.column("id"),
+            p=self.bind(f"{threshold:08x}", "varchar"),
+        )
+
+    # --- other tables
+
+    def select(self, table: str, where: list[Node], *columns: str) -> exp.Select:
+        found = exp.select(*(columns or ("pos",))).from_(exp.to_table(table))
+        return found.where(*where) if where else found
+
+    def on_list(self, rule: Rule) -> Leaf:
+        chosen = rule.value["list"] if rule.op == "joined_in_last" else rule.value
+        where = [_t("list = :l", l=self.bind(chosen, "bigint"))]
+        if rule.op != "ever_on":
+            where.append(_t("until IS NULL"))
+        if rule.op == "joined_in_last":
+            where.append(self.span(exp.column("since"), *self.days.bounds("in_last", rule.value["days"])))
+        query = self.select("memberships", where)
+        return Leaf("memberships", "set", query, self.params, negated=rule.op == "not_on")
+
+    def orders(self, rule: Rule) -> Leaf:
+        where: list[Node] = []
+        lines = "category" in rule.where or "product" in rule.where
+        at = exp.column("at")
+        if "within_days" in rule.where:
+            where.append(self.span(at, *self.days.bounds("in_last", rule.where["within_days"])))
+        for edge in ("after", "before"):
+            if edge in rule.where:
+                where.append(self.span(at, *self.days.bounds(edge, rule.where[edge])))
+        if "currency" in rule.where:
+            where.append(_t("currency = :p", p=self.bind(rule.where["currency"], "varchar")))
+        for name in ("category", "product"):
+            if name in rule.where:
+                where.append(_t(f"list_contains(:p, {name})", p=self.texts(rule.where[name])))
+        count = _parsed("COUNT(DISTINCT no)" if lines else "COUNT(*)").copy()
+        amount = _parsed("SUM(amount)").copy()
+        positive = NEGATIVE.get(rule.op, rule.op)
+        match rule.field.inner:
+            case _ if positive == "known":
+                having: Node = exp.true()
+            case "count":
+                having = self.compare(count, positive, rule.value, "bigint")
+            case "sum":
+                having = self.compare(amount, positive, rule.value, "bigint")
+            case "average":
+                having = self.compare(amount, positive, rule.value, "bigint", times=count)
+            case inner:
+                edge_of = exp.Min(this=at) if inner == "min" else exp.Max(this=at)
+                having = self.moment(edge_of, Rule(rule.path, rule.field, positive, rule.value))
+        # Whoever has no order at all stands in no group: put them where the rule says 0 (or nothing) belongs.
+        empty_inside = rule.field.inner in {"count", "sum"} and number_holds(positive, 0, rule.value)
+        if empty_inside:
+            having = exp.not_(exp.paren(having))
+        table = "lines" if lines else "orders"
+        query = self.select(table, where).group_by("pos").having(having)
+        return Leaf(table, "set", query, self.params, negated=empty_inside != (rule.op in NEGATIVE))
+
+    def activity(self, rule: Rule) -> Leaf:
+        kind = EVENT_KINDS.get(rule.field.inner)
+        if kind is None:
+            raise Unanswerable(f"mail.{rule.field.inner} is told by the send ledger")
+        where = [_t("kind = :k", k=self.bind(int(kind), "smallint"))]
+        if "within_days" in rule.where:
+            where.append(self.span(exp.column("at"), *self.days.bounds("in_last", rule.where["within_days"])))
+        if "sending" in rule.where:
+            where.append(_t("sending = :p", p=self.bind(rule.where["sending"], "bigint")))
+        query = self.select("events", where, "pos", "COUNT(*) AS n").group_by("pos")
+        times = 1 if rule.op == "never" else rule.value
+        return Leaf("events", "count", query, self.params, negated=rule.op != "at_least", least=times)
+
+
+def _day(day: date) -> int:
+    return day.year * 10_000 + day.month * 100 + day.day

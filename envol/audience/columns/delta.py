@@ -1,0 +1,163 @@
+"""What changed since the slabs were written, kept in the engine's memory and topped up before each answer.
+
+People whose row, lists or orders changed have their rows fetched whole and take the place of what the slabs say of
+them; events are only ever added. Each look reads PostgreSQL in one snapshot and remembers its ``pg_snapshot_xmin``:
+whatever a later commit brings has a stamp at or above it. So an answer never misses what was committed before it
+was asked.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from envol.audience.columns import shape
+
+if TYPE_CHECKING:
+    import duckdb
+    import psycopg
+
+Array = np.ndarray[Any, Any]
+OF_PEOPLE = ("contacts", "memberships", "orders")
+_ORDERS = ("orders", "lines")
+_MANY = 5000  # ids of one statement
+
+
+class Delta:
+    """``dirty[table]``: positions whose rows are in ``d_<table>``; ``gone``: positions of people who are no more.
+
+    ``version`` rises with each look that found something.
+    """
+
+    def __init__(
+        self, db: duckdb.DuckDBPyConnection, tables: dict[str, shape.Table], ids: Array, watermark: int, scratch: Path
+    ) -> None:
+        self.db, self.tables, self.ids, self.scratch = db, tables, ids, scratch
+        self.workspace_rows = tables["contacts"].rows
+        self.seen = watermark
+        self.version = 0
+        self.rows = 0
+        self.added: dict[int, int] = {}  # id → position beyond the slabs
+        self.dirty: dict[str, set[int]] = {name: set() for name in OF_PEOPLE}
+        self.gone: set[int] = set()
+        self.fixed = self.passing = 0
+        for name, table in tables.items():
+            typed = ", ".join(f'"{c.name}" {c.type}' for c in table.columns)
+            db.execute(f"CREATE TABLE d_{name} (pos INTEGER, {typed})")
+        db.execute("CREATE TABLE d_passing AS SELECT * FROM d_events")
+        db.execute("CREATE VIEW d_every_event AS SELECT * FROM d_events UNION ALL SELECT * FROM d_passing")
+
+    @property
+    def size(self) -> int:
+        """Rows that are not in the slabs yet."""
+        return sum(len(found) for found in self.dirty.values()) + len(self.gone) + self.fixed
+
+    def position(self, contact: int) -> int:
+        place = int(np.searchsorted(self.ids, contact))
+        if place < len(self.ids) and self.ids[place] == contact:
+            return place
+        return self.added.setdefault(contact, len(self.ids) + len(self.added))
+
+    @property
+    def every_id(self) -> Array:
+        """Ids by position, those of newcomers last."""
+        return np.concatenate([self.ids, np.fromiter(self.added, np.int64, len(self.added))])
+
+    def look(self, pg: psycopg.Connection[Any]) -> None:
+        """Fetch what was committed since the last look. ``pg`` is in autocommit."""
+        with pg.transaction():
+            pg.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            found = pg.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text").fetchone()
+            assert found is not None
+            horizon = int(found[0])
+            changed = self._people(pg)
+            changed |= self._events(pg, horizon)
+        self.seen = horizon
+        self.version += changed
+
+    def _people(self, pg: psycopg.Connection[Any]) -> bool:
+        gone: dict[str, set[int]] = {"contact": set(), "membership": set(), "order": set()}
+        workspace = self.workspace_rows.replace("c.", "g.", 1)
+        query = f"SELECT g.what, g.contact_id FROM contacts_gone g WHERE {workspace} AND g.stamp >= {self.seen}"
+        for what, contact in pg.execute(query):
+            gone[what].add(contact)
+        contacts = self.tables["contacts"]
+        fresh = self._fetch(pg, "contacts", contacts.written_since(self.seen))
+        changed = self._keep("contacts", fresh, set())
+        for contact in gone["contact"]:
+            place = self.position(contact)
+            changed |= place not in self.gone
+            self.gone.add(place)
+        for name, what in (("memberships", "membership"), ("orders", "order")):
+            table = self.tables[name]
+            changed_rows = f"{table.rows} AND {table.written_since(self.seen)}"
+            found = pg.execute(f"SELECT DISTINCT {table.person} FROM {table.source} WHERE {changed_rows}")
+            touched = {row[0] for row in found} | gone[what]
+            if not touched:
+                continue
+            changed = True
+            listed = sorted(touched)
+            for each in _ORDERS if name == "orders" else (name,):
+                table = self.tables[each]
+                rows: list[dict[str, Any]] = []
+                for start in range(0, len(listed), _MANY):
+                    some = ",".join(map(str, listed[start : start + _MANY]))
+                    rows += self._fetch(pg, each, f"{table.person} = ANY('{{{some}}}'::bigint[])")
+                self._keep(each, rows, touched)
+        return changed
+
+    def _events(self, pg: psycopg.Connection[Any], horizon: int) -> bool:
+        table = self.tables["events"]
+        since, beyond = table.written_since(self.seen), table.written_since(horizon)
+        finished = self._fetch(pg, "events", f"{since} AND NOT {beyond}")
+        passing = self._fetch(pg, "events", beyond)
+        self._insert("events", finished)
+        self.fixed += len(finished)
+        changed = bool(finished) or len(passing) != self.passing or bool(passing)
+        if passing or self.passing:
+            self.db.execute("DELETE FROM d_passing")
+            self._insert("passing", passing)
+            self.passing = len(passing)
+        return changed
+
+    def _fetch(self, pg: psycopg.Connection[Any], name: str, where: str) -> list[dict[str, Any]]:
+        query = f"SELECT row_to_json(x)::text FROM ({self.tables[name].select(where)}) x"
+        return [json.loads(row[0]) for row in pg.execute(query)]
+
+    def _keep(self, name: str, rows: list[dict[str, Any]], touched: set[int]) -> bool:
+        """These rows are all that is true of these people now."""
+        people = touched | {row["contact"] for row in rows}
+        if not people:
+            return False
+        places = {self.position(contact) for contact in people}
+        if name != "lines":
+            known = self.dirty[name]
+            old = known & places
+            known |= places
+        else:
+            old = places
+        if old:
+            self.db.execute(f"DELETE FROM d_{name} WHERE pos IN (SELECT unnest($1::INTEGER[]))", [sorted(old)])
+        self._insert(name, rows)
+        return True
+
+    def _insert(self, name: str, rows: list[dict[str, Any]]) -> None:
+        if not rows:
+            return
+        table = self.tables["events" if name == "passing" else name]
+        for row in rows:
+            row["pos"] = self.position(row.pop("contact"))
+        path = self.scratch / "delta.json"
+        with open(path, "w", encoding="utf-8") as out:
+            for row in rows:
+                out.write(json.dumps(row, ensure_ascii=False))
+                out.write("\n")
+        types = ", ".join(["'pos': 'INTEGER'", *(f"'{c.name}': '{c.type}'" for c in table.columns)])
+        self.db.execute(
+            f"INSERT INTO d_{name} BY NAME SELECT * FROM read_json('{path}', format = 'newline_delimited',"
+            f" columns = {{{types}}})"
+        )
+        path.unlink()

@@ -1,0 +1,367 @@
+"""Who is in a segment, from columns: each rule is an array over people, and a tree combines arrays.
+
+The answer to a rule over the slabs is kept by rule and version of the slabs; the delta is asked anew for
+what it changed. So when somebody types, only the rule she types in is asked. Counts equal the reference's to
+the person: rules that columns cannot tell are asked of PostgreSQL, each by itself.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import numpy as np
+import psycopg
+from django.utils import timezone
+from sqlglot import exp, parse_one
+
+from envol.accounts.models import Workspace
+from envol.audience.catalogue import Catalogue
+from envol.audience.columns import shape, store
+from envol.audience.columns.compile import Leaf, LeafCompiler, Unanswerable
+from envol.audience.columns.delta import Array, Delta
+from envol.audience.counting import Figures
+from envol.audience.days import Days
+from envol.audience.engine import Tree, postgres
+from envol.audience.language import Group, Rule, parse, to_json
+from envol.consent import gates
+from envol.consent.models import Purpose
+
+MEMORY_LIMIT = "512MB"
+CACHE_BYTES = 96 << 20
+REASONS = ("", gates.SUPPRESSED, gates.OBJECTED, gates.WITHDRAWN, gates.NO_PERMISSION, gates.RESTRICTED)
+_SPREAD = np.uint64(0x9E3779B97F4A7C15)  # an odd number with its bits everywhere: neighbours fall far apart
+
+
+class NoColumns(Exception):
+    """There are no slabs of this workspace to answer from."""
+
+
+class Interrupted(Exception):
+    """Somebody no longer wants this answer."""
+
+
+class _Kept:
+    """The most recent arrays, up to a number of bytes."""
+
+    def __init__(self, most: int) -> None:
+        self.most, self.size = most, 0
+        self.found: OrderedDict[Any, Array] = OrderedDict()
+
+    def get(self, key: Any) -> Array | None:
+        array = self.found.get(key)
+        if array is not None:
+            self.found.move_to_end(key)
+        return array
+
+    def put(self, key: Any, array: Array) -> Array:
+        array.setflags(write=False)  # shared by everybody who asks
+        before = self.found.pop(key, None)
+        self.found[key] = array
+        self.size += array.nbytes - (before.nbytes if before is not None else 0)
+        while self.size > self.most and len(self.found) > 1:
+            self.size -= self.found.popitem(last=False)[1].nbytes
+        return array
+
+
+@dataclass
+class Asking:
+    """One question on its way: what must be stopped when nobody wants the answer any more."""
+
+    cursor: duckdb.DuckDBPyConnection | None = None
+    pg: psycopg.Connection[Any] | None = None
+    stopped: bool = False
+    done: threading.Event = field(default_factory=threading.Event)
+
+    def stop(self) -> None:
+        self.stopped = True
+        if self.cursor is not None:
+            self.cursor.interrupt()
+        if self.pg is not None and not self.pg.closed:
+            self.pg.cancel_safe(timeout=2)
+
+
+class Columns:
+    """The open columns of one workspace. It answers one question at a time; another thread may stop it."""
+
+    def __init__(self, workspace: Workspace, data: Path) -> None:
+        self.workspace_id = workspace.pk
+        self.home = store.folder(data, workspace.pk)
+        found = store.current(self.home)
+        if found is None:
+            raise NoColumns(f"workspace {workspace.pk} has no slabs yet")
+        self.manifest = found
+        self.scratch = Path(tempfile.mkdtemp(prefix="reading-", dir=self.home))
+        self.tables = shape.tables(Catalogue(workspace))
+        self.expected = {t.name: {c.name: c.told for c in t.columns} for t in self.tables.values()}
+        self.slabs, self.answers = _Kept(CACHE_BYTES), _Kept(CACHE_BYTES // 2)
+        self.lock = threading.RLock()
+        self.db = duckdb.connect(
+            ":memory:",
+            config={
+                "autoinstall_known_extensions": "false",
+                "autoload_known_extensions": "false",
+                "memory_limit": MEMORY_LIMIT,
+                "threads": "2",
+            },
+        )
+        place = self.home / found.version
+        self.db.execute(f"SET allowed_directories = ['{place}', '{self.scratch}']")
+        self.db.execute(f"SET temp_directory = '{self.scratch}'")
+        self.db.execute("SET enable_external_access = false")
+        self.db.execute("SET lock_configuration = true")
+        for name, columns in found.columns.items():
+            self._view(name, columns, [place / file for file in found.files[name]])
+        self.ids: Array = self.db.execute("SELECT id FROM contacts ORDER BY pos").fetchnumpy()["id"].astype(np.int64)
+        self.delta = Delta(self.db, self.tables, self.ids, found.watermark, self.scratch)
+
+    def _view(self, name: str, columns: dict[str, str], files: list[Path]) -> None:
+        if files:
+            listed = ", ".join(f"'{file}'" for file in files)
+            self.db.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{listed}])")
+            return
+        types = {c.name: c.type for c in self.tables[name].columns}
+        empty = ", ".join(f'NULL::{types.get(column, "BIGINT")} AS "{column}"' for column in columns)
+        self.db.execute(f"CREATE VIEW {name} AS SELECT NULL::INTEGER AS pos, {empty} WHERE false")
+
+    def is_outdated(self) -> bool:
+        """Has the catalogue of properties changed since these were opened? (The slabs need not be written anew.)"""
+        tables = shape.tables(Catalogue(Workspace.objects.get(pk=self.workspace_id)))
+        return {t.name: {c.name: c.told for c in t.columns} for t in tables.values()} != self.expected
+
+    def close(self) -> None:
+        self.db.close()
+        shutil.rmtree(self.scratch, ignore_errors=True)
+
+    # ---- asking
+
+    @contextmanager
+    def question(self, pg: psycopg.Connection[Any], asking: Asking | None = None) -> Iterator[Question]:
+        """Ask within this block; the delta is topped up at its beginning."""
+        asking = asking or Asking()
+        with self.lock:
+            cursor = self.db.cursor()
+            asking.pg, asking.cursor = pg, cursor
+            try:
+                self.delta.look(pg)
+                if asking.stopped:
+                    raise Interrupted
+                yield Question(self, cursor, pg, asking)
+            except (duckdb.InterruptException, psycopg.errors.QueryCanceled):
+                raise Interrupted from None
+            finally:
+                asking.cursor = asking.pg = None
+                cursor.close()
+
+
+class Question:
+    """What may be asked of columns at one moment: counts, figures, ids."""
+
+    def __init__(
+        self, columns: Columns, cursor: duckdb.DuckDBPyConnection, pg: psycopg.Connection[Any], asking: Asking
+    ) -> None:
+        self.of, self.cursor, self.pg, self.asking = columns, cursor, pg, asking
+        self.delta = columns.delta
+        self.length = len(columns.ids) + len(self.delta.added)
+
+    # ---- answers
+
+    def chosen(self, catalogue: Catalogue, tree: Tree, now: datetime | None = None) -> Array:
+        """Who is in, by position: a boolean for each."""
+        days = Days.of(now or timezone.now(), catalogue.workspace.time_zone)
+        return self.node(parse(tree, catalogue), catalogue, days) & self.alive
+
+    def count(self, catalogue: Catalogue, tree: Tree, now: datetime | None = None) -> int:
+        return int(np.count_nonzero(self.chosen(catalogue, tree, now)))
+
+    def ids(
+        self,
+        catalogue: Catalogue,
+        tree: Tree,
+        now: datetime | None = None,
+        after: int | None = None,
+        limit: int | None = None,
+    ) -> list[int]:
+        found = np.sort(self.delta.every_id[self.chosen(catalogue, tree, now)])
+        if after is not None:
+            found = found[np.searchsorted(found, after, side="right") :]
+        return [int(one) for one in found[:limit]]
+
+    def figures(
+        self, catalogue: Catalogue, tree: Tree, purpose: Purpose | None, now: datetime | None = None
+    ) -> Figures:
+        """As `counting.figures`, exact."""
+        chosen = self.chosen(catalogue, tree, now)
+        total = int(np.count_nonzero(self.alive))
+        if purpose is None:
+            reasons = {"": int(np.count_nonzero(chosen))}
+        else:
+            counted = np.bincount(self.refusals(purpose)[chosen], minlength=len(REASONS))
+            reasons = {REASONS[code]: int(n) for code, n in enumerate(counted) if n}
+        found = self.delta.every_id[chosen]
+        # Ten of them, the same ten while the answer is the same.
+        spread = found.astype(np.uint64) * _SPREAD
+        first = np.argpartition(spread, 10)[:10] if len(found) > 10 else np.arange(len(found))
+        return Figures(total, reasons, [int(one) for one in found[first]])
+
+    # ---- arrays
+
+    @property
+    def alive(self) -> Array:
+        key = ("alive", self.delta.version, self.length)
+        found = self.of.answers.get(key)
+        if found is None:
+            found = np.ones(self.length, np.bool_)
+            if self.delta.gone:
+                found[np.fromiter(self.delta.gone, np.int64, len(self.delta.gone))] = False
+            self.of.answers.put(key, found)
+        return found
+
+    def node(self, node: Group | Rule, catalogue: Catalogue, days: Days) -> Array:
+        if isinstance(node, Rule):
+            return self.rule(node, catalogue, days)
+        if not node.rules:
+            return np.ones(self.length, np.bool_)
+        combine = np.logical_and if node.match == "all" else np.logical_or
+        found = self.node(node.rules[0], catalogue, days).copy()
+        for item in node.rules[1:]:
+            combine(found, self.node(item, catalogue, days), out=found)
+        return ~found if node.match == "none" else found
+
+    def rule(self, rule: Rule, catalogue: Catalogue, days: Days) -> Array:
+        if rule.field.kind == "segment":
+            assert rule.inner is not None
+            inner = self.node(rule.inner, catalogue, days)
+            return ~inner if rule.op == "not_in" else inner
+        if rule.field.kind == "permission":
+            may = self.refusals(catalogue.purposes[rule.value]) == 0
+            return may if rule.op == "may_write" else ~may
+        compiler = LeafCompiler(catalogue, days, self.of.manifest.columns, self.of.expected, self._case)
+        try:
+            found = self.leaf(compiler.leaf(rule))
+            if rule.field.inner == "opened" and rule.field.kind == "activity":
+                # Opens are spoken of only among people who agreed to be measured.
+                agreed = LeafCompiler(catalogue, days, self.of.manifest.columns, self.of.expected, self._case)
+                found = found & self.leaf(Leaf("contacts", "row", agreed.agreed("measure_opens"), agreed.params))
+            return found
+        except Unanswerable:
+            return self.asked_of_postgres(rule, catalogue, days)
+
+    def leaf(self, leaf: Leaf) -> Array:
+        key = (leaf.key, leaf.negated, leaf.least, self.delta.version, self.length)
+        found = self.of.answers.get(key)
+        if found is not None:
+            return found
+        if self.asking.stopped:
+            raise Interrupted
+        base = self._over_slabs(leaf)
+        whole = np.zeros(self.length, base.dtype)
+        whole[: len(base)] = base
+        self._over_delta(leaf, whole)
+        answer = whole >= leaf.least if leaf.kind == "count" else whole
+        return self.of.answers.put(key, np.logical_not(answer) if leaf.negated else answer)
+
+    def _over_slabs(self, leaf: Leaf) -> Array:
+        found = self.of.slabs.get(leaf.key)
+        if found is not None:
+            return found
+        n = len(self.of.ids)
+        if leaf.kind == "count":
+            rows = self._ask(leaf.query, leaf.params)
+            made = np.zeros(n, np.int32)
+            made[rows["pos"]] = rows["n"]
+        else:
+            query = leaf.query
+            if leaf.kind == "row":
+                query = exp.select("pos").from_("contacts").where(leaf.query.copy())
+            made = np.zeros(n, np.bool_)
+            made[self._ask(query, leaf.params)["pos"]] = True
+        return self.of.slabs.put(leaf.key, made)
+
+    def _over_delta(self, leaf: Leaf, whole: Array) -> None:
+        """Put in place what the delta says of those it knows."""
+        if leaf.kind == "count":
+            if self.delta.fixed or self.delta.passing:
+                rows = self._ask(_renamed(leaf.query, "events", "d_every_event"), leaf.params)
+                whole[rows["pos"]] += rows["n"].astype(whole.dtype)
+            return
+        source = "orders" if leaf.source == "lines" else leaf.source
+        dirty = self.delta.dirty[source]
+        if not dirty:
+            return
+        whole[np.fromiter(dirty, np.int64, len(dirty))] = False
+        if leaf.kind == "row":
+            query: exp.Expr = exp.select("pos").from_("d_contacts").where(leaf.query.copy())
+        else:
+            query = _renamed(leaf.query, leaf.source, f"d_{leaf.source}")
+        whole[self._ask(query, leaf.params)["pos"]] = True
+
+    def refusals(self, purpose: Purpose) -> Array:
+        """For each person the place in ``REASONS`` of why she may not be written to; 0 when she may."""
+        key = ("refusal", purpose.bit, purpose.kind == "transactional")
+        whole_key = (*key, self.delta.version, self.length)
+        found = self.of.answers.get(whole_key)
+        if found is not None:
+            return found
+        refusal = gates.refusal_sql("c", bit=purpose.bit, transactional=purpose.kind == "transactional")
+        told = parse_one(refusal, dialect="postgres").sql(dialect="duckdb")
+        names = ", ".join(f"'{reason}'" for reason in REASONS)
+        code = f"(list_position([{names}], COALESCE({told}, '')) - 1)::TINYINT AS code"
+        base = self.of.slabs.get(key)
+        if base is None:
+            rows = self.cursor.execute(f"SELECT c.pos, {code} FROM contacts c").fetchnumpy()
+            base = np.zeros(len(self.of.ids), np.int8)
+            base[rows["pos"]] = rows["code"]
+            self.of.slabs.put(key, base)
+        whole = np.zeros(self.length, np.int8)
+        whole[: len(base)] = base
+        if self.delta.dirty["contacts"]:
+            rows = self.cursor.execute(f"SELECT c.pos, {code} FROM d_contacts c").fetchnumpy()
+            whole[rows["pos"]] = rows["code"]
+        return self.of.answers.put(whole_key, whole)
+
+    def asked_of_postgres(self, rule: Rule, catalogue: Catalogue, days: Days) -> Array:
+        """One rule that columns cannot tell, from the reference; never kept, for it is always fresh."""
+        tree = {"v": 1, "match": "all", "rules": [to_json(rule)]}
+        query, params = postgres.ids_sql(catalogue, tree, now=days.now)
+        with self.pg.cursor() as cursor:
+            found = np.fromiter((row[0] for row in cursor.execute(query, params)), np.int64)
+        whole = np.zeros(self.length, np.bool_)
+        every = self.delta.every_id
+        order = np.argsort(every, kind="stable")
+        place = order[np.minimum(np.searchsorted(every, found, sorter=order), max(self.length - 1, 0))]
+        # Who came after this question's look at the changes is not part of its answer.
+        whole[place[every[place] == found]] = True
+        return whole
+
+    def _ask(self, query: exp.Expr, params: dict[str, Any]) -> dict[str, Array]:
+        text = query.sql(dialect="duckdb")
+        used = {name: value for name, value in params.items() if f"${name}" in text}
+        return self.cursor.execute(text, used).fetchnumpy()
+
+    def _case(self, texts: list[str], how: str) -> list[str]:
+        """As the database makes it, which also made the columns."""
+        if all(text.isascii() for text in texts):
+            return [text.lower() if how == "lower" else text.upper() for text in texts]
+        function = "lower" if how == "lower" else "upper"
+        row = self.pg.execute(
+            f"SELECT array(SELECT {function}(t) FROM unnest(%s::text[]) WITH ORDINALITY AS x(t, n) ORDER BY n)", [texts]
+        ).fetchone()
+        return list(row[0]) if row else []
+
+
+def _renamed(query: exp.Expr, table: str, name: str) -> exp.Expr:
+    made = query.copy()
+    for found in made.find_all(exp.Table):
+        if found.name == table:
+            found.set("this", exp.to_identifier(name))
+    return made

@@ -1,0 +1,112 @@
+"""When the slabs of a workspace are written anew: by the clock, in a child that ends.
+
+A base is copied once it has ``columns_from`` people; again when a few percent of its rows changed, when a property
+came or changed its type, every night, and within the hour after somebody was erased: until then she is masked in
+every answer, afterwards she is in no slab.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+
+import structlog
+from django.conf import settings
+
+from envol import db
+from envol.accounts.models import Workspace
+from envol.audience.catalogue import Catalogue
+from envol.audience.columns import shape, store
+from envol.contacts import gone
+
+SHARE = 0.03  # of the rows: beyond it the delta costs more than a new version does once
+FEW = 5_000  # changed rows that are never worth a new version
+ERASED = 45 * 60.0  # seconds after which a version that may hold an erased person is replaced
+OLD = 24 * 3600.0
+TIMEOUT = 3600
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """What there is of a workspace: people, the version that is read, rows changed since, and why to write anew."""
+
+    people: int
+    manifest: store.Manifest | None
+    changed: int
+    why: str
+
+
+def state(workspace: Workspace) -> State:
+    """Does this workspace need new slabs? Reads index ranges, not the base."""
+    least = settings.ENVOL.columns_from
+    home = store.folder(settings.ENVOL.data, workspace.pk)
+    manifest = store.current(home)
+    people = int(
+        db.value(
+            "SELECT count(*) FROM (SELECT FROM contacts_contact WHERE workspace_id = %s LIMIT %s) x",
+            [workspace.pk, max(least, 1)],
+        )
+    )
+    if people < least:
+        return State(people, manifest, 0, "")
+    if manifest is None:
+        return State(people, None, 0, "there are none")
+    tables = shape.tables(Catalogue(workspace))
+    if {t.name: {c.name: c.told for c in t.columns} for t in tables.values()} != manifest.columns:
+        return State(people, manifest, 0, "the properties changed")
+    most = max(FEW, int(SHARE * sum(manifest.rows.values())))
+    changed = 0
+    for table in tables.values():
+        if table.name != "lines":
+            query = f"SELECT FROM {table.source} WHERE {table.rows} AND {table.written_since(manifest.watermark)}"
+            changed += int(db.value(f"SELECT count(*) FROM ({query} LIMIT {most + 1}) x"))
+    age = time.time() - manifest.made_at
+    erased = db.value(
+        "SELECT EXISTS (SELECT FROM contacts_gone WHERE workspace_id = %s AND what = 'contact' AND stamp >= %s)",
+        [workspace.pk, manifest.watermark],
+    )
+    why = ""
+    if changed > most:
+        why = "many rows changed"
+    elif erased and age > ERASED:
+        why = "somebody is gone"
+    elif age > OLD:
+        why = "a day went by"
+    return State(manifest.people, manifest, changed, why)
+
+
+def look_after() -> list[int]:
+    """Write what is missing or behind, one workspace after the other; their ids. Slabs of no workspace go."""
+    gone.forget()
+    made = []
+    known = set()
+    for workspace in Workspace.objects.order_by("pk"):
+        known.add(str(workspace.pk))
+        found = state(workspace)
+        if found.why:
+            log.info("columns are written", workspace=workspace.pk, why=found.why)
+            write(workspace)
+            made.append(workspace.pk)
+        elif found.manifest is not None and found.people < settings.ENVOL.columns_from:
+            shutil.rmtree(store.folder(settings.ENVOL.data, workspace.pk), ignore_errors=True)
+    home = settings.ENVOL.data / "columns"
+    for place in home.iterdir() if home.exists() else ():
+        if place.is_dir() and place.name.isdigit() and place.name not in known:
+            shutil.rmtree(place, ignore_errors=True)
+    return made
+
+
+def write(workspace: Workspace) -> store.Manifest:
+    """New slabs of one workspace, by a child process. Raises RuntimeError with what it said."""
+    command = [sys.executable, "-m", "envol.audience.columns", str(workspace.pk)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, env=os.environ, check=False)
+    manifest = store.current(store.folder(settings.ENVOL.data, workspace.pk))
+    if done.returncode or manifest is None:
+        raise RuntimeError(f"The columns of workspace {workspace.pk} were not written: {done.stderr[-500:]}")
+    return manifest

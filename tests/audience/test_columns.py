@@ -1,0 +1,115 @@
+"""Columns choose the same people as PostgreSQL: from slabs, from what changed since, for trees of every kind."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from envol import db
+from envol.accounts.models import Workspace
+from envol.audience import engine
+from envol.audience.catalogue import Catalogue
+from envol.audience.columns import build
+from envol.audience.columns.engine import Columns, Question
+from envol.consent.models import Purpose
+from envol.outbound.models import Sending
+from tests.audience.segment_people import add_event, add_order, add_person, add_stay
+from tests.audience.test_same_people import NOW, PROPS, _base, _trees, _value
+from tests.examples import examples
+
+
+@pytest.fixture
+def base(workspace: Workspace) -> Iterator[Workspace]:
+    """Its ledger rows lack chunks and versions: they go, or the books of the whole database would be wrong."""
+    _base(workspace)
+    yield workspace
+    mine = list(Sending.objects.filter(workspace=workspace).values_list("id", flat=True))
+    for table in ("outbound_outcome", "outbound_send"):
+        db.execute(f"DELETE FROM {table} WHERE sending_id = ANY(%s)", [mine])
+
+
+@pytest.fixture
+def pg() -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(build.address(), autocommit=True) as opened:
+        yield opened
+
+
+def _change(workspace: Workspace, rnd: random.Random) -> None:
+    """What may happen while slabs lie there: people change, come, go; so do lists, orders, events."""
+    ids = [row[0] for row in db.rows("SELECT id FROM contacts_contact WHERE workspace_id = %s", [workspace.pk])]
+    lists = [row[0] for row in db.rows("SELECT id FROM contacts_list WHERE workspace_id = %s", [workspace.pk])]
+    for contact in rnd.sample(ids, 12):
+        key = rnd.choice(list(PROPS))
+        db.execute(
+            "UPDATE contacts_contact SET props = props || %s::jsonb, allowed = %s WHERE id = %s",
+            [json.dumps({key: _value(rnd, PROPS[key])}), rnd.randrange(16), contact],
+        )
+    for n in range(5):
+        person = add_person(workspace, f"late{n}.{rnd.random()}@lecteurs.example", props={"city": "Nantes"}, allowed=1)
+        add_order(workspace, person, NOW - timedelta(days=3), [("CD", "Musique", 500)], "EUR")
+        add_stay(workspace, person, rnd.choice(lists), NOW - timedelta(days=2), None)
+    for contact in rnd.sample(ids, 8):
+        add_event(workspace, contact, rnd.choice([5, 6, 8]), NOW - timedelta(hours=5), rnd.choice([None, 1]), None)
+        add_order(workspace, contact, NOW - timedelta(days=40), [("Livre", "", 333)], "EUR")
+    db.execute(
+        "UPDATE contacts_membership SET until = since + interval '1 minute'"
+        " WHERE contact_id = ANY(%s) AND until IS NULL",
+        [rnd.sample(ids, 10)],
+    )
+    leaving = rnd.sample(ids, 4)
+    db.execute("DELETE FROM contacts_membership WHERE contact_id = ANY(%s)", [leaving])
+    gone = rnd.sample(ids, 3)
+    for table in ("contacts_membership", "contacts_order", "events_event"):
+        db.execute(f"DELETE FROM {table} WHERE contact_id = ANY(%s)", [gone])
+    db.execute("DELETE FROM contacts_contact WHERE id = ANY(%s)", [gone])
+
+
+def _same(question: Question, catalogue: Catalogue, tree: dict[str, Any]) -> list[int]:
+    query, params = engine.ids_sql(catalogue, tree, now=NOW)
+    wanted = sorted(row[0] for row in db.rows(query, params))
+    assert question.ids(catalogue, tree, NOW) == wanted, tree
+    assert question.count(catalogue, tree, NOW) == len(wanted)
+    return wanted
+
+
+@pytest.mark.parametrize("state", ["slabs", "changed", "rebuilt"])
+def test_columns_and_postgresql_choose_the_same_people(
+    base: Workspace, tmp_path: Path, pg: psycopg.Connection[Any], state: str
+) -> None:
+    build.build(base, tmp_path, build.address())
+    columns = Columns(base, tmp_path)
+    if state != "slabs":
+        _change(base, random.Random(state))
+    if state == "rebuilt":
+        build.build(base, tmp_path, build.address())
+        columns.close()
+        columns = Columns(base, tmp_path)
+    catalogue = Catalogue(base)
+
+    @settings(max_examples=examples(100), deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @given(_trees(catalogue))
+    def same(tree: dict[str, Any]) -> None:
+        with columns.question(pg) as question:
+            _same(question, catalogue, tree)
+
+    same()
+    with columns.question(pg) as question:
+        assert (columns.delta.size > 0) == (state == "changed")
+        for purpose in Purpose.objects.filter(workspace=base):
+            tree = {
+                "v": 1,
+                "match": "any",
+                "rules": [{"field": "prop.city", "op": "known"}, {"field": "tag", "op": "has_none", "value": ["vip"]}],
+            }
+            found = question.figures(catalogue, tree, purpose, NOW)
+            assert found.reasons == engine.by_reason(catalogue, tree, purpose, now=NOW)
+            assert set(found.sample) <= set(question.ids(catalogue, tree, NOW)) and len(found.sample) == 10
+    columns.close()
