@@ -133,6 +133,21 @@ class Undo(models.Model):
         db_table = "accounts_undo"
 
 
+class SentForm(models.Model):
+    """A form that a member sent, and how it was answered: sent again, it is answered so again, and done once."""
+
+    key = models.BinaryField(primary_key=True, max_length=32)  # digest of person, address, token and what was typed
+    at = models.DateTimeField(db_default=Now())
+    done_at = models.DateTimeField(null=True)  # null: somebody is at it
+    location = models.TextField(blank=True)
+    said = models.JSONField(default=list)
+    shown = models.BinaryField(null=True)  # a page that can be had once, under a key that is not in this database
+
+    class Meta:
+        db_table = "accounts_sent_form"
+        indexes = [models.Index(fields=["at"], name="sent_form_old")]
+
+
 class Job(models.Model):
     """Long work that a person can watch, leave, come back to, and stop."""
 

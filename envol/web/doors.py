@@ -12,16 +12,15 @@ import binascii
 from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any
-from urllib.parse import quote
 
-from django.conf import settings
 from django.core.checks import Error, register
-from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
 from django.urls import URLPattern, URLResolver, get_resolver
 
 from envol.accounts.models import Member, Role, User, Workspace
 from envol.accounts.workspaces import check_api_key
+from envol.web.kept import sign_in_first
 from envol.web.language import use_zone_of
 
 View = Callable[..., HttpResponseBase]
@@ -107,7 +106,7 @@ def audience(least: Role) -> Callable[[View], View]:
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             member = member_of(request)
             if member is None:
-                return HttpResponseRedirect(f"{settings.LOGIN_URL}?next={quote(request.get_full_path())}")
+                return sign_in_first(request)
             _enter(request, member)
             if _RANK[Role(member.role)] < _RANK[least]:
                 return _refused(request, least)

@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from allauth.account.adapter import DefaultAccountAdapter
 from django.conf import settings
 from django.http import HttpRequest
+
+from envol.web import kept
 
 
 class Adapter(DefaultAccountAdapter):
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return False
+
+    def pre_login(self, request: HttpRequest, user: Any, **more: Any) -> Any:
+        answer = super().pre_login(request, user, **more)
+        if answer is None:
+            kept.take_over(request)
+        return answer
 
     def get_email_confirmation_url(self, request: HttpRequest, emailconfirmation: object) -> str:
         return str(super().get_email_confirmation_url(request, emailconfirmation))

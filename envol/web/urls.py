@@ -41,6 +41,7 @@ web = (
         path("theme", ground.theme, name="theme"),
         path("search", ground.search, name="search"),
         path("notices", notices.notices, name="notices"),
+        path("again", ground.again, name="again"),
         path("undo/<int:undo_id>", ground.undo, name="undo"),
         path("styleguide", ground.styleguide, name="styleguide"),
         path("contacts", contacts.contacts, name="contacts"),

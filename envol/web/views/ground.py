@@ -11,7 +11,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_POST, require_safe
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from envol.accounts import undo as undos
 from envol.accounts.models import Role, Undo, Workspace
@@ -20,6 +20,7 @@ from envol.audience.segments import CREATED
 from envol.campaigns.models import Campaign
 from envol.contacts import filters
 from envol.contacts.filters import Filter
+from envol.web import kept
 from envol.web.answers import see_path
 from envol.web.doors import MemberRequest, anybody, audience
 from envol.web.masking import sees_addresses, shown
@@ -102,6 +103,19 @@ def undo(request: MemberRequest, undo_id: int) -> HttpResponse:
         if Undo.objects.filter(workspace=request.workspace, pk=undo_id, kind=CREATED).exists():
             return see_path(reverse("web:segments"))  # the page it was offered on is gone with what was made
     return see_path(_back(request))
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@audience(Role.VIEWER)
+def again(request: MemberRequest) -> HttpResponse:
+    """What somebody was typing when her session ended: to be sent after all, or thrown away."""
+    found = request.session.get(kept.FIELD)
+    if request.method == "POST":
+        request.session.pop(kept.FIELD, None)
+        back = request.POST.get("back", "/")
+        safe = url_has_allowed_host_and_scheme(back, allowed_hosts=None)
+        return see_path(back if safe else "/")
+    return kept.page(request, found) if found else see_path("/")
 
 
 @require_POST
