@@ -121,7 +121,7 @@ def test_no_form_breaks_a_page(own: Shop) -> None:
                 continue
             seen.add(key)
             fields.pop("csrfmiddlewaretoken", None)
-            fields.pop("once", None)  # tried by itself below: with the other fields as they stand the form would be done
+            fields.pop("once", None)  # tried by itself below: with the others as they stand the form would be done
             for field in fields:
                 for kind in ALONE:
                     bad += complaints(client, "post", target, {**fields, field: HOSTILE[kind]}, kind, field)
