@@ -1,6 +1,6 @@
 """The consent ledger: append, seal in bulk, verify, prove.
 
-A block seals the lines of one commit or of one import. Lines never change; what a line says is the
+A block seals the lines of one commit, or of one part of an import. Lines never change; what a line says is the
 ``consent_permission`` row it opened, tied to it by a commitment (see `envol.consent.chain`). An erased
 row leaves its line unreadable and the chain whole; an altered one is found by `verify`.
 
@@ -181,8 +181,8 @@ class Sealed:
 
     block: int
     lines: int
-    copy_rows: Callable[[int, int], bytes] = field(repr=False)
-    """``copy_rows(start, stop)``: permission rows of these lines, in the order given, for `COPY_ROWS`."""
+    copy_rows: Callable[[Sequence[int]], bytes] = field(repr=False)
+    """``copy_rows(places)``: permission rows of these lines (counted from 0, in the order given), for `COPY_ROWS`."""
 
 
 def seal_rows(
@@ -223,16 +223,21 @@ def seal_rows(
         lock(workspace_id)
         block = _write_block(workspace_id, leaves, at)
 
-    def copy_rows(start: int, stop: int) -> bytes:
-        size, common = chain.KEY, one[0].isoformat() if len(one) == 1 else None
-        return "".join(
-            [
-                f"{workspace_id}\t{contact_ids[i]}\t{purpose_id}\t{state}\t{basis}\t{common or one[i].isoformat()}"
-                f"\t\\N\t{evidence}\t{_escape(proofs[i]) if proofs else ''}\t{block}\t{i}"
-                f"\t\\\\x{keys[i * size : (i + 1) * size].hex()}\n"
-                for i in range(start, min(stop, len(contact_ids)))
+    # What all rows share is written once, and so are the keys.
+    head, middle, end = f"{workspace_id}\t", f"\t{purpose_id}\t{state}\t{basis}\t", f"\t\\N\t{evidence}\t"
+    common, hexes, size = one[0].isoformat(), keys.hex(), 2 * chain.KEY
+
+    def copy_rows(places: Sequence[int]) -> bytes:
+        if len(one) == 1 and proofs is None:
+            shared = f"{middle}{common}{end}\t{block}\t"
+            rows = [f"{head}{contact_ids[i]}{shared}{i}\t\\\\x{hexes[i * size : (i + 1) * size]}\n" for i in places]
+        else:
+            rows = [
+                f"{head}{contact_ids[i]}{middle}{common if len(one) == 1 else one[i].isoformat()}{end}"
+                f"{_escape(proofs[i]) if proofs else ''}\t{block}\t{i}\t\\\\x{hexes[i * size : (i + 1) * size]}\n"
+                for i in places
             ]
-        ).encode()
+        return "".join(rows).encode()
 
     return Sealed(block, len(contact_ids), copy_rows)
 
@@ -254,7 +259,8 @@ def _messages(
         pattern = chain.payload(workspace_id, mark, purpose_id, state, basis, since[0], evidence_id, "")
         head, _, tail = pattern.partition(b"\n%d\n" % mark)
         head, tail = head + b"\n", b"\n" + tail
-        return [b"%b%d%b" % (head, contact_id, tail) for contact_id in contact_ids]
+        numbers = "\n".join(map(str, contact_ids)).encode().split(b"\n") if contact_ids else []
+        return [head + number + tail for number in numbers]
     return [
         chain.payload(
             workspace_id,

@@ -352,13 +352,14 @@ def test_people_who_come_by_another_door_meanwhile_are_met_as_known(
     from envol.contacts.masks import rebuild_masks
 
     imp = bring(workspace, write(tmp_path, many(20)), CONSENT)
-    part = plan.Plan.part
+    parts = plan.Plan.parts
 
-    def late(self: Any, *args: Any) -> None:
-        part(self, *args)
-        people.upsert(workspace, "p0007@lecteurs.example", {"last_name": "Sept"}, source=page)
+    def late(self: Any, *args: Any) -> Any:
+        for part in parts(self, *args):
+            people.upsert(workspace, "p0007@lecteurs.example", {"last_name": "Sept"}, source=page)
+            yield part
 
-    monkeypatch.setattr(plan.Plan, "part", late)
+    monkeypatch.setattr(plan.Plan, "parts", late)
     counts = imports.run(imp)
     seven = by_key(workspace)["p0007@lecteurs.example"]
     assert seven.props == {"first_name": "P7", "last_name": "Sept"}

@@ -1,20 +1,25 @@
 """Decide, before anything is written, what an import will do: the dry run.
 
-Lines are cleaned block by block into DuckDB tables (`stage`), whose memory is limited and which spill
-into a closed directory: a file may be larger than memory. There, over all blocks, the last line of
-an address wins; the base and the suppression list then say who is new, known or not to be written to
-(`decide`). A run reads the file again and asks the base again: hours may lie between, and nobody's address
-lies about in a staging file meanwhile.
+Lines are cleaned block by block and put down on the disk, sorted by address (`stage`; see
+`envol.contacts.imports.staging`). Then one range of addresses after the other is decided (`parts`): the last line
+of an address wins; the base and the suppression list say who is new, known or not to be written to. So a file
+may be larger than memory, and the first people are written while later ones are still undecided. A run reads
+the file again and asks the base again: hours may lie between, and nobody's address lies about in a staging file.
 """
 
 from __future__ import annotations
 
 import io
+import shutil
 import tempfile
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from dataclasses import dataclass, field, fields
+from queue import SimpleQueue
 from typing import Any
 
-import duckdb
 import polars as pl
 import psycopg
 from django.db import connection
@@ -22,21 +27,35 @@ from django.db import connection
 from envol.consent import suppression
 from envol.contacts.imports.clean import NOT_GRANTED, Cleaner
 from envol.contacts.imports.permission import Grant, grant_of
-from envol.contacts.imports.read import Refused, blocks
+from envol.contacts.imports.read import Block, Refused, blocks
 from envol.contacts.imports.receive import copy_of, folder
+from envol.contacts.imports.staging import Staging
 from envol.contacts.models import Import, Source
-from envol.db import sql, value
+from envol.db import sql
 
 Tell = Callable[[int, int | None, str], None]
 """``tell(done, total, step)``; it may raise to stop the work."""
 
-MEMORY_LIMIT = "1GB"
-_LINE = (
-    "no BIGINT, key VARCHAR, written VARCHAR, language VARCHAR, time_zone VARCHAR, props VARCHAR, sources VARCHAR,"
-    " ids VARCHAR, tags VARCHAR, since TIMESTAMP, proof VARCHAR, mail TINYINT"
-)
-_COLUMNS = [part.split()[0] for part in _LINE.split(", ")]
+CLEANERS = 2
+"""Threads that clean, and blocks in memory: polars lets go of the interpreter."""
+PIECE = 20_000
+"""Known people compared, and changed, in one transaction."""
+_COLUMNS = [
+    "no",
+    "key",
+    "written",
+    "language",
+    "time_zone",
+    "props",
+    "sources",
+    "ids",
+    "tags",
+    "since",
+    "proof",
+    "mail",
+]
 _SEND = 5  # a base this many times larger than the file is asked for the file's keys only
+_LISTED = 200_000  # a longer suppression list is asked for the file's addresses only
 
 
 def silent(done: int, total: int | None, step: str) -> None:
@@ -52,34 +71,59 @@ def connect() -> psycopg.Connection[Any]:
     return opened
 
 
+@dataclass
+class Part:
+    """The people of one range of addresses, each with the line that counts."""
+
+    fresh: pl.DataFrame
+    """New people in key order, with ``suppressed``, ``objected`` and ``grants``."""
+    known: pl.DataFrame
+    """Lines of people in the base, with their ``id`` and ``grants``."""
+    lines: int
+
+
+@dataclass
+class Tally:
+    """What the report says. A dry run counts what is decided, a run what is written."""
+
+    new: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    suppressed: int = 0
+    erased: int = 0
+    mailable: int = 0
+    given: int = 0
+    already: int = 0
+    kept_refused: int = 0
+    mail: Counter[int] = field(default_factory=Counter)
+
+    def add(self, other: Tally) -> None:
+        for one in fields(self):
+            if one.name != "mail":
+                setattr(self, one.name, getattr(self, one.name) + getattr(other, one.name))
+        self.mail.update(other.mail)
+
+
 class Plan:
-    """The staging tables of one import, and what was decided from it. Use as a context manager."""
+    """The lines of one import on their way through. Use as a context manager."""
 
     def __init__(self, imp: Import) -> None:
         self.imp = imp
         self.grant: Grant | None = grant_of(imp)
-        self.counts: dict[str, Any] = {}
+        self.again = imp.state in ("running", "cancelled", "failed")
+        self.tally = Tally()
+        self.refused: Counter[str] = Counter()
+        self.whole = 0  # refused lines; the others are imported without a value
+        self._listed: dict[bytes, suppression.Suppressed] | None = None
 
     def __enter__(self) -> Plan:
-        self._spill = tempfile.TemporaryDirectory(prefix=f"{self.imp.pk}-", suffix=".spill", dir=folder())
-        self.db = duckdb.connect(
-            ":memory:",
-            config={
-                "autoinstall_known_extensions": "false",
-                "autoload_known_extensions": "false",
-                "memory_limit": MEMORY_LIMIT,
-                "threads": "2",
-            },
-        )
-        # Nothing a file says can make the engine open another one.
-        self.db.execute(f"SET temp_directory = '{self._spill.name.replace(chr(39), chr(39) * 2)}'")
-        self.db.execute("SET enable_external_access = false")
-        self.db.execute("SET lock_configuration = true")
+        self.staging = Staging(folder())
+        self._refusals = tempfile.TemporaryFile(dir=folder())
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.db.close()
-        self._spill.cleanup()
+        self.staging.close()
+        self._refusals.close()
 
     # -- stage ---------------------------------------------------------------------------------
 
@@ -87,158 +131,167 @@ class Plan:
         """Read and clean the whole file."""
         imp = self.imp
         source_id = _source(imp)
-        self.db.execute(f"CREATE TABLE line ({_LINE})")
-        self.db.execute("CREATE TABLE refusal (no BIGINT, cause VARCHAR, value VARCHAR, row VARCHAR)")
         path = copy_of(imp)
         total = path.stat().st_size if imp.format["kind"] != "xlsx" else None
-        cleaner = Cleaner(imp, self.grant, source_id)
-        for block in blocks(path, imp.format):
-            staged, refused = cleaner.clean(block.rows)
-            self._insert("line", staged.select(_COLUMNS))
-            refused = block.refused + refused
-            if refused:
-                self._insert("refusal", pl.DataFrame(refused, schema=["no", "cause", "value", "row"], orient="row"))
-            tell(block.done, total, "reading")
+        cleaners: SimpleQueue[Cleaner] = SimpleQueue()
+        for _ in range(CLEANERS):
+            cleaners.put(Cleaner(imp, self.grant, source_id))
 
-    def _insert(self, table: str, frame: pl.DataFrame) -> None:
-        if frame.height:
-            self.db.register("batch", frame.to_arrow())
-            self.db.execute(f"INSERT INTO {table} SELECT * FROM batch")
-            self.db.unregister("batch")
+        def clean(block: Block) -> list[Refused]:
+            cleaner = cleaners.get()
+            try:
+                staged, refused = cleaner.clean(block.rows)
+                self.staging.add(staged.select(_COLUMNS))
+                return block.refused + refused
+            finally:
+                cleaners.put(cleaner)
+
+        waiting: deque[tuple[Future[list[Refused]], int]] = deque()
+
+        def take() -> None:
+            done, octets = waiting.popleft()
+            self.refuse(done.result())
+            tell(octets, total, "reading")
+
+        with ThreadPoolExecutor(CLEANERS, "clean") as pool:
+            try:
+                for block in blocks(path, imp.format):
+                    while len(waiting) >= CLEANERS:
+                        take()
+                    # In a copy of the context: sentences come in the language of this thread.
+                    waiting.append((pool.submit(copy_context().run, clean, block), block.done))
+                while waiting:
+                    take()
+            finally:
+                pool.shutdown(cancel_futures=True)
 
     def refuse(self, found: Sequence[Refused]) -> None:
-        """Add refusals that only the run could find."""
-        if found:
-            frame = pl.DataFrame(found, schema=["no", "cause", "value", "row"], orient="row")
-            self._insert("refusal", frame)
+        """Keep what was refused, on the disk, until `store_refusals`."""
+        if not found:
+            return
+        causes = Counter(one.cause for one in found)
+        self.refused += causes
+        self.whole += sum(n for cause, n in causes.items() if cause not in ("value", "identifier", "key"))
+        frame = pl.DataFrame(found, schema=["no", "cause", "value", "row"], orient="row")
+        self._refusals.write(copy_text(frame.insert_column(0, pl.lit(self.imp.id).alias("import"))))
 
-    def read(self, query: str, params: Sequence[Any] = (), rows: int = 100_000) -> Iterator[pl.DataFrame]:
-        """A query's answer in pieces, on a cursor of its own; nothing is held but the piece."""
-        for batch in self.db.cursor().sql(query, params=list(params)).to_arrow_reader(rows):
-            yield pl.DataFrame(pl.from_arrow(batch))
-
-    def one(self, query: str) -> Any:
-        found = self.db.execute(query).fetchall()
-        return found[0][0] if found else None
+    def store_refusals(self, pg: psycopg.Connection[Any]) -> None:
+        """The refused lines, where the page and `refused_csv` find them."""
+        self._refusals.seek(0)
+        with pg.transaction(), pg.cursor() as cursor:
+            cursor.execute("DELETE FROM contacts_import_refusal WHERE import_id = %s", [self.imp.id])
+            with cursor.copy("COPY contacts_import_refusal (import_id, line, cause, value, row) FROM STDIN") as copy:
+                shutil.copyfileobj(self._refusals, copy, 1 << 17)
 
     # -- decide --------------------------------------------------------------------------------
 
-    def decide(self, pg: psycopg.Connection[Any], tell: Tell) -> None:
-        """Meet the base: tables ``fresh`` (in key order) here, ``import_line`` and ``import_match`` there."""
-        self.part(pg, tell)
-        self.meet(pg)
-        self.counts = self.count(pg)
+    def parts(self, pg: psycopg.Connection[Any]) -> Iterator[Part]:
+        """Meet the base, one range of addresses after the other."""
+        for lines in self.staging.parts():
+            yield self._part(pg, lines)
 
-    def part(self, pg: psycopg.Connection[Any], tell: Tell) -> None:
-        """Part new people (``fresh``) from those the base knows."""
-        db = self.db
-        tell(0, None, "comparing")
-        db.execute(
-            "CREATE OR REPLACE TABLE loser AS SELECT l.no FROM line l JOIN"
-            " (SELECT key, max(no) AS last FROM line GROUP BY key HAVING count(*) > 1) d"
-            " ON l.key = d.key AND l.no <> d.last"
-        )
-        self._fetch_known(pg)
-        self._find_suppressed()
-        grants = self._grants()
-        db.execute(
-            "CREATE OR REPLACE TABLE fresh AS"
-            " SELECT l.* EXCLUDE (mail), l.mail, coalesce(s.whole, false) AS suppressed,"
-            f" coalesce(s.objected, false) AS objected, {grants} AS grants"
-            " FROM line l LEFT JOIN suppressed s ON s.key = l.key"
-            " WHERE NOT coalesce(s.erased, false) AND l.no NOT IN (SELECT no FROM loser)"
-            " AND NOT EXISTS (SELECT 1 FROM known k WHERE k.key = l.key) ORDER BY l.key"
-        )
-
-    def _grants(self) -> str:
-        """SQL: does a line ``l``, with what suppresses it ``s``, give a permission?"""
+    def _part(self, pg: psycopg.Connection[Any], lines: pl.DataFrame) -> Part:
+        if self.grant:
+            self.tally.mail.update(dict(lines["mail"].value_counts().iter_rows()))
+        listed = self._suppressed(lines)
+        self.tally.suppressed += listed.height
+        self.tally.erased += int(listed["erased"].sum())
+        some = lines.join(listed, on="key", how="left", maintain_order="left")
         marketing = self.grant is None or self.grant.marketing
-        return "l.mail = 0 AND NOT coalesce(s.whole, false)" + (" AND s.key IS NULL" if marketing else "")
-
-    def meet(self, pg: psycopg.Connection[Any]) -> None:
-        """Compare known people with their lines, on the server."""
-        grants = self._grants()
-        pg.execute("DROP TABLE IF EXISTS import_match")
-        pg.execute("DROP TABLE IF EXISTS import_line")
-        lines = self.read(
-            f"SELECT l.no, l.key, l.language, l.time_zone, l.props, l.sources, l.tags, l.ids, {grants} AS grants,"
-            " l.since, l.proof FROM line l JOIN known k ON k.key = l.key LEFT JOIN suppressed s ON s.key = l.key"
-            " WHERE l.no NOT IN (SELECT no FROM loser)"
+        refuses = pl.col("suppressed").is_not_null() if marketing else pl.col("suppressed").fill_null(False)
+        some = some.with_columns(
+            pl.col("suppressed", "objected", "erased").fill_null(False), grants=(pl.col("mail") == 0) & ~refuses
         )
-        self.match(pg, lines)
+        some = some.join(self._known(pg, lines), on="key", how="left", maintain_order="left")
+        new = some["id"].is_null()
+        return Part(some.filter(new & ~some["erased"]).drop("id", "erased"), some.filter(~new), lines.height)
 
-    def match(self, pg: psycopg.Connection[Any], batches: Iterator[pl.DataFrame]) -> None:
-        """Send lines of known people to the server and compare them there."""
+    def _known(self, pg: psycopg.Connection[Any], lines: pl.DataFrame) -> pl.DataFrame:
+        """Keys and ids of those the base knows."""
+        most = _SEND * (lines.height + 1000)
+        within = "workspace_id = %s AND email_key BETWEEN %s AND %s"
+        bounds = [self.imp.workspace_id, lines["key"][0], lines["key"][-1]]
+        (base,) = pg.execute(
+            f"SELECT count(*) FROM (SELECT FROM contacts_contact WHERE {within} LIMIT {most:d}) x", bounds
+        ).fetchone() or (0,)
+        if not base:
+            return pl.DataFrame(schema={"key": pl.String, "id": pl.Int64})
+        query, params = f"SELECT email_key, id FROM contacts_contact WHERE {within}", bounds
+        with pg.cursor() as cursor:
+            if base >= most:
+                cursor.execute("DROP TABLE IF EXISTS import_key")
+                cursor.execute('CREATE TEMP TABLE import_key (key text COLLATE "C")')
+                with cursor.copy("COPY import_key FROM STDIN") as copy:
+                    copy.write(copy_text(lines.select("key")))
+                cursor.execute("ANALYZE import_key")
+                query = (
+                    "SELECT c.email_key, c.id FROM contacts_contact c JOIN import_key k ON c.email_key = k.key"
+                    " WHERE c.workspace_id = %s"
+                )
+                params = bounds[:1]
+            return read_copy(cursor, query, params, {"key": pl.String, "id": pl.Int64})
+
+    def known_at(self, pg: psycopg.Connection[Any], lines: pl.DataFrame) -> pl.DataFrame:
+        """These lines of new people, for those whom the base knows by now."""
+        return lines.drop("id").join(self._known(pg, lines.sort("key")), on="key")
+
+    def _suppressed(self, lines: pl.DataFrame) -> pl.DataFrame:
+        """The addresses that are on the suppression list. No digest is made for an empty list."""
+        workspace_id, keys = self.imp.workspace_id, []
+        found: dict[str, suppression.Suppressed] = {}
+        if self._listed is None and suppression.count(workspace_id) <= _LISTED:
+            self._listed = suppression.digests(workspace_id)
+        if self._listed is None:
+            found = suppression.lookup(workspace_id, lines["key"].to_list())
+        elif self._listed:
+            keys = lines["key"].to_list()
+            digests = suppression.digest_many(workspace_id, keys)
+            found = {k: self._listed[d] for k, d in zip(keys, digests, strict=True) if d in self._listed}
+        rows = [(key, one.scope == "all", one.objected, one.erased) for key, one in found.items()]
+        schema = {"key": pl.String, "suppressed": pl.Boolean, "objected": pl.Boolean, "erased": pl.Boolean}
+        return pl.DataFrame(rows, schema=schema, orient="row")
+
+    # -- meet ----------------------------------------------------------------------------------
+
+    def decide(self, pg: psycopg.Connection[Any], tell: Tell) -> None:
+        """Count what a run would do, and write nothing."""
+        done = 0
+        for part in self.parts(pg):
+            tell(done, self.staging.kept, "comparing")
+            self.tally.add(self.count_new(part.fresh))
+            for piece in part.known.iter_slices(PIECE):
+                with pg.transaction():
+                    found, _ = self.match(pg, piece)
+                self.tally.add(found)
+            done += part.lines
+
+    def count_new(self, fresh: pl.DataFrame) -> Tally:
+        given = 0
+        if self.grant:
+            given = int(fresh.select((pl.col("grants") & ~pl.col("suppressed")).sum()).item())
+        return Tally(new=fresh.height, given=given, mailable=given)
+
+    def match(self, pg: psycopg.Connection[Any], lines: pl.DataFrame) -> tuple[Tally, list[tuple[Any, ...]]]:
+        """Compare known people with their lines: table ``import_match``, until the transaction ends.
+
+        Answers how many do what, and to whom a permission is given: (contact, since, proof).
+        """
         imp, grant = self.imp, self.grant
         pg.execute(sql("contacts", "import_line"))
         with pg.cursor() as cursor, cursor.copy("COPY import_line FROM STDIN") as copy:
-            for batch in batches:
-                copy.write(copy_text(batch))
-        pg.execute("ANALYZE import_line (no, key)")
+            copy.write(copy_text(lines.select(_LINE)))
         pg.execute(
             sql("contacts", "import_match"),
             {
-                "piece_rows": PIECE,
                 "bit": 1 << grant.bit if grant else 0,
                 "marketing": grant is None or grant.marketing,
                 "workspace": imp.workspace_id,
                 "import": imp.id,
-                "again": imp.state in ("running", "cancelled", "failed"),
+                "again": self.again,
                 **policy_params(imp),
             },
         )
-        pg.execute("CREATE INDEX ON import_match (piece)")
-        pg.execute("ANALYZE import_match (piece, no, id)")
-
-    def _fetch_known(self, pg: psycopg.Connection[Any]) -> None:
-        db, workspace_id = self.db, self.imp.workspace_id
-        db.execute("CREATE OR REPLACE TABLE known (key VARCHAR)")
-        base = value("SELECT count(*) FROM (SELECT FROM contacts_contact WHERE workspace_id = %s LIMIT %s) x",
-                     [workspace_id, _SEND * (self.one("SELECT count(*) FROM line") + 1000)])  # fmt: skip
-        lines = self.one("SELECT count(*) FROM line")
-        if base < _SEND * (lines + 1000):
-            query = "SELECT email_key FROM contacts_contact WHERE workspace_id = %s"
-        else:
-            with pg.cursor() as cursor:
-                cursor.execute("DROP TABLE IF EXISTS import_key")
-                cursor.execute('CREATE TEMP TABLE import_key (key text COLLATE "C")')
-                with cursor.copy("COPY import_key FROM STDIN") as copy:
-                    for batch in self.read("SELECT DISTINCT key FROM line"):
-                        copy.write(copy_text(batch))
-                cursor.execute("ANALYZE import_key")
-            query = (
-                "SELECT c.email_key FROM contacts_contact c JOIN import_key k ON c.email_key = k.key"
-                " WHERE c.workspace_id = %s"
-            )
-        with pg.cursor() as cursor, cursor.copy(f"COPY ({query}) TO STDOUT", [workspace_id]) as copy:
-            for text in pieces(copy):
-                self._insert("known", pl.DataFrame({"key": text.split("\n")[:-1]}, schema={"key": pl.String}))
-
-    def _find_suppressed(self) -> None:
-        """The file's addresses that are on the suppression list. No digest is made for an empty list."""
-        db, workspace_id = self.db, self.imp.workspace_id
-        db.execute("CREATE OR REPLACE TABLE suppressed (key VARCHAR, whole BOOLEAN, objected BOOLEAN, erased BOOLEAN)")
-        listed = suppression.digests(workspace_id)
-        if not listed:
-            return
-        for batch in self.read("SELECT DISTINCT key FROM line"):
-            keys = batch["key"].to_list()
-            hits = [
-                (key, found.scope == "all", found.objected, found.erased)
-                for key, digest in zip(keys, suppression.digest_many(workspace_id, keys), strict=True)
-                if (found := listed.get(digest))
-            ]
-            self._insert("suppressed", pl.DataFrame(hits, schema=["key", "whole", "objected", "erased"], orient="row"))
-
-    def count(self, pg: psycopg.Connection[Any]) -> dict[str, Any]:
-        db = self.db
-        refused = dict(db.execute("SELECT cause, count(*) FROM refusal GROUP BY 1 ORDER BY 1").fetchall())
-        staged, lost = self.one("SELECT count(*) FROM line"), self.one("SELECT count(*) FROM loser")
-        whole = self.one("SELECT count(*) FROM refusal WHERE cause NOT IN ('value', 'identifier', 'key')")
-        new, new_mailable = db.execute(
-            "SELECT count(*), count(*) FILTER (grants AND NOT suppressed) FROM fresh"
-        ).fetchall()[0]
-        known = (
+        counted = (
             pg.execute(
                 "SELECT count(*) FILTER (WHERE was = 'new'),"
                 " count(*) FILTER (WHERE (changed OR grants OR was = 'updated') AND was IS DISTINCT FROM 'new'),"
@@ -248,42 +301,37 @@ class Plan:
             ).fetchone()
             or (0,) * 7
         )
-        not_granted: dict[str, int] = {}
-        if self.grant:
-            some = db.execute(
-                "SELECT mail, count(*) FROM line WHERE mail > 0 AND no NOT IN (SELECT no FROM loser) GROUP BY 1"
-            )
-            not_granted = {NOT_GRANTED[mail]: n for mail, n in some.fetchall()}
+        found = Tally(*counted[:3])
+        if grant:
+            found.mailable, found.already, found.kept_refused, found.given = counted[3:]
+        if not counted[6]:
+            return found, []
+        query = "SELECT id, since, proof FROM import_match WHERE grants ORDER BY id"
+        return found, pg.execute(query).fetchall()
+
+    def counts(self) -> dict[str, Any]:
+        tally = self.tally
+        reasons = {NOT_GRANTED[mail]: n for mail, n in tally.mail.items() if mail} if self.grant else {}
         return {
-            "lines": staged + whole,
-            "new": new + known[0],
-            "updated": known[1],
-            "unchanged": known[2],
-            "refused": refused,
-            "repeated": lost,
-            "suppressed": self.one("SELECT count(*) FROM suppressed"),
-            "erased": self.one("SELECT count(*) FROM suppressed WHERE erased"),
-            "mailable": (new_mailable + known[3]) if self.grant else 0,
+            "lines": self.staging.lines + self.whole,
+            "new": tally.new,
+            "updated": tally.updated,
+            "unchanged": tally.unchanged,
+            "refused": dict(sorted(self.refused.items())),
+            "repeated": self.staging.repeated,
+            "suppressed": tally.suppressed,
+            "erased": tally.erased,
+            "mailable": tally.mailable,
             "permission": {
-                "given": new_mailable + known[6] if self.grant else 0,
-                "already": known[4] if self.grant else 0,
-                "kept_refused": known[5] if self.grant else 0,
-                **not_granted,
+                "given": tally.given,
+                "already": tally.already,
+                "kept_refused": tally.kept_refused,
+                **reasons,
             },
         }
 
-    def store_refusals(self, pg: psycopg.Connection[Any]) -> None:
-        """The refused lines, where the page and `refused_csv` find them."""
-        with pg.transaction(), pg.cursor() as cursor:
-            cursor.execute("DELETE FROM contacts_import_refusal WHERE import_id = %s", [self.imp.id])
-            found = self.read(f"SELECT {self.imp.id:d}, no, cause, value, row FROM refusal ORDER BY no", rows=20_000)
-            with cursor.copy("COPY contacts_import_refusal (import_id, line, cause, value, row) FROM STDIN") as copy:
-                for batch in found:
-                    copy.write(copy_text(batch))
 
-
-PIECE = 20_000
-"""Known people changed in one transaction."""
+_LINE = ["no", "id", "key", "language", "time_zone", "props", "sources", "tags", "ids", "grants", "since", "proof"]
 
 
 def policy_params(imp: Import) -> dict[str, Any]:
@@ -314,18 +362,19 @@ def copy_text(frame: pl.DataFrame) -> bytes:
     return out.getvalue()
 
 
-def pieces(copy: Any) -> Iterator[str]:
-    """COPY TO STDOUT in texts of whole lines, about a mebibyte each."""
-    held: list[bytes] = []
-    size = 0
-    for data in copy:
-        held.append(bytes(data))
-        size += len(data)
-        if size > 1 << 20 and held[-1].endswith(b"\n"):
-            yield b"".join(held).decode()
-            held, size = [], 0
-    if held:
-        yield b"".join(held).decode()
+def read_copy(cursor: Any, query: str, params: Sequence[Any], schema: dict[str, Any]) -> pl.DataFrame:
+    """A query's answer as a frame, by COPY: no object for each value."""
+    text = io.BytesIO()
+    with cursor.copy(f"COPY ({query}) TO STDOUT", params) as copy:
+        for data in copy:
+            text.write(data)
+    if not text.tell():
+        return pl.DataFrame(schema=schema)
+    text.seek(0)
+    frame = pl.read_csv(text, separator="\t", quote_char=None, has_header=False, schema=schema, null_values="\\N")
+    slashed = [n for n, kind in schema.items() if kind == pl.String and frame[n].str.contains("\\", literal=True).any()]
+    # An address may hold a backslash in quotation marks, and no other sign that COPY escapes.
+    return frame.with_columns(pl.col(n).str.replace_all("\\\\", "\\", literal=True) for n in slashed)
 
 
 def _source(imp: Import) -> int:

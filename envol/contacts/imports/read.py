@@ -19,7 +19,7 @@ import polars as pl
 
 from envol.contacts.imports.formats import LINE_LIMIT, cell_text, check_workbook, read_object, sheet_rows
 
-BLOCK = 8 << 20
+BLOCK = 2 << 20
 """Octets read at once: what an import holds of its file in memory."""
 _ROWS = 50_000
 _JOIN = 200  # lines that one quoted cell may run over

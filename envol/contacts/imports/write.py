@@ -1,4 +1,4 @@
-"""Run an import: two connections, whole chunks, one set-based change of the known people.
+"""Run an import: two connections, whole chunks of new people, whole pieces of known ones.
 
 A chunk's people, their permissions and their places on the list arrive in one transaction, so the
 masks on a contact row never say more than its permission rows. Permissions are sealed in the ledger before
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,18 +24,28 @@ from django.utils.translation import gettext
 from envol.accounts.jobs import Cancelled
 from envol.accounts.journal import note
 from envol.consent import ledger
-from envol.contacts.imports import plan as planning
-from envol.contacts.imports.plan import PIECE, Plan, Tell, connect, copy_text, policy_params, silent
+from envol.contacts.imports.plan import (
+    PIECE,
+    Part,
+    Plan,
+    Tally,
+    Tell,
+    connect,
+    copy_text,
+    policy_params,
+    read_copy,
+    silent,
+)
 from envol.contacts.imports.problem import ImportProblem
 from envol.contacts.imports.read import Refused
 from envol.contacts.imports.receive import copy_of, refuse_when_full
 from envol.contacts.models import Import, List
 from envol.db import sql, value
 
-CHUNK = 50_000
+CHUNK = 25_000
 """New people written in one transaction."""
-PART = 1_000_000
-"""New people whose permissions are sealed in one block, and prepared in memory at once."""
+SENT = 10_000
+"""Rows handed to COPY at once: the server stores them while the next are made."""
 _ROW = "id, workspace_id, email, email_key, language, time_zone, props, sources, tags, allowed, suppressed, objected"
 _LOCK = "hashtext('envol contacts import')"
 
@@ -64,7 +74,7 @@ def dry_run(imp: Import, progress: Tell | None = None) -> dict[str, Any]:
         plan.stage(tell)
         plan.decide(pg, tell)
         plan.store_refusals(pg)
-        imp.counts, imp.state = plan.counts, "checked"
+        imp.counts, imp.state = plan.counts(), "checked"
     imp.save(update_fields=["counts", "state"])
     return imp.counts
 
@@ -94,7 +104,6 @@ def run(imp: Import, progress: Tell | None = None) -> dict[str, Any]:
         writer = None
         try:
             plan.stage(tell)
-            plan.part(pg, tell)
             Import.objects.filter(id=imp.id).update(state="running", ended_at=None)
             writer = _Writer(imp, plan, pg, tell)
             writer.write()
@@ -115,18 +124,11 @@ def run(imp: Import, progress: Tell | None = None) -> dict[str, Any]:
 
 
 @dataclass
-class _Chunk:
-    frame: pl.DataFrame
-    permissions: Callable[[], bytes] | None
-    """Rows for `ledger.COPY_ROWS`, made when they are needed."""
-
-
-@dataclass
 class _Work:
     """What both connections take from, and what they tell."""
 
     waiting: queue.Queue[Callable[[psycopg.Connection[Any]], None] | None] = field(
-        default_factory=lambda: queue.Queue(maxsize=3)
+        default_factory=lambda: queue.Queue(maxsize=1)
     )
     lock: threading.Lock = field(default_factory=threading.Lock)
     failed: BaseException | None = None
@@ -137,62 +139,45 @@ class _Writer:
         self.imp, self.plan, self.pg, self.tell = imp, plan, pg, tell
         self.grant = plan.grant
         self.work = _Work()
-        self.done = 0
-        self.created = self.given = 0
-        self.changed_pieces: set[int] = set()
+        self.done, self.ended = 0, False
         self.late: list[pl.DataFrame] = []  # somebody else added these people meanwhile
-        self.refused: list[Refused] = []
-        self.granted_known = 0
-        self.fresh = int(plan.one("SELECT count(*) FROM fresh"))
-        self.known = int(plan.one("SELECT count(*) FROM known"))
-        self.total = self.fresh + self.known
-        self.met = False
+        self.granted: list[tuple[Any, ...]] = []  # known people whose permission is not in the ledger yet
 
     def counts(self) -> dict[str, Any]:
-        """As the dry run counts; new, updated and given are what has been written."""
-        if self.pg.closed or not self.met:
-            return {"new": self.created, "updated": 0, "left": self.total - self.done}
-        counts = self.plan.count(self.pg)
-        counts["new"] = counts["new"] - self.fresh + self.created
-        given = self.created and self.given
-        counts["permission"] = counts["permission"] | {"given": given + self.granted_known}
-        if self.done < self.total:
-            counts["left"] = self.total - self.done
-            pieces = sorted(self.changed_pieces)
-            (updated,) = self.pg.execute(
-                "SELECT count(*) FROM import_match WHERE (changed OR grants OR was = 'updated')"
-                " AND was IS DISTINCT FROM 'new' AND piece = ANY(%s)",
-                [pieces],
-            ).fetchone() or (0,)
-            counts["updated"] = updated
+        """As the dry run counts, but what has been written; how many lines are left when it was stopped."""
+        counts = self.plan.counts()
+        if not self.ended:
+            counts["left"] = max(0, self.plan.staging.kept - self.done)
         return counts
 
     def write(self) -> None:
-        """Known people on the first connection, new ones on the second; who is done first helps."""
-        with closing(connect()) as second, closing(connect()) as third:
-            threads = [threading.Thread(target=self._take, args=(c,), daemon=True) for c in (second, third)]
+        """One part after the other is decided and sealed here; two connections write what is ready."""
+        with closing(connect()) as first, closing(connect()) as second:
+            threads = [threading.Thread(target=self._take, args=(c,), daemon=True) for c in (first, second)]
             for thread in threads:
                 thread.start()
-            known = threading.Thread(target=self._known, daemon=True)
-            known.start()
             try:
-                self._fresh()
                 self._step()
+                for part in self.plan.parts(self.pg):
+                    self._part(part)
+                    self._grant_known(PIECE)
             except BaseException as error:
                 self.work.failed = self.work.failed or error
                 raise
             finally:
                 for _ in threads:
                     self._put(None, force=True)
-                for thread in [*threads, known]:
+                for thread in threads:
                     while thread.is_alive():
                         thread.join(0.2)
             if self.work.failed:
                 raise self.work.failed
         if self.late:
-            self._late()
+            late = pl.concat(self.late)
+            for piece in self.plan.known_at(self.pg, late).iter_slices(PIECE):
+                self._known(self.pg, piece)
         self._grant_known()
-        self.plan.refuse(self.refused)
+        self.ended = True
         self._step()
 
     # -- both connections ----------------------------------------------------------------------
@@ -218,84 +203,69 @@ class _Writer:
 
     def _step(self) -> None:
         if not self.work.failed:
-            self.tell(self.done, self.total, "writing")
+            kept = self.plan.staging.kept
+            self.tell(kept if self.ended else self.done, kept, "writing")
 
     # -- new people ----------------------------------------------------------------------------
 
-    def _fresh(self) -> None:
-        for start in range(0, self.fresh, PART):
-            stop = min(start + PART, self.fresh)
-            ids = self._reserve(stop - start)
-            sealed, before = self._seal(start, stop, ids)
-            found = self.plan.read(
-                "SELECT key, written, language, time_zone, props, sources, tags, ids, suppressed, objected, grants, no,"
-                f" since, proof FROM fresh WHERE rowid >= {start:d} AND rowid < {stop:d} ORDER BY rowid",
-                rows=CHUNK,
-            )
-            place = 0
-            for frame in found:
-                frame = frame.with_columns(ids[place : place + frame.height].alias("id"))
-                rows = (
-                    (int(before[place]), int(before[place + frame.height])) if sealed is not None else None
-                )  # among the sealed lines
-                place += frame.height
-                self._put(lambda pg, f=frame, r=rows, s=sealed: self._chunk(pg, f, s, r))  # type: ignore[misc]
+    def _part(self, part: Part) -> None:
+        # First those whose writing needs nothing of the ledger: sealing goes on meanwhile.
+        for piece in part.known.iter_slices(PIECE):
+            self._put(lambda pg, p=piece: self._known(pg, p))  # type: ignore[misc]
+        fresh = part.fresh
+        if fresh.height:
+            fresh = fresh.with_columns(self._reserve(fresh.height))
+            sealed = self._seal(fresh.select("id", "grants", "since", "proof").filter("grants")) if self.grant else None
+            place = 0  # among the sealed lines
+            for frame in fresh.iter_slices(CHUNK):
+                stop = place + int(frame["grants"].sum())
+                self._put(lambda pg, f=frame, r=(place, stop): self._chunk(pg, f, sealed, r))  # type: ignore[misc]
+                place = stop
                 self._step()
+        with self.work.lock:  # repeated, erased
+            self.done += part.lines - part.fresh.height - part.known.height
+        self._step()
 
     def _reserve(self, count: int) -> pl.Series:
         """Ids from the table's own sequence, in order; others may take some in between."""
         sequence = value("SELECT pg_get_serial_sequence('contacts_contact', 'id')")  # its name once, not per row
         query = f"SELECT nextval('{sequence}') FROM generate_series(1, {count:d})"
-        found: list[str] = []
-        with connection.cursor() as cursor, cursor.copy(f"COPY ({query}) TO STDOUT") as copy:
-            for text in planning.pieces(copy):
-                found.extend(text.split("\n")[:-1])
-        return pl.Series(found, dtype=pl.String).cast(pl.Int64)
+        with connection.cursor() as cursor:
+            return read_copy(cursor, query, (), {"id": pl.Int64})["id"]
 
-    def _seal(self, start: int, stop: int, ids: pl.Series) -> tuple[ledger.Sealed | None, pl.Series]:
-        """Seal the permissions of a part; the second answer counts them before each place."""
+    def _seal(self, some: pl.DataFrame) -> ledger.Sealed | None:
+        """Seal the permissions of a part in one block."""
         grant = self.grant
-        if grant is None:
-            return None, pl.Series([0])
-        frame = pl.concat(
-            self.plan.read(
-                f"SELECT grants, since, proof FROM fresh WHERE rowid >= {start:d} AND rowid < {stop:d} ORDER BY rowid"
-            )
-        )
-        gives = frame["grants"]
-        before = pl.concat([pl.Series([0], dtype=pl.Int64), gives.cast(pl.Int64).cum_sum()])
-        if not gives.any():
-            return None, before
-        some = frame.filter(gives)
+        if grant is None or not some.height:
+            return None
         since = (
             grant.since if some["since"].n_unique() == 1 and grant.since else some["since"].dt.replace_time_zone("UTC")
         )
         proofs = some["proof"].to_list() if (some["proof"] != "").any() else None
-        sealed = ledger.seal_rows(
+        return ledger.seal_rows(
             self.imp.workspace_id,
-            ids.filter(gives).to_list(),
+            some["id"].to_list(),
             purpose_id=grant.purpose_id,
             basis=grant.basis,
             since=since.to_list() if isinstance(since, pl.Series) else since,
             evidence_id=grant.evidence_id,
             proofs=proofs,
         )
-        return sealed, before
 
     def _chunk(
         self,
         pg: psycopg.Connection[Any],
         frame: pl.DataFrame,
         sealed: ledger.Sealed | None,
-        rows: tuple[int, int] | None,
+        rows: tuple[int, int],
     ) -> None:
-        bit = 1 << self.grant.bit if self.grant else 0
-        permissions = sealed.copy_rows(*rows) if sealed is not None and rows and rows[1] > rows[0] else b""
-        refused: list[Refused] = []
+        """Write some new people; ``rows`` are their places among the sealed lines."""
+        imp = self.imp
+        lines: Sequence[int] = range(*rows)
         while True:
             people = frame.select(
                 "id",
-                pl.lit(self.imp.workspace_id).alias("w"),
+                pl.lit(imp.workspace_id).alias("w"),
                 "written",
                 "key",
                 "language",
@@ -303,7 +273,7 @@ class _Writer:
                 "props",
                 "sources",
                 "tags",
-                pl.when("grants").then(bit).otherwise(0).alias("allowed"),
+                pl.when("grants").then(1 << self.grant.bit if self.grant else 0).otherwise(0).alias("allowed"),
                 "suppressed",
                 "objected",
             )
@@ -312,50 +282,47 @@ class _Writer:
                     cursor.executemany(
                         "INSERT INTO contacts_import_change (import_id, contact_id, created, before)"
                         " VALUES (%s, %s, true, jsonb_build_object('last', %s::bigint))",
-                        [(self.imp.id, first, last) for first, last in _ranges(frame["id"])],
+                        [(imp.id, first, last) for first, last in _ranges(frame["id"])],
                     )
                     with cursor.copy(f"COPY contacts_contact ({_ROW}) FROM STDIN") as copy:
-                        copy.write(copy_text(people))
-                    if self.imp.list_id:
+                        _send(copy, people)
+                    if imp.list_id:
+                        places = frame.select(
+                            pl.lit(imp.workspace_id).alias("w"),
+                            pl.lit(imp.list_id).alias("l"),
+                            "id",
+                            pl.lit(imp.source_id).alias("s"),
+                        )
                         with cursor.copy(
                             "COPY contacts_membership (workspace_id, list_id, contact_id, source_id) FROM STDIN"
                         ) as copy:
-                            copy.write(
-                                copy_text(
-                                    frame.select(
-                                        pl.lit(self.imp.workspace_id).alias("w"),
-                                        pl.lit(self.imp.list_id).alias("l"),
-                                        "id",
-                                        pl.lit(self.imp.source_id).alias("s"),
-                                    )
-                                )
-                            )
+                            _send(copy, places)
                     refused = self._identifiers(cursor, frame.select("id", "no", "ids"))
-                    if permissions:
+                    if sealed is not None and lines:
                         with cursor.copy(ledger.COPY_ROWS) as copy:
-                            copy.write(permissions)
+                            for start in range(0, len(lines), SENT):
+                                copy.write(sealed.copy_rows(lines[start : start + SENT]))
                 break
             except psycopg.errors.UniqueViolation:
                 (taken,) = pg.execute(
                     "SELECT array_agg(email_key) FROM contacts_contact WHERE workspace_id = %s AND email_key = ANY(%s)",
-                    [self.imp.workspace_id, frame["key"].to_list()],
+                    [imp.workspace_id, frame["key"].to_list()],
                 ).fetchone() or (None,)
                 if not taken:
                     raise
                 # These people came by another door meanwhile: they are known now.
-                lost = frame["key"].is_in(pl.Series(taken, dtype=pl.String).implode())
-                if permissions:
-                    lines = permissions.splitlines(keepends=True)
-                    stays = frame.filter("grants")["key"].is_in(pl.Series(taken, dtype=pl.String).implode())
-                    permissions = b"".join(line for line, out in zip(lines, stays, strict=True) if not out)
+                known = pl.Series(taken, dtype=pl.String).implode()
+                if sealed is not None:
+                    stays = ~frame.filter("grants")["key"].is_in(known)
+                    lines = [line for line, stay in zip(lines, stays, strict=True) if stay]
+                lost = frame["key"].is_in(known)
                 with self.work.lock:
                     self.late.append(frame.filter(lost))
                 frame = frame.filter(~lost)
         with self.work.lock:
             self.done += frame.height
-            self.created += frame.height
-            self.given += int(frame["grants"].sum() or 0)
-            self.refused.extend(refused)
+            self.plan.tally.add(self.plan.count_new(frame))
+            self.plan.refuse(refused)
 
     def _identifiers(self, cursor: psycopg.Cursor[Any], frame: pl.DataFrame) -> list[Refused]:
         """Give identifiers to people (id, no, ids); who wears another's is listed."""
@@ -374,80 +341,50 @@ class _Writer:
 
     # -- known people --------------------------------------------------------------------------
 
-    def _known(self) -> None:
-        try:
-            # Here, and not before: comparing goes on while the permissions of new people are sealed.
-            self.plan.meet(self.pg)
-            self.met = True
-            for piece in range(self._pieces()):
-                if self.work.failed:
-                    return
-                self._piece(piece)
-        except BaseException as error:
-            self.work.failed = self.work.failed or error
-
-    def _pieces(self) -> int:
-        (pieces,) = self.pg.execute("SELECT coalesce(max(piece) + 1, 0) FROM import_match").fetchone() or (0,)
-        return int(pieces)
-
-    def _piece(self, piece: int) -> None:
+    def _known(self, pg: psycopg.Connection[Any], lines: pl.DataFrame) -> None:
+        """Compare one piece of the known people with their lines, and change whom they change."""
         params = {
-            "piece": piece,
             "import": self.imp.id,
             "workspace": self.imp.workspace_id,
             "source": self.imp.source_id,
             "list": self.imp.list_id,
             **policy_params(self.imp),
         }
-        with self.pg.transaction(), self.pg.cursor() as cursor:
-            cursor.execute(sql("contacts", "import_update"), params)
+        with pg.transaction(), pg.cursor() as cursor:
+            found, granted = self.plan.match(pg, lines)
+            if found.updated or found.new:
+                cursor.execute(sql("contacts", "import_update"), params)
             if self.imp.list_id:
                 cursor.execute(sql("contacts", "import_join"), params)
-            cursor.execute(
-                "SELECT m.id, m.no, n.ids::text FROM import_match m JOIN import_line n USING (no)"
-                " WHERE m.piece = %s AND n.ids <> '{}'",
-                [piece],
-            )
-            ids = cursor.fetchall()
-            refused = []
-            if ids:
-                refused = self._identifiers(cursor, pl.DataFrame(ids, schema=["id", "no", "ids"], orient="row"))
-            (size,) = cursor.execute("SELECT count(*) FROM import_match WHERE piece = %s", [piece]).fetchone() or (0,)
+            refused = self._identifiers(cursor, lines.select("id", "no", "ids"))
+        # Given once they are in the ledger.
+        found.given = 0
         with self.work.lock:
-            self.changed_pieces.add(piece)
-            self.done += size
-            self.refused.extend(refused)
+            self.done += lines.height
+            self.plan.tally.add(found)
+            self.plan.refuse(refused)
+            self.granted.extend(granted)
 
-    def _grant_known(self) -> None:
+    def _grant_known(self, least: int = 1) -> None:
         """Ledger lines for known people who had no answer yet. Who refused is not among them."""
         grant = self.grant
-        if grant is None:
-            return
-        found = self.pg.execute(
-            "SELECT m.id, n.since, n.proof FROM import_match m JOIN import_line n USING (no)"
-            " WHERE m.grants ORDER BY m.id"
-        ).fetchall()
+        with self.work.lock:
+            if grant is None or len(self.granted) < least:
+                return
+            found, self.granted = self.granted, []
         for start in range(0, len(found), PIECE):
             lines = [
                 ledger.Line(i, grant.purpose_id, "granted", grant.basis, since, grant.evidence_id, proof)
                 for i, since, proof in found[start : start + PIECE]
             ]
             ledger.append(self.imp.workspace_id, lines)
-            self.granted_known += len(lines)
+            self.plan.tally.add(Tally(given=len(lines)))
             self._step()
 
-    def _late(self) -> None:
-        """People who were new when the plan was made and known when their chunk came."""
-        late = pl.concat(self.late).select(
-            "no", "key", "language", "time_zone", "props", "sources", "tags", "ids", "grants", "since", "proof"
-        )
-        # What the first match still has to give is given before its table goes.
-        self._grant_known()
-        self.pg.execute("DROP TABLE import_match")
-        self.pg.execute("DROP TABLE import_line")
-        self.plan.match(self.pg, iter([late]))
-        for piece in range(self._pieces()):
-            self._piece(piece)
+
+def _send(copy: psycopg.Copy, frame: pl.DataFrame) -> None:
+    for some in frame.iter_slices(SENT):
+        copy.write(copy_text(some))
 
 
 def _ranges(ids: pl.Series) -> list[tuple[int, int]]:

@@ -4,8 +4,7 @@
 INSERT INTO contacts_membership (workspace_id, list_id, contact_id, source_id)
 SELECT %(workspace)s, %(list)s, m.id, %(source)s
   FROM import_match m
- WHERE m.piece = %(piece)s
-   AND NOT EXISTS (
+ WHERE NOT EXISTS (
        SELECT FROM contacts_membership s
          LEFT JOIN contacts_source o ON o.id = s.source_id
          LEFT JOIN contacts_import i ON i.id = o.import_id

@@ -1,7 +1,8 @@
 -- import_line --
--- Lines of the file whose address is known already, beside the contacts they meet. Seen by one session.
-CREATE TEMP TABLE IF NOT EXISTS import_line (
+-- Lines of the file whose address is known already, with the contacts they meet. Seen by one transaction.
+CREATE TEMP TABLE import_line (
     no        bigint NOT NULL,
+    id        bigint NOT NULL,
     key       text COLLATE "C" NOT NULL,
     language  text,
     time_zone text,
@@ -12,4 +13,4 @@ CREATE TEMP TABLE IF NOT EXISTS import_line (
     grants    boolean NOT NULL,
     since     timestamptz,
     proof     text NOT NULL
-)
+) ON COMMIT DROP

@@ -5,12 +5,8 @@ WITH piece AS MATERIALIZED (
     SELECT c.id, c.language, c.time_zone, c.props, c.sources, c.tags,
            n.language AS n_language, n.time_zone AS n_time_zone,
            n.props AS n_props, n.sources AS n_sources, n.tags AS n_tags
-      FROM import_match m
-      JOIN import_line n ON n.no = m.no
-      JOIN contacts_contact c ON c.id = m.id
-     WHERE m.piece = %(piece)s AND m.changed
-     ORDER BY c.id
-       FOR UPDATE OF c
+      FROM (SELECT * FROM import_match WHERE changed ORDER BY id) n
+     CROSS JOIN LATERAL (SELECT * FROM contacts_contact k WHERE k.id = n.id OFFSET 0 FOR UPDATE) c
 ), planned AS MATERIALIZED (
     SELECT p.*,
            CASE %(policy)s
