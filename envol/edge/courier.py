@@ -246,7 +246,10 @@ class Courier:
         """Ask again, for everything held, whether it may still be sent."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
-            held = [lease for lease in self._leases if lease.pending]
+            # What was leased, and so asked, a moment ago needs no answer yet. Once somebody is withheld all are asked:
+            # the answers kept are always those of one time.
+            young = time.monotonic() - LOOK_SECONDS / 2 if not self._withheld else float("inf")
+            held = [lease for lease in self._leases if lease.pending and lease.checked < young]
             if not held:
                 continue
             asked = self._loop.time()

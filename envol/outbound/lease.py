@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import msgspec
 from django.conf import settings
 from django.db import transaction
 
@@ -157,6 +158,17 @@ def _sendings(ids: set[int]) -> dict[int, SendingFacts]:
     return {row[0]: SendingFacts(*row) for row in Sending.objects.filter(id__in=ids).values_list(*names)}
 
 
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def _properties(text: str) -> Mapping[str, Any]:
+    try:
+        return _decode(text)
+    except msgspec.DecodeError:  # a number beyond what a float holds, which PostgreSQL can keep
+        found: dict[str, Any] = json.loads(text)
+        return found
+
+
 _CHUNK_ROWS = """
   FROM unnest(%s::bigint[], %s::int[], %s::bigint[], %s::bigint[]) AS k (chunk, attempts, lo, hi)
   JOIN outbound_send s ON s.sending_id = %s AND s.no BETWEEN k.lo AND k.hi AND s.chunk = k.chunk
@@ -193,7 +205,7 @@ def _read(sending: SendingFacts, into: Lease, tail: str, *arrays: Sequence[int])
         else:
             row.email_key = key
             row.language, props, row.allowed, row.refused = person
-            row.props = json.loads(props) if props != "{}" else {}  # Django leaves JSON to us
+            row.props = _properties(props) if props != "{}" else {}  # Django leaves JSON to us
             into.rows.append(row)
     if strangers:
         suppressed = _suppressed(sending, [row.address for row in strangers])
@@ -242,9 +254,13 @@ def changed(leases: Iterable[Lease]) -> dict[tuple[int, int], tuple[str, str]]:
     """
     by_sending: dict[int, list[Row]] = {}
     for one in leases:
+        last: SendingFacts | None = None
         for row in one.rows:
             if not row.ended:
-                by_sending.setdefault(row.sending.id, []).append(row)
+                if row.sending is not last:
+                    last = row.sending
+                    held = by_sending.setdefault(last.id, [])
+                held.append(row)
     if not by_sending:
         return {}
     found = db.rows(

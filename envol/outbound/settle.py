@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from django.db import transaction
 from psycopg.types.json import Jsonb
@@ -106,25 +106,28 @@ def _write(results: Sequence[Result], commit: str | None = None) -> list[Result]
 
 def _write_delivered(results: Sequence[Result], commit: str | None) -> list[Result]:
     rows = [result.row for result in results]
-    written = set(
-        db.rows(
-            db.sql("outbound", "settle_delivered"),
-            {
-                "commit": commit,
-                "leases": arrays.texts({str(row.lease.id) for row in rows}),
-                "sendings": arrays.numbers(row.sending.id for row in rows),
-                "nos": arrays.numbers(row.no for row in rows),
-                "chunks": arrays.numbers(row.chunk for row in rows),
-                "attempts": arrays.numbers(min(row.attempts, MOST_ATTEMPTS) for row in rows),
-                "codes": arrays.numbers(result.code for result in results),
-                "enhanced": arrays.texts(result.enhanced for result in results),
-                "replies": arrays.texts(_words(result) for result in results),
-                "hosts": arrays.texts(result.host[:255] for result in results),
-                "tls": arrays.texts(result.tls for result in results),
-            },
-        )
+    found = _delivered()(
+        commit,
+        arrays.texts([str(lease.id) for lease in {row.lease for row in rows}]),
+        arrays.numbers([row.sending.id for row in rows]),
+        arrays.numbers([row.no for row in rows]),
+        arrays.numbers([row.chunk for row in rows]),
+        arrays.numbers([min(row.attempts, MOST_ATTEMPTS) for row in rows]),
+        arrays.numbers([result.code for result in results]),
+        arrays.texts([result.enhanced for result in results]),
+        arrays.texts([_words(result) for result in results]),
+        arrays.texts([result.host[:255] for result in results]),
+        arrays.texts([result.tls for result in results]),
     )
+    if found.ntuples == len(results):
+        return []
+    written = {(int(found.get_value(i, 0) or 0), int(found.get_value(i, 1) or 0)) for i in range(found.ntuples)}
     return [result for result in results if result.row.key not in written]
+
+
+@cache
+def _delivered() -> db.Prepared:
+    return db.Prepared(db.sql("outbound", "settle_delivered"))
 
 
 def _facts(result: Result) -> Mapping[str, object]:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pytest
+from django.db import DatabaseError, connection, transaction
 
 from envol import db
 from envol.outbound import arrays
@@ -12,3 +13,30 @@ def test_postgresql_reads_what_was_written() -> None:
     assert db.value("SELECT %s::text[]", [arrays.texts(words)]) == words
     assert db.value("SELECT %s::bigint[]", [arrays.numbers([1, None, -5, 2**62])]) == [1, None, -5, 2**62]
     assert db.rows("SELECT %s::text[], %s::bigint[]", [arrays.texts([]), arrays.numbers([])]) == [([], [])]
+
+
+@pytest.mark.usefixtures("empty_database")
+def test_a_prepared_statement_answers_in_text_in_or_outside_a_transaction() -> None:
+    ask = db.Prepared("SELECT $1::text || '!', $2::int + 1")
+    for _ in range(3):
+        found = ask("l'été %s \\", "41")
+        assert (found.get_value(0, 0), found.get_value(0, 1)) == ("l'été %s \\!".encode(), b"42")
+    with transaction.atomic():
+        assert ask(None, "1").get_value(0, 0) is None
+        with pytest.raises(DatabaseError), transaction.atomic():
+            ask("", "one")
+        assert ask("", "1").get_value(0, 1) == b"2"
+    connection.close()
+    assert ask("a", "1").get_value(0, 0) == b"a!"
+
+
+@pytest.mark.usefixtures("empty_database")
+def test_what_a_prepared_statement_writes_belongs_to_the_transaction_around_it() -> None:
+    db.execute("CREATE TABLE prepared_rows (n int)")
+    try:
+        with pytest.raises(ValueError, match="undo"), transaction.atomic():
+            db.Prepared("INSERT INTO prepared_rows VALUES ($1::int)")("1")
+            raise ValueError("undo")
+        assert db.value("SELECT count(*) FROM prepared_rows") == 0
+    finally:
+        db.execute("DROP TABLE prepared_rows")
