@@ -17,7 +17,9 @@ def numbers(values: Iterable[int | None]) -> str:
 def texts(values: Iterable[str | None]) -> str:
     """Texts without U+0000, which PostgreSQL has not; None is NULL."""
     quoted: dict[str | None, str] = {None: "NULL"}  # the same few words as a rule
-    return "{" + ",".join([quoted.get(value) or quoted.setdefault(value, _quoted(value)) for value in values]) + "}"
+    return (
+        "{" + ",".join([quoted.get(value) or quoted.setdefault(value, _quoted(value or "")) for value in values]) + "}"
+    )
 
 
 def _quoted(value: str) -> str:
