@@ -11,8 +11,9 @@ and acts on the events:
 * `StartTls`: write what `data_to_send` gives, perform the handshake, then call
   `tls_started()` or `tls_failed()`;
 * `Ready`: the session is open, `send()` may be called;
-* `TransactionResult`: exactly one for every `send()`, whatever happens, also when the
-  connection dies. Call `send()` again while `can_send`, or `quit()`;
+* `TransactionResult`: exactly one for every `send()`, in their order, whatever happens, also when
+  the connection dies. Call `send()` again while `can_send`, or `quit()`; while `can_follow` the next
+  transaction may begin together with the data of the one that runs;
 * `Closed`: the last event, exactly once. Write what is left, then close the socket.
 
 When a read gives EOF or an error, or a timer of `timeout` runs out, the owner calls
@@ -37,6 +38,7 @@ from .grammar import (
     encode_data,
     is_encoded_data,
     reply,
+    whole_replies,
 )
 from .session import (
     DATA_BLOCK_TIMEOUT,
@@ -75,6 +77,7 @@ __all__ = [
 ]
 
 _NOTHING: tuple[Event, ...] = ()
+_UNWRITABLE = reply(553, "5.6.7", "The host does not take addresses beyond ASCII (SMTPUTF8); not sent")
 
 
 class _Transaction:
@@ -110,6 +113,8 @@ class Client:
         self._unsent: deque[tuple[Stage, bytes]] = deque()
         """Commands kept back because the host does not pipeline."""
         self._transaction: _Transaction | None = None
+        self._next: _Transaction | None = None
+        """The transaction whose commands travel behind the data of the one that runs."""
         self._dirty = False
         """The host may still hold a half transaction: the next one begins with RSET."""
         self._idle = False
@@ -137,10 +142,24 @@ class Client:
     @property
     def can_send(self) -> bool:
         """May `send()` be called now? False also when the host's MAILMAX is used up (RFC 9422)."""
-        if not self._idle:
-            return False
+        return self._idle and self._more_allowed()
+
+    @property
+    def can_follow(self) -> bool:
+        """May `send()` be called now, before the running transaction has its result?
+
+        Only between the 354 and the moment its data is handed out: RFC 2920 §3.1 lets MAIL, RCPT and DATA of the
+        next message stand in one group with the data of the last.
+        """
+        return self._dot_queued and self._next is None and self._pipelining and self._more_allowed()
+
+    def _more_allowed(self) -> bool:
         most = self.capabilities.limits.get("MAILMAX")
         return most is None or self.transactions < most
+
+    @property
+    def _pipelining(self) -> bool:
+        return self.options.pipelining and "PIPELINING" in self.capabilities.keywords
 
     @property
     def max_recipients(self) -> int:
@@ -178,9 +197,10 @@ class Client:
 
         Returns events only when nothing needs to be sent at all: the host's limits
         already refuse every recipient. Raises ValueError for addresses or data which
-        would break the dialogue, RuntimeError when not `can_send`.
+        would break the dialogue, RuntimeError when neither `can_send` nor `can_follow`.
         """
-        if not self.can_send:
+        follows = self.can_follow
+        if not follows and not self.can_send:
             raise RuntimeError("The SMTP session is not ready for a message: wait for Ready, see can_send.")
         if not recipients:
             raise ValueError("A transaction needs at least one recipient.")
@@ -193,13 +213,17 @@ class Client:
             data = encode_data(data)
         elif not is_encoded_data(data):
             raise ValueError("The data is not one encoded message: use encode_data.")
-        transaction = self._transaction = _Transaction(recipients, data)
+        transaction = _Transaction(recipients, data)
         parameters = self._judge(transaction, reverse_path, size)
-        self._idle = False
+        if follows:
+            self._next = transaction
+            if not transaction.sent:
+                return []  # told when its turn comes
+        else:
+            self._transaction, self._idle = transaction, False
+            if not transaction.sent:
+                return self._finish()
         self.transactions += 1
-        if not transaction.sent:
-            self.transactions -= 1
-            return [self._finish()]
         commands: list[tuple[Stage, bytes]] = []
         if self._dirty:
             commands.append((Stage.RSET, b"RSET\r\n"))
@@ -208,7 +232,7 @@ class Client:
         for index in transaction.sent:
             commands.append((Stage.RCPT, f"RCPT TO:<{recipients[index]}>\r\n".encode()))
         commands.append((Stage.DATA, b"DATA\r\n"))
-        if self.options.pipelining and "PIPELINING" in self.capabilities.keywords:
+        if self._pipelining:
             # RFC 2920 §3.1: DATA may end the group.
             for stage, line in commands:
                 self._waiting.append(stage)
@@ -261,8 +285,14 @@ class Client:
         if self._closed or (self._waiting and self._waiting[0] is Stage.HANDSHAKE):
             # Plaintext between the 220 and the handshake is nobody's word.
             return []
-        self._reader.feed(data)
         events: list[Event] = []
+        if self._transaction is not None and not self._reader.pending and (known := whole_replies(data)):
+            for answer in known:
+                if self._closed:
+                    break
+                events += self._answer(answer)
+            return events
+        self._reader.feed(data)
         while not self._closed:
             try:
                 answer = self._reader.next()
@@ -288,18 +318,17 @@ class Client:
                 # RFC 1870 §6.1: do not even try.
                 refusal = reply(552, "5.3.4", f"The host takes messages of at most {most} bytes; not sent")
         utf8 = "SMTPUTF8" in keywords
-        unwritable = reply(553, "5.6.7", "The host does not take addresses beyond ASCII (SMTPUTF8); not sent")
         if not reverse_path.isascii():
             if utf8:
                 parameters += " SMTPUTF8"
             elif refusal is None:
-                refusal = unwritable
+                refusal = _UNWRITABLE
         limit = self.capabilities.limits.get("RCPTMAX")
         for index, recipient in enumerate(transaction.recipients):
             answer = refusal
             if answer is None and not recipient.isascii():
                 if not utf8:
-                    answer = unwritable
+                    answer = _UNWRITABLE
                 elif "SMTPUTF8" not in parameters:
                     parameters += " SMTPUTF8"
             if answer is None and limit is not None and len(transaction.sent) >= limit:
@@ -448,7 +477,7 @@ class Client:
                 transaction.outcomes[index] = Outcome(transaction.recipients[index], Stage.MAIL, answer)
             if self._unsent:
                 self._unsent.clear()
-                return [self._finish()]
+                return self._finish()
         self._send_one()
         return _NOTHING
 
@@ -465,7 +494,7 @@ class Client:
             # Nobody is left: no DATA for nobody, and the host must forget the MAIL.
             self._unsent.clear()
             self._dirty = True
-            return [self._finish()]
+            return self._finish()
         self._send_one()
         return _NOTHING
 
@@ -483,7 +512,7 @@ class Client:
             return self._out_of_step(Stage.DATA, answer)
         self._dirty = True
         self._decide(Stage.DATA, answer)
-        return [self._finish()]
+        return self._finish()
 
     def _after_end_of_data(self, answer: Reply) -> Sequence[Event]:
         if 300 <= answer.code < 400 and not self._lone_dot:
@@ -491,7 +520,7 @@ class Client:
         self._lone_dot = False
         self._dot_queued = self._dot_taken = False
         self._decide(Stage.END_OF_DATA, answer)
-        return [self._finish()]
+        return self._finish()
 
     def _running(self) -> _Transaction:
         if self._transaction is None:
@@ -505,11 +534,16 @@ class Client:
             if index not in transaction.outcomes:
                 transaction.outcomes[index] = Outcome(recipient, stage, answer, in_doubt)
 
-    def _finish(self) -> TransactionResult:
+    def _finish(self) -> list[Event]:
+        """The end of the running transaction; the one that follows it runs now."""
         transaction = self._running()
-        self._transaction = None
-        self._idle = True
-        return TransactionResult(tuple(transaction.outcomes[i] for i in range(len(transaction.recipients))))
+        self._transaction, self._next = self._next, None
+        self._idle = self._transaction is None
+        outcomes = transaction.outcomes
+        events: list[Event] = [TransactionResult(tuple([outcomes[i] for i in range(len(transaction.recipients))]))]
+        if self._transaction is not None and not self._transaction.sent:
+            events += self._finish()
+        return events
 
     def _out_of_step(self, stage: Stage, answer: Reply) -> Sequence[Event]:
         self._waiting.appendleft(stage)
@@ -526,7 +560,11 @@ class Client:
         events: list[Event] = []
         if self._transaction is not None:
             self._decide(stage, answer, answer is None and self._dot_taken)
-            events.append(self._finish())
+            events += self._finish()
+        if self._transaction is not None:
+            # Of the next one only commands may have left: whatever ended the session, it says nothing of it.
+            self._decide(Stage.MAIL, None)
+            events += self._finish()
         if self._dot_queued:
             # The data was never taken: it must not leave after its outcome is told.
             self._dot_queued = False

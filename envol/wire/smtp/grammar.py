@@ -105,6 +105,11 @@ class ReplyReader:
         self.__init__()  # type: ignore[misc]
         return count
 
+    @property
+    def pending(self) -> bool:
+        """Has a reply begun that is not whole yet?"""
+        return bool(self._buffer or self._lines)
+
     def next(self) -> Reply | None:
         """The next whole reply, or None until more bytes come. Raises ReplySyntaxError."""
         while True:
@@ -157,6 +162,24 @@ def _reply_line(line: bytes) -> tuple[bool, Reply]:
         enhanced = match[1]
         text = text[match.end() :]
     return mark == b"-", Reply(int(code), enhanced, (text,))
+
+
+@lru_cache(maxsize=256)
+def whole_replies(data: bytes) -> tuple[Reply, ...]:
+    """The replies these bytes are, when they are nothing but whole replies of one line each; else none.
+
+    The answers to MAIL, RCPT and DATA are the same for message after message. Whatever is unusual is for `ReplyReader`.
+    """
+    lines = data.split(b"\r\n")
+    if len(data) > 512 or lines.pop():
+        return ()
+    try:
+        found = [_reply_line(line) for line in lines if b"\n" not in line]
+    except ReplySyntaxError:
+        return ()
+    if len(found) != len(lines) or any(more for more, _ in found):
+        return ()
+    return tuple([single for _, single in found])
 
 
 def crlf_only(message: bytes | bytearray) -> bool:

@@ -7,7 +7,8 @@ A dialogue is a text. Lines that begin with # say what it shows and which rule i
               anything on one line, ** anything at all. A line without escapes ends with CRLF;
               a line with \\r \\n \\0 \\xNN is taken as it stands.
     do:       what the owner of the machine does: send FROM -> TO TO | DATA, quit, cut,
-              cut unsent, tls, tls failed, shutdown
+              cut unsent, tls, tls failed, shutdown; follow FROM -> TO TO | DATA sends as soon as
+              the machine lets a transaction follow the one that runs
     is:       an event of the machine (patterns too)
 
 Nothing more may be said, and nothing more may happen, than the dialogue shows.
@@ -82,9 +83,12 @@ class ClientReplay(Replay):
             )
         )
         assert not options, options
+        self.following: list[tuple[str, list[str], bytes]] = []
 
     def hear(self, data: bytes) -> None:
         self.note(self.machine.receive_data(data))
+        while self.following and self.machine.can_follow:
+            self.note(self.machine.send(*self.following.pop(0)))
         self.take()
 
     def take(self) -> None:
@@ -92,10 +96,15 @@ class ClientReplay(Replay):
 
     def act(self, text: str) -> None:
         m = self.machine
-        if text.startswith("send "):
-            envelope, _, data = text[5:].partition(" | ")
+        if text.startswith(("send ", "follow ")):
+            what, _, rest = text.partition(" ")
+            envelope, _, data = rest.partition(" | ")
             sender, recipients = envelope.split("->")
-            self.note(m.send(sender.strip(), recipients.split(), unescape(data)))
+            message = sender.strip(), recipients.split(), unescape(data)
+            if what == "follow":
+                self.following.append(message)
+            else:
+                self.note(m.send(*message))
         elif text == "quit":
             m.quit()
         elif text == "tls":
