@@ -217,7 +217,7 @@ async def _keep(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, kept
 # ---- where the time goes
 
 
-def profile(messages: int = 6000, *, lines: int = 0) -> str:
+def profile(messages: int = 6000, *, lines: int = 0, threads: int = 2) -> str:
     """Where a courier's processor time goes, by thread and by step, in µs a message. For people, not for the table.
 
     lines: so many lines of cProfile (own time by the thread's processor clock) for each thread; it slows all down.
@@ -273,6 +273,7 @@ def profile(messages: int = 6000, *, lines: int = 0) -> str:
             courier = edge.Courier(
                 "profile",
                 Route("smart_host", relay=("127.0.0.1", port), helo="bench.example"),
+                threads=threads,
                 base_url=here.config.base_url,
             )
             began = time.perf_counter()
@@ -288,6 +289,7 @@ def profile(messages: int = 6000, *, lines: int = 0) -> str:
 
         import uvloop
 
+        sys.setswitchinterval(edge.SWITCH_SECONDS)
         whole = time.process_time()
         spent["whole courier process"] = 0.0
         loop = cProfile.Profile(time.thread_time)
@@ -304,7 +306,7 @@ def profile(messages: int = 6000, *, lines: int = 0) -> str:
         assert states.counts(sending.id)["delivered"] == messages
         spent["    (RSA-2048 alone, afterwards)"] = rsa_seconds() * messages
     out.write(
-        f"{messages:,} messages, one courier with two making threads: {took / messages * 1e6:.0f} µs a message by the"
+        f"{messages:,} messages, one courier, making threads: {threads}: {took / messages * 1e6:.0f} µs a message by the"
         " clock on the wall\nprocessor time, µs a message (indented: part of the thread above it in name)\n"
     )
     for name, value in sorted(spent.items(), key=lambda pair: -pair[1]):
@@ -350,4 +352,5 @@ def server_seconds() -> float:
 
 
 if __name__ == "__main__":
-    print(profile(lines=int(sys.argv[1]) if len(sys.argv) > 1 else 0))
+    numbers = [int(argument) for argument in sys.argv[1:]]  # lines of cProfile, making threads
+    print(profile(**dict(zip(("lines", "threads"), numbers, strict=False))))

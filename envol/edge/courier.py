@@ -289,6 +289,10 @@ class Courier:
             return False
         return True
 
+    def is_fresh(self, row: Row) -> bool:
+        """The same question where nobody can wait: was it asked within the last second, and answered with yes?"""
+        return time.monotonic() - row.lease.checked <= FRESH_SECONDS and row.key not in self._withheld
+
     # ---- making
 
     def feed(self) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Iterable, Mapping
-from typing import Any
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from envol.wire.smtp.client import (
     DATA_BLOCK_TIMEOUT,
@@ -22,6 +23,17 @@ from envol.wire.smtp.client import (
     StartTls,
     TransactionResult,
 )
+
+
+class Message(Protocol):
+    """What a connection carries: one message to one recipient, `data` as `encode_data` gives it."""
+
+    @property
+    def reverse_path(self) -> str: ...
+    @property
+    def recipient(self) -> str: ...
+    @property
+    def data(self) -> bytes: ...
 
 
 class NoSession(Exception):
@@ -61,7 +73,10 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: Any = None
         self._ready: asyncio.Future[None] = self._loop.create_future()
-        self._result: asyncio.Future[Outcome] | None = None
+        self._flying: deque[Any] = deque()
+        self._over: asyncio.Future[None] | None = None
+        self._more: Callable[[], Any] = lambda: None
+        self._done: Callable[[Any, Outcome | ValueError], None] = lambda message, outcome: None
         self._handshake: asyncio.Task[None] | None = None
         self._stage = Stage.CONNECT
         self._deadline = self._loop.time() + timeouts.get(Stage.GREETING, 300)
@@ -109,15 +124,37 @@ class Connection(asyncio.Protocol):
     def usable(self) -> bool:
         return self.closed is None and self._client.can_send
 
-    async def send(self, reverse_path: str, recipient: str, data: bytes) -> Outcome:
-        """One message to one recipient; `data` as `encode_data` gave it. Always an outcome, never an exception
-        for what the other side does. Raises ValueError for an address that would break the dialogue."""
-        self._result = self._loop.create_future()
-        self._session_end = self._loop.time() + SESSION_TIMEOUT
-        self.sent += 1
-        result = self._result
-        self._act(self._client.send(reverse_path, [recipient], data, encoded=True))
-        return await result
+    def run(
+        self,
+        first: Message,
+        more: Callable[[], Any],
+        done: Callable[[Any, Outcome | ValueError], None],
+    ) -> asyncio.Future[None]:
+        """Message after message, as long as `more` gives one. The answer ends when nothing is on the wire any more.
+
+        Where the host takes it, the commands of a message travel behind the data of the one before it. `done` is called
+        once for each message, with a ValueError for an address that would break the dialogue, and with an
+        outcome for whatever the other side does. Neither may raise or wait.
+        """
+        over = self._over = self._loop.create_future()
+        self._more, self._done = more, done
+        self._act(self._begin(first))
+        return over
+
+    def _begin(self, message: Any) -> list[Event]:
+        """Put a message on its way, or the next one if that cannot be."""
+        while message is not None:
+            self._session_end = self._loop.time() + SESSION_TIMEOUT
+            self.sent += 1
+            try:
+                events = self._client.send(message.reverse_path, [message.recipient], message.data, encoded=True)
+            except ValueError as error:
+                self._done(message, error)
+                message = self._more()
+            else:
+                self._flying.append(message)
+                return events
+        return []
 
     def quit(self) -> None:
         """Say goodbye; the socket closes when the other side has answered, or after a moment."""
@@ -188,30 +225,39 @@ class Connection(asyncio.Protocol):
             self._stage = stage
             self._deadline = self._loop.time() + self._timeouts.get(stage, 300)
 
-    def _act(self, events: Iterable[Event]) -> None:
-        self._write()
-        for event in events:
-            match event:
-                case TransactionResult(outcomes):
-                    if self._result is not None and not self._result.done():
-                        self._result.set_result(outcomes[0])
-                case Ready():
-                    if not self._ready.done():
-                        self._ready.set_result(None)
-                case StartTls():
-                    self._handshake = asyncio.ensure_future(self._start_tls())
-                case Closed():
-                    self._end(event)
-        self._watch_stage()
+    def _act(self, events: Sequence[Event]) -> None:
+        while True:
+            if self._client.can_follow and (message := self._more()) is not None:
+                events = [*events, *self._begin(message)]
+            self._write()
+            for event in events:
+                match event:
+                    case TransactionResult(outcomes):
+                        self._done(self._flying.popleft(), outcomes[0])
+                    case Ready():
+                        if not self._ready.done():
+                            self._ready.set_result(None)
+                    case StartTls():
+                        self._handshake = asyncio.ensure_future(self._start_tls())
+                    case Closed():
+                        self._end(event)
+            self._watch_stage()
+            if self._over is None or self._flying:
+                return
+            if not self.usable or (message := self._more()) is None:
+                self._over.set_result(None)
+                self._over = None
+                return
+            events = self._begin(message)
 
     def _end(self, event: Closed) -> None:
         self.closed = event
         if not self._ready.done():
             self._ready.set_exception(NoSession(event))
             self._ready.exception()  # nobody may be waiting any more
-        if self._result is not None and not self._result.done():
-            # The machine gives a result before it closes; this is for the reader who doubts.
-            self._result.set_result(Outcome("", event.stage, None, True))
+        while self._flying:
+            # The machine gives all results before it closes; this is for the reader who doubts.
+            self._done(self._flying.popleft(), Outcome("", event.stage, None, True))
         if self._transport is not None:
             self._transport.close()
 

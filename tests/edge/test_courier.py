@@ -18,7 +18,7 @@ from envol.outbound import domains, lease, states
 from envol.outbound.models import Sending
 from envol.outbound.route import Route
 from envol.wire.smtp.client import TIMEOUTS
-from tests.edge.sink import Sink
+from tests.edge.sink import Sink, Talk
 from tests.outbound.helpers import queued
 
 pytestmark = pytest.mark.usefixtures("empty_database")
@@ -82,6 +82,33 @@ def test_everybody_gets_one_signed_message(workspace, version) -> None:
     run(work())
     assert states.counts(one.id)["delivered"] == 60
     assert db.rows("SELECT DISTINCT code, reply, host FROM outbound_outcome") == [(250, "Kept", "127.0.0.1")]
+    assert states.invariants() == []
+
+
+def test_the_next_message_travels_behind_the_data_of_the_last(workspace, version) -> None:
+    """And one refused there, or a session that ends there, costs the message behind it nothing."""
+    one = queued(workspace, 40, version_id=version)
+    behind: list[bool] = []
+
+    def script(talk: Talk, verb: str) -> str | None:
+        if verb != "DOT":
+            return None
+        behind.append(b"MAIL FROM" in talk.reader._buffer)  # type: ignore[attr-defined]
+        if behind[-1] and behind.count(True) == 3:
+            return "550 5.6.0 not this one"
+        if behind[-1] and behind.count(True) == 6:
+            return "421 4.3.2 closing"
+        return None
+
+    async def work() -> None:
+        async with Sink(script) as sink, couriers(sink, connections=2):
+            await until(lambda: states.finished(one.id))
+            assert not sink.repeated and len(sink.accepted) == 39
+
+    run(work())
+    assert sum(behind) > 6
+    counts = states.counts(one.id)
+    assert (counts["bounced"], counts["delivered"]) == (1, 39)
     assert states.invariants() == []
 
 

@@ -115,6 +115,8 @@ class Client:
         self._transaction: _Transaction | None = None
         self._next: _Transaction | None = None
         """The transaction whose commands travel behind the data of the one that runs."""
+        self._behind = 0
+        """Bytes of commands that stand behind the data on its way."""
         self._dirty = False
         """The host may still hold a half transaction: the next one begins with RSET."""
         self._idle = False
@@ -237,6 +239,8 @@ class Client:
             for stage, line in commands:
                 self._waiting.append(stage)
                 self._out.append(line)
+            if follows:
+                self._behind = sum([len(line) for _, line in commands])
         else:
             self._unsent.extend(commands)
             self._send_one()
@@ -270,12 +274,12 @@ class Client:
     def connection_lost(self, detail: str = "The connection was closed.", *, unsent: int = 0) -> list[Event]:
         """EOF, an error or a time-out of the owner's.
 
-        unsent: bytes taken from `data_to_send` which never left this process. When
-        some remain, the final dot cannot have arrived, so there is no doubt.
+        unsent: bytes taken from `data_to_send` which never left this process. When more
+        remain than stand behind it, the final dot cannot have arrived, so there is no doubt.
         """
         if self._closed:
             return []
-        if unsent > 0:
+        if unsent > self._behind:
             self._dot_taken = False
         quitting = self.stage is Stage.QUIT
         return self._close(Cause.QUIT if quitting else Cause.LOST, None, "" if quitting else detail)
@@ -287,10 +291,10 @@ class Client:
             return []
         events: list[Event] = []
         if self._transaction is not None and not self._reader.pending and (known := whole_replies(data)):
-            for answer in known:
+            for one in known:
                 if self._closed:
                     break
-                events += self._answer(answer)
+                events += self._answer(one)
             return events
         self._reader.feed(data)
         while not self._closed:
@@ -519,6 +523,7 @@ class Client:
             return self._out_of_step(Stage.END_OF_DATA, answer)
         self._lone_dot = False
         self._dot_queued = self._dot_taken = False
+        self._behind = 0
         self._decide(Stage.END_OF_DATA, answer)
         return self._finish()
 

@@ -64,6 +64,46 @@ def test_no_second_message_while_one_runs() -> None:
         machine.quit()
 
 
+def two_under_way() -> c.Client:
+    """The data of the first and the commands of the second are handed out."""
+    machine = ready("PIPELINING")
+    machine.send("a@b.example", ["x@y.example"], b"Hello\r\n")
+    assert not machine.can_follow
+    machine.data_to_send()
+    machine.receive_data(b"250 ok\r\n250 ok\r\n354 go\r\n")
+    assert machine.can_follow
+    machine.send("a@b.example", ["z@y.example"], b"Hello\r\n")
+    assert not machine.can_follow
+    with pytest.raises(RuntimeError):
+        machine.send("a@b.example", ["w@y.example"], b"Hello\r\n")
+    return machine
+
+
+def test_bytes_that_never_left_decide_the_doubt_by_where_they_stand() -> None:
+    """The commands of the next message stand behind the dot: only what is missing before them clears the doubt."""
+    machine = two_under_way()
+    data, _, commands = machine.data_to_send().partition(b".\r\n")
+    for unsent, doubt in ((0, True), (len(commands), True), (len(commands) + 1, False), (len(data), False)):
+        machine = two_under_way()
+        machine.data_to_send()
+        first, second, _ = machine.connection_lost(unsent=unsent)
+        assert isinstance(first, c.TransactionResult) and isinstance(second, c.TransactionResult)
+        assert first.outcomes[0].in_doubt is doubt and not second.outcomes[0].in_doubt
+
+
+def test_nothing_follows_what_is_handed_out_or_where_a_limit_is_reached() -> None:
+    for keywords, may in ((["PIPELINING"], True), (["SIZE"], False), (["PIPELINING", "LIMITS MAILMAX=1"], False)):
+        machine = ready(*keywords)
+        machine.send("a@b.example", ["x@y.example"], b"Hello\r\n")
+        machine.data_to_send()
+        for answer in (b"250 ok\r\n", b"250 ok\r\n", b"354 go\r\n"):
+            assert not machine.can_follow
+            machine.receive_data(answer)
+        assert machine.can_follow is may
+        machine.data_to_send()
+        assert not machine.can_follow
+
+
 def test_mailmax_ends_the_use_of_a_connection() -> None:
     machine = ready("LIMITS MAILMAX=1 RCPTMAX=7")
     assert machine.max_recipients == 7
