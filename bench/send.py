@@ -306,8 +306,8 @@ def profile(messages: int = 6000, *, lines: int = 0, threads: int = 2) -> str:
         assert states.counts(sending.id)["delivered"] == messages
         spent["    (RSA-2048 alone, afterwards)"] = rsa_seconds() * messages
     out.write(
-        f"{messages:,} messages, one courier, making threads: {threads}: {took / messages * 1e6:.0f} µs a message by the"
-        " clock on the wall\nprocessor time, µs a message (indented: part of the thread above it in name)\n"
+        f"{messages:,} messages, one courier, making threads: {threads}: {took / messages * 1e6:.0f} µs a message by"
+        " the clock on the wall\nprocessor time, µs a message (indented: part of the thread above it in name)\n"
     )
     for name, value in sorted(spent.items(), key=lambda pair: -pair[1]):
         out.write(f"{value / messages * 1e6:8.0f}  {name}\n")

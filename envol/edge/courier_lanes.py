@@ -65,9 +65,14 @@ class Tickets:
         self._free = count
         self._waiting: deque[asyncio.Future[None]] = deque()
 
+    @property
+    def free(self) -> int:
+        """How many could be taken now: who waits goes first."""
+        return 0 if self._waiting else self._free
+
     def take(self) -> bool:
         """Take one if one is free and nobody waits for it."""
-        if self._free and not self._waiting:
+        if self.free:
             self._free -= 1
             return True
         return False
@@ -161,6 +166,7 @@ class Lanes:
             if id(result) in self._held:
                 self._held.discard(id(result))
                 self._tickets.give_back()
+        self.pump()
 
     def pump(self, spread: bool = False) -> None:
         """Hand made messages to idle lanes, or open new ones.
@@ -170,11 +176,12 @@ class Lanes:
         """
         now = asyncio.get_running_loop().time()
         starving = False
+        tickets = self._tickets.free
         for channel in list(self._channels.values()):
             if channel.paused_until > now:
                 continue
             leave = 0 if spread or channel.pace > QUICK_SECONDS else len(channel.prepared) * 3 // 4
-            while len(channel.prepared) > leave:
+            while len(channel.prepared) > leave and tickets > 0:
                 while channel.idle and channel.idle[0][1].done():
                     channel.idle.popleft()
                 can_open = len(self._tasks) < self._most and channel.lanes < self._limit(channel)
@@ -184,6 +191,7 @@ class Lanes:
                 item = self._pick(channel)
                 if item is None:
                     break
+                tickets -= 1
                 if channel.idle:
                     channel.idle.popleft()[1].set_result(item)
                 else:
@@ -298,7 +306,8 @@ class Lanes:
                 current, item = item, None
                 await self._deliver(channel, connection, current)
                 now = asyncio.get_running_loop().time()
-                item = self._pick(channel) if channel.paused_until <= now else None
+                # Without a ticket it would only wait, and keep from lanes at work what could follow at once.
+                item = self._pick(channel) if channel.paused_until <= now and self._tickets.free else None
                 if item is None:
                     item = await self._wait(channel)
         except Exception as error:

@@ -87,7 +87,7 @@ def test_everybody_gets_one_signed_message(workspace, version) -> None:
 
 def test_the_next_message_travels_behind_the_data_of_the_last(workspace, version) -> None:
     """And one refused there, or a session that ends there, costs the message behind it nothing."""
-    one = queued(workspace, 40, version_id=version)
+    one = queued(workspace, 120, version_id=version)
     behind: list[bool] = []
 
     def script(talk: Talk, verb: str) -> str | None:
@@ -101,14 +101,14 @@ def test_the_next_message_travels_behind_the_data_of_the_last(workspace, version
         return None
 
     async def work() -> None:
-        async with Sink(script) as sink, couriers(sink, connections=2):
+        async with Sink(script) as sink, couriers(sink, connections=8):
             await until(lambda: states.finished(one.id))
-            assert not sink.repeated and len(sink.accepted) == 39
+            assert not sink.repeated and len(sink.accepted) == 119
 
     run(work())
     assert sum(behind) > 6
     counts = states.counts(one.id)
-    assert (counts["bounced"], counts["delivered"]) == (1, 39)
+    assert (counts["bounced"], counts["delivered"]) == (1, 119)
     assert states.invariants() == []
 
 
@@ -172,7 +172,7 @@ def test_421_in_the_middle_loses_and_repeats_nobody(workspace, version) -> None:
         return "421 4.3.2 Closing" if verb == "MAIL" and talk.messages == 4 else None
 
     async def work() -> None:
-        async with Sink(close) as sink, couriers(sink, connections=2):
+        async with Sink(close) as sink, couriers(sink, connections=8):
             await until(lambda: states.finished(one.id))
             assert len(sink.accepted) == 30 and not sink.repeated
             assert sink.sessions >= 7
@@ -285,7 +285,7 @@ def test_pause_holds_and_resume_goes_on(workspace, version) -> None:
         return bool(Sending.objects.filter(id=one.id).update(state=word))
 
     async def work() -> None:
-        async with Sink(slowly) as sink, couriers(sink, connections=2):
+        async with Sink(slowly) as sink, couriers(sink, connections=8):
             await until(lambda: len(sink.accepted) > 10)
             await asyncio.to_thread(_closing, lambda: state("paused"))
             await asyncio.sleep(1.5)
@@ -310,7 +310,7 @@ def test_stopping_a_courier_gives_back_what_it_did_not_send(workspace, version) 
 
     async def work() -> None:
         async with Sink(slowly) as sink:
-            async with couriers(sink, connections=2):
+            async with couriers(sink, connections=8):
                 await until(lambda: len(sink.accepted) > 4)
             assert not sink.open
             sent = len(sink.accepted)
