@@ -44,7 +44,15 @@ class KeptWriting extends HTMLElement {
     for (const [name, value] of [...body]) if (value instanceof File) body.delete(name);
     try {
       const answer = await fetch(this.form.dataset.draft!, { method: "POST", body, signal: this.asked.signal });
-      if (answer.redirected) return this.say(this.dataset.away);
+      if (answer.redirected) {
+        this.say(this.dataset.away);
+        return this.soon(4000);
+      }
+      const token = answer.status === 403 ? answer.headers.get("X-Token") : null;
+      if (token) { // signed in again in another window: the old token is of no use any more
+        (this.form.elements.namedItem("csrfmiddlewaretoken") as HTMLInputElement).value = token;
+        return this.soon(0);
+      }
       if (![200, 409, 422].includes(answer.status)) throw new Error(answer.statusText);
       this.put(await answer.text());
     } catch (error) {

@@ -14,6 +14,7 @@ class LivePreview extends HTMLElement {
     const show = (): void => {
       const typed = new FormData(form);
       typed.delete("csrfmiddlewaretoken");
+      typed.delete("once");
       if (this.language) typed.set("l", this.language);
       const query = new URLSearchParams([...typed].map(([name, value]) => [name, String(value)]));
       frame.contentWindow?.location.replace(`${address}?${query}`);
