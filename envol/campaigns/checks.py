@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,9 +19,11 @@ from envol.campaigns import check_messages as messages
 from envol.campaigns.check import ADVICE, BLOCK, GROUPS, Check
 from envol.campaigns.models import Campaign, ContentDraft, State
 from envol.consent import gates
+from envol.contacts.models import Contact
 from envol.content.checks import people_without_value
 from envol.content.lint import lint
 from envol.content.models import Version
+from envol.db import TooSlow, is_large, within
 from envol.outbound import domains
 from envol.outbound.models import Domain, Sending
 from envol.wire.address import AddressError, domain_of, normalise
@@ -80,18 +83,49 @@ def late(sending: Sending, now: datetime | None = None) -> bool:
     return sending.state == State.SCHEDULED and (now or timezone.now()) - sending.not_before > LATE
 
 
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What was found, and who would get it; ``complete`` is False where that was not known in the time given."""
+
+    checks: list[Check]
+    who: Summary | None
+    complete: bool = True
+
+
+def look(campaign: Campaign, seconds: float | None = None) -> Look:
+    """Everything that would stop this campaign (first) or spoil it.
+
+    With ``seconds``, what the people say is left out where asking a large base takes longer.
+    """
+    patient = seconds is None or not is_large(Contact._meta.db_table)
+    who: Summary | None = None
+    audience: list[Check] = []
+    missing: list[Check] = []
+    complete = True
+    try:
+        with nullcontext() if patient else within(seconds or 0):
+            try:
+                who = summary(campaign)
+            except SegmentProblem:
+                pass  # told by the audience
+            audience, missing = _audience(campaign, who), _missing_of(campaign)
+    except TooSlow:
+        who, complete = None, False
+    found = [*audience, *_sender(campaign), *_public_address(), *_content(campaign), *missing, *_late(campaign)]
+    return Look(sorted(found, key=lambda c: c.level != BLOCK), who, complete)
+
+
 def check(campaign: Campaign) -> list[Check]:
     """Everything that would stop this campaign (first) or spoil it."""
-    found = [*_audience(campaign), *_sender(campaign), *_public_address(), *_content(campaign), *_late(campaign)]
-    return sorted(found, key=lambda c: c.level != BLOCK)
+    return look(campaign).checks
 
 
 def sender_and_content(campaign: Campaign) -> list[Check]:
     """What a test message needs."""
-    return [*_sender(campaign), *_content(campaign)]
+    return [*_sender(campaign), *_content(campaign), *_missing_of(campaign)]
 
 
-def _audience(campaign: Campaign) -> list[Check]:
+def _audience(campaign: Campaign, who: Summary | None) -> list[Check]:
     purpose = campaign.purpose
     if purpose is None or purpose.kind == "measuring":
         return [
@@ -104,7 +138,7 @@ def _audience(campaign: Campaign) -> list[Check]:
             )
         ]
     try:
-        who = summary(campaign)
+        who = who or summary(campaign)
     except SegmentProblem as problem:
         sentence = " ".join(p.sentence for p in problem.problems[:3])
         return [
@@ -265,9 +299,12 @@ def _content(campaign: Campaign) -> list[Check]:
         fr = "Le contenu a un brouillon qui n'a pas été enregistré\u202f: enregistrez-le, ou jetez-le."
         en = "The content has a draft that was not saved: save it, or throw it away."
         found.append(Check(BLOCK, "unsaved_draft", fr, en, "content"))
-    if campaign.purpose is not None:
-        found += _missing(campaign, version)
     return found
+
+
+def _missing_of(campaign: Campaign) -> list[Check]:
+    version = latest_version(campaign)
+    return [] if version is None or campaign.purpose is None else _missing(campaign, version)
 
 
 def _own_host() -> str:

@@ -57,7 +57,7 @@ def keep(workspace: Workspace, sending_ids: Sequence[int], figure: str, name: st
     Raises ValueError for a figure there is not, :class:`TooMany`, SegmentProblem.
     """
     found = behind(sending_ids, figure)
-    count = found.count() - found.erased()
+    count, _erased = found.counted()
     name = _free(workspace, name)
     tree = rule_for(sending_ids, figure)
     if tree is not None and _count(workspace, tree) == count:

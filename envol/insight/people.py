@@ -12,6 +12,7 @@ from envol.db import rows, value
 from envol.events.models import Kind
 from envol.insight.heat import clock_of
 
+LOOKED = 2000
 OUTCOMES = ("delivered", "bounced", "expired", "cancelled", "suppressed")
 REACTIONS = {
     "opened": Kind.OPENED,
@@ -26,16 +27,47 @@ _SLOT = re.compile(r"([1-7]):(1?[0-9]|2[0-3])")
 _SENT = "outbound_send AS s WHERE s.sending_id = ANY(%(sendings)s)"
 _ENDED = (
     "outbound_send AS s JOIN outbound_outcome AS o ON o.sending_id = s.sending_id AND o.no = s.no"
-    " WHERE s.sending_id = ANY(%(sendings)s)"
+    " WHERE s.sending_id = ANY(%(sendings)s) AND o.sending_id = ANY(%(sendings)s)"
 )
 
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """A set of contacts as a query: a SELECT with one column ``id``, each contact once."""
+    """A set of contacts as a query: ``column`` of the rows of ``body`` (FROM and WHERE)."""
 
-    sql: str
+    column: str
+    body: str
     params: dict[str, Any]
+
+    @property
+    def sql(self) -> str:
+        """A SELECT with one column ``id``, each contact once."""
+        return f"SELECT DISTINCT {self.column} AS id FROM {self.body} AND {self.column} IS NOT NULL"
+
+    def includes(self, person: str) -> str:
+        """A condition on somebody's id: is she one of them?
+
+        A recipient of a campaign is known by her contact's number (see `envol.outbound.accept.expand_batch`).
+        """
+        column = "s.no" if self.column == "s.contact_id" else self.column
+        return f"EXISTS (SELECT FROM {self.body} AND {column} = {person})"
+
+    def newest(self, workspace_id: int, limit: int, before: int | None = None) -> list[int]:
+        """Ids of the newest of them whose contact is there, falling, below ``before``.
+
+        Some of nearly every large group are among the newest people of all: these are looked at first, because a
+        group of a million cannot be put in order for a page of fifty.
+        """
+        facts = {**self.params, "workspace": workspace_id, "before": before, "limit": limit, "looked": LOOKED}
+        below = " AND c.id < %(before)s" if before else ""
+        place = f"c.workspace_id = %(workspace)s{below}"
+        first = f"SELECT c.id FROM contacts_contact AS c WHERE {place} ORDER BY c.id DESC LIMIT %(looked)s"
+        query = f"SELECT c.id FROM ({first}) AS c WHERE {self.includes('c.id')} ORDER BY c.id DESC LIMIT %(limit)s"
+        found = [one for (one,) in rows(query, facts)]
+        if len(found) < limit:
+            among = f"SELECT c.id FROM contacts_contact AS c JOIN ({self.sql}) AS p ON p.id = c.id WHERE {place}"
+            found = [one for (one,) in rows(f"{among} ORDER BY c.id DESC LIMIT %(limit)s", facts)]
+        return found
 
     def ids(self, limit: int | None = None) -> list[int]:
         """Contact ids, ascending."""
@@ -45,10 +77,13 @@ class People:
     def count(self) -> int:
         return int(value(f"SELECT count(*) FROM ({self.sql}) AS p", self.params))
 
-    def erased(self) -> int:
-        """Those of whom nothing is known any more (GDPR art. 17): they stay in numbers and stand on no page."""
-        kept = "SELECT FROM contacts_contact AS c WHERE c.id = p.id"
-        return int(value(f"SELECT count(*) FROM ({self.sql}) AS p WHERE NOT EXISTS ({kept})", self.params))
+    def counted(self) -> tuple[int, int]:
+        """Those who are there, and those of whom nothing is known any more (GDPR art. 17): these stay in numbers and
+        stand on no page.
+        """
+        query = f"SELECT count(c.id), count(*) FROM ({self.sql}) AS p LEFT JOIN contacts_contact AS c ON c.id = p.id"
+        there, every = rows(query, self.params)[0]
+        return there, every - there
 
 
 def behind(sending_ids: Sequence[int], figure: str) -> People:
@@ -127,6 +162,12 @@ def behind(sending_ids: Sequence[int], figure: str) -> People:
         return _distinct(
             "x.contact_id", f"outbound_excluded AS x WHERE x.sending_id = ANY(%(sendings)s){reason}", params
         )
+    elif name in OUTCOMES:
+        # By the outcome alone: a recipient's number is her contact's, and an index knows whom it did not reach.
+        params |= {"state": name, "cause": rest}
+        cause = " AND o.cause = %(cause)s" if rest else ""
+        ended = "outbound_outcome AS o WHERE o.sending_id = ANY(%(sendings)s) AND o.state = %(state)s"
+        return _distinct("o.no", f"{ended}{cause}", params)
     else:
         body, more = _standing(name, rest, figure)
         params |= more
@@ -134,7 +175,7 @@ def behind(sending_ids: Sequence[int], figure: str) -> People:
 
 
 def _distinct(column: str, body: str, params: dict[str, Any]) -> People:
-    return People(f"SELECT DISTINCT {column} AS id FROM {body} AND {column} IS NOT NULL", params)
+    return People(column, body, params)
 
 
 def _standing(name: str, cause: str, figure: str = "") -> tuple[str, dict[str, Any]]:

@@ -190,7 +190,7 @@ def report(workspace: Workspace, sending_ids: Iterable[int] | int | Any) -> Repo
     sendings = _sendings(workspace, sending_ids)
     ids = sorted(sendings)
     params = {"sendings": ids}
-    reactions = {name: _sited(ids, kind) for name, kind in people_of.REACTIONS.items()}
+    reactions = _sited(ids)
     sites = tuple(
         Site(**(row | {name: found.get(row["site"], 0) for name, found in reactions.items()}))
         for row in dicts(sql("outbound", "report_sites"), params)
@@ -313,9 +313,13 @@ def _links(sendings: dict[int, Sending], by_link: _ByLink) -> tuple[Link, ...]:
     return tuple(sorted(found, key=lambda link: (-link.people, -link.events, link.version, link.no)))
 
 
-def _sited(ids: list[int], kind: Kind) -> dict[str, int]:
-    found = rows(sql("insight", "site_reactions"), {"sendings": ids, "kinds": [int(kind)]})
-    return {site: people for site, _, people in found}
+def _sited(ids: list[int]) -> dict[str, dict[str, int]]:
+    """People by reaction and site."""
+    names = {int(kind): name for name, kind in people_of.REACTIONS.items()}
+    found: dict[str, dict[str, int]] = {name: {} for name in names.values()}
+    for site, kind, people in rows(sql("insight", "site_reactions"), {"sendings": ids, "kinds": list(names)}):
+        found[names[kind]][site] = people
+    return found
 
 
 def _excluded(ids: list[int]) -> dict[str, int]:

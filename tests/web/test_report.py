@@ -20,13 +20,16 @@ from envol.audience import engine
 from envol.audience.models import Segment
 from envol.contacts.models import List, Membership
 from envol.content.models import Version
-from envol.db import execute
+from envol.db import execute, rows
 from envol.events import NewEvent, record
 from envol.events.models import Kind
+from envol.insight import kept
+from envol.insight import people as insight_people
 from envol.insight.heat import ENOUGH, heat
 from envol.insight.people import behind
 from envol.insight.report import report
 from envol.outbound.models import Sending
+from envol.web.views import people as people_page
 from tests.web.shop import Shop, open_shop
 
 Sign = Callable[..., Client]
@@ -263,3 +266,51 @@ def test_only_who_may_write_keeps_people(busy: Shop, other_shop: Shop, as_member
     assert as_member("editor", busy).post(where, {"show": "chosen"}).status_code == 303
     assert Segment.objects.count() == before
     assert Version.objects.filter(pk=busy.sending.version_id).exists()
+
+
+def test_of_a_large_sending_the_page_comes_first_and_its_report_is_kept(
+    busy: Shop, as_member: Sign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "is_large", lambda table: True)
+    monkeypatch.setattr(kept, "SECONDS", 0.0)  # nothing is kept but what is still true
+    cache.clear()
+    client = as_member("editor", busy)
+    where = f"/campaigns/{busy.sent.pk}/report"
+    first = LexborHTMLParser(client.get(where).content.decode())
+    waits = first.css_first("#report [hx-get]")
+    assert waits.attributes["hx-select"] == waits.attributes["hx-target"] == "#report" and not figures(first.html or "")
+    whole = client.get(where + (waits.css_first("a").attributes["href"] or "")).content.decode()
+    assert figures(whole) == figures(client.get(where).content.decode()) != []
+    record([NewEvent(busy.workspace.pk, Kind.CLICKED, busy.people[15].pk, busy.sending.pk, 1)])
+    assert "hx-select" in client.get(where).content.decode(), "what is no longer true is counted again"
+
+
+@pytest.mark.parametrize("looked", [0, 3])
+def test_people_of_a_large_group_page_by_page(
+    busy: Shop, as_member: Sign, monkeypatch: pytest.MonkeyPatch, looked: int
+) -> None:
+    monkeypatch.setattr(insight_people, "LOOKED", looked)
+    monkeypatch.setattr(people_page, "PAGE", 7)
+    client = as_member("viewer", busy)
+    for show in ("delivered", "bounced", "clicked", "site:lecteurs.example", "agreed_clicks"):
+        seen, query = [], f"?show={show}"
+        while query:
+            page = LexborHTMLParser(client.get(f"/campaigns/{busy.sent.pk}/people{query}").content.decode())
+            seen += [int((a.attributes["href"] or "").rpartition("/")[2]) for a in page.css("main tbody th a")]
+            older = [a for a in page.css(".pager a") if "before=" in (a.attributes["href"] or "")]
+            query = (older[0].attributes["href"] or "") if older else ""
+        assert seen == sorted(behind([busy.sending.pk], show).ids(), reverse=True) and seen, show
+
+
+def test_how_many_they_are_may_follow_the_page(busy: Shop, as_member: Sign, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(people_page, "is_large", lambda table: True)
+    monkeypatch.setattr(people_page, "PATIENCE", 0.0)
+    client = as_member("viewer", busy)
+    where = f"/campaigns/{busy.sent.pk}/people?show=delivered"
+    monkeypatch.setattr(insight_people.People, "counted", lambda self: rows("SELECT 1, 0 FROM pg_sleep(5)")[0])
+    page = LexborHTMLParser(client.get(where).content.decode())
+    link = page.css_first(".head [hx-get]")
+    monkeypatch.undo()
+    said = f"{behind([busy.sending.pk], 'delivered').count()} people"
+    assert said in client.get(link.attributes["hx-get"], HTTP_HX_REQUEST="true").content.decode()
+    assert said in client.get(link.attributes["href"]).content.decode(), "without a script the link counts"

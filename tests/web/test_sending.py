@@ -8,8 +8,9 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from envol.campaigns import planning
+from envol.campaigns import checks, planning
 from envol.campaigns.models import Campaign
+from envol.db import execute
 from envol.outbound.models import Sending
 from tests.web.shop import Shop, open_shop
 
@@ -116,3 +117,26 @@ def test_what_ended_is_told_once_to_its_workspace(shop: Shop, other_shop: Shop, 
     assert "notice" not in client.get(f"/notices?since={since + 5}").content.decode()
     assert "automne" not in as_member("viewer", other_shop).get(f"/notices?since={since}").content.decode()
     assert client.get("/notices?since=nonsense").status_code == 200
+
+
+def test_on_a_large_base_the_pages_come_before_their_figures(as_member: Sign, monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = open_shop("Librairie lente", readers=30)
+
+    def slow(campaign: Campaign) -> checks.Summary:
+        execute("SELECT pg_sleep(5)")
+        return summary(campaign)
+
+    summary = checks.summary
+    monkeypatch.setattr(checks, "is_large", lambda table: True)
+    monkeypatch.setattr(checks, "summary", slow)
+    client = as_member("editor", shop)
+    where = f"/campaigns/{shop.draft.pk}"
+    pages = {path: client.get(path).content.decode() for path in (where, f"{where}/checks", f"{where}/send")}
+    monkeypatch.setattr(checks, "summary", summary)
+    assert "may be written to</strong>" not in pages[where] and "Everything is in place" not in pages[where]
+    assert "may be written to" in client.get(f"{where}?part=who", HTTP_HX_REQUEST="true").content.decode()
+    assert "may be written to" in client.get(f"{where}?count=1").content.decode()
+    assert "Nothing keeps this" not in pages[f"{where}/checks"] and 'hx-select="#checks"' in pages[f"{where}/checks"]
+    assert 'name="people"' not in pages[f"{where}/send"], "nothing is sent by a page that has not counted"
+    assert 'hx-select="#sending"' in pages[f"{where}/send"]
+    assert 'name="people"' in client.get(f"{where}/send?whole=1").content.decode()

@@ -31,6 +31,7 @@ from envol.web.figures import outlines
 from envol.web.paging import page_of
 from envol.web.views.contents import shown_line, typed_line
 
+AT_ONCE = 0.06  # seconds that a page waits for what a large base has to say
 EDITABLE = (State.DRAFT, State.STOPPED, State.FAILED)
 
 
@@ -109,19 +110,19 @@ def _sender_before(workspace: Workspace) -> dict[str, Any]:
 # ---- the page of one campaign
 
 
-def facts_of(campaign: Campaign) -> dict[str, Any]:
-    """What the five cards show: present choices, and the checks of each card."""
+def facts_of(campaign: Campaign, seconds: float | None = None) -> dict[str, Any]:
+    """What the five cards show: present choices, and the checks of each card.
+
+    ``counting``: who would get it was not known within ``seconds``; the page comes first, the figures follow it.
+    """
     language = get_language() or "en"
-    found = actions.check(campaign)
+    looked = checks.look(campaign, seconds)
+    found = looked.checks
     cards: dict[str, list[dict[str, Any]]] = {}
     for check in found:
         card = {"domains": "sender", "settings": "sender", "send": "send"}.get(check.where, check.where)
         cards.setdefault(card, []).append({"check": check, "sentence": check.sentence(language)})
     version = checks.latest_version(campaign)
-    try:
-        who = actions.summary(campaign)
-    except ValueError:
-        who = None
     return {
         "campaign": campaign,
         "editable": campaign.state in EDITABLE,
@@ -130,7 +131,8 @@ def facts_of(campaign: Campaign) -> dict[str, Any]:
         "draft": content.draft_of(campaign),
         "cards": cards,
         "blocked": [c for c in found if c.level == checks.BLOCK],
-        "who": who,
+        "who": looked.who,
+        "counting": not looked.complete,
         "sentence": sentence_of(campaign.workspace, campaign.segment.tree if campaign.segment else None),
     }
 
@@ -163,8 +165,12 @@ def _choices(request: MemberRequest, campaign: Campaign) -> dict[str, Any]:
 @require_safe
 @audience(Role.VIEWER)
 def campaign(request: MemberRequest, campaign_id: int) -> HttpResponse:
+    """The page; for a script that asks for ``part=who``, the people of the audience alone."""
     found = one(request, campaign_id)
-    return render(request, "campaigns/one.html", {**facts_of(found), **_choices(request, found)})
+    if request.GET.get("part") == "who" and request.headers.get("HX-Request") == "true":
+        return render(request, "campaigns/_who.html", facts_of(found))
+    facts = facts_of(found, None if "count" in request.GET else AT_ONCE)
+    return render(request, "campaigns/one.html", {**facts, **_choices(request, found)})
 
 
 @require_POST

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
 from envol.accounts.models import Role
-from envol.campaigns import actions
+from envol.campaigns import checks as service
 from envol.campaigns.checks import BLOCK, GROUPS, Check
 from envol.campaigns.models import Campaign
 from envol.web.doors import MemberRequest, audience
@@ -66,6 +66,7 @@ def grouped(campaign: Campaign, found: list[Check], role: str) -> list[dict[str,
         mine = [check for check in found if check.group == group]
         rows.append(
             {
+                "key": group,
                 "name": names[group],
                 "well": well[group],
                 "state": "missing" if any(c.level == BLOCK for c in mine) else "look" if mine else "ok",
@@ -80,13 +81,19 @@ def grouped(campaign: Campaign, found: list[Check], role: str) -> list[dict[str,
 @require_safe
 @audience(Role.VIEWER)
 def checks(request: MemberRequest, campaign_id: int) -> HttpResponse:
-    from envol.web.views.campaigns import one
+    from envol.web.views.campaigns import AT_ONCE, one
 
     found = one(request, campaign_id)
-    looked = actions.check(found)
+    look = service.look(found, None if "whole" in request.GET else AT_ONCE)
+    looked = look.checks
     facts = {
+        "later": not look.complete,
         "campaign": found,
-        "groups": grouped(found, looked, request.member.role),
+        "groups": [
+            group
+            for group in grouped(found, looked, request.member.role)
+            if look.complete or group["key"] not in ("audience", "values")
+        ],
         "blocked": sum(c.level == BLOCK for c in looked),
         "advice": sum(c.level != BLOCK for c in looked),
     }

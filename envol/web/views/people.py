@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 from urllib.parse import urlencode
 
@@ -25,20 +26,22 @@ from envol.audience.language import SegmentProblem
 from envol.campaigns.models import Campaign
 from envol.consent import gates
 from envol.contacts.models import Contact
+from envol.db import TooSlow, is_large, within
 from envol.insight.keeping import TooMany, keep, rule_for
-from envol.insight.people import OUTCOMES, behind
+from envol.insight.people import OUTCOMES, People, behind
 from envol.outbound.models import Outcome, Retry
 from envol.web.answers import see, see_path
 from envol.web.audiences import as_filter, in_segment
 from envol.web.doors import MemberRequest, audience
 from envol.web.figures import chosen_sendings
 from envol.web.masking import shown
-from envol.web.paging import page_of
+from envol.web.paging import PAGE, Page, before_of, made_of, page_of
 from envol.web.tables import line
 from envol.web.templatetags.envol import number, word
 from envol.web.views.campaigns import one
 from envol.web.views.contacts import name_of
 
+PATIENCE = 0.04  # seconds that a page gives to counting; what takes longer follows it
 BEFORE = ("chosen", "allowed")  # told by the campaign's audience, before anything is sent
 
 
@@ -106,16 +109,23 @@ def _sendings(request: MemberRequest, campaign: Campaign) -> list[int]:
     return [sending.id for sending in chosen_sendings(campaign, request.GET.get("sending", ""))[0]]
 
 
+def _behind(show: str, sendings: list[int]) -> People | None:
+    """A group that a sending made; None for one that the audience tells. 404 for a group nobody defined."""
+    group = show.partition(":")[0]
+    if group in BEFORE or (group == "excluded" and not sendings):
+        return None
+    try:
+        return behind(sendings, show)
+    except ValueError:
+        raise Http404 from None
+
+
 def _group(campaign: Campaign, show: str, sendings: list[int]) -> QuerySet[Contact]:
     """The contacts of one group; 404 for a group nobody defined."""
     workspace = campaign.workspace
     rows = Contact.objects.filter(workspace_id=workspace.id)
     group, _colon, part = show.partition(":")
-    if group not in BEFORE and not (group == "excluded" and not sendings):
-        try:
-            found = behind(sendings, show)
-        except ValueError:
-            raise Http404 from None
+    if found := _behind(show, sendings):
         return rows.filter(id__in=as_filter(found.sql, found.params))
     try:
         rows = rows.filter(id__in=in_segment(workspace, campaign.segment.tree if campaign.segment else None))
@@ -135,35 +145,58 @@ def _group(campaign: Campaign, show: str, sendings: list[int]) -> QuerySet[Conta
     return rows.filter(refusal=part) if part else rows.filter(refusal__isnull=False)
 
 
+def _counted(rows: QuerySet[Contact], found: People | None, *, patiently: bool) -> tuple[int, int] | None:
+    """How many people, and how many more were erased; None when that takes longer than a page may wait."""
+    try:
+        with nullcontext() if patiently or not is_large(Contact._meta.db_table) else within(PATIENCE):
+            return (rows.count(), 0) if found is None else found.counted()
+    except TooSlow:
+        return None
+
+
 @require_safe
 @audience(Role.VIEWER)
 def people(request: MemberRequest, campaign_id: int) -> HttpResponse:
+    """The people of one group; for a script that asks for ``part=count``, how many they are."""
     campaign = one(request, campaign_id)
     show = request.GET.get("show", "chosen")
     sendings = _sendings(request, campaign)
-    rows = _group(campaign, show, sendings)
-    page = page_of(request, rows)
+    rows, found = _group(campaign, show, sendings), _behind(show, sendings)
     group, _colon, _part = show.partition(":")
+    part = request.GET.get("part") == "count"
+    counted = _counted(rows, found, patiently=part or "count" in request.GET)
+    facts: dict[str, Any] = {
+        "campaign": campaign,
+        "show": show,
+        "detail": detail_of(show),
+        "sending": request.GET.get("sending", ""),
+        "counted": counted is not None,
+        "total": counted[0] if counted else None,
+        "erased": counted[1] if counted else 0,
+    }
+    if part and request.headers.get("HX-Request") == "true":
+        return render(request, "campaigns/_people_count.html", facts)
+    page = page_of(request, rows) if found is None else _newest(request, found)
     for person in page.rows:
         person.name = name_of(person.props)
     if group in OUTCOMES or group == "deferred":
         _add_replies(sendings, page.rows)
-    before = group in BEFORE or (group == "excluded" and not sendings)
-    facts: dict[str, Any] = {
-        "campaign": campaign,
+    facts |= {
         "page": page,
-        "show": show,
         "title": title_of(show),
-        "detail": detail_of(show),
-        "sending": request.GET.get("sending", ""),
-        "before": before,
-        "live": not before and rule_for(sendings, show) is not None,
+        "before": found is None,
+        "live": found is not None and rule_for(sendings, show) is not None,
         "default_name": _default_name(campaign, show),
-        "total": rows.count(),
-        "erased": 0 if before else behind(sendings, show).erased(),
         "replies": group in OUTCOMES or group == "deferred",
     }
     return render(request, "campaigns/people.html", facts)
+
+
+def _newest(request: MemberRequest, found: People) -> Page:
+    workspace_id = request.workspace.pk
+    ids = found.newest(workspace_id, PAGE + 1, before_of(request))
+    known = Contact.objects.filter(workspace_id=workspace_id).in_bulk(ids[:PAGE])
+    return made_of(request, [known[one] for one in ids[:PAGE] if one in known], ids[PAGE - 1] if ids[PAGE:] else None)
 
 
 def _default_name(campaign: Campaign, show: str) -> str:

@@ -17,7 +17,11 @@ from envol.campaigns.models import Campaign
 from envol.content import preview as previews
 from envol.content.models import Version
 from envol.content.problems import RenderProblem
+from envol.insight.heat import heat
+from envol.insight.kept import is_kept, kept
+from envol.insight.report import Report
 from envol.insight.report import report as make
+from envol.outbound.models import Sending
 from envol.web.doors import MemberRequest, audience
 from envol.web.figures import chosen_sendings
 from envol.web.masking import shown
@@ -30,7 +34,17 @@ from envol.web.views.campaigns import one
 
 def _reading(request: MemberRequest, campaign: Campaign) -> Reading | None:
     sendings, only = chosen_sendings(campaign, request.GET.get("sending", ""))
-    return Reading(campaign, sendings, only, make(campaign.workspace, sendings)) if sendings else None
+    if not sendings:
+        return None
+    ids = [sending.id for sending in sendings]
+    return Reading(campaign, sendings, only, kept(campaign.workspace, "report", ids, lambda: _made(campaign, sendings)))
+
+
+def _made(campaign: Campaign, sendings: list[Sending]) -> Report:
+    """The report, with what its page asks beside it."""
+    made = make(campaign.workspace, sendings)
+    heat(campaign.workspace, made.sendings)
+    return made
 
 
 @require_safe
@@ -38,6 +52,13 @@ def _reading(request: MemberRequest, campaign: Campaign) -> Reading | None:
 def report(request: MemberRequest, campaign_id: int) -> HttpResponse:
     """``?sending=`` reads one sending alone (a resend); else the first one and its remainders, who are one audience."""
     campaign = one(request, campaign_id)
+    sendings, _only = chosen_sendings(campaign, request.GET.get("sending", ""))
+    there = is_kept(campaign.workspace, "report", [sending.id for sending in sendings])
+    if sendings and not there and "whole" not in request.GET:
+        # Counting a million takes seconds: the page says so at once, and the figures follow it.
+        given = request.GET.copy()
+        given["whole"] = "1"
+        return render(request, "campaigns/report.html", {"campaign": campaign, "later": "?" + given.urlencode()})
     reading = _reading(request, campaign)
     if reading is None:
         return render(request, "campaigns/report.html", {"campaign": campaign, "report": None})

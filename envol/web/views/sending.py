@@ -22,13 +22,13 @@ from envol.web.answers import refuse, see
 from envol.web.doors import MemberRequest, audience
 from envol.web.figures import sites_of
 from envol.web.templatetags.envol import rate
-from envol.web.views.campaigns import facts_of, one
+from envol.web.views.campaigns import AT_ONCE, facts_of, one
 
 DONE_PAGES = {State.SENT: "report", State.STOPPED: "report"}
 
 
-def _look(campaign: Campaign) -> dict[str, Any]:
-    facts = facts_of(campaign)
+def _look(campaign: Campaign, seconds: float | None = None) -> dict[str, Any]:
+    facts = facts_of(campaign, seconds)
     who = facts["who"]
     allowed = who.allowed if who else 0
     known = planning.usual(campaign.workspace)
@@ -55,7 +55,7 @@ def send(request: MemberRequest, campaign_id: int) -> HttpResponse:
     if request.method != "POST":
         if campaign.state != State.DRAFT:
             return see(request, DONE_PAGES.get(State(campaign.state), "live"), campaign.pk)
-        return render(request, "campaigns/send.html", _look(campaign))
+        return render(request, "campaigns/send.html", _look(campaign, None if "whole" in request.GET else AT_ONCE))
     facts = _look(campaign)
     allowed = facts["who"].allowed if facts["who"] else 0
     problem = _hesitation(request, allowed, facts["typed"])
