@@ -15,8 +15,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-NOT_BENCHES = {"ground", "pages_base"}
-ORDER = ["send", "compose", "import", "hits", "memory", "pages"]
+NOT_BENCHES = {"ground", "pages_base", "audience_base"}
+ORDER = ["send", "compose", "import", "hits", "memory", "pages", "audience"]
 KEYS = ("bench", "ours", "reference", "unit", "ratio", "goal", "met")
 
 

@@ -63,6 +63,10 @@ class _Kept:
             self.found.move_to_end(key)
         return array
 
+    def clear(self) -> None:
+        self.found.clear()
+        self.size = 0
+
     def put(self, key: Any, array: Array) -> Array:
         array.setflags(write=False)  # shared by everybody who asks
         before = self.found.pop(key, None)
