@@ -2,8 +2,8 @@
 
 Sizes by ``--people``; the base is `bench.audience_base` (seeded). Slabs are written (rows a second told), then 20,000
 changes make the delta. Each question is asked ``--requests`` times after its first, and the 95th percentile is held
-against its budget; the others are asked in the same run: our own PostgreSQL engine, typed PostgreSQL columns, and one JSONB
-column asked as listmonk does (EXPLAIN, COUNT and a page of fifty). The ratio is the worst of budget to measured.
+against its budget; the others are asked in the same run: our own PostgreSQL engine, typed PostgreSQL columns, and one
+JSONB column asked as listmonk does (EXPLAIN, COUNT and a page of fifty). The ratio is the worst of budget to measured.
 """
 
 from __future__ import annotations
@@ -72,7 +72,8 @@ def questions(lists: list[int], sendings: list[int], saved: list[int]) -> dict[s
 JSONB = {
     "one town": "attribs ->> 'town' = 'Brest'",
     "town and a range": "attribs ->> 'town' = 'Brest' AND (attribs ->> 'points')::int BETWEEN 500 AND 900",
-    "within 25 km": "2 * 6371 * asin(sqrt(least(1, power(sin(radians((attribs #>> '{home,lat}')::float8 - 48.39) / 2), 2)"
+    "within 25 km": "2 * 6371 * asin(sqrt(least(1,"
+    " power(sin(radians((attribs #>> '{home,lat}')::float8 - 48.39) / 2), 2)"
     " + cos(radians(48.39)) * cos(radians((attribs #>> '{home,lat}')::float8))"
     " * power(sin(radians((attribs #>> '{home,lon}')::float8 + 4.49) / 2), 2)))) <= 25",
 }

@@ -95,7 +95,8 @@ def _make(here: ground.Ground, people: int, seed: int) -> None:
     )
     execute(
         "INSERT INTO contacts_order_line (order_id, product, category, quantity, amount)"
-        " SELECT id, 'produit ' || id %% 500, 'rayon ' || id %% 12, 1, amount FROM contacts_order WHERE workspace_id = %s",
+        " SELECT id, 'produit ' || id %% 500, 'rayon ' || id %% 12, 1, amount FROM contacts_order"
+        " WHERE workspace_id = %s",
         [space.pk],
     )
     ground.say(f"audience: {people * MEASURED // 100 * (OPENS + CLICKS):,} events")

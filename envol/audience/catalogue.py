@@ -12,6 +12,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 from envol.accounts.models import Workspace
+from envol.audience import stages
 from envol.audience.models import Segment
 from envol.consent.models import Purpose
 from envol.contacts.models import List, Property
@@ -56,6 +57,14 @@ _FIXED = (
     Field("orders.average", "order_average", "orders", "Commande moyenne", "Average order", inner="average"),
     Field("orders.first", "order_date", "orders", "Première commande", "First order", inner="min"),
     Field("orders.last", "order_date", "orders", "Dernière commande", "Last order", inner="max"),
+    Field(
+        "activity.stage",
+        "stage",
+        "activity",
+        "Stade d'activité",
+        "Stage of activity",
+        tuple(Choice(key, fr, en) for key, (fr, en) in stages.LABELS.items()),
+    ),
     Field("random", "random", "computed", "Part au hasard", "Random share"),
 )
 

@@ -290,6 +290,8 @@ class Compiler:
         assert rule.inner is not None
         return exp.paren(self.condition(rule.inner))
 
+    of_stage = of_segment
+
     def of_random(self, rule: Rule) -> Node:
         # The first 32 bits of a digest of seed and id: the same people each time, others for another seed.
         threshold = int(rule.value["percent"] * 2**32 / 100)

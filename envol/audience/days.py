@@ -40,6 +40,14 @@ class Days:
         except OverflowError:
             return date.max if days > 0 else date.min
 
+    def years_ago(self, years: int) -> date:
+        """Today's day so many years ago; from 29 February the 28th where there is no 29th."""
+        day = self.today
+        try:
+            return day.replace(year=day.year - years)
+        except ValueError:
+            return day.replace(year=day.year - years, day=28)
+
     def midnight(self, day: date) -> datetime:
         """The instant at which ``day`` begins here; the edges of the calendar stay what they are."""
         if day <= date(1, 1, 2):
@@ -75,6 +83,10 @@ class Days:
             case "more_than_ago":
                 assert isinstance(value, int)
                 return None, self.shifted(-value)
+            case "age_between":
+                # Somebody is n years old from the day n years after her birth to the day before the next birthday.
+                assert isinstance(value, list)
+                return after(self.years_ago(value[1] + 1)), after(self.years_ago(value[0]))
         raise AssertionError(op)
 
     def anniversaries(self, spread: int) -> list[str]:

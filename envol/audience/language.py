@@ -21,6 +21,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from envol.audience import stages
 from envol.audience.catalogue import Catalogue, Field
 from envol.audience.operators import NARROWING, OPERATORS, SHAPES, Wrong
 
@@ -155,6 +156,8 @@ class _Reader:
         if where is None:
             return None
         inner = None
+        if known.kind == "stage":
+            return Rule(path, known, op, value, where, parse(stages.meant(value), self.catalogue))
         if known.kind == "segment":
             inner = self.inner(value, raw.get("tree"), path, stack)
             if inner is None:

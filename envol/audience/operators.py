@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 MAX_TEXT = 500
 MAX_VALUES = 1000
 MAX_DAYS = 36_500
+MAX_AGE = 150
 
 _KNOWN = {"known": "none", "unknown": "none"}
 _COMPARE = {"is": "number", "is_not": "number", "gt": "number", "gte": "number", "lt": "number", "lte": "number"}
@@ -34,6 +35,7 @@ _DATE = {
     "anniversary_between": "year_days",
     **_KNOWN,
 }
+_BIRTH = {"age_between": "ages"}
 
 # kind → operator → shape of its value
 OPERATORS: dict[str, dict[str, str]] = {
@@ -51,7 +53,7 @@ OPERATORS: dict[str, dict[str, str]] = {
     "number": {**_COMPARE, "between": "numbers", **_KNOWN},
     "money": {**dict.fromkeys(_COMPARE, "cents"), "between": "cents_pair", **_KNOWN},
     "boolean": {"is": "boolean", **_KNOWN},
-    "date": _DATE,
+    "date": _DATE | _BIRTH,
     "instant": _DATE,
     "list": {"has_any": "choices", "has_all": "choices", "has_none": "choices", **_KNOWN},
     "place": {"called": "texts", "near": "near", "country_in": "countries", "postcode_begins": "texts", **_KNOWN},
@@ -65,6 +67,7 @@ OPERATORS: dict[str, dict[str, str]] = {
     "permission": {"may_write": "choice", "may_not_write": "choice"},
     "measured": {"is": "choice", "is_not": "choice"},
     "segment": {"in": "id", "not_in": "id"},
+    "stage": {"in": "choices", "not_in": "choices"},
     "random": {"share": "share"},
 }
 
@@ -237,6 +240,7 @@ SHAPES: dict[str, Callable[[Any], Any]] = {
     "spread": _integer(0, 182, "Write a number of days between %(low)s and %(high)s."),
     "times": _integer(1, 10**6, "Write how many times, between %(low)s and %(high)s."),
     "year_days": _year_days,
+    "ages": _pair(_integer(0, MAX_AGE, "Write an age in years, between %(low)s and %(high)s.")),
     "near": _near,
     "countries": _several(_country),
     "currency": _currency,

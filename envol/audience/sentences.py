@@ -134,6 +134,8 @@ class _English:
                 return "has its anniversary today" if v == 0 else f"has its anniversary within {self.days(v)} of today"
             case "anniversary_between":
                 return f"has its anniversary between {self.year_day(v[0])} and {self.year_day(v[1])}"
+            case "age_between":
+                return f"gives an age of {self.number(v[0])} to {self.number(v[1])} years"
         return "is known" if rule.op == "known" else "is not known"
 
     def window(self, rule: Rule) -> str:
@@ -178,6 +180,9 @@ class _English:
                 return f"who {'agreed' if op == 'is' else 'did not agree'} to the measuring of {self.named(rule, v)}"
             case "segment":
                 return f"who are {'' if op == 'in' else 'not '}in the segment {self.quote(self.named(rule, v))}"
+            case "stage":
+                named = self.several([self.named(rule, one) for one in v], "or")
+                return f"whose stage of activity {'is' if op == 'in' else 'is not'} {named}"
             case "random":
                 seed = f" (draw {self.quote(v['seed'])})" if v["seed"] else ""
                 return f"who belong to a random share of {self.number(v['percent'])}%{seed}"
@@ -315,6 +320,8 @@ class _French(_English):
                 return f"a son anniversaire à {self.days(v)} au plus d'aujourd'hui"
             case "anniversary_between":
                 return f"a son anniversaire entre {self.year_day(v[0])} et {self.year_day(v[1])}"
+            case "age_between":
+                return f"donne un âge de {self.number(v[0])} à {self.number(v[1])} ans"
         return self.known(rule.op)
 
     def known(self, op: str) -> str:
@@ -366,6 +373,10 @@ class _French(_English):
             case "segment":
                 are = "qui sont" if op == "in" else "qui ne sont pas"
                 return f"{are} dans le segment {self.quote(self.named(rule, v))}"
+            case "stage":
+                named = self.several([self.named(rule, one) for one in v], "ou")
+                is_it = "est" if op == "in" else "n'est pas"
+                return f"dont le stade d'activité {is_it} {named}"
             case "random":
                 seed = f" (tirage {self.quote(v['seed'])})" if v["seed"] else ""
                 return f"qui font partie d'une part au hasard de {self.number(v['percent'])}{NARROW}%{seed}"

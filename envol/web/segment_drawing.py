@@ -197,6 +197,8 @@ class Drawing:
                 return self._pair(name, draft, part, "date", "")
             case "numbers" | "wholes":
                 return self._pair(name, draft, part, "number", "")
+            case "ages":
+                return self._pair(name, draft, part, "number", _("years"))
             case "cents_pair":
                 return self._pair(name, draft, part, "number", self._unit(draft))
             case "cents":

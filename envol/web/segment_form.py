@@ -229,7 +229,7 @@ def _write(typed: dict[str, list[str]], part: str, shape: str, value: Any) -> No
         return
     if shape in SEVERAL:
         typed[part] = [str(one) for one in (value if isinstance(value, list) else [value])]
-    elif shape in ("numbers", "wholes", "dates", "cents_pair", "year_days"):
+    elif shape in ("numbers", "wholes", "ages", "dates", "cents_pair", "year_days"):
         pair = value if isinstance(value, list) and len(value) == 2 else ["", ""]
         for name, one in zip(("low", "high"), pair, strict=True):
             if shape == "year_days":
@@ -384,7 +384,7 @@ def _value(draft: DraftRule, part: str, shape: str, spot: Callable[[str], tuple[
             return [country_code(one) for one in draft.typed.get(part, []) if one.strip()]
         case "number" | "whole" | "days" | "spread" | "times":
             return _squeezed(text)
-        case "numbers" | "wholes":
+        case "numbers" | "wholes" | "ages":
             return [_squeezed(draft.text(f"{part}.low")), _squeezed(draft.text(f"{part}.high"))]
         case "dates":
             return [draft.text(f"{part}.low"), draft.text(f"{part}.high")]

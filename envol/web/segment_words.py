@@ -36,6 +36,7 @@ KINDS: dict[str, Any] = {
     "permission": _("permission"),
     "measured": _("permission"),
     "segment": _("segment"),
+    "stage": _("stage"),
     "random": _("chance"),
 }
 
@@ -93,7 +94,7 @@ OPERATORS: dict[str, dict[str, Any]] = {
     "number": _NUMBER,
     "money": _NUMBER,
     "boolean": {"is": _("is"), **_KNOWN},
-    "date": _DATE,
+    "date": {**_DATE, "age_between": _("gives an age between")},
     "instant": _DATE,
     "list": _TAGS,
     "place": {
@@ -122,6 +123,7 @@ OPERATORS: dict[str, dict[str, Any]] = {
     "permission": {"may_write": _("we may write for"), "may_not_write": _("we may not write for")},
     "measured": {"is": _("agreed to the measuring of"), "is_not": _("did not agree to the measuring of")},
     "segment": {"in": _("is in"), "not_in": _("is not in")},
+    "stage": {"in": _("is one of"), "not_in": _("is none of")},
     "random": {"share": _("belongs to a share of")},
 }
 
@@ -132,6 +134,7 @@ AFTER: dict[str, Any] = {
     "more_than_ago": _("days"),
     "anniversary": _("days of today"),
     "times": _("times"),
+    "age_between": _("years"),
     "share": "%",
 }
 

@@ -68,6 +68,8 @@ class Reference:
             return bool(human.allowed >> self.bits[f"measure_{value}"] & 1)
         if field == "segment":
             return self.holds(self.segments[value], human)
+        if field == "activity.stage":
+            return self.stage(human) in value
         if field == "random":
             digest = hashlib.md5(f"{value['seed']}:{human.id}".encode()).hexdigest()[:8]
             return int(digest, 16) < int(value["percent"] * 2**32 / 100)
@@ -160,6 +162,9 @@ class Reference:
                 return 0 <= (day - self.today).days <= value
             case "more_than_ago":
                 return (self.today - day).days > value
+            case "age_between":
+                age = self.today.year - day.year - ((self.today.month, self.today.day) < (day.month, day.day))
+                return value[0] <= age <= value[1]
             case "anniversary":
                 for n in range(-value, value + 1):
                     near = self.today + timedelta(days=n)
@@ -240,6 +245,26 @@ class Reference:
             found = [(s["at"], s["sending_id"]) for s in real if s["state"] == "delivered"]
         n = sum(self.within(at, where) and where.get("sending", sending) == sending for at, sending in found)
         return n >= value if op == "at_least" else n < (value or 1)
+
+    def stage(self, human: Human) -> str:
+        """The one stage somebody is in, told in order."""
+        if 0 <= (self.today - human.created_at.astimezone(self.zone).date()).days <= 30:
+            return "new"
+
+        def did(where: dict[str, Any]) -> bool:
+            return (
+                self.activity("clicked", "at_least", 1, where, human)
+                or self.activity("opened", "at_least", 1, where, human)
+                or self.orders("count", "gte", 1, where, human)
+            )
+
+        for stage, days in (("active", 90), ("cooling", 180), ("inactive", 365)):
+            if did({"within_days": days}):
+                return stage
+        if did({}):
+            return "dormant"
+        old = (self.today - human.created_at.astimezone(self.zone).date()).days > 60
+        return "never" if old and self.activity("delivered", "at_least", 8, {}, human) else "open"
 
     def may_write(self, purpose: str, human: Human) -> bool:
         bit = 1 << self.bits[purpose]

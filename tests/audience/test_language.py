@@ -11,7 +11,7 @@ from envol import db
 from envol.accounts.models import Workspace
 from envol.accounts.workspaces import create_workspace
 from envol.audience import catalogue as fields
-from envol.audience import engine, offers, segments
+from envol.audience import engine, offers, segments, stages
 from envol.audience.catalogue import Catalogue
 from envol.audience.language import SegmentProblem, parse, to_json
 from envol.audience.models import Segment
@@ -432,3 +432,20 @@ def test_values_that_would_break_a_reader_are_refused_or_count_nobody(workspace:
             assert str(problem)
         else:
             assert found == 0
+
+
+def test_everybody_is_in_exactly_one_stage_and_ages_turn_on_the_birthday(workspace: Workspace) -> None:
+    declare(workspace, "born", "date")
+    for n, born in enumerate(("2000-02-29", "2000-03-01", "2000-02-28", "1999-03-01")):
+        add_person(workspace, f"p{n}@lecteurs.example", props={"born": born}, created_at=NOW - timedelta(days=31 * n))
+    everybody = engine.count(workspace, None, now=NOW)
+    counts = [engine.count(workspace, all_of(rule("activity.stage", "in", [one])), now=NOW) for one in stages.LABELS]
+    assert sum(counts) == everybody == 4
+
+    def of_age(low: int, high: int, day: str) -> int:
+        moment = datetime.fromisoformat(f"{day}T12:00:00+00:00")
+        return engine.count(workspace, all_of(rule("prop.born", "age_between", [low, high])), now=moment)
+
+    assert [of_age(27, 27, day) for day in ("2027-02-27", "2027-02-28", "2027-03-01")] == [1, 2, 3]
+    assert of_age(28, 28, "2028-02-28") == 2 and of_age(28, 28, "2028-02-29") == 3
+    assert of_age(0, 150, "2027-01-01") == 4 and of_age(0, 20, "2027-01-01") == 0

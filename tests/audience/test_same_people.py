@@ -187,6 +187,7 @@ SHAPES: dict[str, st.SearchStrategy[Any]] = {
     "spread": st.sampled_from([0, 1, 2, 182]),
     "times": st.integers(1, 4),
     "year_days": st.lists(st.sampled_from(["02-28", "02-29", "12-31", "01-01", "06-15"]), min_size=2, max_size=2),
+    "ages": _sorted_pair(st.integers(0, 120)),
     "near": st.fixed_dictionaries(
         {
             "lat": st.sampled_from([47.2, 48.9, -90, 0]),
@@ -294,7 +295,8 @@ def test_every_operator_alone_chooses_the_same_people(base: Workspace) -> None:
         "number": [2, 2.5], "numbers": [[0, 2]], "whole": [0, 1, 2], "wholes": [[0, 1], [1, 2]], "cents": [0, 333, 500],
         "cents_pair": [[0, 500], [333, 999]], "boolean": [True, False], "date": ["2027-02-28", "2026-12-31"],
         "dates": [["2024-01-01", "2027-02-28"]], "days": [0, 30, 365], "spread": [0, 1], "times": [1, 2],
-        "year_days": [["12-31", "01-01"], ["02-28", "03-01"]], "near": [{"lat": 47.2, "lon": -1.5, "km": 60}],
+        "year_days": [["12-31", "01-01"], ["02-28", "03-01"]], "ages": [[0, 3], [46, 47]],
+        "near": [{"lat": 47.2, "lon": -1.5, "km": 60}],
         "countries": [["FR", "BE"]], "share": [{"percent": 50, "seed": ""}],
     }  # fmt: skip
     empty = []

@@ -84,7 +84,8 @@ def value(catalogue: Catalogue, field: Any, shape: str, draw: Any) -> Any:
         "boolean": st.booleans(), "date": st.sampled_from(DAYS), "dates": pair(st.sampled_from(DAYS)),
         "days": st.integers(0, 36_500), "spread": st.integers(0, 182), "times": st.integers(1, 50),
         "year_days": st.lists(st.sampled_from(["02-29", "12-31", "01-01"]), min_size=2, max_size=2),
-        "near": st.fixed_dictionaries(
+        "ages": pair(st.integers(0, 150)),
+            "near": st.fixed_dictionaries(
             {"lat": st.floats(-90, 90), "lon": st.floats(-180, 180), "km": st.integers(1, 900)},
             optional={"label": st.sampled_from(["Nantes", "L'Île-d'Yeu"])},
         ),

@@ -261,8 +261,9 @@ class LeafCompiler:
     # --- other tables
 
     def select(self, table: str, where: list[Node], *columns: str) -> exp.Select:
-        found = exp.select(*(columns or ("pos",))).from_(exp.to_table(table))
-        return found.where(*where) if where else found
+        found = _parsed(f"SELECT {', '.join(columns or ('pos',))} FROM {table}").copy()
+        assert isinstance(found, exp.Select)
+        return found.where(*where, copy=False) if where else found
 
     def on_list(self, rule: Rule) -> Leaf:
         chosen = rule.value["list"] if rule.op == "joined_in_last" else rule.value
@@ -308,7 +309,7 @@ class LeafCompiler:
         if empty_inside:
             having = exp.not_(exp.paren(having))
         table = "lines" if lines else "orders"
-        query = self.select(table, where).group_by("pos").having(having)
+        query = self.select(table, where).group_by(exp.column("pos"), copy=False).having(having, copy=False)
         return Leaf(table, "set", query, self.params, negated=empty_inside != (rule.op in NEGATIVE))
 
     def activity(self, rule: Rule) -> Leaf:
@@ -320,7 +321,7 @@ class LeafCompiler:
             where.append(self.span(exp.column("at"), *self.days.bounds("in_last", rule.where["within_days"])))
         if "sending" in rule.where:
             where.append(_t("sending = :p", p=self.bind(rule.where["sending"], "bigint")))
-        query = self.select("events", where, "pos", "COUNT(*) AS n").group_by("pos")
+        query = self.select("events", where, "pos", "COUNT(*) AS n").group_by(exp.column("pos"), copy=False)
         times = 1 if rule.op == "never" else rule.value
         return Leaf("events", "count", query, self.params, negated=rule.op != "at_least", least=times)
 

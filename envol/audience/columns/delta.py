@@ -8,7 +8,6 @@ was asked.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     import psycopg
 
 Array = np.ndarray[Any, Any]
+Row = tuple[int, str]
 OF_PEOPLE = ("contacts", "memberships", "orders")
 _ORDERS = ("orders", "lines")
 _MANY = 5000  # ids of one statement
@@ -102,7 +102,7 @@ class Delta:
             listed = sorted(touched)
             for each in _ORDERS if name == "orders" else (name,):
                 table = self.tables[each]
-                rows: list[dict[str, Any]] = []
+                rows: list[Row] = []
                 for start in range(0, len(listed), _MANY):
                     some = ",".join(map(str, listed[start : start + _MANY]))
                     rows += self._fetch(pg, each, f"{table.person} = ANY('{{{some}}}'::bigint[])")
@@ -123,13 +123,14 @@ class Delta:
             self.passing = len(passing)
         return changed
 
-    def _fetch(self, pg: psycopg.Connection[Any], name: str, where: str) -> list[dict[str, Any]]:
-        query = f"SELECT row_to_json(x)::text FROM ({self.tables[name].select(where)}) x"
-        return [json.loads(row[0]) for row in pg.execute(query)]
+    def _fetch(self, pg: psycopg.Connection[Any], name: str, where: str) -> list[Row]:
+        """Each row's contact, and the row as the text of a JSON object (whose first member is the contact)."""
+        query = f"SELECT x.contact, row_to_json(x)::text FROM ({self.tables[name].select(where)}) x"
+        return list(pg.execute(query))
 
-    def _keep(self, name: str, rows: list[dict[str, Any]], touched: set[int]) -> bool:
+    def _keep(self, name: str, rows: list[Row], touched: set[int]) -> bool:
         """These rows are all that is true of these people now."""
-        people = touched | {row["contact"] for row in rows}
+        people = touched | {contact for contact, _ in rows}
         if not people:
             return False
         places = {self.position(contact) for contact in people}
@@ -144,17 +145,13 @@ class Delta:
         self._insert(name, rows)
         return True
 
-    def _insert(self, name: str, rows: list[dict[str, Any]]) -> None:
+    def _insert(self, name: str, rows: list[Row]) -> None:
         if not rows:
             return
         table = self.tables["events" if name == "passing" else name]
-        for row in rows:
-            row["pos"] = self.position(row.pop("contact"))
         path = self.scratch / "delta.json"
         with open(path, "w", encoding="utf-8") as out:
-            for row in rows:
-                out.write(json.dumps(row, ensure_ascii=False))
-                out.write("\n")
+            out.writelines(f'{{"pos":{self.position(contact)},{text.partition(",")[2]}\n' for contact, text in rows)
         types = ", ".join(["'pos': 'INTEGER'", *(f"'{c.name}': '{c.type}'" for c in table.columns)])
         self.db.execute(
             f"INSERT INTO d_{name} BY NAME SELECT * FROM read_json('{path}', format = 'newline_delimited',"

@@ -121,6 +121,7 @@ class Columns:
         place = self.home / found.version
         self.db.execute(f"SET allowed_directories = ['{place}', '{self.scratch}']")
         self.db.execute(f"SET temp_directory = '{self.scratch}'")
+        self.db.execute("SET parquet_metadata_cache = true")  # slabs never change
         self.db.execute("SET enable_external_access = false")
         self.db.execute("SET lock_configuration = true")
         for name, columns in found.columns.items():
@@ -242,7 +243,7 @@ class Question:
         return ~found if node.match == "none" else found
 
     def rule(self, rule: Rule, catalogue: Catalogue, days: Days) -> Array:
-        if rule.field.kind == "segment":
+        if rule.field.kind in ("segment", "stage"):
             assert rule.inner is not None
             inner = self.node(rule.inner, catalogue, days)
             return ~inner if rule.op == "not_in" else inner
@@ -284,9 +285,7 @@ class Question:
             made = np.zeros(n, np.int32)
             made[rows["pos"]] = rows["n"]
         else:
-            query = leaf.query
-            if leaf.kind == "row":
-                query = exp.select("pos").from_("contacts").where(leaf.query.copy())
+            query = _people("contacts", leaf) if leaf.kind == "row" else leaf.query
             made = np.zeros(n, np.bool_)
             made[self._ask(query, leaf.params)["pos"]] = True
         return self.of.slabs.put(leaf.key, made)
@@ -303,10 +302,8 @@ class Question:
         if not dirty:
             return
         whole[np.fromiter(dirty, np.int64, len(dirty))] = False
-        if leaf.kind == "row":
-            query: exp.Expr = exp.select("pos").from_("d_contacts").where(leaf.query.copy())
-        else:
-            query = _renamed(leaf.query, leaf.source, f"d_{leaf.source}")
+        name = f"d_{leaf.source}"
+        query = _people(name, leaf) if leaf.kind == "row" else _renamed(leaf.query, leaf.source, name)
         whole[self._ask(query, leaf.params)["pos"]] = True
 
     def refusals(self, purpose: Purpose) -> Array:
@@ -361,6 +358,14 @@ class Question:
             f"SELECT array(SELECT {function}(t) FROM unnest(%s::text[]) WITH ORDINALITY AS x(t, n) ORDER BY n)", [texts]
         ).fetchone()
         return list(row[0]) if row else []
+
+
+def _people(table: str, leaf: Leaf) -> exp.Expr:
+    """Positions of those who fit a condition on their own row."""
+    made = exp.Select(expressions=[exp.column("pos")])
+    made.set("from_" if "from_" in exp.Select.arg_types else "from", exp.From(this=exp.to_table(table)))
+    made.set("where", exp.Where(this=leaf.query.copy()))
+    return made
 
 
 def _renamed(query: exp.Expr, table: str, name: str) -> exp.Expr:
