@@ -198,18 +198,22 @@ class Courier:
 
     async def _lease(self, priority: int) -> bool:
         full = self._queue.full(self._loop.time())
+        leases: list[Lease] = []
 
-        def work() -> tuple[list[Lease], dict[tuple[int, int], Maker], dict[int, str]]:
-            leases = leasing.lease(self.name, self._slots, seconds=self._lease_seconds, full=full, priority=priority)
-            if not leases:
-                return leases, {}, {}
-            try:
-                return leases, *self._room.prepare(leases)
-            except BaseException:
-                leasing.release(leases)
-                raise
+        def work() -> tuple[dict[tuple[int, int], Maker], dict[int, str]]:
+            leases.extend(
+                leasing.lease(self.name, self._slots, seconds=self._lease_seconds, full=full, priority=priority)
+            )
+            return self._room.prepare(leases) if leases else ({}, {})
 
-        leases, makers, problems = await self._in(self._lease_pool, work)
+        try:
+            makers, problems = await self._in(self._lease_pool, work)
+        except BaseException:
+            # Leased, and yet of no use: given back as soon as the database can be reached.
+            self._leases.update(leases)
+            self._ended += leases
+            self._have_ended.set()
+            raise
         for lease in leases:
             self._leases.add(lease)
             waiting = []

@@ -375,7 +375,7 @@ def test_outcomes_survive_a_database_that_goes_away(workspace, version) -> None:
                     lambda: bool(
                         db.execute(
                             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database()"
-                            " AND pid <> pg_backend_pid() AND NOT pid = ANY(%s)",
+                            " AND backend_type = 'client backend' AND pid <> pg_backend_pid() AND NOT pid = ANY(%s)",
                             [others],
                         )
                     ),
