@@ -15,7 +15,7 @@ class AudienceConfig(AppConfig):
     def ready(self) -> None:
         from envol.accounts import undo
         from envol.accounts.models import Workspace
-        from envol.audience import segments
+        from envol.audience import privacy, segments
         from envol.audience.models import Segment
         from envol.contacts import fields, filters, lists
 
@@ -37,6 +37,7 @@ class AudienceConfig(AppConfig):
                 for key in keys
             }
 
+        privacy.register()
         filters.register_segment(resolve)
         fields.register_use(of_properties)
         lists.register_use(lambda workspace, list_id: [s.name for s in segments.using_list(workspace, list_id)])

@@ -1,4 +1,7 @@
-"""Named segments: a typed tree of rules, kept as JSON and always evaluated when used."""
+"""Named segments, a typed tree of rules that is evaluated when used; and what is known of buyers as a whole.
+
+Scores and tiers of persons are in tables of ``sql/scores_schema.sql``.
+"""
 
 from __future__ import annotations
 
@@ -18,3 +21,49 @@ class Segment(models.Model):
     class Meta:
         db_table = "audience_segment"
         constraints = [models.UniqueConstraint(fields=["workspace", "name"], name="segment_name_once")]
+
+
+class Scoring(models.Model):
+    """The last computation of a workspace's scores. Money in cents of ``currency``."""
+
+    workspace = models.OneToOneField(Workspace, on_delete=models.CASCADE, primary_key=True)
+    computed_at = models.DateTimeField(db_default=Now())
+    reference = models.DateField()  # days since the last order are counted to here
+    currency = models.CharField(max_length=3)
+    buyers = models.IntegerField()
+    order_days = models.BigIntegerField()
+    amount = models.BigIntegerField()
+    elsewhere = models.BigIntegerField(default=0)  # orders in other currencies, which count for nothing
+    objected = models.IntegerField(default=0)  # buyers who are not scored because they objected
+    thresholds = models.JSONField(default=dict)  # tier → cents in twelve months, None: out of reach
+    reviewed_on = models.DateField(null=True)  # when the thresholds were made
+    cohorts = models.JSONField(default=list)
+
+    class Meta:
+        db_table = "audience_scoring"
+
+
+class Privilege(models.Model):
+    """What customers of a tier are given."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
+    tier = models.CharField(max_length=10)
+    text = models.TextField(blank=True)
+    code = models.CharField(max_length=60, blank=True)
+    early_days = models.PositiveSmallIntegerField(default=0)  # how long before the public they may buy
+
+    class Meta:
+        db_table = "audience_privilege"
+        constraints = [models.UniqueConstraint(fields=["workspace", "tier"], name="privilege_once")]
+
+
+class RepurchaseDelay(models.Model):
+    """After how many days people buy of a category again: until then it is not offered to who just bought it."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
+    category = models.CharField(max_length=100)  # in small letters; "" is every category without a line of its own
+    days = models.PositiveSmallIntegerField()
+
+    class Meta:
+        db_table = "audience_repurchase_delay"
+        constraints = [models.UniqueConstraint(fields=["workspace", "category"], name="repurchase_delay_once")]

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from django.utils import timezone
 from procrastinate.contrib.django import app
+
+if TYPE_CHECKING:
+    from envol.accounts.models import Job, Workspace
+
+SCORES = "audience.scores"
 
 # Every process reads this file at start; what the jobs need is imported when they run.
 
@@ -14,3 +23,47 @@ def write_columns(timestamp: int) -> None:
     from envol.audience.columns import upkeep
 
     upkeep.look_after()
+
+
+@app.periodic(cron="7 * * * *")
+@app.task(queue="house", name="audience.nightly_scores", queueing_lock="audience.nightly_scores")
+def nightly_scores(timestamp: int) -> None:
+    """Once in each workspace's night, as soon as it is three o'clock there; a night that was missed is caught up."""
+    from envol.accounts.models import Workspace
+    from envol.audience import scores
+    from envol.audience.days import Days
+    from envol.audience.models import Scoring
+    from envol.contacts.models import Order
+
+    known = dict(Scoring.objects.values_list("workspace_id", "reference"))
+    for workspace in Workspace.objects.order_by("pk"):
+        local = timezone.now().astimezone(Days.of(timezone.now(), workspace.time_zone).zone)
+        done = known.get(workspace.pk)
+        if local.hour < 3 or (done is not None and done >= local.date()):
+            continue
+        if done is not None or Order.objects.filter(workspace_id=workspace.pk).exists():
+            scores.compute(workspace)
+
+
+def start_scores(workspace: Workspace) -> Job:
+    """Compute scores now; the job is what people watch. One that waits or runs already is that job."""
+    from envol.accounts.models import Job
+
+    mine = Job.objects.filter(workspace=workspace, kind=SCORES, state__in=["waiting", "running"])
+    found = mine.filter(created_at__gt=timezone.now() - timedelta(hours=1)).order_by("-pk").first()
+    if found is None:
+        found = Job.objects.create(workspace=workspace, kind=SCORES, total=4)
+        compute_scores.defer(workspace_id=workspace.pk, job_id=found.pk)
+    return found
+
+
+@app.task(queue="imports", name="audience.scores")
+def compute_scores(workspace_id: int, job_id: int) -> None:
+    from envol.accounts.jobs import Progress
+    from envol.accounts.models import Workspace
+    from envol.audience import scores
+
+    with Progress(job_id) as progress:
+        progress.at(0, 4, "scores", force=True)
+        made = scores.compute(Workspace.objects.get(pk=workspace_id), tell=progress.at)
+        progress.result = {"buyers": made.buyers if made else 0}

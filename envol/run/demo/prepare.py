@@ -215,6 +215,7 @@ def bring_answers(shop: Shop) -> dict[str, int]:
 
 def bring_orders(shop: Shop, bar: Bar) -> int:
     """All real orders, by the address of their invented buyer."""
+    from envol.audience import scores
     from envol.contacts.orders import NewLine, NewOrder, add_bulk
 
     by_customer = {p.customer: p for p in shop.people.values()}
@@ -235,6 +236,7 @@ def bring_orders(shop: Shop, bar: Bar) -> int:
     move(total, total)
     if added.refused:
         raise RuntimeError(f"{len(added.refused)} orders were refused, the first: {added.refused[0][1]}")
+    scores.compute(shop.workspace)
     return added.added
 
 

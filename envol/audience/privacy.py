@@ -1,0 +1,61 @@
+"""What this room keeps of one person: her scores as a buyer and her tiers. Both go with her."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from envol.consent import registry
+from envol.consent.registry import Data
+from envol.db import dicts, execute
+
+_OF_PERSON = ("audience_score", "audience_tier")
+
+
+def erase(workspace_id: int, contact_id: int) -> Mapping[str, int]:
+    return {
+        table: execute(f"DELETE FROM {table} WHERE workspace_id = %s AND contact_id = %s", [workspace_id, contact_id])
+        for table in _OF_PERSON
+    }
+
+
+def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
+    """With the logic involved (GDPR art. 15(1)(h)): figures without it would tell her nothing."""
+    scores = dicts(
+        "SELECT s.last_day, s.frequency AS order_days, s.amount AS amount_in_cents, s.lately AS last_year_in_cents,"
+        " s.r AS recency_score, s.f AS frequency_score, s.m AS amount_score, s.named AS segment, x.currency,"
+        " x.reference AS as_of FROM audience_score s LEFT JOIN audience_scoring x ON x.workspace_id = s.workspace_id"
+        " WHERE s.workspace_id = %s AND s.contact_id = %s",
+        [workspace_id, contact_id],
+    )
+    tiers = dicts(
+        "SELECT tier, since, until FROM audience_tier WHERE workspace_id = %s AND contact_id = %s ORDER BY since, id",
+        [workspace_id, contact_id],
+    )
+    for row in (*scores, *tiers):
+        for key, value in row.items():
+            if hasattr(value, "isoformat"):
+                row[key] = value.isoformat()
+    if not scores and not tiers:
+        return {}
+    return {
+        "purchases": scores[0] if scores else None,
+        "tiers": tiers,
+        "logic": "Scores from 1 (lowest fifth of all buyers) to 5 (highest) for how recent, how many and how large"
+        " the purchases were; the segment follows from the three; the tier from the sum of twelve months.",
+    }
+
+
+def describe() -> list[Data]:
+    return [
+        Data("audience_score", "scores from orders: how recent, how many, how large; the segment they give"),
+        Data("audience_tier", "stays in the tiers premium, gold and bronze"),
+        Data("audience_scoring", "when scores were made, sums and months of first purchases", False),
+        Data("audience_privilege", "what each tier is given", False),
+        Data("audience_repurchase_delay", "after how long a category is bought again", False),
+        Data("audience_segment", "rules of segments", False),
+    ]
+
+
+def register() -> None:
+    registry.register("audience", erase=erase, export=export, describe=describe)
