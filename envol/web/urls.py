@@ -92,6 +92,7 @@ web = (
         path("imports", imports.imports, name="imports"),
         path("imports/model.csv", imports.model_file, name="import_model"),
         path("imports/<int:import_id>", imports.one_import, name="import"),
+        path("imports/<int:import_id>/format", imports.file_format, name="import_format"),
         path("imports/<int:import_id>/mapping", imports.mapping, name="import_mapping"),
         path("imports/<int:import_id>/permission", imports.permission, name="import_permission"),
         path("imports/<int:import_id>/act", imports.act, name="import_act"),

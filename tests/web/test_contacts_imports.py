@@ -98,6 +98,80 @@ def test_a_permission_needs_three_more_choices_and_loses_nothing_typed(own: Shop
     assert lou.allowed and Evidence.objects.get(pk=imp.permission["evidence_id"]).strength == "line"
 
 
+def test_what_was_detected_wrongly_is_corrected_and_read_again(own: Shop, as_member: Sign) -> None:
+    """Macintosh accents are no proof of themselves; a file of one column hides its separator."""
+    client = as_member("editor", own)
+    text = "courriel|prénom\nzoe@lecteurs.example|Zoé\nanais@lecteurs.example|Anaïs\n"
+    file = SimpleUploadedFile("mac.csv", text.encode("mac-roman"))
+    where = client.post("/imports", {"file": file})["Location"]
+    imp = Import.objects.filter(workspace=own.workspace).latest("id")
+    page = client.get(where).content.decode()
+    assert "Zoé" not in page and "Read as" in page and 'name="separator"' in page
+    client.post(f"{where}/mapping", chosen(page))
+    answer = client.post(f"{where}/format", {"encoding": "mac-roman", "separator": "|", "header": "on"})
+    assert answer.status_code == 303 and answer["Location"] == where
+    page = client.get(where).content.decode()
+    assert "Zoé" in page and "Anaïs" in page and "Read as Macintosh" in page and "vertical bar" in page
+    assert chosen(page) == {"column.0": "email", "column.1": "property:first_name"}
+    imp.refresh_from_db()
+    assert imp.state == "uploaded", "the columns are to be confirmed again"
+    client.post(f"{where}/format", {"encoding": "mac-roman", "separator": "|"})
+    page = client.get(where).content.decode()
+    assert "Column 1" in page and "no line names the columns" in page and ">courriel<" in page
+    client.post(f"{where}/format", {"encoding": "mac-roman", "separator": "|", "header": "on"})
+    client.post(f"{where}/mapping", {"column.0": "email", "column.1": "property:first_name"})
+    client.post(f"{where}/permission", {"nothing": "1"})
+    imp.refresh_from_db()
+    assert client.post(f"{where}/format", {"encoding": "utf-8"}).status_code == 303, "not while something runs"
+    dry_run_import(imp.pk, imp.job_id)
+    client.post(f"{where}/act", {"act": "run"})
+    imp.refresh_from_db()
+    assert imp.format["encoding"] == "mac-roman"
+    run_import(imp.pk, imp.job_id)
+    zoe = Contact.objects.get(workspace_id=own.workspace.pk, email_key="zoe@lecteurs.example")
+    assert zoe.props["first_name"] == "Zoé"
+    assert 'id="format"' not in client.get(where).content.decode()
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"),
+    [
+        ({"encoding": "klingon", "separator": ";"}, "no encoding called"),
+        ({"encoding": "utf-8", "separator": ";;"}, "One character stands between"),
+        ({"encoding": "utf-8", "separator": ";", "sheet": "A"}, "cannot be set"),
+    ],
+)
+def test_a_format_that_cannot_be_changes_nothing(own: Shop, as_member: Sign, sent: dict[str, str], said: str) -> None:
+    client = as_member("editor", own)
+    where, imp = bring(client, own)
+    answer = client.post(f"{where}/format", sent | {"header": "on"})
+    page = answer.content.decode()
+    assert answer.status_code == 422 and said in page and "<details open>" in page
+    before = imp.format
+    imp.refresh_from_db()
+    assert imp.format == before and chosen(page) == COLUMNS
+
+
+def test_another_sheet_of_a_workbook(own: Shop, as_member: Sign, tmp_path: Path) -> None:
+    import xlsxwriter
+
+    with xlsxwriter.Workbook(str(tmp_path / "a.xlsx")) as book:
+        book.add_worksheet("Ventes").write_row(0, 0, ["Mois", "Total"])
+        people = book.add_worksheet("Gens")
+        people.write_row(0, 0, ["E-mail", "Prénom"])
+        people.write_row(1, 0, ["zoe@lecteurs.example", "Zoé"])
+    client = as_member("editor", own)
+    file = SimpleUploadedFile("a.xlsx", (tmp_path / "a.xlsx").read_bytes())
+    where = client.post("/imports", {"file": file})["Location"]
+    page = client.get(where).content.decode()
+    assert "Read from the sheet “Ventes”" in page and "<option>Gens</option>" in page
+    client.post(f"{where}/format", {"sheet": "Gens", "header": "on"})
+    page = client.get(where).content.decode()
+    assert "Read from the sheet “Gens”" in page and "Zoé" in page
+    assert chosen(page) == {"column.0": "email", "column.1": "property:first_name"}
+    assert client.post(f"{where}/format", {"sheet": "Rien", "header": "on"}).status_code == 422
+
+
 def test_a_wrong_choice_of_columns_is_shown_again_as_it_was(own: Shop, as_member: Sign) -> None:
     client = as_member("editor", own)
     where, _imp = bring(client, own)
@@ -141,7 +215,7 @@ def test_three_people_at_the_door_of_an_import(own: Shop, other_shop: Shop, as_m
     where, _imp = bring(owner, own)
     for path in (where, f"{where}/refused.csv"):
         assert viewer.get(path).status_code == 403 and stranger.get(path).status_code == 404
-    for act in ("mapping", "permission", "act"):
+    for act in ("format", "mapping", "permission", "act"):
         assert viewer.post(f"{where}/{act}", {"nothing": "1"}).status_code == 403
         assert stranger.post(f"{where}/{act}", {"nothing": "1"}).status_code == 404
     assert viewer.get("/imports/model.csv").status_code == 403

@@ -16,7 +16,7 @@ from datetime import date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
-from django.utils.translation import gettext
+from django.utils.translation import gettext, gettext_lazy
 
 from envol.contacts.imports.problem import ImportProblem
 from envol.wire.address import AddressError, normalise
@@ -31,6 +31,17 @@ JSON_DEPTH, JSON_KEYS = 64, 10_000
 _SAMPLE = 1 << 20
 _SAMPLE_ROWS = 1000
 _SEPARATORS = ";,\t|"
+
+ENCODINGS: dict[str, Any] = {
+    "utf-8": "UTF-8",
+    "cp1252": gettext_lazy("Windows (Western Europe)"),
+    "iso8859-15": "ISO 8859-15 (Latin 9)",
+    "mac-roman": "Macintosh",
+    "cp1250": gettext_lazy("Windows (Central Europe)"),
+    "cp850": gettext_lazy("DOS (Western Europe)"),
+    "utf-16": "UTF-16",
+}
+"""What a person may choose when the detection was wrong, by Python's name."""
 
 
 def detect(path: Path, file_name: str) -> tuple[dict[str, Any], list[list[str]]]:
@@ -57,6 +68,26 @@ def detect(path: Path, file_name: str) -> tuple[dict[str, Any], list[list[str]]]
     if lines.lstrip().startswith("{"):
         return _json_lines(lines, encoding, newline)
     return _csv(lines, encoding, newline)
+
+
+def read_as(path: Path, form: dict[str, Any]) -> tuple[dict[str, Any], list[list[str]]]:
+    """As `detect`, with encoding, separator, header and sheet as ``form`` says them instead of as they are found.
+
+    Raises ImportProblem where nothing can be read that way.
+    """
+    if form["kind"] == "xlsx":
+        return _xlsx(path, form["sheet"], form["header"])
+    with open(path, "rb") as file:
+        head = file.read(_SAMPLE)
+    encoding = form["encoding"]
+    if encoding == "utf-8" and head.startswith(codecs.BOM_UTF8):
+        encoding = "utf-8-sig"
+    text = _decode_sample(head, encoding, whole=len(head) < _SAMPLE)
+    newline = "\r" if "\r" in text and "\n" not in text else "\n"
+    lines = text.replace("\r\n", "\n").replace("\r", "\n" if newline == "\r" else "\r")
+    if form["kind"] == "jsonl":
+        return _json_lines(lines, encoding, newline)
+    return _csv(lines, encoding, newline, form["separator"], form["header"])
 
 
 def detect_encoding(path: Path, head: bytes) -> str:
@@ -107,14 +138,16 @@ def _decode_sample(head: bytes, encoding: str, *, whole: bool) -> str:
     return text[: cut + 1] if cut > 0 else text
 
 
-def _csv(text: str, encoding: str, newline: str) -> tuple[dict[str, Any], list[list[str]]]:
+def _csv(
+    text: str, encoding: str, newline: str, only: str = "", has_header: bool | None = None
+) -> tuple[dict[str, Any], list[list[str]]]:
     csv.field_size_limit(max(csv.field_size_limit(), 2 * LINE_LIMIT))
     text = text.lstrip("\ufeff").replace("\0", "")
     skip = 0
     if text[:5].lower() == "sep=" + text[4:5]:  # the hint that a spreadsheet writes for itself
         skip, text = 1, text.partition("\n")[2]
     best: tuple[float, int, str, list[list[str]]] | None = None
-    for separator in _SEPARATORS:
+    for separator in only or _SEPARATORS:
         found: list[list[str]] = []
         try:
             for row in csv.reader(io.StringIO(text, newline=""), delimiter=separator):
@@ -140,7 +173,7 @@ def _csv(text: str, encoding: str, newline: str) -> tuple[dict[str, Any], list[l
             gettext("The file has %(n)s columns; at most %(most)s are read: remove some.")
             % {"n": width, "most": MAX_COLUMNS}
         )
-    header = _is_header(sample)
+    header = _is_header(sample) if has_header is None else has_header
     form: dict[str, Any] = {"kind": "csv", "encoding": encoding, "separator": separator, "newline": newline}
     form |= {"header": header, "skip": skip, "columns": column_names(sample[0] if header else [""] * width)}
     return form, [row for row in sample[header:] if len(row) == width]
@@ -329,9 +362,18 @@ def sheet_rows(path: Path, sheet: str | None = None) -> tuple[str, Iterator[list
     raise ImportProblem(gettext("The workbook is empty: choose another file."))
 
 
-def _xlsx(path: Path) -> tuple[dict[str, Any], list[list[str]]]:
+def sheet_names(path: Path) -> list[str]:
+    """The sheets of a workbook that was read before."""
+    from python_calamine import CalamineWorkbook
+
+    return list(CalamineWorkbook.from_path(str(path)).sheet_names)
+
+
+def _xlsx(
+    path: Path, only: str | None = None, has_header: bool | None = None
+) -> tuple[dict[str, Any], list[list[str]]]:
     check_workbook(path)
-    sheet, found = sheet_rows(path)
+    sheet, found = sheet_rows(path, only)
     sample = []
     for row in found:
         if any(row):
@@ -340,6 +382,7 @@ def _xlsx(path: Path) -> tuple[dict[str, Any], list[list[str]]]:
             break
     if not sample:
         raise ImportProblem(gettext("The workbook is empty: choose another file."))
-    header = _is_header(sample)
+    header = _is_header(sample) if has_header is None else has_header
     names = column_names(sample[0] if header else [""] * len(sample[0]))
-    return {"kind": "xlsx", "sheet": sheet, "header": header, "columns": names}, sample[header:]
+    form = {"kind": "xlsx", "sheet": sheet, "sheets": sheet_names(path), "header": header, "columns": names}
+    return form, sample[header:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import os
 import secrets
@@ -92,17 +93,35 @@ def _samples(sample: list[list[str]], i: int) -> list[str]:
 
 
 def set_format(imp: Import, **changes: Any) -> Import:
-    """Correct what was detected (``encoding``, ``separator``, ``header``); columns stay as they are named."""
-    allowed = {"encoding", "separator", "header"}
-    if wrong := changes.keys() - allowed:
-        raise ImportProblem(f"{', '.join(sorted(wrong))} cannot be set; these can: {', '.join(sorted(allowed))}.")
-    if "encoding" in changes:
-        try:
-            "".encode(changes["encoding"])
-        except LookupError:
-            raise ImportProblem(
-                gettext("There is no encoding called “%(name)s”.") % {"name": changes["encoding"][:40]}
-            ) from None
-    imp.format = imp.format | changes
-    imp.save(update_fields=["format"])
+    """Correct what was detected (``encoding``, ``separator``, ``header``, ``sheet``) and read the first rows anew.
+
+    Columns, their three values and the proposed mapping follow; the steps after it are to be taken again.
+    Raises ImportProblem, and changes nothing, when the file cannot be read so.
+    """
+    allowed = {"csv": ("encoding", "separator", "header"), "jsonl": ("encoding",)}.get(
+        imp.format["kind"], ("sheet", "header")
+    )
+    if wrong := changes.keys() - set(allowed):
+        raise ImportProblem(f"{', '.join(sorted(wrong))} cannot be set; these can: {', '.join(allowed)}.")
+    if imp.state in ("running", "done", "undone"):
+        raise ImportProblem(gettext("This import has ended: start another with the same file."))
+    try:
+        codecs.lookup(changes.get("encoding", "utf-8"))
+    except LookupError:
+        raise ImportProblem(
+            gettext("There is no encoding called “%(name)s”.") % {"name": changes["encoding"][:40]}
+        ) from None
+    if "separator" in changes and (len(changes["separator"]) != 1 or changes["separator"] in '"\r\n\0'):
+        raise ImportProblem(gettext("One character stands between the columns: choose a semicolon, comma or tab."))
+    if "sheet" in changes and changes["sheet"] not in imp.format.get("sheets", [imp.format["sheet"]]):
+        raise ImportProblem(gettext("The workbook has no sheet of this name: choose one of its sheets."))
+    try:
+        form, sample = formats.read_as(copy_of(imp), imp.format | changes)
+    except UnicodeError:
+        raise ImportProblem(gettext("The file cannot be read in this encoding: choose another.")) from None
+    form["samples"] = [_samples(sample, i) for i in range(len(form["columns"]))]
+    imp.format = form
+    imp.mapping = {column.name: column.target for column in proposal(imp, sample)}
+    imp.state, imp.counts = "uploaded", {}
+    imp.save(update_fields=["format", "mapping", "state", "counts"])
     return imp

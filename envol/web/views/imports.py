@@ -16,6 +16,7 @@ from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from envol.accounts.jobs import cancel
@@ -24,6 +25,7 @@ from envol.consent import purposes as purpose_service
 from envol.consent.models import Basis, Purpose, PurposeText
 from envol.contacts import imports as service
 from envol.contacts import tasks
+from envol.contacts.imports.formats import ENCODINGS
 from envol.contacts.imports.permission import BUSINESS_FACTS, CUSTOMER_FACTS
 from envol.contacts.imports.undo import DAYS
 from envol.contacts.models import Import, List, Property
@@ -133,6 +135,7 @@ def _facts(imp: Import, asked: str = "") -> dict[str, Any]:
         "list": List.objects.filter(workspace=workspace, pk=imp.list_id).first() if imp.list_id else None,
         "given": {},
         "problem": "",
+        "reading": _reading(imp),
         "imp": imp,
         "job": job,
         "busy": busy,
@@ -200,6 +203,58 @@ def one_import(request: MemberRequest, import_id: int) -> HttpResponse:
     patch_vary_headers(answer, ["HX-Request"])
     answer["Cache-Control"] = "no-store"
     return answer
+
+
+SEPARATORS = {
+    ";": gettext_lazy("semicolon"),
+    ",": gettext_lazy("comma"),
+    "\t": gettext_lazy("tab"),
+    "|": gettext_lazy("vertical bar"),
+}
+
+
+def _reading(imp: Import, given: Any = None) -> dict[str, Any]:
+    """How the file is read, in words, and what may be chosen instead; ``given`` is what was just sent."""
+    form, given = imp.format, given or {}
+    encoding, separator = form.get("encoding", ""), form.get("separator", "")
+    now = "utf-8" if encoding == "utf-8-sig" else encoding
+    encodings = {now: now.upper(), **ENCODINGS} if now else {}
+    return {
+        "encoding": encodings.get(now, ""),
+        "separator": SEPARATORS.get(separator, separator),
+        "sheet": form.get("sheet", ""),
+        "header": form.get("header", False),
+        "header_chosen": "header" in given if given else form.get("header", False),
+        "encodings": [(name, words, name == given.get("encoding", now)) for name, words in encodings.items()],
+        "separators": [
+            (sign, words, sign == given.get("separator", separator))
+            for sign, words in ({separator: separator, **SEPARATORS} if separator else {}).items()
+        ],
+        "sheets": [(name, name == given.get("sheet", form["sheet"])) for name in form.get("sheets", [])],
+        "open": bool(given),
+    }
+
+
+@require_POST
+@audience(Role.EDITOR)
+def file_format(request: MemberRequest, import_id: int) -> HttpResponse:
+    """Read the file otherwise than it was found; the columns are proposed anew."""
+    imp = _one(request, import_id)
+    if imp.state not in OPEN or _facts(imp)["busy"]:
+        return refuse(request, "import", imp.pk, said=_("Something is running already; wait until it ends."))
+    changes: dict[str, Any] = {
+        name: request.POST[name] for name in ("encoding", "separator", "sheet") if name in request.POST
+    }
+    if imp.format["kind"] != "jsonl":
+        changes["header"] = "header" in request.POST
+    if changes.get("encoding") == "utf-8" and imp.format.get("encoding") == "utf-8-sig":
+        del changes["encoding"]
+    try:
+        service.set_format(imp, **changes)
+    except service.ImportProblem as error:
+        facts = _facts(imp, "columns") | {"reading": _reading(imp, request.POST), "format_problem": str(error)}
+        return render(request, "imports/one.html", facts, status=422)
+    return see(request, "import", imp.pk, said=_("The file was read anew: look at the three values of each column."))
 
 
 @require_POST
