@@ -22,8 +22,8 @@ RANK = {"viewer": 0, "editor": 1, "owner": 2}
 # Routes that answer another method than GET, by name.
 POST_ONLY = {
     "content_draft", "preview_typed", "media_act",
-    "language", "add_note", "delete_segment", "import_format", "import_mapping", "import_permission", "import_act", "save",
-    "test",
+    "language", "add_note", "delete_segment", "import_format", "import_mapping", "import_permission", "import_act",
+    "save", "test",
     "act", "check_domain", "invite", "change_member", "revoke_key", "undo", "keep_people",
     "new_form", "switch_signup", "verify_ledger", "new_purpose", "suppressed",
     "empty_inbox",
