@@ -65,8 +65,12 @@ class Makers:
         problems: dict[int, str] = {}
         rows = [row for lease in leases for row in lease.rows]
         bodies = _bodies([row.message_id for row in rows if row.message_id is not None])
+        campaigns: dict[int, Maker] = {}
         for row in rows:
             sending = row.sending
+            if row.message_id is None and (known := campaigns.get(sending.id)) is not None:
+                makers[row.key] = known
+                continue
             if sending.id in problems:
                 continue
             try:
@@ -76,7 +80,7 @@ class Makers:
                         raise NotReady(f"Message {row.message_id} has gone.")
                     makers[row.key] = _single(sending, body)
                 else:
-                    makers[row.key] = self._campaign(sending)
+                    makers[row.key] = campaigns[sending.id] = self._campaign(sending)
             except NotReady as error:
                 problems[sending.id] = str(error)
         return makers, problems

@@ -80,7 +80,9 @@ class Config:
     helo_name: str = setting("", "Name given at EHLO; empty: the machine's full name.")
     couriers: int = setting(0, "Courier processes, with two database connections each; 0: one per core, five at most.")
     courier_connections: int = setting(20, "SMTP connections of one courier.", check=_positive)
-    courier_threads: int = setting(2, "Signing threads of one courier.", check=_positive)
+    courier_threads: int = setting(
+        1, "Signing threads of one courier; more than one helps only where cores are idle.", check=_positive
+    )
     worker_jobs: int = setting(2, "Jobs that one worker runs at once.", check=_positive)
     pool_http: int = setting(8, "Database connections of the http process.", check=_positive)
     pool_worker: int = setting(

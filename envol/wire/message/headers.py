@@ -10,7 +10,7 @@ import re
 import unicodedata
 from binascii import b2a_base64
 from collections.abc import Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -75,30 +75,34 @@ def encoded_words(text: str, used: int) -> str:
     for languages in Latin letters, B is shorter for the rest.
     """
     raw = text.encode("utf-8")
-    tokens = [_Q.get(c) or "".join([f"={b:02X}" for b in c.encode("utf-8")]) for c in text]
-    quoted = "".join(tokens)
+    quoted = "".join(map(_q, text))
     first = min(ENCODED_WORD, ENCODED_LINE - used) - 12  # 12: "=?utf-8?Q?" and "?="
     lead = ""
     if first < 16:  # too little room beside the name: begin on the next line
         first, lead = ENCODED_WORD - 12, "\r\n "
     if len(quoted) <= (len(raw) + 2) // 3 * 4:
-        words = [quoted] if len(quoted) <= first else _chunk_tokens(tokens, first, ENCODED_WORD - 12)
+        words = _chunk_quoted(quoted, first, ENCODED_WORD - 12)
         return lead + "\r\n ".join([f"=?utf-8?Q?{word}?=" for word in words])
     pieces = _chunk_utf8(raw, first // 4 * 3, (ENCODED_WORD - 12) // 4 * 3)
     return lead + "\r\n ".join([f"=?utf-8?B?{b2a_base64(piece, newline=False).decode('ascii')}?=" for piece in pieces])
 
 
-def _chunk_tokens(tokens: list[str], first: int, rest: int) -> list[str]:
+@lru_cache(maxsize=1024)
+def _q(character: str) -> str:
+    return _Q.get(character) or "".join([f"={octet:02X}" for octet in character.encode("utf-8")])
+
+
+def _chunk_quoted(quoted: str, first: int, rest: int) -> list[str]:
     words: list[str] = []
-    current: list[str] = []
-    length, room = 0, first
-    for token in tokens:
-        if length + len(token) > room:
-            words.append("".join(current))
-            current, length, room = [], 0, rest
-        current.append(token)
-        length += len(token)
-    words.append("".join(current))
+    start, room = 0, first
+    while len(quoted) - start > room:
+        end = start + room
+        # Not inside "=C3", nor before "=A9": a continuation octet belongs to the character before it.
+        while "=" in quoted[end - 2 : end] or (quoted[end] == "=" and quoted[end + 1] in "89AB"):
+            end -= 1
+        words.append(quoted[start:end])
+        start, room = end, rest
+    words.append(quoted[start:])
     return words
 
 
@@ -224,6 +228,12 @@ def date_line(when: datetime) -> bytes:
     offset = when.utcoffset()
     if offset is None:
         raise ValueError("Date needs a time zone; give an aware datetime.")
+    return _date_line(when.replace(microsecond=0), offset)
+
+
+@lru_cache(maxsize=16)
+def _date_line(when: datetime, offset: timedelta) -> bytes:
+    """Many messages leave within a second. Moments that are equal in two zones are told apart by the offset."""
     minutes = round(offset.total_seconds() / 60)
     sign, minutes = ("-", -minutes) if minutes < 0 else ("+", minutes)
     return (
