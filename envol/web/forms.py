@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from envol.accounts.models import Role, User, Workspace
 from envol.consent.gates import LEVELS
+from envol.web.meanwhile import Unchanged
 
 _LEVEL_WORDS = {
     "none": _("not at all"),
@@ -49,7 +50,7 @@ class ZoneField(forms.CharField):
         return zone
 
 
-class OrganisationForm(forms.ModelForm):
+class OrganisationForm(Unchanged, forms.ModelForm):
     title = forms.CharField(label=_("Name of the organisation"), max_length=200)
     postal_address = forms.CharField(
         label=_("Postal address"),
@@ -121,7 +122,7 @@ class FirstForm(forms.Form):
     time_zone = ZoneField(label=_("Time zone"))
 
 
-class AccountForm(forms.ModelForm):
+class AccountForm(Unchanged, forms.ModelForm):
     name = forms.CharField(label=_("Your name"), max_length=200, required=False)
     language = forms.ChoiceField(label=_("Language"), choices=settings.LANGUAGES)
     time_zone = ZoneField(label=_("Time zone"))

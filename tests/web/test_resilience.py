@@ -34,6 +34,9 @@ def client(own: Any) -> Client:
     return found
 
 
+BUTTONS = {"act", "do"}
+
+
 def form(client: Client, page: str, action: str, **typed: Any) -> dict[str, Any]:
     """The fields of the form with this action on a page, as a browser would send them, with what was typed."""
     return fields(client.get(page).content.decode(), action, **typed)
@@ -51,7 +54,8 @@ def fields(html: str, action: str, **typed: Any) -> dict[str, Any]:
             chosen = control.css_first("option[selected]")
             value = control.text() if control.tag == "textarea" else control.attributes.get("value") or ""
             found[name] = (chosen.attributes.get("value") or "") if chosen else value
-        if not typed or (set(typed) - {"act", "do", "card"}) & set(found) or "do" in typed or "act" in typed:
+        mine = {key for key in ("property", "card") if key in found and key in typed}
+        if set(typed) - BUTTONS <= set(found) and all(found[key] == typed[key] for key in mine):
             return found | typed
     raise AssertionError(f"no form {action} with {list(typed)}")
 

@@ -20,6 +20,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 
+from envol.web.meanwhile import hidden
 from envol.web.once import token_of
 
 register = template.Library()
@@ -99,6 +100,12 @@ def csrf_token(context: Any) -> SafeString:
     if not made or request is None:
         return mark_safe(made)  # noqa: S308 - Django's own
     return mark_safe(made) + format_html('<input type="hidden" name="once" value="{}">', token_of(request))  # noqa: S308
+
+
+@register.simple_tag
+def was(*values: Any) -> SafeString:
+    """What a form was opened on, so that nobody writes over what she has not seen (``envol/web/meanwhile.py``)."""
+    return hidden(*values)
 
 
 @register.simple_tag
@@ -361,10 +368,11 @@ def value(thing: Any, kind: str = "") -> Any:
 
 @register.filter
 def moment(when_: datetime | None) -> str:
-    """Day, hour and zone in full: for what an action depends on."""
+    """Day and hour in full, and whose hour it is by the name of a city: for what an action depends on."""
     if when_ is None:
         return "–"
-    return format_datetime(timezone.localtime(when_), "EEEE d MMMM yyyy, HH:mm zzz", locale=_locale())
+    day = format_datetime(timezone.localtime(when_), "EEEE d MMMM yyyy, HH:mm", locale=_locale())
+    return f"{day} ({city(timezone.get_current_timezone_name())})"
 
 
 @register.simple_tag
@@ -389,8 +397,16 @@ def hour_at(when_: datetime | None, zone: str = "") -> str:
 
 
 @register.filter
+def day_at(when_: datetime, zone: str) -> str:
+    """The day by the calendar of ``zone``: a minute before midnight there is not the reader's today."""
+    return format_datetime(when_.astimezone(ZoneInfo(zone)), "EEEE d MMMM", locale=_locale())
+
+
+@register.filter
 def city(zone: str) -> str:
     """A time zone by the city it is named after, in the reader's language: Europe/Paris → Paris."""
+    if zone == "UTC":
+        return zone
     try:
         return str(get_timezone_location(zone, locale=_locale(), return_city=True))
     except LookupError:

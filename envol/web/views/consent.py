@@ -23,6 +23,7 @@ from envol.consent.models import Purpose, PurposeText
 from envol.contacts.models import Contact
 from envol.web.answers import refuse, see
 from envol.web.doors import MemberRequest, audience
+from envol.web.meanwhile import moved, sentence
 from envol.web.paging import PAGE, page_of
 from envol.web.templatetags.envol import label
 from envol.web.views.contacts import name_of
@@ -239,10 +240,14 @@ def purpose(request: MemberRequest, purpose_id: int) -> HttpResponse:
     if request.member.role == Role.VIEWER:
         return render(request, "errors/forbidden.html", {"least": Role.EDITOR}, status=403)
     if request.POST.get("act") == "rename":
+        typed = {"label_fr": request.POST.get("label_fr", ""), "label_en": request.POST.get("label_en", "")}
+        held = {"label_fr": found.label_fr, "label_en": found.label_en}
+        if typed != held and moved(request, *held.values()):
+            said = sentence(" / ".join(held.values()))
+            return _purpose(request, found, typed=typed, wrong=said, status=409)
         try:
             purposes.rename(found, request.POST.get("label_fr", ""), request.POST.get("label_en", ""))
         except ValueError:
-            typed = {"label_fr": request.POST.get("label_fr", ""), "label_en": request.POST.get("label_en", "")}
             return _purpose(request, found, typed=typed, wrong=_("Give the purpose a name in French and in English."))
         note(request.workspace, "member", "purpose.renamed", found, actor_id=request.member.pk, key=found.key)
         return see(request, "purpose", found.pk, said=_("Renamed. What people agreed to stays as it was."))

@@ -24,6 +24,8 @@ from envol.contacts.filters import Filter
 from envol.contacts.models import Contact, Identifier, List, Membership, Note, Order, Property, PropertyHistory, Source
 from envol.web.answers import refuse, see
 from envol.web.doors import MemberRequest, audience
+from envol.web.meanwhile import moved as moved_on
+from envol.web.meanwhile import sentence
 from envol.web.story import MOST, PAGE, story_of
 from envol.web.templatetags.envol import label
 from envol.web.values import field_value, typed_value
@@ -159,6 +161,10 @@ def change_contact(request: MemberRequest, contact_id: int) -> HttpResponse:
         argument = {"property": key, "value": typed_value(declared, posted) if declared else None}
         if declared and posted.get("value", "").strip() == str(field_value(declared, person.props.get(key))):
             return see(request, "contact", person.id, anchor=f"value_{key}")  # unchanged: a place keeps its details
+        if declared and moved_on(request, field_value(declared, person.props.get(key))):
+            given: dict[str, Any] = {"act": act, "property": key, "value": posted.get("value", "")}
+            now = sentence(str(field_value(declared, person.props.get(key))))
+            return page(request, person, status=409, given=given, problem=now)
     else:
         return refuse(request, "contact", person.id, said=_("There is no such act; nothing was changed."))
     try:
@@ -188,6 +194,9 @@ def rectify(request: MemberRequest, contact_id: int) -> HttpResponse:
     person = _one(request, contact_id)
     email, language = request.POST.get("email", "").strip(), request.POST.get("language", "")
     before = person.email
+    if moved_on(request, person.email, person.language):
+        given = {"act": "rectify", "email": email, "language": language}
+        return page(request, person, status=409, given=given, problem=sentence(person.email))
     try:
         if language and language != person.language and language not in LANGUAGES:
             raise ValueError(_("Choose a language of the list."))

@@ -19,6 +19,7 @@ from envol.contacts.filters import Filter
 from envol.contacts.models import Property, PropertyType
 from envol.web.answers import refuse, see
 from envol.web.doors import MemberRequest, audience
+from envol.web.meanwhile import moved, sentence
 from envol.web.templatetags.envol import label
 from envol.web.views.bulk import done_sentence
 
@@ -127,6 +128,9 @@ def field(request: MemberRequest, property_id: int) -> HttpResponse:
     if request.method != "POST":
         return _field(request, one)
     posted = request.POST
+    if moved(request, one.label_fr, one.label_en, one.purposes, one.choices, one.sensitive, one.personal):
+        given = {key: posted.get(key, "") for key in posted} | {"purposes": posted.getlist("purpose")}
+        return _field(request, one, status=409, given=given, problem=sentence(f"{one.label_fr} / {one.label_en}"))
     try:
         service.change(
             one,

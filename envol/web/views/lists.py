@@ -15,6 +15,7 @@ from envol.contacts import lists as service
 from envol.contacts.models import List
 from envol.web.answers import refuse, see
 from envol.web.doors import MemberRequest, audience
+from envol.web.meanwhile import moved, sentence
 
 
 @require_http_methods(["GET", "HEAD"])
@@ -57,6 +58,8 @@ def change_list(request: MemberRequest, list_id: int) -> HttpResponse:
     one = _one(request, list_id)
     act, name = request.POST.get("act", ""), request.POST.get("name", "")
     try:
+        if act == "rename" and name != one.name and moved(request, one.name):
+            return _page(request, status=409, changing=one.pk, changed=name, change_problem=sentence(one.name))
         if act == "rename":
             service.rename(one, name, actor_id=request.member.pk)
             return see(request, "lists", said=_("The list is now called “%(name)s”.") % {"name": one.name})

@@ -52,7 +52,7 @@ def account(request: MemberRequest) -> HttpResponse:
         form.save()
         languages.remember(request, form.cleaned_data["language"])
         return see(request, "account", said=_("Your account is saved."))
-    return render(request, "settings/account.html", {"form": form}, status=422 if request.method == "POST" else 200)
+    return render(request, "settings/account.html", {"form": form}, status=form.status)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -66,9 +66,7 @@ def organisation(request: MemberRequest) -> HttpResponse:
         if changed:
             note(workspace, "member", "workspace.changed", workspace, actor_id=request.member.pk, fields=changed)
         return see(request, "settings", said=_("The settings are saved."))
-    return render(
-        request, "settings/organisation.html", {"form": form}, status=422 if request.method == "POST" else 200
-    )
+    return render(request, "settings/organisation.html", {"form": form}, status=form.status)
 
 
 # ---- domains
