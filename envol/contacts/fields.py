@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from django.core.cache import cache
 from django.db import transaction
 from django.utils.translation import gettext as _
 
@@ -15,12 +16,13 @@ from envol.accounts import undo as undos
 from envol.accounts.journal import note
 from envol.accounts.models import Undo, Workspace
 from envol.consent import purposes as purpose_service
-from envol.contacts import catalogue
-from envol.contacts.models import Contact, Property, PropertyHistory
+from envol.contacts import catalogue, counting
+from envol.contacts.models import Property, PropertyHistory
 from envol.db import rows, value
 
 UNDO = "contacts.property_deleted"
 COUNTED, SAMPLE = 100_000, 20_000
+ESTIMATED_SECONDS = 300
 _ROWS = "SELECT reltuples FROM pg_class WHERE oid = 'contacts_contact'::regclass"
 
 
@@ -64,8 +66,11 @@ class Overview(NamedTuple):
 def overview(workspace: Workspace) -> Overview:
     """Number of contacts, and every property with how many have it and what uses it."""
     known = catalogue.of(workspace)
-    total = Contact.objects.filter(workspace_id=workspace.id).count()
-    filled = _filled(workspace, total)
+    total = counting.known(workspace.pk).people
+    estimate = f"contacts.filled:{workspace.pk}"  # about so many: it need not be made anew for each who looks
+    filled = (cache.get(estimate) if total > COUNTED else None) or _filled(workspace, total)
+    if total > COUNTED:
+        cache.set(estimate, filled, ESTIMATED_SECONDS)
     uses = uses_of(workspace, list(known))
     lines = [Line(one, filled.get(key, 0), uses.get(key, [])) for key, one in known.items()]
     return Overview(total, total > COUNTED, sorted(lines, key=lambda line: line.property.pk))

@@ -86,7 +86,7 @@ def where(workspace: Workspace, chosen: Filter, *, narrowed: bool = True) -> Whe
         tests.append(_words(workspace, words, chosen, params))
         if narrowed and (mark := search.mark()) is not None:
             params["mark"] = mark
-            tests.append(f"c.id IN ({_found(len(words))} UNION ALL {_AFTER} UNION ALL {_NAMED})")
+            tests.append(f"c.id IN ({_found(words, params)} UNION ALL {_AFTER} UNION ALL {_NAMED})")
     if chosen.list_id is not None:
         if not List.objects.filter(workspace=workspace, pk=chosen.list_id).exists():
             raise FilterProblem(_("This list does not exist in the workspace."))
@@ -140,7 +140,7 @@ def _words(workspace: Workspace, words: list[str], chosen: Filter, params: dict[
     names = [f"lower(c.props ->> '{key}')" for key in NAMES if key in keys]
     every = []
     for i, word in enumerate(words):
-        params[f"word{i}"] = "%" + word.lower().replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_") + "%"
+        params[f"word{i}"] = f"%{_escaped(word.lower())}%"
         places = names if chosen.names_only else ["c.email_key", *names]
         every.append("(" + (" OR ".join(f"{place} LIKE %(word{i})s" for place in places) or "false") + ")")
     found = " AND ".join(every)
@@ -154,9 +154,18 @@ _AFTER = "SELECT a.id FROM contacts_contact a WHERE a.workspace_id = %(w)s AND a
 _NAMED = "SELECT i.contact_id FROM contacts_identifier i WHERE i.workspace_id = %(w)s AND i.value = %(whole)s"
 
 
-def _found(words: int) -> str:
-    every = " AND ".join(f"s.text LIKE %(word{i})s" for i in range(words))
-    return f"SELECT s.contact_id FROM contacts_search s WHERE s.workspace_id = %(w)s AND {every}"
+def _found(words: list[str], params: dict[str, Any]) -> str:
+    """The index is asked for the rarest piece of each word: each frequent one would make it read a million places."""
+    tests = ["s.workspace_id = %(w)s"]
+    for i, word in enumerate(words):
+        params[f"piece{i}"] = f"%{_escaped(search.rarest(word.lower()))}%"
+        params[f"plain{i}"] = word.lower()
+        tests.append(f"s.text LIKE %(piece{i})s AND strpos(s.text, %(plain{i})s) > 0")
+    return f"SELECT s.contact_id FROM contacts_search s WHERE {' AND '.join(tests)}"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", r"\\").replace("%", r"\%").replace("_", r"\_")
 
 
 def catalogue_keys(workspace: Workspace) -> set[str]:
@@ -187,11 +196,11 @@ def count(workspace: Workspace, chosen: Filter, *, most: int | None = None) -> i
 
 def _counted_texts(workspace: Workspace, chosen: Filter, params: dict[str, Any]) -> str:
     """The same people by the narrow table alone, but for those written since: nobody else's row is read."""
-    words = len(chosen.text.replace("\0", "").split()[:8])
-    exact = _words(workspace, chosen.text.replace("\0", "").split()[:8], chosen, params)
-    every = " AND ".join(f"s.text LIKE %(word{i})s" for i in range(words))
+    words = chosen.text.replace("\0", "").split()[:8]
+    exact = _words(workspace, words, chosen, params)
+    every = " AND ".join(f"s.text LIKE %(word{i})s" for i in range(len(words)))
     return (
-        f"{_found(words)} AND NOT EXISTS ({_AFTER} AND a.id = s.contact_id)"
+        f"{_found(words, params)} AND NOT EXISTS ({_AFTER} AND a.id = s.contact_id)"
         f" UNION ALL SELECT c.id FROM contacts_contact c WHERE c.workspace_id = %(w)s"
         f" AND c.updated_stamp >= %(mark)s::xid8 AND {exact}"
         f" UNION ALL SELECT c.id FROM contacts_contact c JOIN contacts_search s ON s.contact_id = c.id"

@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 from envol.accounts import undo as undos
 from envol.accounts.journal import note
 from envol.accounts.models import Undo, Workspace
-from envol.contacts.models import List
-from envol.db import rows
+from envol.contacts.models import List, Membership
+from envol.db import TooSlow, is_large, rows, within
 
 RECENT_DAYS = 30
 UNDO = "contacts.list_removed"
@@ -44,6 +44,17 @@ def register_use(names: Callable[[Workspace, int], list[str]]) -> None:
 
 def used_by(one: List) -> list[str]:
     return [name for names in _users for name in names(one.workspace, one.pk)]
+
+
+def overview_within(workspace: Workspace, seconds: float) -> list[Line] | None:
+    """Every list with its figures; None where reading the stays of a large base takes longer."""
+    if not is_large(Membership._meta.db_table):
+        return overview(workspace)
+    try:
+        with within(seconds):
+            return overview(workspace)
+    except TooSlow:
+        return None
 
 
 def overview(workspace: Workspace, only: int | None = None) -> list[Line]:

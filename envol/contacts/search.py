@@ -35,6 +35,21 @@ def follow() -> int:
             return seen
 
 
+_FREQUENT = "@.esaitnrulodcmp"  # the most frequent signs of addresses and names in European languages, falling
+_PIECE = 6
+
+
+def rarest(word: str) -> str:
+    """The piece of a word that the fewest texts have, by the frequency of letters; the whole of a short one.
+
+    Of an address it is one before the @: domains are shared.
+    """
+    local = word.partition("@")[0]
+    word = local if len(local) >= 3 else word
+    pieces = [word[at : at + _PIECE] for at in range(max(0, len(word) - _PIECE), -1, -1)]
+    return max(pieces, key=lambda piece: sum(_FREQUENT.find(sign) % (len(_FREQUENT) + 1) for sign in piece))
+
+
 def mark() -> str | None:
     """The stamp from which contacts are not in the table yet; None while that is more than a few people."""
     stamp = value("SELECT stamp::text FROM contacts_search_mark")

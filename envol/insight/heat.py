@@ -49,7 +49,7 @@ class Heat:
 
 def heat(workspace: Workspace, sending_ids: Sequence[int]) -> Heat:
     """Clicks without machines by weekday and hour."""
-    made: Heat = kept(workspace, f"heat {workspace.time_zone}", sending_ids, lambda: _count(workspace, sending_ids))
+    made: Heat = kept(workspace, f"heat.{workspace.time_zone}", sending_ids, lambda: _count(workspace, sending_ids))
     return made
 
 

@@ -107,3 +107,10 @@ def test_who_is_erased_leaves_no_text(workspace: Workspace, crowd: list[Contact]
     execute("DELETE FROM contacts_contact WHERE id = %s", [crowd[1].pk])  # by whatever road
     left = [one for (one,) in rows("SELECT contact_id FROM contacts_search WHERE workspace_id = %s", [workspace.id])]
     assert left == [crowd[2].pk]
+
+
+@pytest.mark.parametrize(
+    ("word", "piece"), [("lecteur0500123", "500123"), ("ann", "ann"), ("kowalski@example.org", "kowals"), ("", "")]
+)
+def test_the_index_is_asked_for_the_rarest_piece(word: str, piece: str) -> None:
+    assert search.rarest(word) == piece

@@ -11,7 +11,7 @@ from django.test import Client
 from envol.accounts.models import JournalEntry
 from envol.audience import engine
 from envol.audience.models import Segment
-from envol.contacts import filters, people
+from envol.contacts import filters, lists, people
 from envol.contacts.filters import Filter
 from envol.contacts.models import SavedView
 from envol.db import value
@@ -185,3 +185,14 @@ def test_counting_on_a_large_base_is_given_up_in_time(own: Shop, monkeypatch: py
     monkeypatch.setattr(filters, "count", slow)
     assert filters.count_within(own.workspace, Filter(), 10, 0.02) is None
     assert value("SHOW statement_timeout") == "0", "nothing else is hurried afterwards"
+
+
+def test_the_lists_of_a_large_base_say_that_they_are_counted(
+    own: Shop, as_member: Sign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = as_member("editor", own)
+    whole = text(client, "/lists")
+    monkeypatch.setattr(lists, "overview_within", lambda workspace, seconds: None)
+    page = text(client, "/lists")
+    assert 'hx-select="#lists"' in page and "<tbody>" not in page and own.list.name not in page
+    assert text(client, "/lists?whole=1").count("<tr data-row>") == whole.count("<tr data-row>") > 0

@@ -17,18 +17,26 @@ from envol.web.answers import refuse, see
 from envol.web.doors import MemberRequest, audience
 from envol.web.meanwhile import moved, sentence
 
+AT_ONCE = 0.06  # seconds that the page waits for its figures
+
 
 @require_http_methods(["GET", "HEAD"])
 @audience(Role.VIEWER)
 def lists(request: MemberRequest) -> HttpResponse:
-    return _page(request)
+    return _page(request, seconds=None if "whole" in request.GET else AT_ONCE)
 
 
-def _page(request: MemberRequest, *, status: int = 200, **more: Any) -> HttpResponse:
+def _page(request: MemberRequest, *, status: int = 200, seconds: float | None = None, **more: Any) -> HttpResponse:
+    """The lists; on a large base their figures may follow the page."""
+    counted = (
+        service.overview(request.workspace) if seconds is None else service.overview_within(request.workspace, seconds)
+    )
+    if counted is None:
+        return render(request, "contacts/lists.html", {"later": True})
     forms = dict(SignupForm.objects.filter(workspace=request.workspace).values_list("list_id", "active"))
     lines = [
         {"line": line, "list": line.list, "form": line.list.pk in forms, "open": forms.get(line.list.pk)}
-        for line in service.overview(request.workspace)
+        for line in counted
     ]
     return render(request, "contacts/lists.html", {"lines": lines, "name": "", "problem": "", **more}, status=status)
 
