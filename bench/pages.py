@@ -144,7 +144,8 @@ def measure(
     slow = sorted(times.items(), key=lambda item: _budget(item[0]) / item[1])
     for name, ms in slow:
         ground.say(
-            f"pages: {name} {ms:.0f} ms of {_budget(name):.0f}, median {half[name]:.0f}, first {first[name]:.0f}"
+        told = f"median {half[name]:.0f}, first {first[name]:.0f}"
+        ground.say(f"pages: {name} {ms:.0f} ms of {_budget(name):.0f}, {told}")
         )
     dearest, ms = slow[0]
     worst = _budget(dearest) / ms
