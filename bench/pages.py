@@ -143,10 +143,8 @@ def measure(
                 first[name], half[name], times[name] = _p95(ask, requests)
     slow = sorted(times.items(), key=lambda item: _budget(item[0]) / item[1])
     for name, ms in slow:
-        ground.say(
         told = f"median {half[name]:.0f}, first {first[name]:.0f}"
         ground.say(f"pages: {name} {ms:.0f} ms of {_budget(name):.0f}, {told}")
-        )
     dearest, ms = slow[0]
     worst = _budget(dearest) / ms
     return {
