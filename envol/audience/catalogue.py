@@ -12,7 +12,7 @@ from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
 from envol.accounts.models import Workspace
-from envol.audience import stages
+from envol.audience import stages, standings
 from envol.audience.models import Segment
 from envol.consent.models import Purpose
 from envol.contacts.models import List, Property
@@ -57,6 +57,36 @@ _FIXED = (
     Field("orders.average", "order_average", "orders", "Commande moyenne", "Average order", inner="average"),
     Field("orders.first", "order_date", "orders", "Première commande", "First order", inner="min"),
     Field("orders.last", "order_date", "orders", "Dernière commande", "Last order", inner="max"),
+    Field("orders.just_bought", "just_bought", "orders", "Achat tout récent", "Just bought"),
+    Field("rfm.r", "score", "orders", "Note de récence, de 1 à 5", "Score of recency, 1 to 5", inner="r"),
+    Field("rfm.f", "score", "orders", "Note de fréquence, de 1 à 5", "Score of frequency, 1 to 5", inner="f"),
+    Field("rfm.m", "score", "orders", "Note de montant, de 1 à 5", "Score of amount, 1 to 5", inner="m"),
+    Field(
+        "rfm.fm",
+        "score",
+        "orders",
+        "Note moyenne de fréquence et de montant",
+        "Mean score of frequency and amount",
+        inner="fm",
+    ),
+    Field(
+        "rfm.segment",
+        "standing",
+        "orders",
+        "Segment RFM",
+        "RFM segment",
+        tuple(Choice(key, fr, en) for key, (fr, en) in standings.NAMED.items()),
+        inner="named",
+    ),
+    Field(
+        "tier",
+        "standing",
+        "orders",
+        "Palier",
+        "Tier",
+        tuple(Choice(key, fr, en) for key, (fr, en) in standings.TIERS.items()),
+        inner="tier",
+    ),
     Field(
         "activity.stage",
         "stage",

@@ -20,6 +20,7 @@ from typing import Any
 import sqlglot
 from sqlglot import exp
 
+from envol.audience import buying
 from envol.audience.catalogue import Catalogue, activity_source
 from envol.audience.days import Days
 from envol.audience.language import Group, Rule
@@ -40,6 +41,9 @@ NEGATIVE = {
     "not_on": "on",
     "may_not_write": "may_write",
     "unknown": "known",
+    "not_of_category": "of_category",
+    "not_of_product": "of_product",
+    "nothing": "anything",
 }
 _COMPARISONS = {"is": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
@@ -291,6 +295,15 @@ class Compiler:
         return exp.paren(self.condition(rule.inner))
 
     of_stage = of_segment
+
+    def of_score(self, rule: Rule) -> Node:
+        return buying.score(self, rule)
+
+    def of_standing(self, rule: Rule) -> Node:
+        return buying.standing(self, rule)
+
+    def of_just_bought(self, rule: Rule) -> Node:
+        return buying.just_bought(self, rule)
 
     def of_random(self, rule: Rule) -> Node:
         # The first 32 bits of a digest of seed and id: the same people each time, others for another seed.

@@ -21,30 +21,13 @@ from envol.accounts.models import Workspace
 from envol.audience import tiers
 from envol.audience.days import Days
 from envol.audience.models import Scoring
+from envol.audience.standings import NAMED
 
 Tell = Callable[[int, int | None, str], None]
 
 COHORTS = 24  # months of first purchases that are kept
 
 
-@dataclass(frozen=True, slots=True)
-class Named:
-    """A name for people whose scores mean the same."""
-
-    key: str
-    label_fr: str
-    label_en: str
-
-
-NAMED = (
-    Named("champions", "Champions", "Champions"),
-    Named("loyal", "Fidèles", "Loyal"),
-    Named("promising", "Prometteurs", "Promising"),
-    Named("attention", "À surveiller", "Needs attention"),
-    Named("at_risk", "À risque", "At risk"),
-    Named("sleeping", "En sommeil", "About to sleep"),
-    Named("lost", "Perdus", "Lost"),
-)
 # The map's columns: sums of the scores of frequency and amount that lie together in one named segment.
 BANDS = ((2, 3), (4, 5), (6, 6), (7, 8), (9, 10))
 
@@ -235,7 +218,7 @@ def groups(workspace: Workspace, reference: date) -> list[Group]:
             {"workspace": workspace.pk, "reference": reference},
         )
     }
-    return [found.get(one.key, Group(one.key, 0, 0, None, None, None)) for one in NAMED]
+    return [found.get(key, Group(key, 0, 0, None, None, None)) for key in NAMED]
 
 
 def fifths(workspace: Workspace, reference: date) -> list[Fifth]:

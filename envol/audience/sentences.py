@@ -17,6 +17,7 @@ from envol.accounts.models import Workspace
 from envol.audience.catalogue import Catalogue
 from envol.audience.language import Group, Rule, parse
 
+_BOUGHT = ("of_category", "of_product", "anything")
 NARROW = "\u202f"  # French narrow no-break space
 
 
@@ -186,6 +187,8 @@ class _English:
             case "random":
                 seed = f" (draw {self.quote(v['seed'])})" if v["seed"] else ""
                 return f"who belong to a random share of {self.number(v['percent'])}%{seed}"
+            case "just_bought":
+                return f"who have {'' if op in _BOUGHT else 'not '}just bought{self.bought(rule)}"
             case "order_count" if op == "is" and v == 0:
                 return f"who placed no order{self.window(rule)}"
             case "order_count" | "order_sum" | "order_average" | "order_date":
@@ -193,6 +196,12 @@ class _English:
                 said = self.dated(rule) if kind == "order_date" or op in {"known", "unknown"} else self.compared(rule)
                 return f"whose {label[0].lower()}{label[1:]}{self.window(rule)} {said}"
         return f"whose {self.quote(self.label(rule))} {self.property(rule)}"
+
+    def bought(self, rule: Rule) -> str:
+        key = "product" if rule.op.endswith("product") else "category"
+        if rule.value is None:
+            return ""
+        return self.window(Rule(rule.path, rule.field, rule.op, None, {key: rule.value}))
 
     def activity(self, rule: Rule) -> str:
         verb = {
@@ -221,7 +230,7 @@ class _English:
     def property(self, rule: Rule) -> str:
         v, op = rule.value, rule.op
         match rule.field.kind:
-            case "number" | "money" if op not in {"known", "unknown"}:
+            case "number" | "money" | "score" if op not in {"known", "unknown"}:
                 return self.compared(rule)
             case "date" | "instant":
                 return self.dated(rule)
@@ -380,6 +389,8 @@ class _French(_English):
             case "random":
                 seed = f" (tirage {self.quote(v['seed'])})" if v["seed"] else ""
                 return f"qui font partie d'une part au hasard de {self.number(v['percent'])}{NARROW}%{seed}"
+            case "just_bought":
+                return f"{'qui viennent' if op in _BOUGHT else 'qui ne viennent pas'} d'acheter{self.bought(rule)}"
             case "order_count" if op == "is" and v == 0:
                 return f"qui n'ont passé aucune commande{self.window(rule)}"
             case "order_count" | "order_sum" | "order_average" | "order_date":
@@ -432,7 +443,7 @@ class _French(_English):
     def property(self, rule: Rule) -> str:
         v, op = rule.value, rule.op
         match rule.field.kind:
-            case "number" | "money" if op not in {"known", "unknown"}:
+            case "number" | "money" | "score" if op not in {"known", "unknown"}:
                 return self.compared(rule)
             case "date" | "instant":
                 return self.dated(rule)

@@ -15,25 +15,7 @@ from envol import db
 from envol.accounts import journal
 from envol.accounts.models import Workspace
 from envol.audience.models import Privilege, Scoring
-
-
-@dataclass(frozen=True, slots=True)
-class Tier:
-    """``share`` of the customers of a year who reach it or a higher one."""
-
-    key: str
-    label_fr: str
-    label_en: str
-    share: float
-
-
-TIERS = (
-    Tier("premium", "Premium", "Premium", 0.01),
-    Tier("gold", "Or", "Gold", 0.05),
-    Tier("bronze", "Bronze", "Bronze", 0.20),
-    Tier("standard", "Standard", "Standard", 1.0),
-)
-KEYS = tuple(tier.key for tier in TIERS)
+from envol.audience.standings import TIERS
 
 
 def next_review(reviewed_on: date) -> date:
@@ -65,7 +47,7 @@ def settle(
 class Standing:
     """What a tier holds now. ``threshold`` in cents; None for standard, or when nobody could reach it."""
 
-    tier: Tier
+    tier: str
     threshold: int | None
     people: int
     lately: int
@@ -84,7 +66,7 @@ def standings(workspace: Workspace, thresholds: Mapping[str, int | None]) -> lis
             [workspace.pk],
         )
     }
-    return [Standing(tier, thresholds.get(tier.key), *found.get(tier.key, (0, 0, 0))) for tier in TIERS]
+    return [Standing(tier, thresholds.get(tier), *found.get(tier, (0, 0, 0))) for tier in TIERS]
 
 
 def history(workspace: Workspace, contact_id: int) -> list[tuple[str, date, date | None]]:
@@ -102,12 +84,12 @@ def history(workspace: Workspace, contact_id: int) -> list[tuple[str, date, date
 def privileges(workspace: Workspace) -> dict[str, Privilege]:
     """What each tier is given, by tier; unsaved and empty where nobody wrote anything."""
     kept = {one.tier: one for one in Privilege.objects.filter(workspace=workspace)}
-    return {key: kept.get(key) or Privilege(workspace=workspace, tier=key) for key in KEYS}
+    return {key: kept.get(key) or Privilege(workspace=workspace, tier=key) for key in TIERS}
 
 
 def give(workspace: Workspace, tier: str, *, text: str, code: str, early_days: int, actor_id: int | None) -> Privilege:
     """Write down what a tier is given."""
-    assert tier in KEYS
+    assert tier in TIERS
     made, _new = Privilege.objects.update_or_create(
         workspace=workspace, tier=tier, defaults={"text": text, "code": code, "early_days": early_days}
     )

@@ -152,6 +152,10 @@ class Drawing:
         if known.kind in ("date", "instant", "order_date") and draft.op not in ("known", "unknown"):
             zone = self.catalogue.workspace.time_zone
             view.notes.append(_("Days begin at midnight in the zone %(zone)s.") % {"zone": zone})
+        if known.kind == "just_bought":
+            view.notes.append(_("As long as each category's delay says, or until it is paid back."))
+        if known.kind in ("score", "standing"):
+            view.notes.append(_("As of the last computation, each night; people who never bought have none."))
         return view
 
     def _fields(self, chosen: str) -> list[tuple[str, list[Option]]]:
@@ -279,6 +283,9 @@ class Drawing:
                 self._options(self.offers.place_names(known.key), chosen),
                 _("Add places, separated by commas"),
             )
+        elif known.kind == "just_bought":
+            options = self._options(self.offers.values(PRODUCT if op.endswith("product") else CATEGORY), chosen)
+            more = _("Add others, separated by commas")
         elif known.kind == "place":
             options, more = [], _("Add beginnings of postcodes, separated by commas")
         else:

@@ -28,6 +28,8 @@ class Human:
     orders: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
     sends: list[dict[str, Any]] = field(default_factory=list)
+    score: dict[str, Any] | None = None
+    tier: str | None = None
 
 
 def add_person(
@@ -134,6 +136,21 @@ def add_send(workspace: Workspace, sending: int, contact: int, at: datetime, sta
         )
 
 
+def add_score(workspace: Workspace, contact: int, r: int, f: int, m: int, named: str, tier: str | None = None) -> None:
+    """A buyer's row as a computation leaves it, with a tier she was in before and the one she is in."""
+    db.execute(
+        "INSERT INTO audience_score (workspace_id, contact_id, last_day, frequency, amount, lately, r, f, m, named)"
+        " VALUES (%s, %s, '2027-01-01', 1, 100, 100, %s, %s, %s, %s)",
+        [workspace.id, contact, r, f, m, named],
+    )
+    if tier:
+        db.execute(
+            "INSERT INTO audience_tier (workspace_id, contact_id, tier, since, until)"
+            " VALUES (%s, %s, 'bronze', '2025-01-01', '2026-01-01'), (%s, %s, %s, '2026-01-01', NULL)",
+            [workspace.id, contact, workspace.id, contact, tier],
+        )
+
+
 def declare(workspace: Workspace, key: str, type_: str, choices: list[str] | None = None, **more: Any) -> Property:
     facts = {
         "label_fr": more.pop("fr", key.capitalize()),
@@ -177,7 +194,7 @@ def everybody(workspace: Workspace) -> list[Human]:
         by_id[contact].stays.append((list_id, since, until))
     for row in db.dicts(
         "SELECT o.id, o.contact_id, o.at, o.amount, o.currency, (SELECT coalesce(json_agg(json_build_array(l.product,"
-        " l.category, l.amount)), '[]')::text FROM contacts_order_line l WHERE l.order_id = o.id) AS lines"
+        " l.category, l.amount, l.quantity)), '[]')::text FROM contacts_order_line l WHERE l.order_id = o.id) AS lines"
         " FROM contacts_order o WHERE workspace_id = %s",
         [workspace.id],
     ):
@@ -193,4 +210,10 @@ def everybody(workspace: Workspace) -> list[Human]:
         [workspace.id],
     ):
         by_id[row["contact_id"]].sends.append(row)
+    for row in db.dicts("SELECT * FROM audience_score WHERE workspace_id = %s", [workspace.id]):
+        by_id[row["contact_id"]].score = row
+    for contact, tier in db.rows(
+        "SELECT contact_id, tier FROM audience_tier WHERE workspace_id = %s AND until IS NULL", [workspace.id]
+    ):
+        by_id[contact].tier = tier
     return found

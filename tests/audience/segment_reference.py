@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo
 
 from tests.audience.segment_people import Human
 
+BOUGHT = {"not_of_category": "of_category", "not_of_product": "of_product", "nothing": "anything"}
 EVENT_KINDS = {"opened": 5, "clicked": 6, "unsubscribed": 8}
 
 
@@ -28,7 +29,9 @@ class Reference:
         bits: dict[str, int],
         segments: dict[int, dict[str, Any]],
         transactional: set[str],
+        delays: dict[str, int] | None = None,
     ) -> None:
+        self.delays = delays or {}
         self.zone = ZoneInfo(zone)
         self.today = now.astimezone(self.zone).date()
         self.kinds = kinds
@@ -45,7 +48,7 @@ class Reference:
         op, field, value, where = tree["op"], tree["field"], tree.get("value"), tree.get("where", {})
         if field.startswith("mail."):
             return self.activity(field[5:], op, value, where, human)
-        if op in {"is_not", "not_in", "not_contains", "has_none", "not_on", "may_not_write", "unknown"}:
+        if op in {"is_not", "not_in", "not_contains", "has_none", "not_on", "may_not_write", "unknown"} | set(BOUGHT):
             twin = {
                 "is_not": "is",
                 "not_in": "in",
@@ -54,8 +57,13 @@ class Reference:
                 "not_on": "on",
                 "may_not_write": "may_write",
                 "unknown": "known",
+                **BOUGHT,
             }
             return not self.holds({**tree, "op": twin[op]}, human)
+        if field == "orders.just_bought":
+            return self.just_bought(op, value, human)
+        if field == "tier" or field.startswith("rfm."):
+            return self.standing(field, op, value, human)
         if field.startswith("orders."):
             return self.orders(field[7:], op, value, where, human)
         if field == "list":
@@ -221,6 +229,33 @@ class Reference:
             return {"is": mean == v, "gt": mean > v, "gte": mean >= v, "lt": mean < v, "lte": mean <= v}[op]
         edge = (min if what == "first" else max)(at for at, _ in found)
         return self.dated(op, value, edge.astimezone(self.zone).date())
+
+    def just_bought(self, op: str, value: Any, human: Human) -> bool:
+        """Net of what went back, something of a category whose delay is not over."""
+        kept: dict[str, int] = {}
+        for order in human.orders:
+            for product, category, amount, quantity in order["lines"]:
+                days = self.delays.get(category.lower() or "-", self.delays.get("", 30))
+                if not self.within(order["at"], {"within_days": days}):
+                    continue
+                thing = (product if op == "of_product" else category).lower()
+                if op != "anything" and thing not in [one.lower() for one in value]:
+                    continue
+                back = amount < 0 or quantity < 0 or (amount == 0 and order["amount"] < 0)
+                kept[thing] = kept.get(thing, 0) + (-abs(quantity) if back else quantity)
+        return any(n > 0 for n in kept.values())
+
+    def standing(self, field: str, op: str, value: Any, human: Human) -> bool:
+        if human.score is None or human.objected:
+            return False
+        if op == "known":
+            return True
+        if field in ("tier", "rfm.segment"):
+            have = (human.tier or "standard") if field == "tier" else human.score["named"]
+            return have in ([value] if op == "is" else value)
+        key = field[4:]
+        have = Decimal(human.score["f"] + human.score["m"]) / 2 if key == "fm" else Decimal(human.score[key])
+        return self.compared(op, have, value)
 
     def on_list(self, op: str, value: Any, human: Human) -> bool:
         if op == "joined_in_last":

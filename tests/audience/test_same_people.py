@@ -16,7 +16,7 @@ from envol.accounts.models import Workspace
 from envol.audience import engine
 from envol.audience.catalogue import Catalogue
 from envol.audience.language import parse, to_json
-from envol.audience.models import Segment
+from envol.audience.models import RepurchaseDelay, Segment
 from envol.audience.operators import NARROWING, OPERATORS
 from envol.audience.sentences import describe
 from envol.consent import purposes
@@ -27,6 +27,7 @@ from tests.audience.segment_people import (
     add_event,
     add_order,
     add_person,
+    add_score,
     add_send,
     add_stay,
     declare,
@@ -53,6 +54,7 @@ HOSTILE = [
 WORDS = ["Nantes", "nantes", "Éve", "éve", "NAN", "n", "Lyon", "", *HOSTILE]
 DAYS = ["2027-02-28", "2027-02-27", "2024-02-29", "1980-03-01", "2026-12-31", "2027-01-01", "2030-06-15"]
 JUNK: list[Any] = [None, True, 12, -3.5, "x", "2023-02-31", [], ["a", 1, None], {}, {"lat": "x"}, 1e300, "12"]
+DELAYS = {"musique": 7, "": 60}  # days, by category in small letters
 PROPS = {
     "city": "text",
     "mood": "choice",
@@ -87,7 +89,7 @@ def _value(rnd: random.Random, kind: str) -> Any:
 
 
 def _base(workspace: Workspace) -> None:
-    rnd = random.Random(20270227)
+    rnd, more = random.Random(20270227), random.Random(20270228)
     if not Purpose.objects.filter(workspace=workspace).exists():
         purposes.create_defaults(workspace)
     Property.objects.filter(workspace=workspace).delete()  # only those the plain evaluator knows
@@ -125,7 +127,16 @@ def _base(workspace: Workspace) -> None:
                 for _ in range(rnd.randrange(3))
             ]
             at = NOW - timedelta(hours=rnd.choice([0, 1, 24 * 7, 24 * 90, 24 * 365]))
-            add_order(workspace, person, at, lines, rnd.choice(["EUR", "CHF"]))
+            # Some of it is paid back, with or without a price on the line.
+            back = more.random() < 0.25
+            amount = -sum(line[2] for line in lines) - 1 if back else None
+            if back and more.random() < 0.5:
+                lines = [(product, category, -cents) for product, category, cents in lines]
+            add_order(workspace, person, at, lines, rnd.choice(["EUR", "CHF"]), amount)
+        if more.random() < 0.7:
+            named = more.choice(["champions", "loyal", "lost"])
+            r, f, m = (more.randint(1, 5) for _ in range(3))
+            add_score(workspace, person, r, f, m, named, more.choice([None, None, "bronze", "gold", "premium"]))
         for _ in range(rnd.choice([0, 0, 1, 4])):
             add_event(
                 workspace,
@@ -141,6 +152,8 @@ def _base(workspace: Workspace) -> None:
                 state = rnd.choice([None, "delivered", "delivered", "bounced", "cancelled", "suppressed"])
                 add_send(workspace, sending, person, at, state)
     add_event(workspace, None, 6, NOW)
+    for category, days in DELAYS.items():
+        RepurchaseDelay.objects.create(workspace=workspace, category=category, days=days)
     inner = {"v": 1, "match": "any", "rules": [{"field": "prop.city", "op": "contains", "value": "n"}]}
     Segment.objects.create(workspace=workspace, name="N", tree=inner)
 
@@ -247,6 +260,7 @@ def test_the_query_and_the_plain_evaluator_choose_the_same_people(base: Workspac
         {k: p.bit for k, p in catalogue.purposes.items()},
         {i: s.tree for i, s in catalogue.segments.items()},
         {k for k, p in catalogue.purposes.items() if p.kind == "transactional"},
+        DELAYS,
     )
     seen: set[tuple[str, str]] = set()
     chosen: set[int] = set()
@@ -289,6 +303,7 @@ def test_every_operator_alone_chooses_the_same_people(base: Workspace) -> None:
         {k: p.bit for k, p in catalogue.purposes.items()},
         {i: s.tree for i, s in catalogue.segments.items()},
         {k for k, p in catalogue.purposes.items() if p.kind == "transactional"},
+        DELAYS,
     )
     samples = {
         "none": [None], "text": ["nantes", HOSTILE[0], "%"], "texts": [["NANTES", HOSTILE[0]], ["44"], ["vip"]],

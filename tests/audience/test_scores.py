@@ -12,8 +12,9 @@ from django.utils import timezone
 
 from envol import db
 from envol.accounts.models import Job, Workspace
-from envol.audience import scores, tasks, tiers
+from envol.audience import delays, engine, scores, tasks, tiers
 from envol.audience.models import Scoring
+from envol.audience.sentences import describe
 from envol.consent import registry
 from tests.audience.segment_people import add_order, add_person
 
@@ -144,7 +145,7 @@ def test_a_tier_is_entered_at_once_and_left_only_at_the_review(workspace: Worksp
     assert reviewed is not None and reviewed.reviewed_on == review
     assert stays(workspace, people[99]) == [("premium", TODAY, review)]
     assert stays(workspace, people[80])[-1] == ("premium", later, None)
-    held = {one.tier.key: one.people for one in tiers.standings(workspace, reviewed.thresholds)}
+    held = {one.tier: one.people for one in tiers.standings(workspace, reviewed.thresholds)}
     assert held == {"premium": 1, "gold": 0, "bronze": 0, "standard": 99}
 
 
@@ -194,3 +195,50 @@ def test_every_night_once(workspace: Workspace, buyer: Callable[..., int], monke
     )
     tasks.nightly_scores(0)
     assert asked.count(workspace.pk) == 1
+
+
+def test_rules_about_buyers_are_sentences(workspace: Workspace) -> None:
+    def said(field: str, op: str, value: Any = None) -> tuple[str, str]:
+        tree = {"v": 1, "match": "all", "rules": [{"field": field, "op": op, "value": value}]}
+        return describe(tree, workspace, "en"), describe(tree, workspace, "fr").replace("\u202f", " ")
+
+    assert said("rfm.segment", "in", ["champions", "at_risk"]) == (
+        "People whose “RFM segment” is “At risk” or “Champions”.",
+        "Les personnes dont « Segment RFM » vaut « À risque » ou « Champions ».",
+    )
+    assert said("tier", "is_not", "gold") == (
+        "People whose “Tier” is not “Gold”.",
+        "Les personnes dont « Palier » ne vaut pas « Or ».",
+    )
+    assert said("rfm.fm", "between", [3.5, 4]) == (
+        "People whose “Mean score of frequency and amount” is between 3.5 and 4.",
+        "Les personnes dont « Note moyenne de fréquence et de montant » est compris entre 3,5 et 4.",
+    )
+    assert said("orders.just_bought", "not_of_category", ["jazz"]) == (
+        "People who have not just bought in the category “jazz”.",
+        "Les personnes qui ne viennent pas d'acheter dans la catégorie « jazz ».",
+    )
+    assert said("orders.just_bought", "anything") == (
+        "People who have just bought.",
+        "Les personnes qui viennent d'acheter.",
+    )
+
+
+def test_what_was_just_bought_follows_the_delay_of_its_category_and_ends_with_a_refund(
+    workspace: Workspace, buyer: Callable[..., int]
+) -> None:
+    lately, long_ago, back = buyer((20, 100)), buyer((40, 100)), buyer((5, 100), (2, -100))
+    now = datetime(2027, 3, 1, 12, tzinfo=UTC)
+
+    def in_it(op: str = "of_category", value: Any = ("jazz",)) -> set[int]:
+        rule = {"field": "orders.just_bought", "op": op, "value": list(value) if value else None}
+        query, params = engine.ids_sql(workspace, {"v": 1, "match": "all", "rules": [rule]}, now=now)
+        return {row[0] for row in db.rows(query, params)}
+
+    assert in_it() == {lately} and in_it("not_of_category") == {long_ago, back}
+    delays.set_days(workspace, "Jazz", 45)
+    assert in_it() == in_it("anything", None) == in_it("of_product", ["cd"]) == {lately, long_ago}
+    delays.set_days(workspace, "Jazz", 10)
+    assert in_it() == set()
+    delays.set_days(workspace, "jazz", None)
+    assert in_it() == {lately}

@@ -13,6 +13,7 @@ from envol.accounts.models import Workspace
 from envol.accounts.workspaces import create_workspace
 from envol.audience import scores, tiers
 from envol.audience.models import Scoring
+from envol.audience.standings import NAMED
 from tests.audience import cdnow
 
 REFERENCE = date(1998, 7, 1)
@@ -126,7 +127,7 @@ def test_the_tiers(shop: Shop) -> None:
     workspace, _ids, scoring = shop
     assert scoring.thresholds == {"premium": 91_924, "gold": 38_100, "bronze": 13_395}
     found = {
-        one.tier.key: (one.people, round(100 * one.amount / scoring.amount, 1))
+        one.tier: (one.people, round(100 * one.amount / scoring.amount, 1))
         for one in tiers.standings(workspace, scoring.thresholds)
     }
     assert found == {
@@ -173,7 +174,7 @@ def test_do_scores_of_one_year_tell_the_next_half() -> None:
         if begins <= one.on < begins + timedelta(days=181):
             later[ids[one.customer]] = later.get(ids[one.customer], 0) + one.cents
     found = {}
-    for key in (one.key for one in scores.NAMED):
+    for key in NAMED:
         people = [contact for contact, name in named.items() if name == key]
         spent = sum(later.get(contact, 0) for contact in people)
         share = round(100 * sum(contact in later for contact in people) / len(people), 1)
