@@ -317,14 +317,17 @@ def many(count: int) -> str:
     return "email;prenom;consent date;proof\n" + lines
 
 
+@pytest.mark.parametrize("part", [25_000, 300])
 def test_cancel_leaves_whole_chunks_and_a_later_run_does_the_rest(
-    workspace: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    workspace: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: int
 ) -> None:
     from envol.accounts.jobs import Cancelled
+    from envol.contacts.imports import staging
     from envol.contacts.imports import write as writing
     from envol.contacts.masks import rebuild_masks
 
     monkeypatch.setattr(writing, "CHUNK", 50)
+    monkeypatch.setattr(staging, "PART_LINES", part)
     imp = bring(workspace, write(tmp_path, many(1000)), CONSENT)
 
     def stop(done: int, total: int | None, step: str) -> None:
