@@ -8,6 +8,7 @@ from typing import Any
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError
 from django.db import connection, transaction
+from django.utils.translation import gettext as _
 
 from envol.accounts.journal import note
 from envol.accounts.keys import derive
@@ -58,7 +59,7 @@ def found(
         address = normalise(email)
         validate_password(password, User(email=address.key, name=name))
     except AddressError as error:
-        raise Unusable("email", str(error)) from None
+        raise Unusable("email", error.told(_)) from None
     except ValidationError as error:
         raise Unusable("password", " ".join(error.messages)) from None
     with transaction.atomic():
@@ -104,7 +105,7 @@ def setup(email: str, password: str, workspace: str) -> dict[str, Any]:
         if user is None:
             validate_password(password, User(email=address.key))
     except AddressError as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(error.told(_)) from None
     except ValidationError as error:
         raise ValueError("The password cannot be used: " + " ".join(error.messages)) from None
     with transaction.atomic():

@@ -281,7 +281,7 @@ def send_test(campaign: Campaign, address: str, member: Member | None = None) ->
     try:
         to = normalise(address)
     except AddressError as error:
-        raise Refused(str(error)) from None
+        raise Refused(error.told(_)) from None
     blocks = [c for c in checks.sender_and_content(campaign) if c.level == BLOCK and c.code != "missing_values"]
     if blocks:
         raise NotReady(blocks)

@@ -148,7 +148,7 @@ def _checked(workspace: Workspace, given: dict[str, Any]) -> dict[str, Any]:
             try:
                 values[key] = normalise(str(values[key])).written
             except AddressError as error:
-                raise Refused(str(error)) from None
+                raise Refused(error.told(_)) from None
     if "from_name" in values:
         values["from_name"] = " ".join(str(values["from_name"]).split())[:200]
     return values

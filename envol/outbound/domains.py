@@ -13,6 +13,7 @@ import dns.resolver
 from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from envol.accounts.journal import note
 from envol.accounts.keys import seal, unseal
@@ -70,7 +71,7 @@ def _clean(name: str) -> str:
     try:
         return normalise(f"postmaster@{name.strip().rstrip('.')}").domain
     except AddressError as error:
-        raise ValueError(str(error)) from None
+        raise ValueError(error.told(_)) from None
 
 
 # ---- keys

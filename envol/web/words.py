@@ -19,7 +19,7 @@ from django.utils.translation.template import templatize
 ROOM = Path(__file__).resolve().parent
 PO = ROOM / "locale" / "fr" / "LC_MESSAGES" / "django.po"
 _KEYWORDS: dict[str, Any] = {
-    "_": None, "gettext": None, "gettext_lazy": None, "gettext_noop": None,
+    "_": None, "AddressError": None, "gettext": None, "gettext_lazy": None, "gettext_noop": None,
     "ngettext": (1, 2), "ngettext_lazy": (1, 2),
     "pgettext": ((1, "c"), 2), "pgettext_lazy": ((1, "c"), 2), "npgettext": ((1, "c"), 2, 3),
 }  # fmt: skip
@@ -36,6 +36,8 @@ def said() -> Iterator[tuple[Any, str | None]]:
     sources = [(path, templatize(path.read_text("utf-8"))) for path in pages]
     for room in _ROOMS:
         sources += [(path, path.read_text("utf-8")) for path in sorted((ROOM.parent / room).glob("**/*.py"))]
+    # The standards know no catalogue: their refusals of an address are said by whoever shows them.
+    sources.append((ROOM.parent / "wire", (ROOM.parent / "wire" / "address.py").read_text("utf-8")))
     for _path, text in sources:
         found = extract_python(io.BytesIO(text.encode()), dict.fromkeys(_KEYWORDS), [], {"encoding": "utf-8"})
         for _line, function, messages, _comments in found:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 from typing import NamedTuple
 
 import idna
@@ -33,7 +34,18 @@ class Address(NamedTuple):
 
 
 class AddressError(ValueError):
-    """Not an address we can write to; the sentence says what to correct."""
+    """Not an address we can write to; the sentence says what to correct.
+
+    The sentence and its values are kept apart, so that whoever shows it can say it in the reader's language.
+    """
+
+    def __init__(self, sentence: str, **values: object) -> None:
+        self.sentence, self.values = sentence, values
+        super().__init__(self.told(str))
+
+    def told(self, translate: Callable[[str], str]) -> str:
+        said = translate(self.sentence)
+        return said % self.values if self.values else said
 
 
 _PLAIN = re.compile(
@@ -71,8 +83,8 @@ def _split(text: str) -> tuple[str, str]:
     for character in text:
         if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"):
             raise AddressError(
-                f"The address contains an invisible character (U+{ord(character):04X}):"
-                " type it again instead of pasting it."
+                "The address contains an invisible character (U+%(code)s): type it again instead of pasting it.",
+                code=f"{ord(character):04X}",
             )
     if "<" in text or ">" in text:
         raise AddressError("Only the bare address is accepted: remove the name, the < and the >.")
@@ -97,7 +109,7 @@ def _split(text: str) -> tuple[str, str]:
 def _local(local: str) -> str:
     local = unicodedata.normalize("NFC", local)
     if (wrong := _NOT_ALLOWED.search(local)) is not None:
-        raise AddressError(f"The character {wrong[0]} cannot stand before the @: correct it.")
+        raise AddressError("The character %(character)s cannot stand before the @: correct it.", character=wrong[0])
     if local.startswith(".") or local.endswith(".") or ".." in local:
         raise AddressError("Before the @ a dot stands at an end, or two stand together: correct it.")
     return local
@@ -112,25 +124,31 @@ def _domain(domain: str) -> str:
         # Back again: an A-label nobody could have made from text is refused.
         idna.decode(ascii_domain)
     except (idna.IDNAError, UnicodeError):
-        raise AddressError(f"The domain {domain[:60]} is not valid: check its spelling.") from None
+        raise AddressError("The domain %(domain)s is not valid: check its spelling.", domain=domain[:60]) from None
     if domain.endswith((".", "\u3002", "\uff0e", "\uff61")):
         raise AddressError("The domain ends with a dot: remove it.")
     if "." not in ascii_domain:
-        raise AddressError(f"The domain {domain[:60]} has no dot: write it whole, for example {domain[:60]}.example.")
+        raise AddressError(
+            "The domain %(domain)s has no dot: write it whole, for example %(domain)s.example.", domain=domain[:60]
+        )
     labels = ascii_domain.split(".")
     if any(len(label) > 63 or not _LABEL.fullmatch(label) for label in labels):
-        raise AddressError(f"The domain {domain[:60]} is not valid: only letters, digits, hyphens and dots.")
+        raise AddressError(
+            "The domain %(domain)s is not valid: only letters, digits, hyphens and dots.", domain=domain[:60]
+        )
     if labels[-1].isdigit() or len(labels[-1]) < 2:
-        raise AddressError(f"The domain {domain[:60]} has no real top level: it must end like .fr or .example.")
+        raise AddressError(
+            "The domain %(domain)s has no real top level: it must end like .fr or .example.", domain=domain[:60]
+        )
     return ascii_domain
 
 
 def _within_limits(local: str, domain: str) -> Address:
     octets = len(local) if local.isascii() else len(local.encode())
     if octets > MAX_LOCAL:
-        raise AddressError(f"The part before the @ is longer than {MAX_LOCAL} octets: check it.")
+        raise AddressError("The part before the @ is longer than %(octets)s octets: check it.", octets=MAX_LOCAL)
     if len(domain) > MAX_DOMAIN or octets + 1 + len(domain) > MAX_ADDRESS:
-        raise AddressError(f"The address is longer than {MAX_ADDRESS} octets: check it.")
+        raise AddressError("The address is longer than %(octets)s octets: check it.", octets=MAX_ADDRESS)
     if len(domain) > 63 and any(len(label) > 63 for label in domain.split(".")):
         raise AddressError("A part of the domain is longer than 63 characters: check it.")
     written = f"{local}@{domain}"
