@@ -110,6 +110,19 @@ def test_both_signatures_verify(shape: str) -> None:
     assert dkim.canonical_body(message.body) == dkim.canonical_body(message.body, composed=True)
 
 
+@pytest.mark.parametrize("shape", SHAPES)
+def test_an_outline_signs_as_if_each_message_were_read_anew(shape: str) -> None:
+    first = note(**SHAPES[shape])
+    outline = dkim.Outline(first.headers)
+    others = {"subject": "Autre  chose", "message_id": f"2@{DOMAIN}", "to": [Mailbox("Ben", "ben@mail.example")]}
+    for message in (first, note(**(SHAPES[shape] | others))):
+        body = dkim.canonical_body(message.body)
+        assert outline.sign(message.headers, body, SIGNERS, NOW)[:300] == signed(message)[:300]
+        assert verified(message.to_bytes(outline.sign(message.headers, body, SIGNERS, NOW))) == [True, True]
+    with pytest.raises(ValueError, match="outline"):
+        outline.sign(first.headers[:-1], b"", SIGNERS, NOW)
+
+
 @given(st.text(max_size=300), st.text(max_size=300))
 @settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_verifies(text: str, html: str) -> None:
