@@ -252,7 +252,7 @@ class Courier:
             await asyncio.sleep(LOOK_SECONDS)
             # What was leased, and so asked, a moment ago needs no answer yet. Once somebody is withheld all are asked:
             # the answers kept are always those of one time.
-            young = time.monotonic() - LOOK_SECONDS / 2 if not self._withheld else float("inf")
+            young = time.monotonic() - LOOK_SECONDS / 4 if not self._withheld else float("inf")
             held = [lease for lease in self._leases if lease.pending and lease.checked < young]
             if not held:
                 continue
