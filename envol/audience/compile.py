@@ -25,6 +25,7 @@ from envol.audience.catalogue import Catalogue, activity_source
 from envol.audience.days import Days
 from envol.audience.language import Group, Rule
 from envol.consent import gates
+from envol.consent.models import Permission, Purpose
 from envol.contacts.models import Contact, Membership, Order, OrderLine
 from envol.events.models import Event, Kind
 
@@ -280,8 +281,37 @@ class Compiler:
 
     def of_permission(self, rule: Rule) -> Node:
         purpose = self.catalogue.purposes[rule.value]
+        if self.days.limit is not None:
+            return self.answered(purpose)
         refusal = gates.refusal_sql(ALIAS, bit=purpose.bit, transactional=purpose.kind == "transactional")
         return _t(":refusal IS NULL", refusal=exp.paren(_parsed(refusal).copy()))
+
+    def answered(self, purpose: Purpose) -> Node:
+        """What she had answered when the day ended; who is blocked today is left out."""
+        given = purpose.kind != "transactional"
+        who = exp.select("p.contact_id").from_(exp.to_table(Permission._meta.db_table).as_("p"))
+        states = ["granted"] if given else ["withdrawn", "refused", "objected"]
+        who = who.where(
+            *self.about("p"),
+            _t("p.purpose_id = :p", p=self.bind(purpose.pk, "bigint")),
+            _t("p.state = ANY(:p)", p=self.bind(states, "text[]")),
+            self.stood("p"),
+        )
+        told = self.people(who) if given else exp.not_(self.people(who))
+        blocked = _t("NOT :s AND NOT (:o AND :m)", s=self.column("suppressed"), o=self.column("objected"),
+                     m=exp.true() if given else exp.false())  # fmt: skip
+        return _and(told, blocked)
+
+    def stood(self, alias: str) -> Node:
+        """An interval that is open, now or when the day asked about ended."""
+        if self.days.limit is None:
+            return _t(f"{alias}.until IS NULL")
+        limit = self.bind(self.days.limit, "timestamptz")
+        return _t(f"{alias}.since < :l AND ({alias}.until IS NULL OR {alias}.until >= :l)", l=limit)
+
+    def happened(self, at: Node) -> list[Node]:
+        """Nothing of after the day asked about."""
+        return [_t(":at < :l", at=at, l=self.bind(self.days.limit, "timestamptz"))] if self.days.limit else []
 
     def of_measured(self, rule: Rule) -> Node:
         return self.agreed("measure_opens" if rule.value == "opens" else "measure_clicks")
@@ -331,18 +361,19 @@ class Compiler:
         stay = exp.select("m.contact_id").from_(exp.to_table(Membership._meta.db_table).as_("m"))
         chosen = rule.value["list"] if rule.op == "joined_in_last" else rule.value
         where = [*self.about("m"), _t("m.list_id = :l", l=self.bind(chosen, "bigint"))]
-        if rule.op == "on":
-            where.append(_t("m.until IS NULL"))
-        elif rule.op == "joined_in_last":
-            where.append(_t("m.until IS NULL"))
+        if rule.op == "ever_on":
+            where += self.happened(exp.column("since", "m"))
+        else:
+            where.append(self.stood("m"))
+        if rule.op == "joined_in_last":
             where.append(self.span(exp.column("since", "m"), *self.days.bounds("in_last", rule.value["days"])))
         return self.people(stay.where(*where))
 
     def orders(self, rule: Rule) -> Node:
         lines = "category" in rule.where or "product" in rule.where
         orders = exp.select("o.contact_id").from_(exp.to_table(Order._meta.db_table).as_("o"))
-        where = self.about("o")
         at = exp.column("at", "o")
+        where = [*self.about("o"), *self.happened(at)]
         if "within_days" in rule.where:
             where.append(self.span(at, *self.days.bounds("in_last", rule.where["within_days"])))
         if "after" in rule.where:
@@ -392,7 +423,7 @@ class Compiler:
             assert isinstance(source, exp.Query)
             seen = seen.from_(source.subquery("a"))
             where = []
-        where += [*self.about("a"), _t("a.contact_id IS NOT NULL")]
+        where += [*self.about("a"), _t("a.contact_id IS NOT NULL"), *self.happened(exp.column("at", "a"))]
         if "within_days" in rule.where:
             where.append(self.span(exp.column("at", "a"), *self.days.bounds("in_last", rule.where["within_days"])))
         if "sending" in rule.where:
@@ -429,7 +460,10 @@ def contacts(compiler: Compiler, *columns: Node) -> exp.Select:
     return (
         exp.select(*chosen)
         .from_(exp.to_table(Contact._meta.db_table).as_(ALIAS))
-        .where(_t(f"{ALIAS}.workspace_id = :w", w=compiler.bind(compiler.catalogue.workspace.id, "int")))
+        .where(
+            _t(f"{ALIAS}.workspace_id = :w", w=compiler.bind(compiler.catalogue.workspace.id, "int")),
+            *compiler.happened(exp.column("created_at", ALIAS)),
+        )
     )
 
 

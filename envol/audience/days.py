@@ -14,20 +14,28 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 FIRST, LAST = "0001-01-01", "9999-12-31"
 
 
+When = datetime | date | None
+"""A moment, or a past day: then what is dated (lists, orders, messages, answers) counts as it stood when it ended."""
+
+
 @dataclass(frozen=True, slots=True)
 class Days:
-    """``now`` seen from a time zone."""
+    """``now`` seen from a time zone. ``limit``: the end of the past day that is asked about, None for the present."""
 
     now: datetime
     zone: ZoneInfo
+    limit: datetime | None = None
 
     @classmethod
-    def of(cls, now: datetime, zone_name: str) -> Days:
+    def of(cls, now: datetime | date, zone_name: str) -> Days:
         try:
             zone = ZoneInfo(zone_name)
         except (ZoneInfoNotFoundError, ValueError):
             zone = ZoneInfo("UTC")
-        return cls(now, zone)
+        if isinstance(now, datetime):
+            return cls(now, zone)
+        end = datetime.combine(now + timedelta(days=1), time(), zone).astimezone(UTC)
+        return cls(end - timedelta(microseconds=1), zone, end)
 
     @property
     def today(self) -> date:

@@ -7,7 +7,6 @@ Columnar engines come behind the same :class:`Engine`.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Protocol
 
 from django.utils import timezone
@@ -17,7 +16,7 @@ from envol import db
 from envol.accounts.models import Workspace
 from envol.audience.catalogue import Catalogue
 from envol.audience.compile import ALIAS, Compiler, contacts, to_sql
-from envol.audience.days import Days
+from envol.audience.days import Days, When
 from envol.audience.language import Group, Rule, parse
 from envol.audience.sentences import clause
 from envol.consent import gates
@@ -39,18 +38,22 @@ class Reason:
 
 
 class Engine(Protocol):
-    """What every engine answers, the same people for the same tree."""
+    """What every engine answers, the same people for the same tree.
 
-    def count(self, workspace: Whose, tree: Tree, *, now: datetime | None = None) -> int: ...
+    ``now`` may be a past day (a date): what is dated counts as it stood when that day ended, properties, tags and
+    blocks as they are today.
+    """
 
-    def sample(self, workspace: Whose, tree: Tree, n: int = 10, *, now: datetime | None = None) -> list[int]: ...
+    def count(self, workspace: Whose, tree: Tree, *, now: When = None) -> int: ...
+
+    def sample(self, workspace: Whose, tree: Tree, n: int = 10, *, now: When = None) -> list[int]: ...
 
     def ids_sql(
         self,
         workspace: Whose,
         tree: Tree,
         *,
-        now: datetime | None = None,
+        now: When = None,
         after: int | None = None,
         limit: int | None = None,
     ) -> tuple[str, dict[str, Any]]: ...
@@ -59,18 +62,16 @@ class Engine(Protocol):
 class PostgresEngine:
     """The reference: the compiled tree over the tables themselves."""
 
-    def _compiler(self, workspace: Whose, now: datetime | None, only: list[int] | None = None) -> Compiler:
+    def _compiler(self, workspace: Whose, now: When, only: list[int] | None = None) -> Compiler:
         catalogue = Catalogue.of(workspace)
         return Compiler(catalogue, Days.of(now or timezone.now(), catalogue.workspace.time_zone), only)
 
-    def _select(
-        self, workspace: Whose, tree: Tree, now: datetime | None, *columns: exp.Expr
-    ) -> tuple[exp.Select, Compiler]:
+    def _select(self, workspace: Whose, tree: Tree, now: When, *columns: exp.Expr) -> tuple[exp.Select, Compiler]:
         compiler = self._compiler(workspace, now)
         root = parse(tree, compiler.catalogue)
         return contacts(compiler, *columns).where(compiler.condition(root)), compiler
 
-    def count(self, workspace: Whose, tree: Tree, *, now: datetime | None = None) -> int:
+    def count(self, workspace: Whose, tree: Tree, *, now: When = None) -> int:
         select, compiler = self._select(workspace, tree, now, exp.Count(this=exp.Star()))
         return int(db.value(to_sql(select), compiler.params))
 
@@ -79,7 +80,7 @@ class PostgresEngine:
         workspace: Whose,
         tree: Tree,
         *,
-        now: datetime | None = None,
+        now: When = None,
         after: int | None = None,
         limit: int | None = None,
     ) -> tuple[str, dict[str, Any]]:
@@ -94,7 +95,7 @@ class PostgresEngine:
             select = select.order_by(exp.column("id", ALIAS)).limit(compiler.bind(limit, "bigint"))
         return to_sql(select), compiler.params
 
-    def sample(self, workspace: Whose, tree: Tree, n: int = 10, *, now: datetime | None = None) -> list[int]:
+    def sample(self, workspace: Whose, tree: Tree, n: int = 10, *, now: When = None) -> list[int]:
         """Ids of ``n`` people, picked by a digest of the id: the same ones while the answer is the same."""
         query, params = self.ids_sql(workspace, tree, now=now)
         found = db.rows(
@@ -103,7 +104,7 @@ class PostgresEngine:
         return [row[0] for row in found]
 
     def explain(
-        self, workspace: Whose, tree: Tree, contact_id: int, language: str = "en", *, now: datetime | None = None
+        self, workspace: Whose, tree: Tree, contact_id: int, language: str = "en", *, now: When = None
     ) -> Reason | None:
         """Rule by rule why this contact is in or not; None when there is no such contact here."""
         compiler = self._compiler(workspace, now, only=[contact_id])
@@ -134,9 +135,7 @@ class PostgresEngine:
 
         return reason(root)
 
-    def by_reason(
-        self, workspace: Whose, tree: Tree, purpose: Purpose, *, now: datetime | None = None
-    ) -> dict[str, int]:
+    def by_reason(self, workspace: Whose, tree: Tree, purpose: Purpose, *, now: When = None) -> dict[str, int]:
         """How many of the chosen people the gate lets through (key ``""``) and refuses, by reason.
 
         One statement over the whole audience: permissions are never part of a marketer's rule, they
@@ -158,7 +157,7 @@ class PostgresEngine:
         purpose: Purpose | None,
         ids: list[int],
         *,
-        now: datetime | None = None,
+        now: When = None,
     ) -> dict[int, str]:
         """Which of these people are in it, each with the gate's reason ("" when she may be written to)."""
         compiler = self._compiler(workspace, now, only=ids)

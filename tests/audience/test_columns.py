@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from envol import db
 from envol.accounts.models import Workspace
@@ -72,12 +73,11 @@ def _change(workspace: Workspace, rnd: random.Random) -> None:
     db.execute("DELETE FROM contacts_contact WHERE id = ANY(%s)", [gone])
 
 
-def _same(question: Question, catalogue: Catalogue, tree: dict[str, Any]) -> list[int]:
-    query, params = engine.ids_sql(catalogue, tree, now=NOW)
+def _same(question: Question, catalogue: Catalogue, tree: dict[str, Any], now: datetime | date = NOW) -> None:
+    query, params = engine.ids_sql(catalogue, tree, now=now)
     wanted = sorted(row[0] for row in db.rows(query, params))
-    assert question.ids(catalogue, tree, NOW) == wanted, tree
-    assert question.count(catalogue, tree, NOW) == len(wanted)
-    return wanted
+    assert question.ids(catalogue, tree, now) == wanted, (tree, now)
+    assert question.count(catalogue, tree, now) == len(wanted)
 
 
 @pytest.mark.parametrize("state", ["slabs", "changed", "rebuilt"])
@@ -95,10 +95,10 @@ def test_columns_and_postgresql_choose_the_same_people(
     catalogue = Catalogue(base)
 
     @settings(max_examples=examples(100), deadline=None, suppress_health_check=list(HealthCheck), database=None)
-    @given(_trees(catalogue))
-    def same(tree: dict[str, Any]) -> None:
+    @given(_trees(catalogue), st.sampled_from([NOW, NOW, NOW.date() - timedelta(days=31), NOW.date()]))
+    def same(tree: dict[str, Any], now: datetime | date) -> None:
         with columns.question(pg) as question:
-            _same(question, catalogue, tree)
+            _same(question, catalogue, tree, now)
 
     same()
     with columns.question(pg) as question:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -449,3 +449,34 @@ def test_everybody_is_in_exactly_one_stage_and_ages_turn_on_the_birthday(workspa
     assert [of_age(27, 27, day) for day in ("2027-02-27", "2027-02-28", "2027-03-01")] == [1, 2, 3]
     assert of_age(28, 28, "2028-02-28") == 2 and of_age(28, 28, "2028-02-29") == 3
     assert of_age(0, 150, "2027-01-01") == 4 and of_age(0, 20, "2027-01-01") == 0
+
+
+def test_who_was_in_on_a_past_day_follows_what_is_dated(workspace: Workspace) -> None:
+    """Lists, orders, messages and answers as they stood when that day ended in the zone of the workspace (Paris)."""
+    letters = make_list(workspace, "La lettre")
+    end = datetime(2027, 2, 10, 23, tzinfo=UTC)  # midnight in Paris: the 10th is over
+    minute = timedelta(minutes=1)
+    stayed, left, later = (
+        add_person(workspace, f"p{n}@lecteurs.example", created_at=end - timedelta(days=99)) for n in range(3)
+    )
+    newcomer = add_person(workspace, "neuve@lecteurs.example", created_at=end + minute)
+    add_stay(workspace, stayed, letters, end - minute, None)
+    add_stay(workspace, left, letters, end - timedelta(days=9), end)
+    add_stay(workspace, later, letters, end + minute, None)
+    add_order(workspace, stayed, end - minute, [("CD", "Musique", 500)], "EUR")
+    add_order(workspace, later, end, [("CD", "Musique", 500)], "EUR")
+    add_event(workspace, stayed, 6, end - minute, None, None)
+    add_event(workspace, later, 6, end, None, None)
+
+    def on(day: str, *rules: Any) -> set[int]:
+        query, params = engine.ids_sql(workspace, all_of(*rules), now=date.fromisoformat(day))
+        return {row[0] for row in db.rows(query, params)}
+
+    assert on("2027-02-10") == {stayed, left, later} and newcomer in on("2027-02-11")
+    assert on("2027-02-10", rule("list", "on", letters)) == {stayed, left}
+    assert on("2027-02-11", rule("list", "on", letters)) == {stayed, later}
+    assert on("2027-02-10", rule("list", "joined_in_last", {"list": letters, "days": 0})) == {stayed}
+    assert on("2027-02-10", rule("orders.count", "gte", 1)) == {stayed}
+    assert on("2027-02-11", rule("orders.count", "gte", 1, within_days=0)) == {later}
+    assert on("2027-02-10", rule("mail.clicked", "at_least", 1)) == {stayed}
+    assert on("2027-02-10", rule("activity.stage", "in", ["active"])) == {stayed}

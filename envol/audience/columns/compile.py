@@ -246,6 +246,12 @@ class LeafCompiler:
         mask = self.bind(self.catalogue.bit(purpose), "bigint")
         return _t("(:allowed & :mask) <> 0", allowed=self.column("allowed"), mask=mask)
 
+    def came(self) -> Node:
+        """Who was here when the day asked about ended."""
+        assert self.days.limit is not None
+        limit = self.bind(micros(self.days.limit), "bigint")
+        return _t("COALESCE(:at < :l, FALSE)", at=self.column("created_at"), l=limit)
+
     def of_random(self, rule: Rule) -> Node:
         # Eight hexadecimal digits sort as the number they write.
         threshold = int(rule.value["percent"] * 2**32 / 100)
@@ -268,15 +274,27 @@ class LeafCompiler:
     def on_list(self, rule: Rule) -> Leaf:
         chosen = rule.value["list"] if rule.op == "joined_in_last" else rule.value
         where = [_t("list = :l", l=self.bind(chosen, "bigint"))]
+        if self.days.limit is not None:
+            where.append(_t("since < :l", l=self.bind(micros(self.days.limit), "bigint")))
         if rule.op != "ever_on":
-            where.append(_t("until IS NULL"))
+            where.append(self.stood())
         if rule.op == "joined_in_last":
             where.append(self.span(exp.column("since"), *self.days.bounds("in_last", rule.value["days"])))
         query = self.select("memberships", where)
         return Leaf("memberships", "set", query, self.params, negated=rule.op == "not_on")
 
+    def stood(self) -> Node:
+        """An interval that is open, now or when the day asked about ended."""
+        if self.days.limit is None:
+            return _t("until IS NULL")
+        return _t("(until IS NULL OR until >= :l)", l=self.bind(micros(self.days.limit), "bigint"))
+
+    def happened(self) -> list[Node]:
+        """Nothing of after the day asked about."""
+        return [_t("at < :l", l=self.bind(micros(self.days.limit), "bigint"))] if self.days.limit else []
+
     def orders(self, rule: Rule) -> Leaf:
-        where: list[Node] = []
+        where = self.happened()
         lines = "category" in rule.where or "product" in rule.where
         at = exp.column("at")
         if "within_days" in rule.where:
@@ -316,7 +334,7 @@ class LeafCompiler:
         kind = EVENT_KINDS.get(rule.field.inner)
         if kind is None:
             raise Unanswerable(f"mail.{rule.field.inner} is told by the send ledger")
-        where = [_t("kind = :k", k=self.bind(int(kind), "smallint"))]
+        where = [_t("kind = :k", k=self.bind(int(kind), "smallint")), *self.happened()]
         if "within_days" in rule.where:
             where.append(self.span(exp.column("at"), *self.days.bounds("in_last", rule.where["within_days"])))
         if "sending" in rule.where:

@@ -14,7 +14,6 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +29,7 @@ from envol.audience.columns import shape, store
 from envol.audience.columns.compile import Leaf, LeafCompiler, Unanswerable
 from envol.audience.columns.delta import Array, Delta
 from envol.audience.counting import Figures
-from envol.audience.days import Days
+from envol.audience.days import Days, When
 from envol.audience.engine import Tree, postgres
 from envol.audience.language import Group, Rule, parse, to_json
 from envol.consent import gates
@@ -180,19 +179,23 @@ class Question:
 
     # ---- answers
 
-    def chosen(self, catalogue: Catalogue, tree: Tree, now: datetime | None = None) -> Array:
+    def chosen(self, catalogue: Catalogue, tree: Tree, now: When = None) -> Array:
         """Who is in, by position: a boolean for each."""
         days = Days.of(now or timezone.now(), catalogue.workspace.time_zone)
-        return self.node(parse(tree, catalogue), catalogue, days) & self.alive
+        found = self.node(parse(tree, catalogue), catalogue, days) & self.alive
+        if days.limit is None:
+            return found
+        compiler = LeafCompiler(catalogue, days, self.of.manifest.columns, self.of.expected, self._case)
+        return found & self.leaf(Leaf("contacts", "row", compiler.came(), compiler.params))
 
-    def count(self, catalogue: Catalogue, tree: Tree, now: datetime | None = None) -> int:
+    def count(self, catalogue: Catalogue, tree: Tree, now: When = None) -> int:
         return int(np.count_nonzero(self.chosen(catalogue, tree, now)))
 
     def ids(
         self,
         catalogue: Catalogue,
         tree: Tree,
-        now: datetime | None = None,
+        now: When = None,
         after: int | None = None,
         limit: int | None = None,
     ) -> list[int]:
@@ -201,9 +204,7 @@ class Question:
             found = found[np.searchsorted(found, after, side="right") :]
         return [int(one) for one in found[:limit]]
 
-    def figures(
-        self, catalogue: Catalogue, tree: Tree, purpose: Purpose | None, now: datetime | None = None
-    ) -> Figures:
+    def figures(self, catalogue: Catalogue, tree: Tree, purpose: Purpose | None, now: When = None) -> Figures:
         """As `counting.figures`, exact."""
         chosen = self.chosen(catalogue, tree, now)
         total = int(np.count_nonzero(self.alive))
@@ -247,7 +248,7 @@ class Question:
             assert rule.inner is not None
             inner = self.node(rule.inner, catalogue, days)
             return ~inner if rule.op == "not_in" else inner
-        if rule.field.kind == "permission":
+        if rule.field.kind == "permission" and days.limit is None:
             may = self.refusals(catalogue.purposes[rule.value]) == 0
             return may if rule.op == "may_write" else ~may
         compiler = LeafCompiler(catalogue, days, self.of.manifest.columns, self.of.expected, self._case)
@@ -333,7 +334,8 @@ class Question:
     def asked_of_postgres(self, rule: Rule, catalogue: Catalogue, days: Days) -> Array:
         """One rule that columns cannot tell, from the reference; never kept, for it is always fresh."""
         tree = {"v": 1, "match": "all", "rules": [to_json(rule)]}
-        query, params = postgres.ids_sql(catalogue, tree, now=days.now)
+        now = days.now if days.limit is None else days.today
+        query, params = postgres.ids_sql(catalogue, tree, now=now)
         with self.pg.cursor() as cursor:
             found = np.fromiter((row[0] for row in cursor.execute(query, params)), np.int64)
         whole = np.zeros(self.length, np.bool_)
