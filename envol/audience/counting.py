@@ -16,6 +16,8 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from datetime import date
+from typing import Any
 
 import structlog
 from django.conf import settings
@@ -25,7 +27,7 @@ from psycopg.errors import QueryCanceled
 from envol import db
 from envol.audience.catalogue import Catalogue
 from envol.audience.columns import ask
-from envol.audience.engine import Tree, Whose, postgres
+from envol.audience.engine import Moved, Tree, Whose, postgres
 from envol.audience.language import parse
 from envol.consent.models import Purpose
 from envol.contacts.models import Contact
@@ -137,19 +139,33 @@ def figures(
     return replace(found, seconds=time.monotonic() - began, columns=state)
 
 
+def moved(whose: Whose, tree: Tree, day: date, page: Page, turn: int = 1) -> Moved:
+    """Who is in it now against who was when ``day`` ended. Raises as `figures` does."""
+    catalogue = Catalogue.of(whose)
+    question = {"ask": "moved", "tree": tree, "day": day.isoformat()}
+    told, _ = _asked(catalogue, question, page, turn, CEILING)
+    if told is not None:
+        return Moved(**told["moved"])
+    with turn_of(page, turn, CEILING):
+        return postgres.moved(catalogue, tree, day)
+
+
 def _from_columns(
     catalogue: Catalogue, tree: Tree, purpose: Purpose | None, page: Page, turn: int, seconds: float
 ) -> tuple[Figures | None, str]:
-    parse(tree, catalogue)  # what is wrong with it is said here, with its places
-    question = {
-        "ask": "figures",
-        "tree": tree,
-        "purpose": purpose.key if purpose else None,
-        "page": page.number,
-        "turn": turn,
-    }
+    question = {"ask": "figures", "tree": tree, "purpose": purpose.key if purpose else None}
+    told, state = _asked(catalogue, question, page, turn, seconds)
+    return (Figures(told["total"], told["reasons"], told["sample"]) if told else None), state
+
+
+def _asked(
+    catalogue: Catalogue, question: dict[str, Any], page: Page, turn: int, seconds: float
+) -> tuple[dict[str, Any] | None, str]:
+    """What columns say; None when they do not. The second answer is `Figures.columns`."""
+    parse(question["tree"], catalogue)  # what is wrong with it is said here, with its places
+    question = {**question, "page": page.number, "turn": turn}
     try:
-        told = ask.ask(settings.ENVOL.data, catalogue.workspace.pk, question, seconds)
+        return ask.ask(settings.ENVOL.data, catalogue.workspace.pk, question, seconds), "asked"
     except ask.Overtaken:
         raise Superseded from None
     except (ask.NoSlabs, ask.Late):
@@ -157,7 +173,6 @@ def _from_columns(
     except ask.Silent as why:
         log.warning("columns did not answer, PostgreSQL is asked", why=str(why))
         return None, "failed"
-    return Figures(told["total"], told["reasons"], told["sample"]), "asked"
 
 
 def _from_postgres(

@@ -7,6 +7,7 @@ Columnar engines come behind the same :class:`Engine`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 from typing import Any, Protocol
 
 from django.utils import timezone
@@ -35,6 +36,16 @@ class Reason:
     sentence: str
     match: str = ""  # of a group: all, any, none
     parts: tuple[Reason, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """People then and now, and who came in and went out between (there and back again is neither)."""
+
+    then: int
+    now: int
+    entered: int
+    left: int
 
 
 class Engine(Protocol):
@@ -150,6 +161,22 @@ class PostgresEngine:
         )
         return {why: int(n) for why, n in db.rows(to_sql(select), compiler.params)}
 
+    def moved(self, workspace: Whose, tree: Tree, day: date) -> Moved:
+        """Who is in it now against who was when ``day`` ended."""
+        compiler = self._compiler(workspace, None)
+        root = parse(tree, compiler.catalogue)
+        now = exp.paren(compiler.condition(root))
+        compiler.days = Days.of(day, compiler.catalogue.workspace.time_zone)
+        then = exp.and_(compiler.condition(root), *compiler.happened(exp.column("created_at", ALIAS)))
+        compiler.days = Days.of(timezone.now(), compiler.catalogue.workspace.time_zone)
+        both = contacts(compiler, exp.alias_(now, "n"), exp.alias_(exp.paren(then), "t")).subquery("x")
+        told = (
+            "COUNT(*) FILTER(WHERE t)", "COUNT(*) FILTER(WHERE n)", "COUNT(*) FILTER(WHERE n AND NOT t)",
+            "COUNT(*) FILTER(WHERE t AND NOT n)",
+        )  # fmt: skip
+        found = db.rows(to_sql(exp.select(*told, dialect="postgres").from_(both)), compiler.params)
+        return Moved(*(int(n) for n in found[0]))
+
     def reasons_among(
         self,
         workspace: Whose,
@@ -181,3 +208,4 @@ ids_sql = postgres.ids_sql
 sample = postgres.sample
 explain = postgres.explain
 by_reason = postgres.by_reason
+moved = postgres.moved

@@ -111,5 +111,8 @@ def test_columns_and_postgresql_choose_the_same_people(
             }
             found = question.figures(catalogue, tree, purpose, NOW)
             assert found.reasons == engine.by_reason(catalogue, tree, purpose, now=NOW)
+            day = NOW.date() - timedelta(days=31)
+            told = question.moved(catalogue, tree, day)
+            assert told == engine.moved(catalogue, tree, day) and told.now - told.then == told.entered - told.left
             assert set(found.sample) <= set(question.ids(catalogue, tree, NOW)) and len(found.sample) == 10
     columns.close()

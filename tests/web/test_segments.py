@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -15,7 +16,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from envol.audience import counting, segments
 from envol.audience.models import Segment
-from envol.db import execute
+from envol.db import execute, value
 from tests.web.shop import Shop, open_shop
 from tests.web.test_segment_form import controls
 
@@ -308,3 +309,37 @@ def test_each_reason_opens_its_people_and_a_new_segment_can_be_taken_back(other_
     other.delete()
     assert client.post(undo).headers["Location"] == "/segments"
     assert not Segment.objects.filter(pk=made.pk).exists()
+
+
+def test_who_was_in_on_a_past_day_and_who_came_and_went(as_member: Sign) -> None:
+    own = open_shop("Librairie d'avant")
+    tree = {"v": 1, "match": "all", "rules": [{"field": "list", "op": "on", "value": own.list.pk}]}
+    made = segments.save(own.workspace, "Sur la liste", tree)
+    client = as_member("editor", of=own)
+    mine = [own.workspace.pk]
+    execute("UPDATE contacts_contact SET created_at = now() - interval '60 days' WHERE workspace_id = %s", mine)
+    execute("DELETE FROM contacts_membership WHERE workspace_id = %s", [own.workspace.pk])
+    execute(
+        "INSERT INTO contacts_membership (workspace_id, list_id, contact_id, since, until)"
+        " SELECT workspace_id, %s, id, now() - make_interval(days => 2 + 40 * (n < 5)::int),"
+        " CASE WHEN n = 0 THEN now() - interval '3 days' END"
+        " FROM (SELECT *, row_number() OVER (ORDER BY id) - 1 AS n FROM contacts_contact WHERE workspace_id = %s) c",
+        [own.list.pk, own.workspace.pk],
+    )
+    where = f"/segments/{made.pk}"
+    day = (date.today() - timedelta(days=20)).isoformat()
+    told = text_of(client.get(f"{where}?on={day}"), "#then")
+    people = int(value("SELECT count(*) FROM contacts_contact WHERE workspace_id = %s", [own.workspace.pk]))
+    assert f"5 on {date_text(day)}" in told and f"+{people - 5} came in since" in told, told
+    assert "−1 went out since" in told and f"{people - 1} people now" in told, told
+    for wrong in ("2999-01-01", "hier", "2027-02-31"):
+        page = client.get(where, {"on": wrong})
+        assert "Choose a day that is over." in text_of(page, "#then") and page.status_code == 200
+    assert f'value="{(date.today() - timedelta(days=7)).isoformat()}"' in client.get(where).content.decode()
+
+
+def date_text(day: str) -> str:
+    from django.utils import formats, translation
+
+    with translation.override("en"):
+        return formats.date_format(date.fromisoformat(day), "DATE_FORMAT")

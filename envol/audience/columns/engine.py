@@ -14,6 +14,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ from envol.audience.columns.compile import Leaf, LeafCompiler, Unanswerable
 from envol.audience.columns.delta import Array, Delta
 from envol.audience.counting import Figures
 from envol.audience.days import Days, When
-from envol.audience.engine import Tree, postgres
+from envol.audience.engine import Moved, Tree, postgres
 from envol.audience.language import Group, Rule, parse, to_json
 from envol.consent import gates
 from envol.consent.models import Purpose
@@ -218,6 +219,11 @@ class Question:
         spread = found.astype(np.uint64) * _SPREAD
         first = np.argpartition(spread, 10)[:10] if len(found) > 10 else np.arange(len(found))
         return Figures(total, reasons, [int(one) for one in found[first]])
+
+    def moved(self, catalogue: Catalogue, tree: Tree, day: date) -> Moved:
+        """As the reference: who is in it now against who was when ``day`` ended."""
+        now, then = self.chosen(catalogue, tree), self.chosen(catalogue, tree, day)
+        return Moved(*(int(np.count_nonzero(found)) for found in (then, now, now & ~then, then & ~now)))
 
     # ---- arrays
 

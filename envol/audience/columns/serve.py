@@ -1,6 +1,6 @@
 """The engine process: answers questions about audiences from columns, for every workspace of this machine.
 
-A question is a line of JSON: ``{"workspace", "ask": "figures" | "count" | "ids", "tree", "purpose", "page", "turn"}``.
+A question is a line of JSON: ``{"workspace", "ask": "figures" | "count" | "moved" | "ids", "tree", …}``.
 Whoever asks anew with the same ``page`` stops the question before, inside DuckDB or PostgreSQL; so does whoever hangs
 up. The trees are those that pages and jobs checked; they are checked again here.
 """
@@ -14,6 +14,8 @@ import socket
 import threading
 import time
 from contextlib import closing
+from dataclasses import asdict
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +124,8 @@ class Server:
             match question.get("ask"):
                 case "count":
                     return {"count": asked.count(catalogue, tree)}
+                case "moved":
+                    return {"moved": asdict(asked.moved(catalogue, tree, date.fromisoformat(question["day"])))}
                 case "ids":
                     return {"ids": asked.ids(catalogue, tree, None, question.get("after"), question.get("limit"))}
                 case _:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import time
+from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -20,6 +21,7 @@ from envol.accounts.models import Role, Workspace
 from envol.audience import counting, engine
 from envol.audience import segments as service
 from envol.audience.catalogue import Catalogue
+from envol.audience.days import Days
 from envol.audience.language import SegmentProblem
 from envol.audience.models import Segment
 from envol.audience.offers import Offers
@@ -37,6 +39,7 @@ from envol.web.views.segment_builder import figures_of
 
 COUNTING = 0.06  # seconds that the list gives to counts before it leaves the others to be asked for one by one
 FOUND = 8
+ONE_DAY = timedelta(days=1)
 
 
 @require_safe
@@ -112,8 +115,31 @@ def segment(request: MemberRequest, segment_id: int) -> HttpResponse:
         counted_at=timezone.now(),
         tree=json.dumps(found.tree, ensure_ascii=False, indent=2),
         **_why(request, catalogue, found),
+        **_then(request, catalogue, found),
     )
     return render(request, "segments/one.html", facts)
+
+
+def _then(request: MemberRequest, catalogue: Catalogue, segment: Segment) -> dict[str, Any]:
+    """ "Who was in on that day?": a week ago is proposed; what cannot be a past day is said at its place."""
+    today = Days.of(timezone.now(), request.workspace.time_zone).today
+    typed = request.GET.get("on", "")
+    facts: dict[str, Any] = {"on": typed or (today - timedelta(days=7)).isoformat(), "yesterday": today - ONE_DAY}
+    if not typed:
+        return facts
+    try:
+        day = date.fromisoformat(typed)
+        if day >= today:
+            raise ValueError
+    except ValueError:
+        return facts | {"not_a_past_day": True}
+    page = counting.Page.of(secrets.token_hex(8))
+    try:
+        return facts | {"day": day, "moved": counting.moved(catalogue, segment.tree, day, page)}
+    except SegmentProblem as error:
+        return facts | {"moved_unreadable": str(error)}
+    except (counting.Superseded, counting.TooSlow):
+        return facts | {"moved_slow": True}
 
 
 def _why(request: MemberRequest, catalogue: Catalogue, segment: Segment) -> dict[str, Any]:
