@@ -222,6 +222,12 @@ def test_a_segment_is_copied_made_from_an_address_and_from_json(shop: Shop, as_m
         assert answer.status_code == 422, bad[:9]
     expert = client.post("/segments/new", {"tree": json.dumps(tree), "act": "json", "name": "X"})
     assert form_of(expert)["r.0.v"] == [tree["rules"][0]["value"]]
+    shown = LexborHTMLParser(expert.content.decode()).css_first("#json")
+    assert shown is not None and shown.text() == 'any(email begins "zoé <&\\">")'
+    again = client.post("/segments/new", {"tree": shown.text(), "act": "json", "name": "X"})
+    assert form_of(again)["r.0.v"] == [tree["rules"][0]["value"]]
+    answer = client.post("/segments/new", {"tree": "orders.count >= 2\nand email", "act": "json", "name": "X"})
+    assert answer.status_code == 422 and "Line 2, column 10" in text_of(answer)
     wrong = json.dumps({"v": 1, "match": "all", "rules": [{"field": "prop.gone", "op": "is", "value": "x"}]})
     answer = client.post("/segments/new", {"tree": wrong, "act": "json", "name": "X"})
     assert answer.status_code == 422 and "choose one of the catalogue" in text_of(answer)

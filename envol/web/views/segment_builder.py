@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from envol.accounts.models import JournalEntry, Member, Role
-from envol.audience import counting
+from envol.audience import counting, text
 from envol.audience import segments as service
 from envol.audience.catalogue import Catalogue, fields
 from envol.audience.language import MAX_LEVELS, Problem, SegmentProblem
@@ -159,17 +159,17 @@ def _begin(request: MemberRequest, segment: Segment | None, catalogue: Catalogue
     draft = DraftGroup("all", [DraftRule()])
     if "tree" in request.GET:
         try:
-            draft = draft_of(_parsed(request.GET["tree"]), catalogue)
+            draft = draft_of(_parsed(request.GET["tree"], catalogue), catalogue)
         except ValueError as error:
             return _page(_form(request, None, draft, "", written=request.GET["tree"]), wrong=str(error), status=422)
     return _page(_form(request, None, draft, request.GET.get("name", "")[:200]), focus="r.0.f")
 
 
 def _from_json(request: MemberRequest, segment: Segment | None, catalogue: Catalogue, name: str) -> HttpResponse:
-    """The expert view: the rule as JSON takes the place of the form's."""
+    """The expert view: the rule as text, or as JSON, takes the place of the form's."""
     written = request.POST.get("tree", "")
     try:
-        draft = draft_of(_parsed(written), catalogue)
+        draft = draft_of(_parsed(written, catalogue), catalogue)
     except ValueError as error:
         draft = read(dict(request.POST.lists()))
         return _page(_form(request, segment, draft, name, written=written), wrong=str(error), status=422)
@@ -186,14 +186,19 @@ def _problems_of(form: Form, written: str) -> list[str]:
     from envol.audience.language import parse
 
     try:
-        parse(json.loads(written), form.catalogue, within=form.segment.pk if form.segment else None)
+        parse(_parsed(written, form.catalogue), form.catalogue, within=form.segment.pk if form.segment else None)
     except SegmentProblem as error:
         return [f"{p.path}: {p.sentence}" if p.path else p.sentence for p in error.problems]
     return []
 
 
-def _parsed(written: str) -> Any:
-    """JSON that a person wrote, or ValueError with what to do."""
+def _parsed(written: str, catalogue: Catalogue) -> Any:
+    """The tree that a person wrote, as text or as JSON; or ValueError with what to do."""
+    if not written.lstrip().startswith(("{", "[")):
+        try:
+            return text.read(written, catalogue)
+        except SegmentProblem as error:
+            raise ValueError(error.problems[0].sentence) from None
     try:
         found = json.loads(written)
     except json.JSONDecodeError as error:
@@ -206,6 +211,14 @@ def _parsed(written: str) -> Any:
     if not isinstance(found, dict):
         raise ValueError(_('A group is {"match": "all", "rules": [ … ]}.'))
     return found
+
+
+def _as_written(form: Form) -> str:
+    """The rule as text; as JSON while it cannot be read yet."""
+    try:
+        return text.write(form.meaning.tree, form.catalogue)
+    except SegmentProblem:
+        return json.dumps(form.meaning.tree, ensure_ascii=False, indent=2)
 
 
 def _still_seen(form: Form, status: int) -> str:
@@ -250,7 +263,7 @@ def _page(
         purposes=_purposes(form.catalogue),
         purpose=form.purpose,
         wrong=wrong,
-        tree=form.written if form.written is not None else json.dumps(form.meaning.tree, ensure_ascii=False, indent=2),
+        tree=form.written if form.written is not None else _as_written(form),
         known=[
             {"field": f, "label": f.label(language), "operators": sorted(OPERATORS.get(f.kind, ()))}
             for f in fields(form.request.workspace)

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from envol.accounts.models import Role, Workspace
-from envol.audience import counting, engine
+from envol.audience import counting, engine, text
 from envol.audience import segments as service
 from envol.audience.catalogue import Catalogue
 from envol.audience.days import Days
@@ -113,11 +113,19 @@ def segment(request: MemberRequest, segment_id: int) -> HttpResponse:
     facts.update(
         used_by=service.used_by(found),
         counted_at=timezone.now(),
-        tree=json.dumps(found.tree, ensure_ascii=False, indent=2),
+        tree=_as_text(found, catalogue),
         **_why(request, catalogue, found),
         **_then(request, catalogue, found),
     )
     return render(request, "segments/one.html", facts)
+
+
+def _as_text(segment: Segment, catalogue: Catalogue) -> str:
+    """The rule as experts write it; as it is kept when it cannot be read any more."""
+    try:
+        return text.write(segment.tree, catalogue)
+    except SegmentProblem:
+        return json.dumps(segment.tree, ensure_ascii=False, indent=2)
 
 
 def _then(request: MemberRequest, catalogue: Catalogue, segment: Segment) -> dict[str, Any]:
