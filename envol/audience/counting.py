@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import random
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -137,6 +138,19 @@ def figures(
     if found is None:
         found = _from_postgres(catalogue, tree, purpose, page, turn, patience, estimate)
     return replace(found, seconds=time.monotonic() - began, columns=state)
+
+
+def told_by_columns(
+    whose: Whose, tree: Tree, purpose: Purpose | None = None, seconds: float = CEILING
+) -> dict[str, int] | None:
+    """People by the gate's reason (``""``: may be written to, or everybody without a purpose); None: ask PostgreSQL.
+
+    Raises ``SegmentProblem``.
+    """
+    page = Page(secrets.randbits(31) or 1)  # nothing newer can come from a page on which nobody types
+    question = {"ask": "figures", "tree": tree, "purpose": purpose.key if purpose else None}
+    told, _ = _asked(Catalogue.of(whose), question, page, 1, seconds)
+    return told["reasons"] if told is not None else None
 
 
 def moved(whose: Whose, tree: Tree, day: date, page: Page, turn: int = 1) -> Moved:

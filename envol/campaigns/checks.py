@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.utils import timezone
 
-from envol.audience import engine
+from envol.audience import counting, engine
 from envol.audience.catalogue import Catalogue
 from envol.audience.days import Days
 from envol.audience.language import EVERYBODY, SegmentProblem, parse, to_json
@@ -59,13 +59,16 @@ def tree_of(campaign: Campaign, *, freeze: bool = False) -> dict[str, Any]:
     return to_json(parse(tree, Catalogue(campaign.workspace)), freeze=freeze)
 
 
-def summary(campaign: Campaign) -> Summary:
-    """How many people are chosen, allowed, left out and why. One query. Raises SegmentProblem."""
+def summary(campaign: Campaign, seconds: float | None = None) -> Summary:
+    """How many people are chosen, allowed, left out and why. One question. Raises SegmentProblem, TooSlow."""
     tree = tree_of(campaign)
+    patience = counting.CEILING if seconds is None else seconds
+    found = counting.told_by_columns(campaign.workspace, tree, campaign.purpose, patience)
     if campaign.purpose is None:
-        chosen = engine.count(campaign.workspace, tree)
+        chosen = engine.count(campaign.workspace, tree) if found is None else sum(found.values())
         return Summary(chosen, 0, {gates.NO_PERMISSION: chosen} if chosen else {})
-    found = engine.by_reason(campaign.workspace, tree, campaign.purpose)
+    if found is None:
+        found = engine.by_reason(campaign.workspace, tree, campaign.purpose)
     return Summary(sum(found.values()), found.pop("", 0), dict(sorted(found.items(), key=lambda item: -item[1])))
 
 
@@ -105,7 +108,7 @@ def look(campaign: Campaign, seconds: float | None = None) -> Look:
     try:
         with nullcontext() if patient else within(seconds or 0):
             try:
-                who = summary(campaign)
+                who = summary(campaign, seconds)
             except SegmentProblem:
                 pass  # told by the audience
             audience, missing = _audience(campaign, who), _missing_of(campaign)
