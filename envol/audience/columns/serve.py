@@ -7,13 +7,14 @@ up. The trees are those that pages and jobs checked; they are checked again here
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
 import socket
 import threading
 import time
-from contextlib import closing
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from datetime import date
 from pathlib import Path
@@ -31,70 +32,92 @@ from envol.audience.language import SegmentProblem
 from envol.consent.models import Purpose
 
 QUIET = 600.0  # seconds without a question after which the process ends
+TAKING = 1.0  # seconds in which a question must be said
 OPEN = 4  # workspaces whose columns stay open
 
 log = structlog.get_logger()
 
 
 class Server:
+    """``AT_ONCE`` threads answer, each with a database connection that stays.
+
+    Taking a question in never waits for them, so that a newer question stops the one before at once.
+    """
+
+    AT_ONCE = 2
+
     def __init__(self, data: Path, listening: socket.socket, quiet: float = QUIET) -> None:
         self.data, self.listening, self.quiet = data, listening, quiet
         self.lock = threading.Lock()
         self.opened: dict[int, Columns] = {}
         self.pages: dict[int, tuple[int, Asking]] = {}
-        self.busy = 0
+        self.waiting = 0
         self.last = time.monotonic()
-        self.pg: psycopg.Connection[Any] | None = None
+        self.own = threading.local()
 
     def run(self) -> None:
         """Serve until nobody has asked for a while."""
-        while self.busy or time.monotonic() - self.last < self.quiet:
-            if not select.select([self.listening], [], [], min(5.0, self.quiet))[0]:
-                continue
-            try:
-                line, _ = self.listening.accept()
-            except OSError:  # another one took it, or it went away
-                continue
-            self.last = time.monotonic()
-            threading.Thread(target=self.serve, args=(line,), daemon=True).start()
+        with ThreadPoolExecutor(self.AT_ONCE, "answers") as pool:
+            while self.waiting or time.monotonic() - self.last < self.quiet:
+                if not select.select([self.listening], [], [], min(5.0, self.quiet))[0]:
+                    continue
+                try:
+                    line, _ = self.listening.accept()
+                    line.settimeout(TAKING)
+                    question, asking = self._taken(line)
+                except (OSError, ValueError):  # it hung up, or said nothing that makes sense
+                    continue
+                self.last = time.monotonic()
+                if asking is None:
+                    _say(line, {"overtaken": True})
+                    continue
+                with self.lock:
+                    self.waiting += 1
+                pool.submit(self.serve, line, question, asking)
 
-    def serve(self, line: socket.socket) -> None:
-        from django.db import connection
-
-        self.busy += 1
-        try:
-            with closing(line):
-                line.settimeout(5)
-                got = b""
-                while not got.endswith(b"\n"):
-                    more = line.recv(65536)
-                    if not more or len(got) > ask.LINE:
-                        return
-                    got += more
-                answer = self.answer(json.loads(got), line)
-                line.sendall(json.dumps(answer).encode() + b"\n")
-        except (OSError, ValueError):
-            pass  # it hung up, or said nothing that makes sense
-        finally:
-            connection.close()
-            self.busy -= 1
-            self.last = time.monotonic()
-
-    def answer(self, question: dict[str, Any], line: socket.socket) -> dict[str, Any]:
+    def _taken(self, line: socket.socket) -> tuple[dict[str, Any], Asking | None]:
+        """The question of a line; None instead of its asking when a newer one of the same page was there before."""
+        got = b""
+        while not got.endswith(b"\n"):
+            more = line.recv(65536)
+            if not more or len(got) > ask.LINE:
+                line.close()
+                raise ValueError("no question")
+            got += more
+        question = json.loads(got)
         page, turn = int(question.get("page") or 0), int(question.get("turn") or 0)
         asking = Asking()
         with self.lock:
+            before = self.pages.get(page) if page else None
+            if before is not None and before[0] > turn:
+                return question, None
+            if before is not None:
+                before[1].stop()
             if page:
-                before = self.pages.get(page)
-                if before is not None and before[0] > turn:
-                    return {"overtaken": True}
-                if before is not None:
-                    before[1].stop()
                 self.pages[page] = (turn, asking)
-        watching = threading.Thread(target=_watch, args=(line, asking), daemon=True)
-        watching.start()
+        return question, asking
+
+    def serve(self, line: socket.socket, question: dict[str, Any], asking: Asking) -> None:
+        from django.db import close_old_connections
+
+        try:
+            close_old_connections()
+            threading.Thread(target=_watch, args=(line, asking), daemon=True).start()
+            _say(line, self.answer(question, asking))
+        finally:
+            asking.done.set()
+            page = int(question.get("page") or 0)
+            with self.lock:
+                if page and self.pages.get(page, (0, None))[1] is asking:
+                    del self.pages[page]
+                self.waiting -= 1
+            self.last = time.monotonic()
+
+    def answer(self, question: dict[str, Any], asking: Asking) -> dict[str, Any]:
         began = time.perf_counter()
         try:
+            if asking.stopped:
+                raise Interrupted
             found = self._found(question, asking)
             return {**found, "seconds": round(time.perf_counter() - began, 4)}
         except Interrupted:
@@ -107,11 +130,13 @@ class Server:
             log.warning("columns could not answer", workspace=question.get("workspace"), error=str(error)[:300])
             self._forget(int(question.get("workspace") or 0))
             return {"why": f"{type(error).__name__}: {error}"[:300]}
-        finally:
-            asking.done.set()
-            with self.lock:
-                if page and self.pages.get(page, (0, None))[1] is asking:
-                    del self.pages[page]
+
+    def _pg(self) -> psycopg.Connection[Any]:
+        """The connection of this thread."""
+        known: psycopg.Connection[Any] | None = getattr(self.own, "pg", None)
+        if known is None or known.closed or known.broken:
+            known = self.own.pg = psycopg.connect(address(), autocommit=True)
+        return known
 
     def _found(self, question: dict[str, Any], asking: Asking) -> dict[str, Any]:
         workspace = Workspace.objects.filter(pk=question["workspace"]).first()
@@ -120,7 +145,7 @@ class Server:
         catalogue = Catalogue(workspace)
         columns = self._columns(workspace)
         tree = question.get("tree")
-        with psycopg.connect(address(), autocommit=True) as pg, columns.question(pg, asking) as asked:
+        with columns.question(self._pg(), asking) as asked:
             match question.get("ask"):
                 case "count":
                     return {"count": asked.count(catalogue, tree)}
@@ -158,6 +183,11 @@ class Server:
         with self.lock:
             if workspace_id in self.opened:
                 self._close(workspace_id)
+
+
+def _say(line: socket.socket, answer: dict[str, Any]) -> None:
+    with contextlib.suppress(OSError), line:  # whoever hung up wants no answer
+        line.sendall(json.dumps(answer).encode() + b"\n")
 
 
 def _watch(line: socket.socket, asking: Asking) -> None:
