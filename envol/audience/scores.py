@@ -234,3 +234,8 @@ def fifths(workspace: Workspace, reference: date) -> list[Fifth]:
             )
         ]
     return made
+
+
+def bought_once(workspace: Workspace) -> int:
+    """Buyers with one day of purchases."""
+    return int(db.value(f"SELECT count(*) FROM {_SCORED} AND s.frequency = 1", {"workspace": workspace.pk}))

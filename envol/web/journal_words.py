@@ -35,6 +35,7 @@ WORDS = {
     "contacts.exported": gettext_lazy("took people away as a file"),
     "contact.rectified": gettext_lazy("corrected the address or language of a person"),
     "contact.noted": gettext_lazy("wrote a note on a person"),
+    "delay.changed": gettext_lazy("changed a repurchase delay"),
     "domain.added": gettext_lazy("declared a domain"),
     "domain.keys_made": gettext_lazy("made new keys for a domain"),
     "domain.keys_rotated": gettext_lazy("began to sign with new keys"),
@@ -69,6 +70,7 @@ WORDS = {
     "signup.created": gettext_lazy("made a sign-up form"),
     "signup.opened": gettext_lazy("opened a sign-up form"),
     "suppression.lifted": gettext_lazy("lifted a suppression"),
+    "tier.changed": gettext_lazy("changed what a tier gives"),
     "workspace.changed": gettext_lazy("changed the settings"),
     "workspace.created": gettext_lazy("made the organisation"),
 }

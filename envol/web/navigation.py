@@ -38,7 +38,12 @@ _ORDER = {Role.VIEWER: 0, Role.EDITOR: 1, Role.OWNER: 2}
 
 RAIL = (
     Place("home", _("Home"), "home", ("/",)),
-    Place("contacts", _("Contacts"), "people", ("/contacts", "/segments", "/imports", "/fields", "/lists", "/forms")),
+    Place(
+        "contacts",
+        _("Contacts"),
+        "people",
+        ("/contacts", "/segments", "/imports", "/fields", "/lists", "/forms", "/audience"),
+    ),
     Place("campaigns", _("Campaigns"), "letter", ("/campaigns", "/media")),
     Place("consent", _("Consent"), "shield", ("/consent",)),
     Place("inbox", _("Inbox"), "inbox", ("/inbox",), Role.OWNER, local=True),
@@ -47,6 +52,9 @@ RAIL = (
 MORE = (
     Place("segments", _("Segments"), "filter"),
     Place("new_segment", _("Make a segment"), "plus", least=Role.EDITOR),
+    Place("rfm", _("Purchases"), "chart"),
+    Place("tiers", _("Tiers"), "chart"),
+    Place("delays", _("Repurchase delays"), "clock"),
     Place("imports", _("Import people"), "upload", least=Role.EDITOR),
     Place("fields", _("Fields"), "table", least=Role.EDITOR),
     Place("lists", _("Lists"), "list"),

@@ -15,7 +15,7 @@ from PIL import Image
 from envol.accounts import journal, undo
 from envol.accounts.models import Member, Role, Undo, User, Workspace
 from envol.accounts.workspaces import add_member, create_api_key, create_workspace
-from envol.audience import segments
+from envol.audience import scores, segments
 from envol.campaigns import actions
 from envol.campaigns.models import Campaign
 from envol.collect import signup
@@ -131,6 +131,7 @@ def open_shop(title: str = "Librairie des Deux Rives", readers: int = 60, folder
             purpose = purposes.get(workspace, key)
             _grant(one, purpose, {**details, "text": purposes.text(purpose, "fr")})
     orders.add_bulk(workspace, _orders(found[:20]))
+    scores.compute(workspace)
     people.add_note(found[0], f"A rappelé depuis {found[1].email}.", members["owner"].user.pk)
     signup.switch(signup.create(workspace, club, "first_name"), True)
     segment = segments.save(

@@ -31,6 +31,7 @@ POST_ONLY = {
     "grant",
     "new_list", "change_list", "new_field", "field_act",
     "segment_figures", "leave_segment",
+    "compute_scores", "change_tiers", "change_delays",
 }  # fmt: skip
 # Those that answer GET and POST both.
 BOTH = {
