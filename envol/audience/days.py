@@ -7,27 +7,25 @@ ago and ends with today; "in the next 7 days" starts today.
 from __future__ import annotations
 
 import calendar
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 FIRST, LAST = "0001-01-01", "9999-12-31"
 
 
-When = datetime | date | None
-"""A moment, or a past day: then what is dated (lists, orders, messages, answers) counts as it stood when it ended."""
-
-
 @dataclass(frozen=True, slots=True)
 class Days:
-    """``now`` seen from a time zone. ``limit``: the end of the past day that is asked about, None for the present."""
+    """``now`` seen from a time zone. ``limit``: the end of what is asked about in the past, None for the present."""
 
     now: datetime
     zone: ZoneInfo
     limit: datetime | None = None
 
     @classmethod
-    def of(cls, now: datetime | date, zone_name: str) -> Days:
+    def of(cls, now: datetime | date | Days, zone_name: str) -> Days:
+        if isinstance(now, Days):
+            return now
         try:
             zone = ZoneInfo(zone_name)
         except (ZoneInfoNotFoundError, ValueError):
@@ -36,6 +34,11 @@ class Days:
             return cls(now, zone)
         end = datetime.combine(now + timedelta(days=1), time(), zone).astimezone(UTC)
         return cls(end - timedelta(microseconds=1), zone, end)
+
+    @classmethod
+    def until(cls, moment: datetime, zone_name: str) -> Days:
+        """As it stood at a past moment: nothing of that moment or after it counts."""
+        return replace(cls.of(moment, zone_name), limit=moment)
 
     @property
     def today(self) -> date:
@@ -106,3 +109,8 @@ class Days:
             if day.month == 2 and day.day == 28 and not calendar.isleap(day.year):
                 found.add("02-29")
         return sorted(found)
+
+
+When = datetime | date | Days | None
+"""A moment, or a past day: then what is dated (lists, orders, messages, answers) counts as it stood when it ended.
+Or days with a limit of their own."""

@@ -73,12 +73,12 @@ class Engine(Protocol):
 class PostgresEngine:
     """The reference: the compiled tree over the tables themselves."""
 
-    def _compiler(self, workspace: Whose, now: When, only: list[int] | None = None) -> Compiler:
+    def compiler(self, workspace: Whose, now: When, only: list[int] | None = None) -> Compiler:
         catalogue = Catalogue.of(workspace)
         return Compiler(catalogue, Days.of(now or timezone.now(), catalogue.workspace.time_zone), only)
 
     def _select(self, workspace: Whose, tree: Tree, now: When, *columns: exp.Expr) -> tuple[exp.Select, Compiler]:
-        compiler = self._compiler(workspace, now)
+        compiler = self.compiler(workspace, now)
         root = parse(tree, compiler.catalogue)
         return contacts(compiler, *columns).where(compiler.condition(root)), compiler
 
@@ -118,7 +118,7 @@ class PostgresEngine:
         self, workspace: Whose, tree: Tree, contact_id: int, language: str = "en", *, now: When = None
     ) -> Reason | None:
         """Rule by rule why this contact is in or not; None when there is no such contact here."""
-        compiler = self._compiler(workspace, now, only=[contact_id])
+        compiler = self.compiler(workspace, now, only=[contact_id])
         root = parse(tree, compiler.catalogue)
         nodes: list[Group | Rule] = []
 
@@ -152,7 +152,7 @@ class PostgresEngine:
         One statement over the whole audience: permissions are never part of a marketer's rule, they
         are applied always and shown apart.
         """
-        compiler = self._compiler(workspace, now)
+        compiler = self.compiler(workspace, now)
         root = parse(tree, compiler.catalogue)
         select = (
             contacts(compiler, _refusal(purpose), exp.Count(this=exp.Star()))
@@ -163,7 +163,7 @@ class PostgresEngine:
 
     def moved(self, workspace: Whose, tree: Tree, day: date) -> Moved:
         """Who is in it now against who was when ``day`` ended."""
-        compiler = self._compiler(workspace, None)
+        compiler = self.compiler(workspace, None)
         root = parse(tree, compiler.catalogue)
         now = exp.paren(compiler.condition(root))
         compiler.days = Days.of(day, compiler.catalogue.workspace.time_zone)
@@ -187,7 +187,7 @@ class PostgresEngine:
         now: When = None,
     ) -> dict[int, str]:
         """Which of these people are in it, each with the gate's reason ("" when she may be written to)."""
-        compiler = self._compiler(workspace, now, only=ids)
+        compiler = self.compiler(workspace, now, only=ids)
         root = parse(tree, compiler.catalogue)
         reason = _refusal(purpose) if purpose else exp.Literal.string("")
         select = contacts(compiler, exp.column("id", ALIAS), reason).where(compiler.among(ids))
