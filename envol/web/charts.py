@@ -298,3 +298,48 @@ def round_up(value: float) -> float:
             if step * power >= value:
                 return step * power
         power *= 10
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A value and the bounds it surely lies between."""
+
+    label: str
+    value: float
+    low: float
+    high: float
+    kind: str  # class of the line: one, two
+
+
+def intervals(
+    name: str, spans: Sequence[Span], *, title: str, desc: str, percent: Callable[[float], str]
+) -> SafeString:
+    """Intervals below one another on one axis from zero: where they lie apart, so do the values."""
+    left, width_, row = 96, 480, 40
+    room = width_ - left - 64
+    most = round_up(max(max(span.high for span in spans), 1e-6))
+
+    def x(value: float) -> float:
+        return left + room * value / most
+
+    bottom = row * len(spans)
+    drawn = [
+        format_html(
+            '<line class="grid" x1="{0}" x2="{0}" y1="4" y2="{1}"/>'
+            '<text x="{0}" y="{2}" text-anchor="middle">{3}</text>',
+            _f(x(v)), bottom, bottom + 18, percent(v),
+        )
+        for v in (0.0, most / 2, most)
+    ]  # fmt: skip
+    for i, span in enumerate(spans):
+        y = row * i + row / 2
+        drawn.append(
+            format_html(
+                '<text class="strong" x="{}" y="{}" text-anchor="end">{}</text>'
+                '<path class="span {}" d="M{low} {y}H{high}M{low} {up}V{down}M{high} {up}V{down}"/>'
+                '<circle class="mark {}" cx="{}" cy="{y}" r="6"/>',
+                left - 10, _f(y + 5), span.label, span.kind, span.kind, _f(x(span.value)),
+                y=_f(y), low=_f(x(span.low)), high=_f(x(span.high)), up=_f(y - 6), down=_f(y + 6),
+            )
+        )  # fmt: skip
+    return _drawing("intervals", name, bottom + 24, title, desc, *drawn, width=width_)

@@ -142,7 +142,10 @@ def test_where_clicks_have_no_names_orders_decide(campaign: Campaign) -> None:
     Workspace.objects.filter(pk=campaign.workspace.pk).update(clicks_mode="aggregate")
     campaign.workspace.refresh_from_db()
     found = asked(campaign, club)
-    assert found.clicks == "mode" and [test.metric for test in found.segments[0].tests] == ["unsubscribed", "complained"]
+    assert found.clicks == "mode" and [test.metric for test in found.segments[0].tests] == [
+        "unsubscribed",
+        "complained",
+    ]
     assert found.segments[0].lead is None and found.segments[0].verdict == TOO_SMALL
 
 

@@ -154,6 +154,10 @@ _STATUS = {
     "uploaded": ("pen", "calm", _("received")),
     "mapped": ("pen", "calm", _("columns chosen")),
     "checked": ("check", "run", _("tried, nothing written")),
+    "pertinent": ("check", "ok", _("pertinent")),
+    "not_shown": ("eye", "calm", _("not shown")),
+    "counter": ("cross", "bad", _("counter-productive")),
+    "too_small": ("alert", "warn", _("too small")),
 }
 
 

@@ -1,0 +1,216 @@
+"""Was the segmentation pertinent? Chosen segments against the others who got the same message."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from typing import Any
+
+from babel.numbers import format_decimal, format_percent
+from django.http import HttpResponse
+from django.shortcuts import render
+from django.utils.safestring import SafeString
+from django.utils.translation import get_language, ngettext
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from envol.accounts.models import Role
+from envol.audience import overlap
+from envol.audience.catalogue import Catalogue
+from envol.audience.language import SegmentProblem
+from envol.audience.models import Segment
+from envol.db import TooSlow, is_large, within
+from envol.insight.pertinence import DAYS_TO_BUY, MANY, MONTH, Comparison, Judged, Pertinence, pertinence
+from envol.insight.report import SMALL
+from envol.insight.trial import COUNTER, NOT_SHOWN, PERTINENT, Group
+from envol.outbound.models import Send
+from envol.web import charts
+from envol.web.doors import MemberRequest, audience
+from envol.web.figures import chosen_sendings
+from envol.web.templatetags.envol import number, percent
+from envol.web.views.campaigns import one
+
+OFFERED = 100  # segments that the form lists
+CEILING = 30.0  # seconds
+
+
+def chosen_segments(request: MemberRequest) -> tuple[list[Segment], list[Segment], int]:
+    """Those the form offers, those that ``?segment=`` chose of this workspace, and how many more were chosen."""
+    offered = list(Segment.objects.filter(workspace=request.workspace).order_by("name")[:OFFERED])
+    wanted = {int(one) for one in request.GET.getlist("segment") if one.isascii() and one.isdigit() and len(one) < 19}
+    found = list(Segment.objects.filter(workspace=request.workspace, pk__in=wanted).order_by("name"))
+    offered += [one for one in found if one not in offered]
+    return offered, found[: overlap.MOST], max(0, len(found) - overlap.MOST)
+
+
+@require_safe
+@audience(Role.VIEWER)
+def report_segments(request: MemberRequest, campaign_id: int) -> HttpResponse:
+    campaign = one(request, campaign_id)
+    sendings, only = chosen_sendings(campaign, request.GET.get("sending", ""))
+    offered, chosen, too_many = chosen_segments(request)
+    facts: dict[str, Any] = {
+        "campaign": campaign, "sent": bool(sendings), "only": only, "offered": offered, "chosen": chosen,
+        "too_many": too_many, "most": overlap.MOST, "days_to_buy": DAYS_TO_BUY, "month": MONTH,
+    }  # fmt: skip
+    if not sendings or not chosen:
+        return render(request, "campaigns/pertinence.html", facts)
+    if is_large(Send._meta.db_table) and "whole" not in request.GET:
+        given = request.GET.copy()
+        given["whole"] = "1"
+        return render(request, "campaigns/pertinence.html", facts | {"later": "?" + given.urlencode()})
+    catalogue = Catalogue(request.workspace)
+    try:
+        with within(CEILING):
+            found = pertinence(catalogue, [sending.id for sending in sendings], [s.tree for s in chosen])
+    except SegmentProblem as error:
+        return render(request, "campaigns/pertinence.html", facts | {"unreadable": str(error)})
+    except TooSlow:
+        return render(request, "campaigns/pertinence.html", facts | {"slow": True})
+    read = [_read(segment, judged, found) for segment, judged in zip(chosen, found.segments, strict=True)]
+    facts |= {"found": found, "read": read, "many": len(chosen) > MANY, "alike": _alike(chosen, found)}
+    return render(request, "campaigns/pertinence.html", facts)
+
+
+def _alike(chosen: list[Segment], found: Pertinence) -> str:
+    """The two of the chosen that share most of those who got it."""
+    pairs = [(found.among.jaccard(a, b) or 0.0, a, b) for a, b in combinations(range(len(chosen)), 2)]
+    if not pairs:
+        return ""
+    share, a, b = max(pairs)
+    if not share:
+        return _("None of the chosen segments share anybody who got it.")
+    return ngettext(
+        "Closest to one another: “%(a)s” and “%(b)s” have %(both)s person in common, %(share)s of those in either.",
+        "Closest to one another: “%(a)s” and “%(b)s” have %(both)s people in common, %(share)s of those in either.",
+        found.among.both(a, b),
+    ) % {
+        "a": chosen[a].name,
+        "b": chosen[b].name,
+        "both": number(found.among.both(a, b)),
+        "share": percent(found.among.both(a, b), found.among.either(a, b)),
+    }
+
+
+def _read(segment: Segment, judged: Judged, found: Pertinence) -> dict[str, Any]:
+    lead = judged.lead
+    return {
+        "segment": segment,
+        "verdict": judged.verdict if lead else "",
+        "sentence": _sentence(segment.name, judged, found),
+        "harm": [_harm(test) for test in judged.tests if test.harm and test.verdict == COUNTER],
+        "svg": _drawn(segment, lead) if lead and lead.inside.of and lead.outside.of else "",
+        "rows": [
+            {
+                "name": metric_name(test.metric),
+                "inside": _of(test.inside),
+                "inside_between": _between(test.inside),
+                "outside": _of(test.outside),
+                "outside_between": _between(test.outside),
+                "ratio": _times(test.ratio.value) if test.ratio else "–",
+                "ratio_between": _span(_times(test.ratio.low), _times(test.ratio.high)) if test.ratio else "",
+                "verdict": test.verdict,
+            }
+            for test in judged.tests
+        ],
+        "judged": judged,
+    }
+
+
+def metric_name(metric: str) -> str:
+    return {
+        "clicked": _("clicked"),
+        "bought": _("bought"),
+        "unsubscribed": _("unsubscribed"),
+        "complained": _("complained"),
+    }[metric]
+
+
+def _sentence(name: str, judged: Judged, found: Pertinence) -> str:
+    lead = judged.lead
+    if lead is None:
+        return _("Neither clicks nor orders can be compared here; only leaving and complaints are.")
+    facts = {"name": name, "ratio": "", "low": "", "high": ""}
+    if lead.ratio:
+        bounds = {"ratio": lead.ratio.value, "low": lead.ratio.low, "high": lead.ratio.high}
+        facts |= {key: _times(value) for key, value in bounds.items()}
+    clicked = lead.metric == "clicked"
+    if lead.verdict in (PERTINENT, COUNTER):
+        how = (
+            _("people of “%(name)s” clicked %(ratio)s times as often as the others (between %(low)s and %(high)s).")
+            if clicked
+            else _("people of “%(name)s” bought %(ratio)s times as often as the others (between %(low)s and %(high)s).")
+        ) % facts
+        if lead.verdict == PERTINENT:
+            return _("Pertinent: %(finding)s") % {"finding": how}
+        return _("Counter-productive: %(finding)s") % {"finding": how}
+    if lead.verdict == NOT_SHOWN:
+        said = (
+            _("Not shown: whether people of “%(name)s” clicked more or less than the others, these figures do not say.")
+            if clicked
+            else _(
+                "Not shown: whether people of “%(name)s” bought more or less than the others, these figures do not say."
+            )
+        )
+        return said % facts
+    if not lead.inside.of:
+        return _("Too small: nobody of “%(name)s” got this message, of those who can be compared.") % facts
+    if not lead.outside.of:
+        return _("Too small: all who got this message were in “%(name)s”; there is nobody to compare with.") % facts
+    facts |= {"inside": number(lead.inside.of), "outside": number(lead.outside.of)}
+    return (
+        _("Too small: with %(inside)s people in “%(name)s” and %(outside)s others, chance says more than the message.")
+        % facts
+    )
+
+
+def _harm(test: Comparison) -> str:
+    ratio = {"ratio": _times(test.ratio.value) if test.ratio else ""}
+    if test.metric == "unsubscribed":
+        return _("But they unsubscribed %(ratio)s times as often.") % ratio
+    return _("But they complained %(ratio)s times as often.") % ratio
+
+
+def _drawn(segment: Segment, test: Comparison) -> SafeString:
+    desc = _("In it: %(inside)s, between %(a)s. The others: %(outside)s, between %(b)s.") % {
+        "inside": _of(test.inside), "a": _between(test.inside), "outside": _of(test.outside),
+        "b": _between(test.outside),
+    }  # fmt: skip
+    rows = [
+        charts.Span(label, group.rate or 0.0, *group.interval, kind)
+        for label, group, kind in ((_("in it"), test.inside, "one"), (_("the others"), test.outside, "two"))
+    ]
+    title = f"{segment.name}: {metric_name(test.metric)}"
+    return charts.intervals(f"pertinence-{segment.pk}", rows, title=title, desc=desc, percent=_rough)
+
+
+def _locale() -> str:
+    return "fr_FR" if (get_language() or "en").startswith("fr") else "en_GB"
+
+
+def _times(value: float) -> str:
+    return str(format_decimal(value, "#,##0.00" if value < 10 else "#,##0", locale=_locale()))
+
+
+def _fine(rate: float) -> str:
+    form = "#,##0.00 %" if _locale() == "fr_FR" else "#,##0.00%"
+    return str(format_percent(rate, form, locale=_locale()))
+
+
+def _rough(rate: float) -> str:
+    return percent(rate, 1)
+
+
+def _of(group: Group) -> str:
+    """« 4.00% (48 of 1,200) »; of few people the numbers alone."""
+    counts = _("%(n)s of %(of)s") % {"n": number(group.people), "of": number(group.of)}
+    if group.of < SMALL or group.rate is None:
+        return counts
+    return f"{_fine(group.rate)} ({counts})"
+
+
+def _between(group: Group) -> str:
+    return _span(*(_fine(bound) for bound in group.interval)) if group.of else "–"
+
+
+def _span(low: str, high: str) -> str:
+    return _("%(low)s to %(high)s") % {"low": low, "high": high}
