@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
 from typing import Any
 
 from sqlglot import exp
@@ -46,11 +45,11 @@ class Overlap:
 def masks_sql(whose: Whose, trees: Sequence[Tree], *, now: When = None) -> tuple[str, dict[str, Any]]:
     """A SELECT of ``id`` and ``mask`` of everybody, with its named parameters. Raises ``SegmentProblem``."""
     compiler = postgres.compiler(whose, now)
-    bits: list[exp.Expr] = []
+    mask: exp.Expr = exp.Literal.number(0)
     for n, tree in enumerate(trees):
         holds = exp.paren(compiler.condition(parse(tree, compiler.catalogue)))
-        bits.append(exp.Case().when(holds, exp.Literal.number(1 << n)).else_(exp.Literal.number(0)))
-    mask = reduce(lambda one, other: exp.Add(this=one, expression=other), bits, exp.Literal.number(0))
+        bit = exp.Case().when(holds, exp.Literal.number(1 << n)).else_(exp.Literal.number(0))
+        mask = exp.Add(this=mask, expression=bit)
     return to_sql(contacts(compiler, exp.column("id", ALIAS), exp.alias_(mask, "mask"))), compiler.params
 
 
