@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 _SCORES = {"r": "s.r", "f": "s.f", "m": "s.m", "fm": "(s.f + s.m) / 2.0"}
 _STANDINGS = {"named": "s.named", "tier": "COALESCE(t.tier, 'standard')"}
 _SCORED = "SELECT s.contact_id FROM audience_score AS s"
+# Stays are dated: a past day is told as it was. Scores are those of the last computation.
 _TIERED = (
-    f"{_SCORED} LEFT JOIN audience_tier AS t"
-    " ON t.workspace_id = s.workspace_id AND t.contact_id = s.contact_id AND t.until IS NULL"
+    f"{_SCORED} LEFT JOIN audience_tier AS t ON t.workspace_id = s.workspace_id AND t.contact_id = s.contact_id AND "
 )
+_NOW = "t.until IS NULL"
+_THEN = "t.since <= CAST(:day AS date) AND (t.until IS NULL OR t.until > CAST(:day AS date))"
 # What went back takes away from what was bought; a line without a price goes the way of its order.
 _KEPT = (
     "SUM(CASE WHEN l.amount < 0 OR l.quantity < 0 OR (l.amount = 0 AND o.amount < 0)"
@@ -61,7 +63,12 @@ def score(compiler: Compiler, rule: Rule) -> exp.Expr:
 
 def standing(compiler: Compiler, rule: Rule) -> exp.Expr:
     """The named segment or the tier of a buyer is one of these."""
-    select = parse_one(_TIERED if rule.field.inner == "tier" else _SCORED, dialect="postgres")
+    if rule.field.inner != "tier":
+        select = parse_one(_SCORED, dialect="postgres")
+    elif compiler.days.limit is None:
+        select = parse_one(_TIERED + _NOW, dialect="postgres")
+    else:
+        select = _t(_TIERED + _THEN, day=compiler.bind(compiler.days.today.isoformat(), "text"))
     assert isinstance(select, exp.Select)
     where = compiler.about("s")
     if rule.op != "known":

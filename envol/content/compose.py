@@ -22,6 +22,8 @@ from zoneinfo import ZoneInfo
 
 from envol.accounts.keys import derive
 from envol.accounts.models import Workspace
+from envol.audience import tiers
+from envol.audience.standings import TIERS
 from envol.consent.gates import Tracking, may_use, tracking_level
 from envol.contacts.models import Property
 from envol.content import links
@@ -157,6 +159,7 @@ class Composer:
             flat_name("workspace", "title"): workspace.title,
             flat_name("workspace", "postal_address"): workspace.postal_address,
         }
+        self._tiers = _Tiers(workspace) if any(name.startswith("tier.") for name in names) else None
         self._wants_today = "today" in names
         self._zone = ZoneInfo(workspace.time_zone)
         self._urls_wanted = [
@@ -168,7 +171,14 @@ class Composer:
             )
             if name in names
         ]
-        shown = {*self._facts, "language", *[name for _, name in self._keys], *(["today"] if self._wants_today else [])}
+        tier_names = self._tiers.names if self._tiers else ()
+        shown = {
+            *self._facts,
+            *tier_names,
+            "language",
+            *[name for _, name in self._keys],
+            *(["today"] if self._wants_today else []),
+        }
         self._known = frozenset(shown)
         self._subject = self._pieces("subject.txt", self._subject_template, [])
         if attachments is None:
@@ -289,6 +299,8 @@ class Composer:
             if value is not None:
                 context[name] = value
         context["language"] = (person.language or self._workspace.language).split("-")[0].lower()
+        if self._tiers:
+            context.update(self._tiers.of(person.contact_id, context["language"]))
         if self._wants_today:
             context["today"] = (now or datetime.now(UTC)).astimezone(self._zone).date().isoformat()
         return context
@@ -393,6 +405,29 @@ def _masks(workspace: Workspace, names: Iterable[str]) -> dict[str, int]:
     keys = [name.split(".")[1] for name in names if name.startswith("contact.")]
     found = Property.objects.filter(workspace_id=workspace.id, key__in=keys) if keys else Property.objects.none()
     return dict(found.values_list("key", "purposes"))
+
+
+class _Tiers:
+    """``tier.name``, ``tier.code``…: read once for a composer, since messages are made where no database is asked."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._holders = tiers.holders(workspace)
+        self._given = {
+            (key, language): {
+                flat_name("tier", "key"): key,
+                flat_name("tier", "name"): TIERS[key][language != "fr"],
+                flat_name("tier", "text"): one.text,
+                flat_name("tier", "code"): one.code,
+                flat_name("tier", "early_days"): str(one.early_days or ""),
+            }
+            for key, one in tiers.privileges(workspace).items()
+            for language in ("fr", "en")
+        }
+        self.names = tuple(self._given["standard", "en"])
+
+    def of(self, contact_id: int | None, language: str) -> Mapping[str, str]:
+        tier = self._holders.get(contact_id or 0, "standard")
+        return self._given[tier, "fr" if language == "fr" else "en"]
 
 
 def stored_attachments(version: Version) -> list[Attachment]:

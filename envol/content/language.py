@@ -92,12 +92,14 @@ _REMOVED_FILTERS = [
     "center",
 ]
 ROOTS = frozenset(
-    "contact campaign sender workspace language today unsubscribe_url preferences_url web_version_url".split()  # noqa: SIM905
+    "contact campaign sender workspace tier language today unsubscribe_url preferences_url web_version_url".split()  # noqa: SIM905
 )
 _FACTS = {
     "campaign": frozenset({"name"}),
     "sender": frozenset({"name", "address"}),
     "workspace": frozenset({"title", "postal_address"}),
+    # Of a customer, and what it gives her; whoever is in none is in "standard".
+    "tier": frozenset({"key", "name", "text", "code", "early_days"}),
 }
 
 
@@ -406,7 +408,7 @@ def variables(source: str) -> set[str]:
     return {str(name) for name in _checker().undeclared_variables_in_str(source, nested=True)}
 
 
-_DOTTED = re.compile(r"(?<![\w.])(contact|campaign|sender|workspace)\.([A-Za-z]\w*)")
+_DOTTED = re.compile(r"(?<![\w.])(contact|campaign|sender|workspace|tier)\.([A-Za-z]\w*)")
 
 
 def flat_name(root: str, key: str) -> str:

@@ -139,6 +139,14 @@ def test_a_tier_is_entered_at_once_and_left_only_at_the_review(workspace: Worksp
     scores.compute(workspace, before)
     assert stays(workspace, people[99]) == [("premium", TODAY, None)]
 
+    def gold_or_better(day: date | None) -> int:
+        rule = {"field": "tier", "op": "in", "value": ["gold", "premium"]}
+        return engine.count(workspace, {"v": 1, "match": "all", "rules": [rule]}, now=day)
+
+    # A past day is told as it was, the first day of a stay included.
+    days = (TODAY - timedelta(days=1), TODAY, later - timedelta(days=1), later, None)
+    assert [gold_or_better(day) for day in days] == [0, 6, 6, 7, 7]
+
     # The review comes a year after the first: thresholds of the year, and whoever does not reach them leaves.
     review = date(2028, 3, 1)
     reviewed = scores.compute(workspace, review)

@@ -360,3 +360,35 @@ def test_what_travels_is_the_message_encoded_for_data() -> None:
             assert travels == (whole.envelope_from, encode_data(whole.data))
             record = dkim.record_text(key._key).encode()
             assert dkimpy.DKIM(whole.data).verify(dnsfunc=lambda name, timeout=5, record=record: record)
+
+
+def test_a_tier_gives_its_own_words_and_code(workspace: Workspace) -> None:
+    from envol.audience import tiers
+    from envol.db import execute
+
+    version = a_version(
+        "<html><body>{% if tier.code %}<p>{{ tier.name }} : {{ tier.text }} ({{ tier.code }})</p>{% else %}<p>Bonjour</p>{% endif %}</body></html>",
+        "Pour vous{% if tier.key == 'gold' %}, en avance{% endif %}",
+    )
+    assert set(version.variables) >= {"tier.code", "tier.name", "tier.text"}
+    tiers.give(workspace, "gold", text="Livraison <offerte>", code="OR-27", early_days=2, actor_id=None)
+    execute(
+        "INSERT INTO audience_tier (workspace_id, contact_id, tier, since, until)"
+        " VALUES (%s, 71, 'gold', '2026-01-01', NULL), (%s, 72, 'gold', '2025-01-01', '2026-01-01')",
+        [workspace.pk, workspace.pk],
+    )
+    try:
+        composer = Composer(None, version, workspace, SENDER, base_url=BASE, attachments=())
+        holder = composer.parts(Person(1, 71, "a@lecteurs.example", language="fr"))
+        assert holder.subject == "Pour vous, en avance"
+        assert "Or : Livraison &lt;offerte&gt; (OR-27)" in (holder.html or "")
+        for contact in (72, 73, None):  # left it, never was in it, nobody known
+            other = composer.parts(Person(2, contact, "b@lecteurs.example", language="en"))
+            assert other.subject == "Pour vous" and "OR-27" not in (other.html or "")
+    finally:
+        execute("DELETE FROM audience_tier WHERE workspace_id = %s", [workspace.pk])
+
+
+def test_a_tier_has_no_other_values() -> None:
+    with pytest.raises(ValueError, match=r"no value called tier\.colour"):
+        a_version("<p>{{ tier.colour }}</p>")
