@@ -343,3 +343,44 @@ def intervals(
             )
         )  # fmt: skip
     return _drawing("intervals", name, bottom + 24, title, desc, *drawn, width=width_)
+
+
+def matrix(
+    name: str,
+    labels: Sequence[str],
+    shares: Sequence[Sequence[float | None]],
+    *,
+    title: str,
+    desc: str,
+    percent: Callable[[float], str],
+) -> SafeString:
+    """Each against each, darker where more is shared; numbers over the columns stand for the names of the rows."""
+    side, left, top = 44, 210, 24
+    drawn: list[str] = []
+    for a, label in enumerate(labels):
+        y, short = top + a * side, label if len(label) <= 26 else label[:25] + "…"
+        drawn.append(
+            format_html(
+                '<text x="{}" y="{}" text-anchor="end">{} · {}</text>'
+                '<text x="{}" y="{}" text-anchor="middle">{}</text>',
+                left - 8, _f(y + side / 2 + 5), short, a + 1, _f(left + a * side + side / 2), top - 8, a + 1,
+            )
+        )  # fmt: skip
+        for b, share in enumerate(shares[a]):
+            step = "own" if a == b else f"h{-int(-(share or 0) * 8 // 1)}"
+            x = left + b * side
+            drawn.append(
+                format_html(
+                    '<rect class="{}" x="{}" y="{}" width="{}" height="{}" rx="3"/>',
+                    step, x + 1, y + 1, side - 2, side - 2,
+                )
+            )  # fmt: skip
+            if a != b and share is not None:
+                drawn.append(
+                    format_html(
+                        '<text class="in {}" x="{}" y="{}" text-anchor="middle">{}</text>',
+                        step, _f(x + side / 2), _f(y + side / 2 + 4), percent(share),
+                    )
+                )  # fmt: skip
+    wide = left + side * len(labels) + 4
+    return _drawing("matrix", name, top + side * len(labels) + 4, title, desc, *drawn, width=wide)

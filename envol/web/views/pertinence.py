@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from itertools import combinations
 from typing import Any
 
 from babel.numbers import format_decimal, format_percent
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.safestring import SafeString
-from django.utils.translation import get_language, ngettext
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 
@@ -28,18 +27,9 @@ from envol.web.doors import MemberRequest, audience
 from envol.web.figures import chosen_sendings
 from envol.web.templatetags.envol import number, percent
 from envol.web.views.campaigns import one
+from envol.web.views.overlap import chosen_segments, closest
 
-OFFERED = 100  # segments that the form lists
 CEILING = 30.0  # seconds
-
-
-def chosen_segments(request: MemberRequest) -> tuple[list[Segment], list[Segment], int]:
-    """Those the form offers, those that ``?segment=`` chose of this workspace, and how many more were chosen."""
-    offered = list(Segment.objects.filter(workspace=request.workspace).order_by("name")[:OFFERED])
-    wanted = {int(one) for one in request.GET.getlist("segment") if one.isascii() and one.isdigit() and len(one) < 19}
-    found = list(Segment.objects.filter(workspace=request.workspace, pk__in=wanted).order_by("name"))
-    offered += [one for one in found if one not in offered]
-    return offered, found[: overlap.MOST], max(0, len(found) - overlap.MOST)
 
 
 @require_safe
@@ -67,28 +57,8 @@ def report_segments(request: MemberRequest, campaign_id: int) -> HttpResponse:
     except TooSlow:
         return render(request, "campaigns/pertinence.html", facts | {"slow": True})
     read = [_read(segment, judged, found) for segment, judged in zip(chosen, found.segments, strict=True)]
-    facts |= {"found": found, "read": read, "many": len(chosen) > MANY, "alike": _alike(chosen, found)}
+    facts |= {"found": found, "read": read, "many": len(chosen) > MANY, "alike": closest(chosen, found.among)}
     return render(request, "campaigns/pertinence.html", facts)
-
-
-def _alike(chosen: list[Segment], found: Pertinence) -> str:
-    """The two of the chosen that share most of those who got it."""
-    pairs = [(found.among.jaccard(a, b) or 0.0, a, b) for a, b in combinations(range(len(chosen)), 2)]
-    if not pairs:
-        return ""
-    share, a, b = max(pairs)
-    if not share:
-        return _("None of the chosen segments share anybody who got it.")
-    return ngettext(
-        "Closest to one another: “%(a)s” and “%(b)s” have %(both)s person in common, %(share)s of those in either.",
-        "Closest to one another: “%(a)s” and “%(b)s” have %(both)s people in common, %(share)s of those in either.",
-        found.among.both(a, b),
-    ) % {
-        "a": chosen[a].name,
-        "b": chosen[b].name,
-        "both": number(found.among.both(a, b)),
-        "share": percent(found.among.both(a, b), found.among.either(a, b)),
-    }
 
 
 def _read(segment: Segment, judged: Judged, found: Pertinence) -> dict[str, Any]:
