@@ -12,10 +12,15 @@ from functools import lru_cache
 from typing import Any
 
 from babel import Locale, UnknownLocaleError, dates, numbers
+from django.utils.translation import gettext
 from minijinja import pass_state
 
 LONGEST = 20_000  # characters of a value that a filter looks at; nobody's first name is longer
 _DATE_FORMATS = {"short", "medium", "long", "full"}
+
+
+class Misused(ValueError):
+    """A filter is asked for what it does not know; the sentence says what it knows."""
 
 
 def _given(value: Any) -> Any:
@@ -50,7 +55,8 @@ def _date(text: str, form: str, language: str) -> str:
 def date(state: Any, value: Any, form: str = "long") -> str:
     """``{{ contact.birthday|date }}``: 24 November 2026; forms short, medium, long, full."""
     if form not in _DATE_FORMATS:
-        raise ValueError(f"date knows the forms short, medium, long and full, not {form}")
+        said = gettext("The filter date knows the forms %(forms)s, not “%(form)s”.")
+        raise Misused(said % {"forms": "short, medium, long, full", "form": str(form)[:40]})
     return _date(str(_given(value))[:40], form, _language(state))
 
 

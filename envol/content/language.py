@@ -12,10 +12,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, NamedTuple, NoReturn
 
+from django.utils.translation import gettext
 from minijinja import Environment, TemplateError
 
-from envol.content.filters import LONGEST, OURS
-from envol.content.problems import MissingValue, Problem, RenderProblem, nearest
+from envol.content import engine_words
+from envol.content.filters import LONGEST, OURS, Misused
+from envol.content.problems import MissingValue, Problem, RenderProblem, nearest, part_name
 
 MAX_SOURCE = 1 << 20  # octets
 MAX_OUTPUT = 2 << 20  # octets
@@ -210,7 +212,7 @@ class Templates:
         try:
             self._environment.add_template(name, source)
         except TemplateError as error:
-            raise RenderProblem(f"The template cannot be read: {error.message}.") from error
+            raise RenderProblem(engine_words.unread(error)) from error
 
     def render(self, name: str, context: Mapping[str, Any]) -> str:
         """The text for this context, which holds strings, numbers, tuples and views only.
@@ -222,17 +224,23 @@ class Templates:
         except TemplateError as error:
             if "undefined" in error.message:
                 raise MissingValue(
-                    f"A value is missing on line {error.line} of {name.partition('.')[0]}, and it has no fallback."
+                    gettext("A value is missing on line %(line)s of %(part)s, and it has no fallback.")
+                    % {"line": error.line, "part": part_name(name.partition(".")[0])}
                 ) from None
             if "fuel" in error.message:
-                raise RenderProblem("The template works too long: shorten its loops.") from None
-            raise RenderProblem(f"The template fails: {error.message}.") from None
+                raise RenderProblem(gettext("The template works too long: shorten its loops.")) from None
+            raise RenderProblem(engine_words.failed(error)) from None
+        except Misused as error:
+            raise RenderProblem(str(error)) from None
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             if "undefined value" in str(error):
-                raise MissingValue(f"A value is missing in {name.partition('.')[0]}, and it has no fallback.") from None
-            raise RenderProblem(f"The template fails: {error}.") from None
+                raise MissingValue(
+                    gettext("A value is missing in %(part)s, and it has no fallback.")
+                    % {"part": part_name(name.partition(".")[0])}
+                ) from None
+            raise RenderProblem(gettext("The template fails: a filter is given what it cannot use.")) from None
         if len(made) > MAX_OUTPUT // 4 and len(made.encode("utf-8", "replace")) > MAX_OUTPUT:
-            raise RenderProblem("The message would be larger than 2 MiB: shorten it.")
+            raise RenderProblem(gettext("The message would be larger than 2 MiB: shorten it."))
         return made
 
 
@@ -262,7 +270,8 @@ def scan(source: str, part: str = "html") -> tuple[list[Tag], list[Problem]]:
         counted = start
         end = _end_of_tag(source, start + 2, kind)
         if end < 0:
-            return tags, [Problem(line, f"{kind} has no {_CLOSING[kind]}: close the tag.", part=part)]
+            said = gettext("%(opening)s has no %(closing)s: close the tag.")
+            return tags, [Problem(line, said % {"opening": kind, "closing": _CLOSING[kind]}, part=part)]
         tags.append(Tag(kind, source[start + 2 : end - 2], start, end, line))
         position = end
     return tags, []
@@ -306,10 +315,11 @@ def check(source: str, known: Mapping[str, Any] | None = None, part: str = "html
     Our words first, because they know the line and what was meant; the engine has the last one.
     """
     if len(source.encode("utf-8", "replace")) > MAX_SOURCE:
-        return [Problem(1, "The template is larger than 1 MiB: shorten it.", part=part)]
+        return [Problem(1, gettext("The template is larger than 1 MiB: shorten it."), part=part)]
     tags, problems = scan(source, part)
     if len(tags) > MAX_TAGS:
-        return [Problem(tags[MAX_TAGS].line, f"The template has more than {MAX_TAGS} tags: shorten it.", part=part)]
+        said = gettext("The template has more than %(n)s tags: shorten it.") % {"n": MAX_TAGS}
+        return [Problem(tags[MAX_TAGS].line, said, part=part)]
     deep = 0
     opened: list[tuple[str, int]] = []
     for tag in tags:
@@ -317,25 +327,27 @@ def check(source: str, known: Mapping[str, Any] | None = None, part: str = "html
             continue
         code = blank_strings(tag.body)
         if len(_PARTS.findall(code)) > MAX_PARTS:
-            return [Problem(tag.line, f"This tag has more than {MAX_PARTS} parts: split it.", part=part)]
+            said = gettext("This tag has more than %(n)s parts: split it.") % {"n": MAX_PARTS}
+            return [Problem(tag.line, said, part=part)]
         if tag.kind == "{%":
             problems += _check_statement(code, tag, opened, part)
             deep = deep + 1 if re.match(r"[-+]?\s*elif\b", code) and opened else deep if opened else 0
             if len(opened) + deep > MAX_DEPTH:
-                return [Problem(tag.line, f"More than {MAX_DEPTH} blocks are open here: simplify.", part=part)]
+                said = gettext("More than %(n)s blocks are open here: simplify.") % {"n": MAX_DEPTH}
+                return [Problem(tag.line, said, part=part)]
         for name in _FILTER.findall(code):
             if name not in FILTERS:
-                problems.append(Problem(tag.line, f"There is no filter {name}.", nearest(name, FILTERS), part))
+                said = gettext("There is no filter %(name)s.") % {"name": name}
+                problems.append(Problem(tag.line, said, nearest(name, FILTERS), part))
         if call := _call(code):
-            problems.append(
-                Problem(tag.line, f"{call}( ) cannot be called: templates know values and filters.", part=part)
-            )
+            said = gettext("%(name)s( ) cannot be called: templates know values and filters.") % {"name": call}
+            problems.append(Problem(tag.line, said, part=part))
         if private := _PRIVATE.search(code):
-            problems.append(
-                Problem(tag.line, f"{private.group()} is closed to templates: write the name of a value.", part=part)
-            )
+            said = gettext("%(name)s is closed to templates: write the name of a value.")
+            problems.append(Problem(tag.line, said % {"name": private.group()}, part=part))
+    never = gettext("%(tag)s is never closed: add %(end)s.")
     problems += [
-        Problem(line, f"{{% {word} %}} is never closed: add {{% end{word} %}}.", part=part) for word, line in opened
+        Problem(line, never % {"tag": _tag(word), "end": _tag(f"end{word}")}, part=part) for word, line in opened
     ]
     if problems:
         return problems
@@ -343,7 +355,7 @@ def check(source: str, known: Mapping[str, Any] | None = None, part: str = "html
         _checker().add_template("check", source)
         names = variables(source)
     except TemplateError as error:
-        return [Problem(error.line or 1, f"The template cannot be read: {error.detail or error.message}.", part=part)]
+        return [Problem(error.line or 1, engine_words.unread(error), part=part)]
     return [problem for name in sorted(names) if (problem := _check_name(name, known, tags, part))]
 
 
@@ -354,7 +366,7 @@ def _call(code: str) -> str:
         argument = before.endswith("|") or re.search(r"\bis(\s+not)?$", before)
         word = name in _WORDS and not before.endswith(".")
         if not (argument or word or (name == "cycle" and before.endswith("loop."))):
-            return name or "This"
+            return name or "…"
     return ""
 
 
@@ -367,31 +379,42 @@ def _check_statement(code: str, tag: Tag, opened: list[tuple[str, int]], part: s
     found = _STATEMENT.match(code)
     word = found.group(1) if found else ""
     if word not in STATEMENTS:
-        return [Problem(tag.line, f"{{% {word} %}} is not known here.", nearest(word, STATEMENTS), part)]
+        said = gettext("%(tag)s is not known here.") % {"tag": _tag(word)}
+        return [Problem(tag.line, said, nearest(word, STATEMENTS), part)]
     if word in ("if", "for"):
         opened.append((word, tag.line))
     elif word in ("endif", "endfor"):
         if not opened or opened[-1][0] != word[3:]:
-            return [Problem(tag.line, f"{{% {word} %}} closes nothing that is open here: check the order.", part=part)]
+            said = gettext("%(tag)s closes nothing that is open here: check the order.") % {"tag": _tag(word)}
+            return [Problem(tag.line, said, part=part)]
         opened.pop()
     elif word == "set" and "=" not in code:
-        return [Problem(tag.line, "Write {% set name = value %} in one tag.", part=part)]
+        said = gettext("Write %(tag)s in one tag.") % {"tag": _tag(f"set {gettext('name = value')}")}
+        return [Problem(tag.line, said, part=part)]
     if word in ("set", "for") and (taken := ROOTS & set(re.findall(r"\w+", re.split(r"=|\bin\b", code)[0]))):
-        return [Problem(tag.line, f"{min(taken)} has a meaning already: choose another name.", part=part)]
+        said = gettext("%(name)s has a meaning already: choose another name.") % {"name": min(taken)}
+        return [Problem(tag.line, said, part=part)]
     if word in ("else", "elif") and not opened:
-        return [Problem(tag.line, f"{{% {word} %}} stands outside {{% if %}}.", part=part)]
+        said = gettext("%(tag)s stands outside %(if)s.") % {"tag": _tag(word), "if": _tag("if")}
+        return [Problem(tag.line, said, part=part)]
     return []
 
 
+def _tag(word: str) -> str:
+    return f"{{% {word} %}}"
+
+
 def _check_name(name: str, known: Mapping[str, Any] | None, tags: list[Tag], part: str) -> Problem | None:
-    root, _, rest = name.partition(".")
+    root, _dot, rest = name.partition(".")
+    unknown = gettext("There is no value called %(name)s.")
     line = next((tag.line for tag in tags if tag.kind != "{#" and name.split(".")[-1] in tag.body), 1)
     if root not in ROOTS:
-        return Problem(line, f"There is no value called {name}.", nearest(root, ROOTS), part)
+        return Problem(line, unknown % {"name": name}, nearest(root, ROOTS), part)
     key = rest.partition(".")[0]
     if root == "contact":
         if not key:
-            return Problem(line, "contact alone shows nothing: write contact.name_of_the_property.", part=part)
+            said = gettext("contact alone shows nothing: write contact.name_of_the_property.")
+            return Problem(line, said, part=part)
         choices = {*known, "email", "language"} if known is not None else {key}
     elif root in _FACTS:
         choices = set(_FACTS[root])
@@ -400,7 +423,7 @@ def _check_name(name: str, known: Mapping[str, Any] | None, tags: list[Tag], par
     if key in choices:
         return None
     meant = nearest(key, choices)
-    return Problem(line, f"There is no value called {root}.{key}.", f"{root}.{meant}" if meant else "", part)
+    return Problem(line, unknown % {"name": f"{root}.{key}"}, f"{root}.{meant}" if meant else "", part)
 
 
 def variables(source: str) -> set[str]:

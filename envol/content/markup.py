@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from urllib.parse import parse_qsl, quote, urlsplit, urlunsplit
 
+from django.utils.translation import gettext
+
 from envol.content.language import Tag
 from envol.content.problems import Problem
 
@@ -82,7 +84,7 @@ class Unclosed(ValueError):
 
     def __init__(self, offset: int, what: str, sentence: str = "") -> None:
         self.offset = offset
-        super().__init__(sentence or f"{what} is never closed.")
+        super().__init__(sentence or gettext("%(what)s is never closed.") % {"what": what})
 
 
 def tokens(source: str) -> Iterator[Token]:
@@ -132,7 +134,8 @@ def _token(source: str, start: int) -> Token | None:
         if closed:
             continue
         if len(attributes) == 200:
-            raise Unclosed(start, "", f"<{name[:40]}> has more than 200 attributes: take some out.")
+            said = gettext("%(tag)s has more than 200 attributes: take some out.") % {"tag": f"<{name[:40]}>"}
+            raise Unclosed(start, "", said)
         group = next((number for number in (3, 4, 5) if attribute.group(number) is not None), 0)
         value = attribute.group(group) if group else ""
         start_of, end_of = attribute.span(group) if group else (position, position)
@@ -180,11 +183,12 @@ class Links:
             return None
         if not re.match(r"(?i)https?://[^/?#\s]", address):
             meant = f"https://{address}" if re.match(r"[\w-]+(\.[\w-]+)+([/?#]|$)", address) else ""
-            said = f"The link {address[:60]} must begin with https:// (or http://, mailto:, tel:)."
+            said = gettext("The link %(link)s must begin with https:// (or http://, mailto:, tel:).")
+            said %= {"link": address[:60]}
             self.problems.append(Problem(line, said, meant, self.part))
             return None
         if re.search(r"[\s<>\"\\\x00-\x1f]", address) or "@" in urlsplit(address).netloc:
-            said = f"The link {address[:60]} holds a space or a user name: correct it."
+            said = gettext("The link %(link)s holds a space or a user name: correct it.") % {"link": address[:60]}
             self.problems.append(Problem(line, said, part=self.part))
             return None
         url = with_utm(address, self.utm)
@@ -200,7 +204,7 @@ class Links:
         if inner and inner.group(1) in PERSONAL:
             return
         if not re.match(rf"(?i)https?://[^/?#\s{BLANK}@]+(/[^?#{BLANK}]*)?\?[^#]*{BLANK}", address):
-            said = "In a link, values may stand only after the ? of an address that begins https://host."
+            said = gettext("In a link, values may stand only after the ? of an address that begins https://host.")
             self.problems.append(Problem(line, said, part=self.part))
 
 
@@ -238,7 +242,9 @@ def rewrite_links(
                 continue
             for attribute in token.attributes:
                 if BLANK in attribute.value and not attribute.quoted:
-                    said = f"Put quotes around the value of {attribute.name[:40]}: it holds {{{{ }}}}."
+                    said = gettext("Put quotes around the value of %(name)s: it holds {{ }}.") % {
+                        "name": attribute.name[:40]
+                    }
                     problems.append(Problem(lines.at(token.start), said, part=links.part))
             href = token.get("href")
             if href is None or token.name not in holders or _never_tracked(token):
@@ -289,14 +295,16 @@ def too_deep(source: str, tags: list[Tag], part: str = "html") -> list[Problem]:
         for number, token in enumerate(tokens(blank(source, tags))):
             if number == MAX_TOKENS:
                 line = Lines(source).at(token.start)
-                return [Problem(line, f"The template has more than {MAX_TOKENS} pieces: shorten it.", part=part)]
+                said = gettext("The template has more than %(n)s pieces: shorten it.") % {"n": MAX_TOKENS}
+                return [Problem(line, said, part=part)]
             if token.closed or token.name in VOID or token.name in CLOSES_ITSELF:
                 continue
             if token.kind == "open":
                 depth += 1
                 if depth > MAX_DEPTH:
                     line = Lines(source).at(token.start)
-                    said = f"More than {MAX_DEPTH} elements are open inside one another here: close them."
+                    said = gettext("More than %(n)s elements are open inside one another here: close them.")
+                    said %= {"n": MAX_DEPTH}
                     return [Problem(line, said, part=part)]
             elif token.kind == "close":
                 depth = max(0, depth - 1)

@@ -6,6 +6,7 @@ import re
 from secrets import token_hex
 
 import css_inline
+from django.utils.translation import gettext
 from mjml import mjml2html
 
 from envol.content import mjml_schema as schema
@@ -46,11 +47,11 @@ class _Walk:
             return
         for token in self.open:
             if token.name.startswith("mj"):
-                self.say(token.start, f"<{token.name}> is never closed: add </{token.name}>.")
+                self._never_closed(token)
         if not self.problems and not re.search(r"<mjml[\s>]", self.masked):
-            self.say(0, "MJML begins with <mjml> and ends with </mjml>.")
+            self.say(0, gettext("MJML begins with <mjml> and ends with </mjml>."))
         if not self.problems and not re.search(r"<mj-body[\s>]", self.masked):
-            self.say(0, "There is no <mj-body>: the message would be empty.")
+            self.say(0, gettext("There is no <mj-body>: the message would be empty."))
 
     def _opened(self, token: Token) -> None:
         parent = self.open[-1].name if self.open else ""
@@ -58,36 +59,38 @@ class _Walk:
         if token.name.startswith("mj"):
             self._check_component(token, parent)
         elif component not in schema.HTML_INSIDE | schema.TEXT_INSIDE:
-            self.say(
-                token.start,
-                f"<{token.name}> stands directly in <{component or 'nothing'}>: put it into mj-text or mj-raw.",
-            )
+            said = gettext("%(tag)s may not stand directly in %(holder)s: put it into mj-text or mj-raw.")
+            self.say(token.start, said % {"tag": f"<{token.name}>", "holder": _holder(component)})
         for attribute in token.attributes:
             if not attribute.quoted and attribute.value:
-                self.say(token.start, f"Put quotes around the value of {attribute.name}.")
+                self.say(token.start, gettext("Put quotes around the value of %(name)s.") % {"name": attribute.name})
         if not token.closed and token.name not in VOID:
             self.open.append(token)
 
     def _check_component(self, token: Token, parent: str) -> None:
         name = token.name
         if name in schema.REFUSED:
-            return self.say(token.start, schema.REFUSED[name])
+            return self.say(token.start, gettext(schema.REFUSED[name]))
+        unknown = gettext("There is no component %(name)s.") % {"name": name}
         if parent == "mj-attributes":
             if name not in schema.PARENTS and name not in ("mj-all", "mj-class"):
-                self.say(token.start, f"There is no component {name}.", nearest(name, schema.PARENTS))
+                self.say(token.start, unknown, nearest(name, schema.PARENTS))
             return None
         if name not in schema.PARENTS:
-            return self.say(token.start, f"There is no component {name}.", nearest(name, schema.PARENTS))
+            return self.say(token.start, unknown, nearest(name, schema.PARENTS))
         if name != "mjml" and parent not in schema.PARENTS[name]:
-            places = " or ".join(sorted(schema.PARENTS[name]))
-            self.say(token.start, f"<{name}> may not stand in <{parent or 'nothing'}>: it belongs in {places}.")
+            places = gettext(" or ").join(sorted(schema.PARENTS[name]))
+            said = gettext("%(tag)s may not stand in %(holder)s: it belongs in %(places)s.")
+            self.say(token.start, said % {"tag": f"<{name}>", "holder": _holder(parent), "places": places})
         for attribute in token.attributes:
             if attribute.name not in schema.ATTRIBUTES[name] and BLANK not in attribute.name:
                 meant = nearest(attribute.name, schema.ATTRIBUTES[name])
-                self.say(token.start, f"<{name}> has no attribute {attribute.name}.", meant)
+                said = gettext("%(tag)s has no attribute %(name)s.")
+                self.say(token.start, said % {"tag": f"<{name}>", "name": attribute.name}, meant)
         if name == "mj-social-element" and token.get("src") is None:
             # The engine would fetch the icon from another company's server, at every opening.
-            self.say(token.start, "Give this mj-social-element a src: the address of its icon on your own site.")
+            said = gettext("Give this mj-social-element a src: the address of its icon on your own site.")
+            self.say(token.start, said)
         return None
 
     def _closed(self, token: Token) -> None:
@@ -96,20 +99,26 @@ class _Walk:
             not token.name.startswith("mj") and any(one.startswith("mj") for one in names[_last(names, token.name) :])
         ):
             meant = names[-1] if names else ""
-            return self.say(token.start, f"</{token.name}> closes nothing that is open here.", meant and f"</{meant}>")
+            said = gettext("%(tag)s closes nothing that is open here.") % {"tag": f"</{token.name}>"}
+            return self.say(token.start, said, meant and f"</{meant}>")
         while (left := self.open.pop()).name != token.name:
-            self.say(left.start, f"<{left.name}> is never closed: add </{left.name}>.")
+            self._never_closed(left)
         return None
+
+    def _never_closed(self, token: Token) -> None:
+        said = gettext("%(tag)s is never closed: add %(end)s.")
+        self.say(token.start, said % {"tag": f"<{token.name}>", "end": f"</{token.name}>"})
 
     def _text(self, token: Token) -> None:
         text = self.masked[token.start : token.end]
         inside = any(one.name in schema.HTML_INSIDE | schema.TEXT_INSIDE for one in self.open)
         if not inside and text.replace(BLANK, "").strip():
             offset = token.start + len(text) - len(text.lstrip(f"{BLANK} \t\r\n"))
-            self.say(offset, "Text stands between components, where it would be lost: put it into mj-text.")
+            said = gettext("Text stands between components, where it would be lost: put it into mj-text.")
+            self.say(offset, said)
         style = any(one.name == "mj-style" for one in self.open)
         if "<" in text and inside and not style:
-            self.say(token.start + text.index("<"), "Write &lt; for a < that begins no tag.")
+            self.say(token.start + text.index("<"), gettext("Write &lt; for a < that begins no tag."))
 
     def _place_tags(self, token: Token) -> None:
         """Decide how each template tag inside this token is masked, and that blocks close where they opened."""
@@ -126,8 +135,8 @@ class _Walk:
             elif holder is not None and holder.name in schema.PARENTS["mj-raw"] and holder.name != "mj-head":
                 how = "raw"
             else:
-                where = f"<{holder.name}>" if holder else "the top"
-                self.say(tag.start, f"Template tags cannot stand in {where}: move them inside the body.")
+                said = gettext("Template tags cannot stand in %(holder)s: move them inside the body.")
+                self.say(tag.start, said % {"holder": _holder(holder.name if holder else "")})
                 how = "word"
             self.masks.append((tag, how))
             self._check_block(tag, token if token.kind == "open" else holder)
@@ -139,8 +148,16 @@ class _Walk:
         elif word in ("endif", "endfor") and self._blocks:
             opened, first, where = self._blocks.pop()
             if where is not place:
-                name = f"<{where.name}>" if where else "the element"
-                self.say(tag.start, f"{{% {opened} %}} of line {first.line} must end inside the same {name}.")
+                said = gettext(
+                    "%(tag)s of line %(line)s must end where it began: inside the same element (%(holder)s)."
+                )
+                facts = {"tag": f"{{% {opened} %}}", "line": first.line, "holder": _holder(where.name if where else "")}
+                self.say(tag.start, said % facts)
+
+
+def _holder(name: str) -> str:
+    """What something stands in; outside every component there is only the top of the source."""
+    return f"<{name}>" if name else gettext("the top of the template")
 
 
 def _last(names: list[str], name: str) -> int:
@@ -179,7 +196,8 @@ def compile_mjml(source: str) -> str:
         # fonts: none but those of mj-font. The engine's own list would have every reader's machine ask Google.
         made = str(mjml2html(_STYLE.sub("", masked), fonts={}))
     except ValueError as error:
-        raise TemplateProblem([Problem(1, f"This MJML cannot be compiled: {error}.")]) from error
+        said = gettext("This MJML cannot be compiled: check that each tag is closed and each attribute has quotes.")
+        raise TemplateProblem([Problem(1, said)]) from error
     if styles:
         made = inline(made.replace("<style ", '<style data-css-inline="ignore" '), "\n".join(styles))
         made = made.replace(' data-css-inline="ignore"', "")

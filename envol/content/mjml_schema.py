@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from django.utils.translation import gettext_noop
+
 _PADDING = "padding padding-top padding-right padding-bottom padding-left"
 _BORDER = "border border-top border-right border-bottom border-left border-radius"
 _FONT = "color font-family font-size font-style font-weight letter-spacing line-height text-decoration text-transform"
@@ -107,9 +109,9 @@ HTML_INSIDE = frozenset(_HTML.split())
 # Components whose content is plain text or CSS.
 TEXT_INSIDE = frozenset(["mj-title", "mj-preview", "mj-style"])
 REFUSED = {
-    "mj-include": "mj-include reads files: paste what it would include.",
-    "mj-html-attributes": "mj-html-attributes is not supported: set the attributes on the components.",
-    "mj-selector": "mj-selector is not supported: set the attributes on the components.",
+    "mj-include": gettext_noop("mj-include reads files: paste what it would include."),
+    "mj-html-attributes": gettext_noop("mj-html-attributes is not supported: set the attributes on the components."),
+    "mj-selector": gettext_noop("mj-selector is not supported: set the attributes on the components."),
 }
 LINK_HOLDERS = frozenset(
     ["mj-button", "mj-image", "mj-navbar-link", "mj-social-element", "mj-carousel-image", "a", "area"]

@@ -13,6 +13,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from secrets import token_hex
 from typing import Any
 
+from django.utils.translation import gettext
+
 from envol.content.language import MAX_OUTPUT, Templates, blank_strings, scan
 from envol.content.problems import MissingValue, RenderProblem
 from envol.wire.message.layout import Stretches
@@ -83,7 +85,7 @@ class Pieces:
             raise
         long = self._size + sum(map(len, out)) > MAX_OUTPUT // 4
         if long and len(self.text(out).encode("utf-8", "replace")) > MAX_OUTPUT:
-            raise RenderProblem("The message would be larger than 2 MiB: shorten it.")
+            raise RenderProblem(gettext("The message would be larger than 2 MiB: shorten it."))
         return out
 
     def _values(self, context: Mapping[str, Any], tokens: Mapping[str, bytes]) -> list[str | bytes]:
@@ -108,7 +110,7 @@ class Pieces:
     def _by_engine(self, context: Mapping[str, Any], tokens: Mapping[str, bytes]) -> Iterator[str]:
         made = self._templates.render(self._engine, _all(context, tokens)).split(self._mark)
         if len(made) != self._asked:
-            raise RenderProblem("The template fails: a value holds what no text can hold.")
+            raise RenderProblem(gettext("The template fails: a value holds what no text can hold."))
         return iter(made)
 
     def text(self, values: Values) -> str:

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from django.utils.translation import gettext, pgettext
+
 
 @dataclass(frozen=True, slots=True)
 class Problem:
@@ -17,8 +19,21 @@ class Problem:
     part: str = "html"
 
     def __str__(self) -> str:
-        meant = f" Did you mean {self.suggestion}?" if self.suggestion else ""
-        return f"{self.part}, line {self.line}: {self.message}{meant}"
+        meant = " " + gettext("Did you mean %(word)s?") % {"word": self.suggestion} if self.suggestion else ""
+        where = gettext("%(part)s, line %(line)s") % {"part": part_name(self.part), "line": self.line}
+        return f"{where}: {self.message}{meant}"
+
+
+def part_name(part: str) -> str:
+    """A part of a message as people call it; a name we do not know stays."""
+    match part:
+        case "subject":
+            return pgettext("part of a message", "subject")
+        case "preheader":
+            return pgettext("part of a message", "preheader")
+        case "text":
+            return pgettext("part of a message", "text")
+    return part
 
 
 class TemplateProblem(ValueError):

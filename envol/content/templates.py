@@ -17,6 +17,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models import Max
+from django.utils.translation import gettext
 
 from envol.accounts.models import Workspace
 from envol.contacts.models import Property
@@ -96,7 +97,7 @@ def save(
     known = dict(Property.objects.filter(workspace=workspace).values_list("key", "purposes"))
     problems: list[Problem] = []
     if not name.strip():
-        problems.append(Problem(1, "Give the template a name.", part="name"))
+        problems.append(Problem(1, gettext("Give the template a name."), part="name"))
     words = _fallbacks(fallbacks or {}, known, problems)
     settings = _utm(utm or {}, problems)
     files = _files(attachments, problems)
@@ -160,14 +161,21 @@ def compile_template(
 ) -> Compiled:
     """The pure part of :func:`save`: nothing is stored. ``known``: keys of contact properties; None: any."""
     if mode not in MODES:
-        raise TemplateProblem([Problem(1, f"A template is mjml, html or text, not {mode!r}.", part="mode")])
+        raise TemplateProblem(
+            [
+                Problem(
+                    1, gettext("A template is mjml, html or text, not “%(mode)s”.") % {"mode": mode[:40]}, part="mode"
+                )
+            ]
+        )
     problems = _check_lines(subject, preheader, known)
     part = "text" if mode == "text" else "html"
     if not source.strip():
-        problems.append(Problem(1, "The template is empty.", part=part))
+        problems.append(Problem(1, gettext("The template is empty."), part=part))
     problems += check(source, known, part)
     if BLANK in source + (text or "") + preheader:
-        problems.append(Problem(1, "The template holds U+FDD0, which is no character: remove it.", part=part))
+        said = gettext("The template holds U+FDD0, which is no character: remove it.")
+        problems.append(Problem(1, said, part=part))
     if text is not None and mode != "text":
         problems += check(text, known, "text")
     if problems:
@@ -177,13 +185,15 @@ def compile_template(
     written = source if mode == "text" else text
     words = text_from_html(made) if written is None else _mark_text(written, links)
     if links.problems or len(links.found) >= 2**16:
-        many = [] if links.problems else [Problem(1, "A message may have 65,535 links.", part=part)]
+        most = gettext("A message may have 65,535 links: take some out.")
+        many = [] if links.problems else [Problem(1, most, part=part)]
         raise TemplateProblem(_ordered([*links.problems, *many]))
     if made:
         made = _with_preheader(_with_footer_html(made), preheader)
     words = _with_footer_text(words)
     if len(made.encode("utf-8", "replace")) > MAX_OUTPUT:
-        raise TemplateProblem([Problem(1, "The message would be larger than 2 MiB: shorten it.", part=part)])
+        said = gettext("The message would be larger than 2 MiB: shorten it.")
+        raise TemplateProblem([Problem(1, said, part=part)])
     names = {name for each in (subject, made, words) for name in variables(each) if not name.startswith("envol_")}
     found = [{"no": link.no, "url": link.url, "label": link.label, "raw": link.raw} for link in links.found]
     return Compiled(made, words, found, sorted(names))
@@ -206,11 +216,13 @@ def _check_lines(subject: str, preheader: str, known: Mapping[str, Any] | None) 
     for part, value, longest in (("subject", subject, 500), ("preheader", preheader, 1000)):
         problems += check(value, known, part)
         if len(value) > longest:
-            problems.append(Problem(1, f"Shorten it to {longest} characters.", part=part))
+            said = gettext("Shorten it to %(n)s characters.") % {"n": longest}
+            problems.append(Problem(1, said, part=part))
         if re.search(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", value):
-            problems.append(Problem(1, "It holds a line break or a control character: remove it.", part=part))
+            said = gettext("It holds a line break or a control character: remove it.")
+            problems.append(Problem(1, said, part=part))
     if not subject.strip():
-        problems.append(Problem(1, "Write a subject.", part="subject"))
+        problems.append(Problem(1, gettext("Write a subject."), part="subject"))
     return problems
 
 
@@ -219,9 +231,11 @@ def _fallbacks(given: Mapping[str, str], known: Mapping[str, Any], problems: lis
     for name, value in given.items():
         key = name.removeprefix("contact.")
         if key not in known and key != "language":
-            problems.append(Problem(1, f"There is no property {key} to give a fallback for.", part="fallbacks"))
+            said = gettext("There is no property %(name)s to give a fallback for.") % {"name": key[:60]}
+            problems.append(Problem(1, said, part="fallbacks"))
         elif not isinstance(value, str) or not value.strip() or len(value) > 1000:
-            problems.append(Problem(1, f"The fallback of {key} needs 1 to 1000 characters.", part="fallbacks"))
+            said = gettext("The fallback of %(name)s needs 1 to 1000 characters.") % {"name": key}
+            problems.append(Problem(1, said, part="fallbacks"))
         else:
             words[f"contact.{key}"] = value
     return words
@@ -232,7 +246,8 @@ def _utm(given: Mapping[str, str], problems: list[Problem]) -> dict[str, str]:
     for name, value in given.items():
         key = name.removeprefix("utm_")
         if key not in UTM_KEYS or not isinstance(value, str) or len(value) > 200:
-            said = f"utm knows {', '.join(UTM_KEYS)}, each up to 200 characters; not {name[:40]}."
+            said = gettext("utm knows %(names)s, each up to 200 characters; not %(name)s.")
+            said %= {"names": ", ".join(UTM_KEYS), "name": name[:40]}
             problems.append(Problem(1, said, part="utm"))
         elif value:
             settings[key] = value
@@ -247,7 +262,8 @@ def _files(given: Iterable[WireAttachment], problems: list[Problem]) -> list[Wir
         except ValueError as error:
             problems.append(Problem(1, str(error), part="attachments"))
     if sum(len(file.content) for file in files) > MAX_ATTACHMENTS:
-        problems.append(Problem(1, "Attachments may have 10 MB together: link to large files.", part="attachments"))
+        said = gettext("Attachments may have 10 MB together: link to large files.")
+        problems.append(Problem(1, said, part="attachments"))
     return files
 
 
@@ -275,11 +291,13 @@ def _check_html(source: str) -> list[Problem]:
     try:
         for token in tokens(masked):
             if token.kind == "text" and inside and BLANK in masked[token.start : token.end]:
-                return [Problem(lines.at(token.start), f"A value may not stand inside <{inside}>: take it out.")]
+                said = gettext("A value may not stand in %(place)s: take it out.") % {"place": f"<{inside}>"}
+                return [Problem(lines.at(token.start), said)]
             inside = token.name if token.kind == "open" and token.name in ("script", "style") else ""
             on = next((a for a in token.attributes if a.name.startswith("on") and BLANK in a.value), None)
             if on is not None:
-                return [Problem(lines.at(token.start), f"A value may not stand in {on.name}: take it out.")]
+                said = gettext("A value may not stand in %(place)s: take it out.") % {"place": on.name}
+                return [Problem(lines.at(token.start), said)]
     except Unclosed:
         pass  # rewrite_links says it
     return []
