@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import get_language, gettext
 
 from envol.accounts.models import Workspace
 from envol.consent import ledger, suppression
@@ -44,11 +45,11 @@ def evidence(
     if strength not in Strength.values:
         raise Refusal("evidence", f"Evidence is {', '.join(Strength.values)}; not {strength!r}.")
     if not source.strip():
-        raise Refusal("evidence", "Say where the permissions were given: a form, a shop, a file.")
+        raise Refusal("evidence", gettext("Say where the permissions were given: a form, a shop, a file."))
     if strength == Strength.DOCUMENT and not document:
-        raise Refusal("evidence", "Attach the document that proves these permissions.")
+        raise Refusal("evidence", gettext("Attach the document that proves these permissions."))
     if strength == Strength.STATEMENT and not (statement.strip() and member_id):
-        raise Refusal("evidence", "A statement needs its words and the member who makes it.")
+        raise Refusal("evidence", gettext("A statement needs its words and the member who makes it."))
     return Evidence.objects.create(
         workspace_id=workspace if isinstance(workspace, int) else workspace.id,
         strength=strength,
@@ -92,19 +93,22 @@ def grant(
         email_key=email_key,
     )
     if lacking:
-        raise Refusal(lacking.code, lacking.en)
+        raise Refusal(lacking.code, lacking.sentence(get_language() or "en"))
     if proof_of and proof_of.strength == Strength.LINE and not proof:
-        raise Refusal("no_evidence", "Proof for each person was announced: give this person's proof.")
+        raise Refusal("no_evidence", gettext("Proof for each person was announced: give this person's proof."))
     with transaction.atomic():
         ledger.lock(workspace_id)  # before reading the present answer: it must not change under us
         present = Permission.objects.filter(contact_id=contact_id, purpose_id=purpose.pk, until=None).first()
         blocked = suppression.lookup(workspace_id, [email_key]).get(email_key)
         if not own_act:
             if present and present.state in ledger.REFUSALS:
-                raise Refusal("withdrawn", "This person withdrew or refused: only she herself can agree again.")
+                raise Refusal(
+                    "withdrawn", gettext("This person withdrew or refused: only she herself can agree again.")
+                )
             if blocked and purpose.kind == "marketing":
                 raise Refusal(
-                    "suppressed", f"This address is suppressed ({blocked.reason}): nothing is granted for it."
+                    "suppressed",
+                    gettext("This address is suppressed: nothing is granted for it."),
                 )
         elif blocked and blocked.objected and purpose.kind == "marketing":
             suppression.lift(workspace_id, email_key, "marketing", f"own consent to {purpose.key}")

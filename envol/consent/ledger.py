@@ -18,6 +18,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from django.db import connection, transaction
+from django.utils.translation import gettext_noop
 
 from envol.consent import chain
 from envol.consent.models import Basis
@@ -345,30 +346,30 @@ def verify(
                 tell(report.lines)
             report.lines += count
             if no != report.blocks:
-                note(no, -1, f"block {report.blocks} is missing before it")
+                note(no, -1, gettext_noop("a block is missing before it"))
                 report.blocks = no
             if before != previous:
-                note(no, -1, "it does not follow the block before it")
+                note(no, -1, gettext_noop("it does not follow the block before it"))
             if len(leaves) != count * chain.LEAF or chain.root(leaves) != root:
-                note(no, -1, "its lines are not those it was sealed with")
+                note(no, -1, gettext_noop("its lines are not those it was sealed with"))
             if chain.block_hash(workspace_id, no, count, at, before, root) != digest:
-                note(no, -1, "its number, time, count or root was altered")
+                note(no, -1, gettext_noop("its number, time, count or root was altered"))
             seen = -1
             while row is not None and row[0] <= no:
                 block, leaf, key, message = row
                 if block == no and 0 <= leaf < count:
                     stored = leaves[leaf * chain.LEAF : (leaf + 1) * chain.LEAF]
                     if leaf == seen:
-                        note(no, leaf, "two rows claim this line")
+                        note(no, leaf, gettext_noop("two rows claim this line"))
                     elif chain.leaf(key, message) != stored:
-                        note(no, leaf, "the row says something else than was recorded")
+                        note(no, leaf, gettext_noop("the row says something else than was recorded"))
                     else:
                         report.readable += 1
                     seen = leaf
                     if tell is not None and leaf % 4096 == 4095:
                         tell(report.lines - count + leaf + 1)
                 else:
-                    note(block, leaf, "a row has no line in the ledger")
+                    note(block, leaf, gettext_noop("a row has no line in the ledger"))
                 row = next(payloads, None)
             previous, heads[no] = digest, digest
             if known and known[0] != no:
@@ -379,16 +380,16 @@ def verify(
             " (SELECT coalesce(max(no), 0) FROM consent_ledger_block WHERE workspace_id = %(w)s) LIMIT %(most)s",
             {"w": workspace_id, "most": most},
         ):
-            note(block, leaf, "a row names a block that is not there")
+            note(block, leaf, gettext_noop("a row names a block that is not there"))
         for block, leaf in rows(
             "SELECT block, leaf FROM (SELECT block, leaf, until, lead(since) OVER"
             " (PARTITION BY contact_id, purpose_id ORDER BY since, block, leaf) AS next"
             " FROM consent_permission WHERE workspace_id = %s) p WHERE until IS DISTINCT FROM next LIMIT %s",
             [workspace_id, most],
         ):
-            note(block, leaf, "its interval does not end where the next answer begins")
+            note(block, leaf, gettext_noop("its interval does not end where the next answer begins"))
     if known and heads.get(known[0]) != known[1]:
-        note(known[0], -1, "it is not the block that was noted earlier")
+        note(known[0], -1, gettext_noop("it is not the block that was noted earlier"))
     return report
 
 

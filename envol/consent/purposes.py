@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 from envol.accounts.models import Workspace
 from envol.accounts.workspaces import on_workspace_created
@@ -84,14 +85,14 @@ def add(
     if kind not in KINDS:
         raise ValueError(f"A purpose is {', '.join(KINDS)}; not {kind!r}.")
     if not any(text.strip() for text in texts.values()):
-        raise ValueError("Write the words that people will read before they answer.")
+        raise ValueError(gettext("Write the words that people will read before they answer."))
     with transaction.atomic():
         # One at a time per workspace: two purposes must not take the same bit.
         Workspace.objects.select_for_update().only("id").get(id=workspace.id)
         taken = Purpose.objects.filter(workspace=workspace).values_list("bit", flat=True)
         bit = max(taken, default=-1) + 1  # never a bit that was used before: masks may still hold it
         if bit >= _BITS:
-            raise ValueError(f"A workspace has at most {_BITS} purposes; rename one instead.")
+            raise ValueError(gettext("There are at most %(n)s purposes: rename one instead.") % {"n": _BITS})
         purpose = Purpose.objects.create(
             workspace=workspace, bit=bit, key=key, label_fr=label_fr, label_en=label_en, kind=kind
         )
@@ -103,7 +104,7 @@ def rename(purpose: Purpose, label_fr: str, label_en: str) -> None:
     """Call a purpose something else on our pages; what people agreed to (its texts, its key) stays as it is."""
     label_fr, label_en = " ".join(label_fr.split()), " ".join(label_en.split())
     if not label_fr or not label_en:
-        raise ValueError("Give the purpose a name in French and in English.")
+        raise ValueError(gettext("Give the purpose a name in French and in English."))
     purpose.label_fr, purpose.label_en = label_fr[:200], label_en[:200]
     purpose.save(update_fields=["label_fr", "label_en"])
 
@@ -141,7 +142,8 @@ def get(workspace: Workspace | int, key: str) -> Purpose:
         names = ", ".join(
             Purpose.objects.filter(workspace_id=workspace_id).order_by("bit").values_list("key", flat=True)
         )
-        raise Purpose.DoesNotExist(f"There is no purpose {key!r} in this workspace; there are: {names}.")
+        said = gettext("There is no purpose “%(name)s” here; there are: %(names)s.")
+        raise Purpose.DoesNotExist(said % {"name": key[:60], "names": names})
     return found
 
 

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from django.db import transaction
+from django.utils.translation import gettext
 
 from envol.accounts.journal import note
 from envol.accounts.workspaces import address_digest, digest_key
@@ -108,7 +109,7 @@ def lift(
 ) -> bool:
     """Take an address out of a scope: the person's own act, or a member's with a cause. Journaled."""
     if not cause or "@" in cause:
-        raise ValueError("Say why the suppression is lifted, without the address.")
+        raise ValueError(gettext("Say why the suppression is lifted, without the address."))
     with transaction.atomic():
         gone = execute(
             "DELETE FROM consent_suppression WHERE workspace_id = %s AND digest = %s AND scope = %s",
@@ -160,7 +161,7 @@ def lift_for(workspace_id: int, email_key: str, scope: str, why: str, *, actor_i
     if found is None:
         return False
     if found.hers:
-        raise PermissionError("Only the person herself can take this back.")
+        raise PermissionError(gettext("Only the person herself can take this back."))
     return lift(workspace_id, email_key, scope, why, actor="member", actor_id=actor_id)
 
 

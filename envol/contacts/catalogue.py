@@ -50,11 +50,14 @@ def declare(
     """
     if not _KEY.fullmatch(key) or key in RESERVED:
         raise ValueError(
-            f"{key!r} cannot name a property: use small letters, digits and _, begin with a letter,"
-            f" and none of {', '.join(sorted(RESERVED))}."
+            gettext(
+                "“%(key)s” cannot name a property: use small letters, digits and _, begin with a letter, and none of"
+                " %(names)s."
+            )
+            % {"key": key[:60], "names": ", ".join(sorted(RESERVED))}
         )
     if type not in PropertyType.values:
-        raise ValueError(f"A property is {', '.join(PropertyType.values)}; not {type!r}.")
+        raise ValueError(gettext("Choose a type for the property."))
     if not label_fr.strip() or not label_en.strip():
         raise ValueError(gettext("Give the property a label in French and in English."))
     if max(len(label_fr.strip()), len(label_en.strip())) > 200:
@@ -295,7 +298,7 @@ def _place(_: Property, raw: Any) -> dict[str, Any]:
     if not isinstance(raw, Mapping):
         raise ValueError(gettext("give a name, or label, country, postcode, lat and lon."))
     if extra := set(raw) - {"label", "country", "postcode", "lat", "lon"}:
-        raise ValueError(f"a place has no {', '.join(sorted(map(str, extra)))}.")
+        raise ValueError(gettext("a place has no %(names)s.") % {"names": ", ".join(sorted(map(str, extra)))[:100]})
     place: dict[str, Any] = {
         key: _text(raw[key]) for key in ("label", "country", "postcode") if raw.get(key) not in (None, "")
     }

@@ -116,7 +116,7 @@ def _present(workspace_id: int, email_key: str) -> Contact | None:
 def _take_in(workspace_id: int, email: str, email_key: str, source: Source) -> Contact:
     blocked = suppression.lookup(workspace_id, [email_key]).get(email_key)
     if blocked and blocked.erased and source.kind not in OWN_ACTS:
-        raise Refused("This person had her data erased: only she herself can come back, by a form of yours.")
+        raise Refused(_("This person had her data erased: only she herself can come back, by a form of yours."))
     # Two doors may take in the same person at once: the second finds the row of the first.
     execute(
         "INSERT INTO contacts_contact (workspace_id, email, email_key) VALUES (%s, %s, %s)"
@@ -172,7 +172,7 @@ def _language(language: str | None) -> str | None:
     if not language:
         return None
     if not _LANGUAGE.fullmatch(language) or len(language) > 8:
-        raise ValueError(f"{language[:20]!r} is no language: write it like fr or fr-CA.")
+        raise ValueError(_("“%(text)s” is no language: write it like fr or fr-CA.") % {"text": language[:20]})
     return language
 
 
@@ -180,7 +180,7 @@ def _time_zone(name: str | None) -> str | None:
     if not name:
         return None
     if name not in available_timezones():
-        raise ValueError(f"{name[:40]!r} is no time zone: write it like Europe/Paris.")
+        raise ValueError(_("“%(text)s” is no time zone: write one like Europe/Paris.") % {"text": name[:40]})
     return name
 
 
@@ -262,7 +262,7 @@ def tag_name(name: str) -> str:
     """A tag as it is kept; ValueError when it cannot be one."""
     name = " ".join(name.split())
     if not 0 < len(name) <= 60:
-        raise ValueError("A tag has 1 to 60 characters.")
+        raise ValueError(_("A tag has 1 to 60 characters."))
     return name
 
 
@@ -277,7 +277,7 @@ def _set_tags(contact: Contact, change: Any) -> None:
 
 def add_note(contact: Contact, text: str, author_id: int | None = None) -> Note:
     if not text.strip():
-        raise ValueError("Write the note before keeping it.")
+        raise ValueError(_("Write the note before keeping it."))
     return Note.objects.create(
         workspace_id=contact.workspace_id, contact_id=contact.id, author_id=author_id, text=text.strip()
     )

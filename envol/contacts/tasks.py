@@ -9,14 +9,15 @@ from django.utils import timezone, translation
 from procrastinate.contrib.django import app
 
 from envol.accounts.jobs import Progress
-from envol.accounts.models import Job, Workspace
+from envol.accounts.models import Job, Member
 from envol.contacts import bulk, imports
 from envol.contacts.models import BulkAct, Import
 
 
-def _speaking(workspace: Workspace) -> Any:
-    """What a job says to people (why it failed, what it made) is in the language of their workspace."""
-    return translation.override(workspace.language)
+def _speaking(asked: Import | BulkAct) -> Any:
+    """What a job says (why it failed, which lines it refused) is in the language of whoever started it."""
+    member = Member.objects.filter(pk=asked.member_id).select_related("user").first() if asked.member_id else None
+    return translation.override(member.user.language if member else asked.workspace.language)
 
 
 def start(imp: Import, act: str) -> Job:
@@ -32,7 +33,7 @@ def start(imp: Import, act: str) -> Job:
 @app.task(queue="imports", name="contacts.dry_run_import")
 def dry_run_import(import_id: int, job_id: int) -> None:
     imp = Import.objects.get(pk=import_id)
-    with _speaking(imp.workspace), Progress(job_id) as progress:
+    with _speaking(imp), Progress(job_id) as progress:
         progress.at(0, None, "reading", force=True)
         progress.result = imports.dry_run(imp, progress.at)
 
@@ -41,7 +42,7 @@ def dry_run_import(import_id: int, job_id: int) -> None:
 def run_import(import_id: int, job_id: int) -> None:
     """Run, or go on where a stopped worker left off."""
     imp = Import.objects.get(pk=import_id)
-    with _speaking(imp.workspace), Progress(job_id) as progress:
+    with _speaking(imp), Progress(job_id) as progress:
         progress.at(0, None, "reading", force=True)
         if imp.state in ("done", "undone"):  # the worker died between the last commit and its answer
             progress.result = imp.counts
@@ -55,7 +56,7 @@ def run_import(import_id: int, job_id: int) -> None:
 @app.task(queue="imports", name="contacts.undo_import")
 def undo_import(import_id: int, job_id: int) -> None:
     imp = Import.objects.get(pk=import_id)
-    with _speaking(imp.workspace), Progress(job_id) as progress:
+    with _speaking(imp), Progress(job_id) as progress:
         progress.at(0, None, "undoing", force=True)
         progress.result = imp.counts["undone"] if imp.state == "undone" else imports.undo(imp)
 
@@ -92,7 +93,7 @@ def start_bulk(act: BulkAct, *, undo: bool = False) -> Job | None:
 def apply_bulk(bulk_id: int, job_id: int) -> None:
     """Do it, or go on where a stopped worker left off."""
     act = BulkAct.objects.get(pk=bulk_id)
-    with _speaking(act.workspace), Progress(job_id) as progress:
+    with _speaking(act), Progress(job_id) as progress:
         progress.at(0, None, "reading", force=True)
         if act.state in ("done", "undone"):  # the worker died between the last commit and its answer
             progress.result = act.counts
@@ -106,6 +107,6 @@ def apply_bulk(bulk_id: int, job_id: int) -> None:
 @app.task(queue="imports", name="contacts.undo_bulk")
 def undo_bulk(bulk_id: int, job_id: int) -> None:
     act = BulkAct.objects.get(pk=bulk_id)
-    with _speaking(act.workspace), Progress(job_id) as progress:
+    with _speaking(act), Progress(job_id) as progress:
         progress.at(0, None, "undoing", force=True)
         progress.result = act.counts["undone"] if act.state == "undone" else bulk.undo(act, progress.at)

@@ -17,7 +17,7 @@ from minijinja import Environment, TemplateError
 
 from envol.content import engine_words
 from envol.content.filters import LONGEST, OURS, Misused
-from envol.content.problems import MissingValue, Problem, RenderProblem, nearest, part_name
+from envol.content.problems import MissingValue, Problem, RenderProblem, nearest, place
 
 MAX_SOURCE = 1 << 20  # octets
 MAX_OUTPUT = 2 << 20  # octets
@@ -224,8 +224,8 @@ class Templates:
         except TemplateError as error:
             if "undefined" in error.message:
                 raise MissingValue(
-                    gettext("A value is missing on line %(line)s of %(part)s, and it has no fallback.")
-                    % {"line": error.line, "part": part_name(name.partition(".")[0])}
+                    gettext("A value is missing (%(where)s), and it has no fallback.")
+                    % {"where": place(name.partition(".")[0], error.line or 0)}
                 ) from None
             if "fuel" in error.message:
                 raise RenderProblem(gettext("The template works too long: shorten its loops.")) from None
@@ -235,8 +235,8 @@ class Templates:
         except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
             if "undefined value" in str(error):
                 raise MissingValue(
-                    gettext("A value is missing in %(part)s, and it has no fallback.")
-                    % {"part": part_name(name.partition(".")[0])}
+                    gettext("A value is missing (%(where)s), and it has no fallback.")
+                    % {"where": place(name.partition(".")[0])}
                 ) from None
             raise RenderProblem(gettext("The template fails: a filter is given what it cannot use.")) from None
         if len(made) > MAX_OUTPUT // 4 and len(made.encode("utf-8", "replace")) > MAX_OUTPUT:

@@ -183,8 +183,8 @@ class Links:
             return None
         if not re.match(r"(?i)https?://[^/?#\s]", address):
             meant = f"https://{address}" if re.match(r"[\w-]+(\.[\w-]+)+([/?#]|$)", address) else ""
-            said = gettext("The link %(link)s must begin with https:// (or http://, mailto:, tel:).")
-            said %= {"link": address[:60]}
+            said = gettext("The link %(link)s must begin with one of these: %(starts)s")
+            said %= {"link": address[:60], "starts": "https://, http://, mailto:, tel:"}
             self.problems.append(Problem(line, said, meant, self.part))
             return None
         if re.search(r"[\s<>\"\\\x00-\x1f]", address) or "@" in urlsplit(address).netloc:

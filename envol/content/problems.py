@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from difflib import get_close_matches
 
-from django.utils.translation import gettext, pgettext
+from django.utils.translation import gettext, gettext_noop
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,20 +20,21 @@ class Problem:
 
     def __str__(self) -> str:
         meant = " " + gettext("Did you mean %(word)s?") % {"word": self.suggestion} if self.suggestion else ""
-        where = gettext("%(part)s, line %(line)s") % {"part": part_name(self.part), "line": self.line}
-        return f"{where}: {self.message}{meant}"
+        return f"{place(self.part, self.line)}: {self.message}{meant}"
 
 
-def part_name(part: str) -> str:
-    """A part of a message as people call it; a name we do not know stays."""
-    match part:
-        case "subject":
-            return pgettext("part of a message", "subject")
-        case "preheader":
-            return pgettext("part of a message", "preheader")
-        case "text":
-            return pgettext("part of a message", "text")
-    return part
+_PARTS = {
+    "html": gettext_noop("content"),
+    "text": gettext_noop("text part"),
+    "subject": gettext_noop("subject"),
+    "preheader": gettext_noop("preheader"),
+}
+
+
+def place(part: str, line: int = 0) -> str:
+    """Where something stands, as people call the parts of a message."""
+    name = gettext(_PARTS[part]) if part in _PARTS else part
+    return gettext("%(part)s, line %(line)s") % {"part": name, "line": line} if line else name
 
 
 class TemplateProblem(ValueError):

@@ -104,8 +104,9 @@ def save(
     if reply_to:
         try:
             reply_to = addr_spec("Reply-To", reply_to)
-        except ValueError as error:
-            problems.append(Problem(1, str(error), part="reply_to"))
+        except ValueError:
+            said = gettext("The address for answers cannot be used: write one like name@domain.example.")
+            problems.append(Problem(1, said, part="reply_to"))
     try:
         made = compile_template(
             mode, source, subject, preheader=preheader, text=text, utm=settings, known=known, inline_css=inline_css
@@ -259,8 +260,9 @@ def _files(given: Iterable[WireAttachment], problems: list[Problem]) -> list[Wir
     for file in files:
         try:
             file.encode()
-        except ValueError as error:
-            problems.append(Problem(1, str(error), part="attachments"))
+        except ValueError:
+            said = gettext("The attachment “%(name)s” cannot be used: check its name and its type.")
+            problems.append(Problem(1, said % {"name": file.filename[:100]}, part="attachments"))
     if sum(len(file.content) for file in files) > MAX_ATTACHMENTS:
         said = gettext("Attachments may have 10 MB together: link to large files.")
         problems.append(Problem(1, said, part="attachments"))

@@ -109,11 +109,12 @@ def finish_rotation(domain: Domain, resolver: Resolver | None = None) -> None:
     """
     coming = list(DkimKey.objects.filter(domain=domain, state="next"))
     if not coming:
-        raise ValueError(f"{domain.name} has no next keys: prepare the rotation first.")
+        raise ValueError(_("%(domain)s has no next keys: prepare the rotation first.") % {"domain": domain.name})
     if not domain.trusted:
         missing = unpublished(domain, resolver)
         if missing:
-            raise ValueError(f"Publish the records of {', '.join(missing)} first: receivers could not verify them.")
+            said = _("Publish the records of %(names)s first: receivers could not verify them.")
+            raise ValueError(said % {"names": ", ".join(missing)})
     with transaction.atomic():
         DkimKey.objects.filter(domain=domain, state="active").update(state="retired", retired_at=timezone.now())
         DkimKey.objects.filter(domain=domain, state="next").update(state="active")

@@ -46,9 +46,8 @@ class SafetyMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if request.method not in _SAFE and self._foreign(request):
-            return HttpResponse(
-                "This request came from another site and was refused.", status=403, content_type="text/plain"
-            )
+            said = _("This request came from another site and was refused.")
+            return HttpResponse(said, status=403, content_type="text/plain; charset=utf-8")
         if request.method == "POST" and _large(request) and not request.user.is_authenticated:
             # Before anybody reads the form: a stranger's gigabytes never reach the disk.
             back = next(path for path in UPLOADS if request.path.startswith(path))

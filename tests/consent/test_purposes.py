@@ -33,7 +33,7 @@ def test_the_next_purpose_takes_the_next_bit_and_an_unknown_one_is_named(workspa
     partners = purposes.add(workspace, "partners", "Partenaires", "Partners", texts={"fr": "…"})
     assert partners.bit == 6
     assert purposes.mask(workspace, "newsletter", "partners", "partners") == 0b1000100
-    with pytest.raises(Purpose.DoesNotExist, match=r"'lettre'.*newsletter"):
+    with pytest.raises(Purpose.DoesNotExist, match=r"lettre.*newsletter"):
         purposes.get(workspace, "lettre")
     with pytest.raises(ValueError, match="words"):
         purposes.add(workspace, "silent", "S", "S", texts={"fr": " "})

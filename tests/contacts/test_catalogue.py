@@ -134,7 +134,7 @@ def test_a_property_is_declared_once_and_may_change_all_but_its_type(workspace: 
     [
         ({"key": "Été"}, "small letters"),
         ({"key": "email"}, "small letters"),
-        ({"type": "json"}, "A property is"),
+        ({"type": "json"}, "Choose a type"),
         ({"label_en": " "}, "label"),
         ({"type": "choice"}, "values to choose"),
         ({"choices": ["a"]}, "Only a choice"),

@@ -255,7 +255,7 @@ CUSTOMER = {
     ("change", "said"),
     [
         ({"purpose": "unknown"}, "no purpose"),
-        ({"basis": "wish"}, "basis is"),
+        ({"basis": "wish"}, "on what ground"),
         ({"basis": "transactional"}, "transactional"),
         ({"purpose": "measure_opens", "basis": "customer"}, "Measuring"),
         ({"source": " "}, "where"),

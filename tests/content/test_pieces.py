@@ -71,7 +71,7 @@ def test_pieces_say_what_the_engine_says_of_the_whole(source: str, name: str, fi
 def test_a_missing_value_is_reported_with_the_line_it_has_in_the_whole() -> None:
     for tag in ("{{ name }}", "{{ name|upper }}", "{% if points %}{{ name }}{% endif %}"):
         pieces = Pieces(Templates({}), "a.html", f"<p>\n<b>{{{{ town }}}}</b>\n{tag}</p>", KNOWN, TOKENS)
-        with pytest.raises(MissingValue, match="line 3 of a"):
+        with pytest.raises(MissingValue, match="a, line 3"):
             pieces.values({"town": "Lyon", "points": 1}, CODES)
 
 

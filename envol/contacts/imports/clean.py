@@ -17,6 +17,7 @@ from typing import Any
 from zoneinfo import available_timezones
 
 import polars as pl
+from django.utils.translation import gettext
 
 from envol.consent.bases import FREE_MAIL
 from envol.contacts import catalogue
@@ -90,6 +91,9 @@ class Column:
             return None
         try:
             return self.slow(value)
+        except AddressError as error:
+            self._wrong[value] = error.told(gettext)
+            return None
         except ValueError as error:
             self._wrong[value] = str(error)
             return None
@@ -180,7 +184,7 @@ def language_code(value: str) -> str:
     if named := _LANGUAGES.get(plain(value)):
         return named
     if not re.fullmatch(r"[A-Za-z]{2,3}(-[A-Za-z]{2,4})?", text):
-        raise ValueError(f"“{value[:40]}” is no language code: write fr, en or fr-BE.")
+        raise ValueError(gettext("“%(text)s” is no language code: write fr, en or fr-BE.") % {"text": value[:40]})
     first, _, region = text.partition("-")
     return first.lower() + (f"-{region.upper()}" if region else "")
 
@@ -193,21 +197,21 @@ def _zones() -> dict[str, str]:
 def zone_name(value: str) -> str:
     zone = _zones().get(value.strip().lower())
     if zone is None:
-        raise ValueError(f"“{value[:40]}” is no time zone: write one like Europe/Paris.")
+        raise ValueError(gettext("“%(text)s” is no time zone: write one like Europe/Paris.") % {"text": value[:40]})
     return zone
 
 
 def tag_list(value: str) -> str:
     tags = {" ".join(tag.split()) for tag in re.split(r"[;,|]", value)} - {""}
     if any(len(tag) > 60 or not tag.isprintable() for tag in tags):
-        raise ValueError("A tag has 1 to 60 visible characters.")
+        raise ValueError(gettext("A tag has 1 to 60 visible characters."))
     return json.dumps(sorted(tags), ensure_ascii=False)
 
 
 def identifier_text(value: str) -> str:
     text = value.strip()
     if len(text) > 200 or not text.isprintable():
-        raise ValueError("An identifier is at most 200 visible characters.")
+        raise ValueError(gettext("An identifier is at most 200 visible characters."))
     return json.dumps(text, ensure_ascii=False)
 
 
@@ -339,7 +343,7 @@ def _sentence(value: str) -> str:
     try:
         normalise(value)
     except AddressError as error:
-        return str(error)
+        return error.told(gettext)
     return ""
 
 

@@ -227,15 +227,15 @@ def read_object(line: str) -> dict[str, Any]:
             elif c in "}]":
                 depth -= 1
         if most > JSON_DEPTH:
-            raise ValueError(f"It is nested more than {JSON_DEPTH} levels deep.")
+            raise ValueError(gettext("It is nested more than %(n)s levels deep.") % {"n": JSON_DEPTH})
     try:
         value = json.loads(line, parse_constant=_no_constant, parse_int=_integer, parse_float=_float)
     except json.JSONDecodeError as error:
-        raise ValueError(f"It is not JSON: {error.msg} at character {error.colno}.") from None
+        raise ValueError(gettext("It is no JSON from character %(n)s on.") % {"n": error.colno}) from None
     if not isinstance(value, dict):
-        raise ValueError("Each line must be an object between { and }.")
+        raise ValueError(gettext("Each line must be an object between { and }."))
     if line.count(":") > JSON_KEYS and _keys(value) > JSON_KEYS:
-        raise ValueError(f"It has more than {JSON_KEYS} keys.")
+        raise ValueError(gettext("It has more than %(n)s keys.") % {"n": JSON_KEYS})
     if "\\u" in line:
         whole = json.dumps(value, ensure_ascii=False)
         if "\\u0000" in whole:
@@ -248,7 +248,7 @@ def read_object(line: str) -> dict[str, Any]:
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not a number of JSON.")
+    raise ValueError(gettext("%(name)s is not a number of JSON.") % {"name": name})
 
 
 def _integer(text: str) -> int:

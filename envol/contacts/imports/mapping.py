@@ -165,7 +165,7 @@ def set_mapping(imp: Import, mapping: Mapping[str, str], list_id: int | None = N
             % {"name": unknown[0][:60], "names": ", ".join(sorted(names))[:400]}
         )
     if policy not in POLICIES:
-        raise ImportProblem(f"A policy is {', '.join(POLICIES)}; not {policy!r}.")
+        raise ImportProblem(gettext("Choose what happens to people who are known already."))
     if list_id is not None and not List.objects.filter(id=list_id, workspace_id=imp.workspace_id).exists():
         raise ImportProblem(gettext("This list does not exist in the workspace: choose another or create it."))
     keys = set(Property.objects.filter(workspace_id=imp.workspace_id).values_list("key", flat=True))
@@ -174,7 +174,7 @@ def set_mapping(imp: Import, mapping: Mapping[str, str], list_id: int | None = N
         kind, _, rest = target.partition(":")
         known = target in (*SINGLE, "tag", "skip") or (kind in ("property", "identifier") and rest)
         if not known:
-            raise ImportProblem(f"{target!r} is not something a column can become.")
+            raise ImportProblem(gettext("“%(name)s” is nothing a column can become.") % {"name": target[:60]})
         if kind == "property" and rest not in keys:
             raise ImportProblem(
                 gettext("There is no property “%(name)s” in the catalogue: declare it first.") % {"name": rest}

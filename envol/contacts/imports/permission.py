@@ -68,14 +68,14 @@ def set_permission(imp: Import, permission: Mapping[str, Any]) -> Import:
 def _checked(imp: Import, given: dict[str, Any]) -> dict[str, Any]:
     known = {"purpose", "basis", "source", "date", "text_version", "evidence", "conditions", "language"}
     if unknown := given.keys() - known:
-        raise ImportProblem(f"The permission has no field {sorted(unknown)[0]!r}.")
+        raise ImportProblem(gettext("The permission has no field “%(name)s”.") % {"name": sorted(unknown)[0][:40]})
     try:
         purpose = purposes.get(imp.workspace_id, str(given.get("purpose", "")))
     except Purpose.DoesNotExist as error:
         raise ImportProblem(str(error)) from None
     basis = given.get("basis")
     if basis not in Basis.values:
-        raise ImportProblem(f"A basis is {', '.join(Basis.values)}; not {basis!r}.")
+        raise ImportProblem(gettext("Choose on what ground these people may be written to."))
     if (basis == Basis.TRANSACTIONAL) != (purpose.kind == "transactional"):
         raise ImportProblem(gettext("The transactional basis goes with a transactional purpose, and only with it."))
     if purpose.kind == "measuring" and basis != Basis.CONSENT:

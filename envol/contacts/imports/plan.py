@@ -15,7 +15,6 @@ import tempfile
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextvars import copy_context
 from dataclasses import dataclass, field, fields
 from queue import SimpleQueue
 from typing import Any
@@ -23,6 +22,7 @@ from typing import Any
 import polars as pl
 import psycopg
 from django.db import connection
+from django.utils import translation
 
 from envol.consent import suppression
 from envol.contacts.imports.clean import NOT_GRANTED, Cleaner
@@ -137,10 +137,13 @@ class Plan:
         for _ in range(CLEANERS):
             cleaners.put(Cleaner(imp, self.grant, source_id))
 
+        language = translation.get_language() or "en"  # a thread begins in that of the installation
+
         def clean(block: Block) -> list[Refused]:
             cleaner = cleaners.get()
             try:
-                staged, refused = cleaner.clean(block.rows)
+                with translation.override(language):
+                    staged, refused = cleaner.clean(block.rows)
                 self.staging.add(staged.select(_COLUMNS))
                 return block.refused + refused
             finally:
@@ -158,8 +161,7 @@ class Plan:
                 for block in blocks(path, imp.format):
                     while len(waiting) >= CLEANERS:
                         take()
-                    # In a copy of the context: sentences come in the language of this thread.
-                    waiting.append((pool.submit(copy_context().run, clean, block), block.done))
+                    waiting.append((pool.submit(clean, block), block.done))
                 while waiting:
                     take()
             finally:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
+from django.utils.translation import gettext
 
 from envol.contacts.imports.formats import LINE_LIMIT, cell_text, check_workbook, read_object, sheet_rows
 
@@ -130,6 +131,10 @@ def _refuse_bad_characters(text: str, lines: list[str], first: int, refused: lis
                 lines[i] = ""
 
 
+def _instead(found: int, wanted: int) -> str:
+    return gettext("%(found)s instead of %(wanted)s") % {"found": found, "wanted": wanted}
+
+
 def _printable(text: str) -> str:
     """Text that PostgreSQL can keep: what is no character is shown as U+FFFD, U+0000 as its picture."""
     return text.replace("\0", "\u2400").encode("utf-8", "replace").decode() if text else ""
@@ -211,7 +216,7 @@ def _cut(
             raws.append(raw)
             cells.append(fields)
         else:
-            refused.append(Refused(no, "columns", f"{len(fields)} instead of {width}", raw))
+            refused.append(Refused(no, "columns", _instead(len(fields), width), raw))
     if cut is not None:
         frame = frame.filter(pl.col("no") < cut)
     if consumed:
@@ -236,7 +241,7 @@ def _cut(
                     raws.append(raw)
                     cells.append(fields)
                 else:
-                    refused.append(Refused(no, "columns", f"{count} instead of {width}", raw))
+                    refused.append(Refused(no, "columns", _instead(count, width), raw))
         split = some.select("no", "raw", body.str.split_exact(between, width - 1).alias("cells")).unnest("cells")
         parts.append(split.rename({f"field_{i}": f"c{i}" for i in range(width)}))
     if numbers or not parts:
@@ -316,7 +321,7 @@ def _xlsx(path: Path, form: dict[str, Any], width: int) -> Iterator[Block]:
         while len(row) > width and not row[-1]:
             row.pop()
         if len(row) > width:
-            refused.append(Refused(no, "columns", f"{len(row)} instead of {width}", raw))
+            refused.append(Refused(no, "columns", _instead(len(row), width), raw))
             continue
         numbers.append(no)
         raws.append(raw)

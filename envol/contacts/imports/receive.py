@@ -102,7 +102,10 @@ def set_format(imp: Import, **changes: Any) -> Import:
         imp.format["kind"], ("sheet", "header")
     )
     if wrong := changes.keys() - set(allowed):
-        raise ImportProblem(f"{', '.join(sorted(wrong))} cannot be set; these can: {', '.join(allowed)}.")
+        raise ImportProblem(
+            gettext("%(names)s cannot be set here; these can: %(allowed)s.")
+            % {"names": ", ".join(sorted(wrong))[:100], "allowed": ", ".join(allowed)}
+        )
     if imp.state in ("running", "done", "undone"):
         raise ImportProblem(gettext("This import has ended: start another with the same file."))
     try:

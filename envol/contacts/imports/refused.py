@@ -7,6 +7,8 @@ import io
 import re
 from collections.abc import Iterator
 
+from django.utils.translation import gettext, pgettext
+
 from envol.contacts.imports.problem import CAUSES
 from envol.contacts.models import Import, ImportRefusal
 
@@ -21,11 +23,25 @@ def safe_cell(text: str) -> str:
 
 
 def refused_csv(imp: Import) -> Iterator[str]:
-    """Line, reason, details, and the line as it came (quoted whole), one text a row; UTF-8 with its mark first."""
-    yield "\ufeff" + _row(["line", "reason", "details", "row"])
+    """Line, reason, details, and the line as it came (quoted whole), one text a row; UTF-8 with its mark first.
+
+    Reasons are in the language of whoever asks, details in that of whoever started the import.
+    """
+    head = [
+        pgettext("column of a file", "line"),
+        pgettext("column of a file", "reason"),
+        pgettext("column of a file", "details"),
+        pgettext("column of a file", "row"),
+    ]
+    # Now: when the rows are written, the request whose language this is has ended.
+    return _rows(imp, head, {cause: gettext(sentence) for cause, sentence in CAUSES.items()})
+
+
+def _rows(imp: Import, head: list[str], causes: dict[str, str]) -> Iterator[str]:
+    yield "\ufeff" + _row(head)
     for found in ImportRefusal.objects.filter(import_id=imp.id).order_by("id").iterator(2000):
         yield _row(
-            [str(found.line), CAUSES.get(found.cause, found.cause), safe_cell(found.value), safe_cell(found.row)]
+            [str(found.line), causes.get(found.cause, found.cause), safe_cell(found.value), safe_cell(found.row)]
         )
 
 

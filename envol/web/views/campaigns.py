@@ -198,7 +198,7 @@ def save(request: MemberRequest, campaign_id: int) -> HttpResponse:
         problems, status = [str(error)], 409
         typed["changed"] = _changed(found)
     except TemplateProblem as error:
-        problems = [problem_sentence(p) for p in error.problems]
+        problems = [str(p) for p in error.problems]
     except ValueError as error:
         problems = [str(error)]
     else:
@@ -238,13 +238,6 @@ def _changed(found: Campaign) -> str:
         _("At %(time)s %(who)s changed: %(what)s. What you typed stands in its form; save it again if it holds.")
         % facts
     )
-
-
-def problem_sentence(problem: Any) -> str:
-    parts = {"html": _("content"), "text": _("text part"), "subject": _("subject"), "preheader": _("preheader")}
-    where = _("%(part)s, line %(line)s") % {"part": parts.get(problem.part, problem.part), "line": problem.line}
-    meant = " " + _("Did you mean %(word)s?") % {"word": problem.suggestion} if problem.suggestion else ""
-    return f"{where}: {problem.message}{meant}"
 
 
 def _edit(request: MemberRequest, found: Campaign, revision: int, **changes: Any) -> None:

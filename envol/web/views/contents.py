@@ -427,9 +427,7 @@ def _act(request: MemberRequest, found: Campaign, before: Words | None) -> HttpR
     except actions.Refused as error:
         return _page(request, found, words, wrong=wrong, problems=[str(error)], status=422)
     except TemplateProblem as error:
-        from envol.web.views.campaigns import problem_sentence
-
-        return _page(request, found, words, problems=[problem_sentence(p) for p in error.problems], status=422)
+        return _page(request, found, words, problems=[str(p) for p in error.problems], status=422)
     said = _("The content is saved. Send yourself a test to see it in your mailbox.")
     return see(request, "campaign", found.pk, said=said, anchor="content")
 
