@@ -10,19 +10,25 @@ from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from envol.accounts.models import Role
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A page one can go to. ``inside`` are the beginnings of paths that belong to its entry of the rail."""
+    """A page one can go to.
+
+    ``inside`` are the beginnings of paths that belong to its entry of the rail; ``short`` is its word where six
+    entries share the width of a telephone.
+    """
 
     route: str
     label: str | Promise
     icon: str
     inside: tuple[str, ...] = ()
     least: Role = Role.VIEWER
+    short: str | Promise = ""
     local: bool = False  # only while everything is captured on this machine
 
     @property
@@ -45,8 +51,8 @@ RAIL = (
         ("/contacts", "/segments", "/imports", "/fields", "/lists", "/forms", "/audience"),
     ),
     Place("campaigns", _("Campaigns"), "letter", ("/campaigns", "/media")),
-    Place("consent", _("Consent"), "shield", ("/consent",)),
-    Place("inbox", _("Inbox"), "inbox", ("/inbox",), Role.OWNER, local=True),
+    Place("consent", _("Consent"), "shield", ("/consent",), short=pgettext_lazy("narrow", "Consent")),
+    Place("inbox", _("Inbox"), "inbox", ("/inbox",), Role.OWNER, pgettext_lazy("narrow", "Inbox"), local=True),
     Place("account", _("Settings"), "gear", ("/settings",)),
 )
 MORE = (
@@ -84,6 +90,13 @@ def rail(request: HttpRequest) -> list[dict[str, Any]]:
     for place in open_to(request, RAIL):
         here = path == "/" if place.inside == ("/",) else path.startswith(place.inside)
         found.append(
-            {"href": place.href, "label": place.label, "icon": place.icon, "here": here, "exactly": path == place.href}
+            {
+                "href": place.href,
+                "label": place.label,
+                "short": place.short,
+                "icon": place.icon,
+                "here": here,
+                "exactly": path == place.href,
+            }
         )
     return found
