@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from envol import db
 from envol.accounts import journal
 from envol.accounts.models import Workspace
-from envol.audience.models import RepurchaseDelay
+from envol.audience.models import RepurchaseDelay, Scoring
 
 DELAY = 30  # days where nobody said otherwise
 MOST = 3650
@@ -42,14 +43,22 @@ def set_days(workspace: Workspace, category: str, days: int | None, *, actor_id:
     journal.note(workspace, "member", "delay.changed", actor_id=actor_id, category=key, days=days)
 
 
-def table(workspace: Workspace, limit: int = 200) -> list[Delay]:
-    """The categories of the orders, most bought first, and those that were given a delay."""
+def gaps(workspace: Workspace, limit: int = 200) -> list[list[Any]]:
+    """[category, buyers, median days until the same was bought again, people who did], most bought first."""
+    return [
+        [row["category"], row["buyers"], None if row["gap"] is None else round(row["gap"]), row["people"]]
+        for row in db.dicts(db.sql("audience", "repurchase"), {"workspace": workspace.pk, "limit": limit})
+    ]
+
+
+def table(workspace: Workspace) -> list[Delay]:
+    """The categories of the orders as of the last computation, and those that were given a delay."""
+    scoring = Scoring.objects.filter(workspace=workspace).first()
     kept = {one.category: one.days for one in RepurchaseDelay.objects.filter(workspace=workspace).exclude(category="")}
     usual = default(workspace)
     made = []
-    for row in db.dicts(db.sql("audience", "repurchase"), {"workspace": workspace.pk, "limit": limit}):
-        key = row["category"]
-        again = round(row["gap"]) if row["people"] >= ENOUGH else None
+    for key, buyers, gap, people in scoring.figures.get("repurchase", ()) if scoring else ():
+        again = gap if people >= ENOUGH else None
         own = key in kept
-        made.append(Delay(key, kept.pop(key, usual), own, row["buyers"], again, row["people"]))
+        made.append(Delay(key, kept.pop(key, usual), own, buyers, again, people))
     return made + [Delay(key, days, True, 0, None, 0) for key, days in sorted(kept.items())]

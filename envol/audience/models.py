@@ -38,6 +38,7 @@ class Scoring(models.Model):
     thresholds = models.JSONField(default=dict)  # tier → cents in twelve months, None: out of reach
     reviewed_on = models.DateField(null=True)  # when the thresholds were made
     cohorts = models.JSONField(default=list)
+    figures = models.JSONField(default=dict)  # what pages show: they read no million of rows
 
     class Meta:
         db_table = "audience_scoring"

@@ -8,7 +8,7 @@ money mean nothing. What is in others is counted and said.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from datetime import date, timedelta
 from typing import Any
 
@@ -18,7 +18,7 @@ from django.utils import timezone
 
 from envol import db
 from envol.accounts.models import Workspace
-from envol.audience import tiers
+from envol.audience import delays, tiers
 from envol.audience.days import Days
 from envol.audience.models import Scoring
 from envol.audience.standings import NAMED
@@ -112,6 +112,7 @@ def compute(
                 "thresholds": thresholds,
                 "reviewed_on": reviewed_on,
                 "cohorts": _cohorts(asked, today),
+                "figures": _figures(workspace, today, thresholds),
             },
         )
         tell(4, 4, "months")
@@ -143,7 +144,44 @@ def _cohorts(asked: dict[str, Any], today: date) -> list[dict[str, Any]]:
 
 # -- figures for pages -------------------------------------------------------------------------
 
-# Who objected or left since the last computation is in no figure.
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """What the pages show, as of the last computation. ``once``: buyers with one day of purchases."""
+
+    cells: list[Cell]
+    groups: list[Group]
+    fifths: list[Fifth]
+    once: int
+
+
+def of(workspace: Workspace) -> Scoring | None:
+    """The last computation, if it left figures to show."""
+    found = Scoring.objects.filter(workspace=workspace).first()
+    return found if found and found.figures else None
+
+
+def figures(scoring: Scoring) -> Figures:
+    kept = scoring.figures
+    return Figures(
+        [Cell(*row) for row in kept["cells"]],
+        [Group(*row) for row in kept["groups"]],
+        [Fifth(*row) for row in kept["fifths"]],
+        kept["once"],
+    )
+
+
+def _figures(workspace: Workspace, today: date, thresholds: dict[str, int | None]) -> dict[str, Any]:
+    return {
+        "cells": [astuple(one) for one in cells(workspace)],
+        "groups": [astuple(one) for one in groups(workspace, today)],
+        "fifths": [astuple(one) for one in fifths(workspace, today)],
+        "once": bought_once(workspace),
+        "standings": [astuple(one) for one in tiers.standings(workspace, thresholds)],
+        "repurchase": delays.gaps(workspace),
+    }
+
+
 _SCORED = (
     "audience_score s JOIN contacts_contact c ON c.id = s.contact_id AND c.workspace_id = s.workspace_id"
     " AND NOT c.objected WHERE s.workspace_id = %(workspace)s"

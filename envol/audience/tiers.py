@@ -69,6 +69,11 @@ def standings(workspace: Workspace, thresholds: Mapping[str, int | None]) -> lis
     return [Standing(tier, thresholds.get(tier), *found.get(tier, (0, 0, 0))) for tier in TIERS]
 
 
+def kept_standings(scoring: Scoring) -> list[Standing]:
+    """Those of the last computation, without reading everybody."""
+    return [Standing(*row) for row in scoring.figures["standings"]]
+
+
 def holders(workspace: Workspace) -> dict[int, str]:
     """Who is above standard now, all at once: contact id → tier. A fifth of a year's customers at most."""
     words = {key: key for key in TIERS}  # one text for all, not one for each

@@ -107,7 +107,8 @@ class Page:
 
     def __init__(self, workspace: Workspace, scoring: Scoring, language: str, editor: bool) -> None:
         self.workspace, self.scoring, self.language, self.editor = workspace, scoring, language, editor
-        self.groups = scores.groups(workspace, scoring.reference)
+        self.figures = scores.figures(scoring)
+        self.groups, self.fifths = self.figures.groups, self.figures.fifths
         self.people = sum(one.people for one in self.groups)
         self.amount = sum(one.amount for one in self.groups)
 
@@ -133,7 +134,7 @@ class Page:
 
     def once(self) -> str:
         """The share of buyers with a single day of purchases."""
-        return self.part(scores.bought_once(self.workspace), self.people)
+        return self.part(self.figures.once, self.people)
 
     def reference(self) -> str:
         return day(self.scoring.reference, self.language)
@@ -153,7 +154,7 @@ class Page:
 
     def rows(self) -> list[Row]:
         days = {one.score: (one.low, one.high) for one in self.fifths if one.measure == "r"}
-        cells = scores.cells(self.workspace)
+        cells = self.figures.cells
         most = max((c.amount for c in cells), default=0)
         made = []
         for r in range(5, 0, -1):
@@ -181,12 +182,6 @@ class Page:
             _("%(named)s: %(people)s, %(amount)s")
             % {"named": name, "people": people, "amount": self.cash(cell.amount)},
         )
-
-    @property
-    def fifths(self) -> list[scores.Fifth]:
-        if not hasattr(self, "_fifths"):
-            self._fifths = scores.fifths(self.workspace, self.scoring.reference)
-        return self._fifths
 
     def cuts(self) -> list[tuple[int, list[str]]]:
         """For each score, lowest first: its span, people and share of revenue, by measure."""

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from envol.accounts.jobs import cancel
 from envol.accounts.models import Job, Role, Workspace
-from envol.audience import delays, tasks, tiers
+from envol.audience import delays, scores, tasks, tiers
 from envol.audience.models import Privilege, Scoring
 from envol.audience.standings import TIERS
 from envol.contacts.models import Order
@@ -52,7 +52,7 @@ def rfm(request: MemberRequest) -> HttpResponse:
         answer["Cache-Control"] = "no-store"
         patch_vary_headers(answer, ["HX-Request"])
         return answer
-    scoring = Scoring.objects.filter(workspace=workspace).first()
+    scoring = scores.of(workspace)
     facts: dict[str, Any] = {"scoring": scoring, "job": job, "busy": busy}
     if scoring is None:
         facts["orders"] = Order.objects.filter(workspace_id=workspace.pk).exists()
@@ -98,9 +98,9 @@ def _tiers(
     request: MemberRequest, typed: dict[str, dict[str, str]], wrong: dict[str, dict[str, str]]
 ) -> dict[str, Any]:
     workspace: Workspace = request.workspace
-    scoring = Scoring.objects.filter(workspace=workspace).first()
+    scoring = scores.of(workspace)
     given = tiers.privileges(workspace)
-    held = {one.tier: one for one in tiers.standings(workspace, scoring.thresholds)} if scoring else {}
+    held = {one.tier: one for one in tiers.kept_standings(scoring)} if scoring else {}
     total = sum(one.people for one in held.values())
     revenue = sum(one.amount for one in held.values())
     language = _language()
