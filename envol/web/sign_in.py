@@ -7,7 +7,9 @@ from typing import Any
 from allauth.account.adapter import DefaultAccountAdapter
 from django.conf import settings
 from django.http import HttpRequest
+from django.utils import translation
 
+from envol.accounts.models import User
 from envol.web import kept
 
 
@@ -20,6 +22,13 @@ class Adapter(DefaultAccountAdapter):
         if answer is None:
             kept.take_over(request)
         return answer
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """In the language of the account, whichever the browser that asked speaks."""
+        user = context.get("user") or User.objects.filter(email=email.strip().lower()).first()
+        language = user.language if user is not None else translation.get_language() or settings.LANGUAGE_CODE
+        with translation.override(language):
+            super().send_mail(template_prefix, email, context)
 
     def get_email_confirmation_url(self, request: HttpRequest, emailconfirmation: object) -> str:
         return str(super().get_email_confirmation_url(request, emailconfirmation))

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 from allauth.mfa.totp.internal.auth import format_hotp_value, hotp_value, yield_hotp_counters_from_time
-from django.test import Client
+from django.core import mail
+from django.test import Client, override_settings
 
+from envol.accounts.models import User
 from tests.web.shop import PASSWORD, Shop
 
 OPEN = ("/login/", "/password/reset/", "/password/reset/done/")
@@ -119,3 +121,16 @@ def test_a_code_is_asked_once_it_is_set_up(tmp_path: Path) -> None:
     assert answer["Location"].startswith("/2fa/authenticate/")
     assert again.get("/").status_code == 302, "the password alone does not open"
     assert again.get("/2fa/authenticate/").status_code == 200
+
+
+def test_mail_about_an_account_speaks_its_language(shop: Shop) -> None:
+    """A French member asks from an English browser."""
+    user = shop.members["editor"].user
+    for language, word in (("fr", "mot de passe"), ("en", "password")):
+        User.objects.filter(pk=user.pk).update(language=language)
+        asks = Client(HTTP_HOST="localhost", HTTP_ACCEPT_LANGUAGE="en" if language == "fr" else "fr")
+        with override_settings(EMAIL_BACKEND="django.core.mail.backends.locmem.EmailBackend"):
+            assert asks.post("/password/reset/", {"email": user.email}).status_code == 302
+        said = mail.outbox[-1]  # type: ignore[attr-defined]
+        assert said.to == [user.email] and word in f"{said.subject} {said.body}".lower()
+    User.objects.filter(pk=user.pk).update(language="en")

@@ -214,11 +214,16 @@ def _parsed(written: str, catalogue: Catalogue) -> Any:
 
 
 def _as_written(form: Form) -> str:
-    """The rule as text; as JSON while it cannot be read yet."""
+    """The rule as text; as JSON while it cannot be read yet, and nothing while nothing is chosen."""
     try:
         return text.write(form.meaning.tree, form.catalogue)
     except SegmentProblem:
-        return json.dumps(form.meaning.tree, ensure_ascii=False, indent=2)
+        tree = form.meaning.tree
+        return "" if _says_nothing(tree) else json.dumps(tree, ensure_ascii=False, indent=2)
+
+
+def _says_nothing(tree: dict[str, Any]) -> bool:
+    return not tree.get("field") and all(map(_says_nothing, tree.get("rules", [])))
 
 
 def _still_seen(form: Form, status: int) -> str:
