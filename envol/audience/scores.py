@@ -277,3 +277,26 @@ def fifths(workspace: Workspace, reference: date) -> list[Fifth]:
 def bought_once(workspace: Workspace) -> int:
     """Buyers with one day of purchases."""
     return int(db.value(f"SELECT count(*) FROM {_SCORED} AND s.frequency = 1", {"workspace": workspace.pk}))
+
+
+@dataclass(frozen=True, slots=True)
+class Buyer:
+    """What is known of one buyer. ``stays`` in tiers: tier, first day, last day (None: still there)."""
+
+    r: int
+    f: int
+    m: int
+    named: str
+    stays: list[tuple[str, date, date | None]]
+
+
+def buyer(workspace: Workspace, contact_id: int) -> Buyer | None:
+    """None for whoever never bought, and for whoever objected to marketing."""
+    found = db.rows(
+        f"SELECT s.r, s.f, s.m, s.named FROM {_SCORED} AND s.contact_id = %(contact)s",
+        {"workspace": workspace.pk, "contact": contact_id},
+    )
+    if not found:
+        return None
+    r, f, m, name = found[0]
+    return Buyer(r, f, m, name, tiers.history(workspace, contact_id))

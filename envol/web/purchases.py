@@ -102,6 +102,21 @@ def _step(value: float, most: float) -> int:
     return 0 if value <= 0 or most <= 0 else max(1, min(8, round(8 * (value / most) ** 0.5)))
 
 
+def of_person(workspace: Workspace, contact_id: int, language: str) -> dict[str, Any] | None:
+    """The scores and tiers of one buyer, for her page; None for whoever has none."""
+    found = scores.buyer(workspace, contact_id)
+    if found is None:
+        return None
+    return {
+        "named": word(NAMED, found.named, language),
+        "scores": f"{found.r}-{found.f}-{found.m}",
+        "stays": [
+            (word(TIERS, tier, language), day(since, language), day(until, language) if until else "")
+            for tier, since, until in reversed(found.stays)
+        ],
+    }
+
+
 class Page:
     """The figures of one workspace, in the reader's language. ``editor``: whether they open as segments."""
 

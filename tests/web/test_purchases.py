@@ -17,7 +17,7 @@ from envol.accounts.models import Job, JournalEntry
 from envol.audience import delays, engine, scores, tasks, tiers
 from envol.audience.models import Scoring
 from envol.contacts.orders import NewLine, NewOrder, add_bulk
-from envol.db import execute
+from envol.db import execute, rows
 from tests.web.shop import Shop, open_shop
 
 Sign = Callable[..., Client]
@@ -199,3 +199,19 @@ def test_the_pages_speak_french(buyers: Shop, as_member: Sign) -> None:
     assert "Qui achète, combien de fois, pour combien ?" in page and "À surveiller" in page and "€" in page
     assert "Délais de rachat" in text_of(editor.get("/audience/delays").content.decode())
     assert "Or" in text_of(editor.get("/audience/tiers").content.decode())
+
+
+def test_a_buyers_page_says_her_scores_and_tiers(buyers: Shop, as_member: Sign) -> None:
+    editor = as_member("editor", buyers)
+    best = rows(
+        "SELECT s.contact_id, s.r, s.f, s.m FROM audience_score s JOIN audience_tier t USING (workspace_id, contact_id)"
+        " WHERE s.workspace_id = %s AND t.tier = 'premium' ORDER BY 1",
+        [buyers.workspace.pk],
+    )[0]
+    said = text_of(editor.get(f"/contacts/{best[0]}").content.decode())
+    assert f"scores {best[1]}-{best[2]}-{best[3]}: recency" in said and "Premium since" in said
+    execute("UPDATE contacts_contact SET objected = true WHERE id = %s", [best[0]])
+    try:
+        assert "recency" not in text_of(editor.get(f"/contacts/{best[0]}").content.decode())
+    finally:
+        execute("UPDATE contacts_contact SET objected = false WHERE id = %s", [best[0]])

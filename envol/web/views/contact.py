@@ -11,6 +11,7 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.dateparse import parse_date
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
@@ -26,6 +27,7 @@ from envol.web.answers import refuse, see
 from envol.web.doors import MemberRequest, audience
 from envol.web.meanwhile import moved as moved_on
 from envol.web.meanwhile import sentence
+from envol.web.purchases import of_person
 from envol.web.story import MOST, PAGE, story_of
 from envol.web.templatetags.envol import label
 from envol.web.values import field_value, typed_value
@@ -123,6 +125,7 @@ def page(request: MemberRequest, person: Contact, *, status: int = 200, **more: 
         "identifiers": Identifier.objects.filter(workspace_id=workspace.id, contact_id=person.id),
         "orders": orders[:10],
         "order_count": orders.count(),
+        "buyer": of_person(workspace, person.id, get_language() or "en"),
         "story": story[:events],
         "older": events + PAGE if len(story) > events and events < MOST else 0,
         "notes": [(n, authors.get(n.author_id or 0, "")) for n in notes],
