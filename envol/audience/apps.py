@@ -43,3 +43,4 @@ class AudienceConfig(AppConfig):
         lists.register_use(lambda workspace, list_id: [s.name for s in segments.using_list(workspace, list_id)])
         undo.register(segments.DELETED, segments.bring_back)
         undo.register(segments.CREATED, segments.take_away)
+        undo.register(segments.CHANGED, segments.put_back)

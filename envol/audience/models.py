@@ -8,7 +8,7 @@ from __future__ import annotations
 from django.db import models
 from django.db.models.functions import Now
 
-from envol.accounts.models import Workspace
+from envol.accounts.models import Member, Workspace
 
 
 class Segment(models.Model):
@@ -21,6 +21,20 @@ class Segment(models.Model):
     class Meta:
         db_table = "audience_segment"
         constraints = [models.UniqueConstraint(fields=["workspace", "name"], name="segment_name_once")]
+
+
+class SegmentVersion(models.Model):
+    """What a segment was called and said before it was changed."""
+
+    segment = models.ForeignKey(Segment, on_delete=models.CASCADE, related_name="versions")
+    name = models.CharField(max_length=200)
+    tree = models.JSONField()
+    written_at = models.DateTimeField()
+    replaced_at = models.DateTimeField(db_default=Now())
+    replaced_by = models.ForeignKey(Member, on_delete=models.SET_NULL, null=True)
+
+    class Meta:
+        db_table = "audience_segment_version"
 
 
 class Scoring(models.Model):

@@ -54,6 +54,7 @@ def describe() -> list[Data]:
         Data("audience_privilege", "what each tier is given", False),
         Data("audience_repurchase_delay", "after how long a category is bought again", False),
         Data("audience_segment", "rules of segments", False),
+        Data("audience_segment_version", "earlier rules of segments", False),
     ]
 
 

@@ -14,11 +14,12 @@ from envol.accounts import journal, undo
 from envol.accounts.models import Member, Undo, Workspace
 from envol.audience.catalogue import Catalogue
 from envol.audience.language import Problem, SegmentProblem, parse, to_json
-from envol.audience.models import Segment
+from envol.audience.models import Segment, SegmentVersion
 from envol.contacts import lists
 from envol.contacts.models import List
 
-DELETED, CREATED = "segment.deleted", "segment.created"
+DELETED, CREATED, CHANGED = "segment.deleted", "segment.created", "segment.changed"
+VERSIONS = 50  # earlier ones that are kept of a segment
 # Rooms that use segments say by whom they are used (a campaign…): workspace id, segment ids → names by segment.
 _Users = Callable[[int, Sequence[int]], Mapping[int, list[str]]]
 _users: list[_Users] = []
@@ -38,6 +39,7 @@ def save(
     actor: str = "member",
     actor_id: int | None = None,
     fixed: List | None = None,
+    restored: bool = False,
 ) -> Segment:
     """Make a segment, or give ``segment`` this name and tree. Raises :class:`SegmentProblem`.
 
@@ -60,10 +62,52 @@ def save(
             entry = journal.note(workspace, actor, "segment.created", segment, actor_id=actor_id)
             undo.offer(entry, CREATED, {"id": segment.pk, "list": fixed.pk if fixed else None})
         else:
-            Segment.objects.filter(pk=segment.pk).update(name=name, tree=to_json(root), updated_at=Now())
-            segment.refresh_from_db()
-            journal.note(workspace, actor, "segment.changed", segment, actor_id=actor_id)
+            before = _replace(segment, name, to_json(root), actor_id if actor == "member" else None)
+            action = "segment.restored" if restored else "segment.changed"
+            entry = journal.note(workspace, actor, action, segment, actor_id=actor_id)
+            if before is not None:
+                facts = {"id": segment.pk, "version": before.pk, "after": segment.updated_at.isoformat()}
+                undo.offer(entry, CHANGED, facts)
     return segment
+
+
+def _replace(segment: Segment, name: str, tree: dict[str, Any], member_id: int | None) -> SegmentVersion | None:
+    """Give it this name and tree; what it was is kept as a version, the answer. None when nothing changes."""
+    old = Segment.objects.select_for_update().get(pk=segment.pk)
+    kept = None
+    if (old.name, old.tree) != (name, tree):
+        kept = SegmentVersion.objects.create(
+            segment=old, name=old.name, tree=old.tree, written_at=old.updated_at, replaced_by_id=member_id
+        )
+        beyond = SegmentVersion.objects.filter(segment=old).order_by("-pk").values_list("pk", flat=True)[VERSIONS:]
+        SegmentVersion.objects.filter(pk__in=list(beyond)).delete()
+    Segment.objects.filter(pk=segment.pk).update(name=name, tree=tree, updated_at=Now())
+    segment.refresh_from_db()
+    return kept
+
+
+def restore(version: SegmentVersion, *, actor_id: int | None = None) -> Segment:
+    """Let the segment say again what it said; its name stays. Raises :class:`SegmentProblem`."""
+    segment = version.segment
+    return save(segment.workspace, segment.name, version.tree, segment=segment, actor_id=actor_id, restored=True)
+
+
+def put_back(workspace: Workspace, facts: Mapping[str, Any], member: Member) -> str:
+    """The undo of a change: the name and the rule before it."""
+    segment = Segment.objects.filter(workspace=workspace, pk=facts["id"]).first()
+    version = SegmentVersion.objects.filter(segment=segment, pk=facts["version"]).first() if segment else None
+    if segment is None or version is None:
+        raise undo.CannotUndo(_("This segment is gone already."))
+    if segment.updated_at.isoformat() != facts["after"]:
+        raise undo.CannotUndo(_("The segment was changed again since; its page has the earlier versions."))
+    if Segment.objects.filter(workspace=workspace, name=version.name).exclude(pk=segment.pk).exists():
+        raise undo.CannotUndo(_("There is a new segment called “%(name)s”; rename it first.") % {"name": version.name})
+    try:
+        parse(version.tree, Catalogue(workspace), within=segment.pk)
+    except SegmentProblem as error:
+        raise undo.CannotUndo(" ".join(problem.sentence for problem in error.problems)) from None
+    _replace(segment, version.name, version.tree, member.pk)
+    return _("The segment “%(name)s” is as it was before.") % {"name": version.name}
 
 
 def used_by(segment: Segment) -> list[str]:
@@ -127,24 +171,42 @@ def delete(segment: Segment, *, actor: str = "member", actor_id: int | None = No
     try:
         with transaction.atomic():
             entry = journal.note(segment.workspace, actor, "segment.deleted", segment, actor_id=actor_id)
-            facts = {"id": segment.pk, "name": segment.name, "tree": segment.tree}
+            facts = {"id": segment.pk, "name": segment.name, "tree": segment.tree, "versions": _written(segment)}
             segment.delete()
             return undo.offer(entry, DELETED, facts)
     except ProtectedError:
         raise SegmentProblem([Problem("", sentence % {"name": segment.name, "users": _("a campaign")})]) from None
 
 
+def _written(segment: Segment) -> list[dict[str, Any]]:
+    """Its earlier versions as plain values, oldest first."""
+    kept = segment.versions.order_by("pk").values("name", "tree", "written_at", "replaced_at", "replaced_by_id")
+    return [
+        {**one, "written_at": one["written_at"].isoformat(), "replaced_at": one["replaced_at"].isoformat()}
+        for one in kept
+    ]
+
+
 def bring_back(workspace: Workspace, facts: Mapping[str, Any], member: Member) -> str:
     """The undo of a deletion: the same rule under the same name and address."""
     if Segment.objects.filter(workspace=workspace, name=facts["name"]).exists():
         raise undo.CannotUndo(_("There is a new segment called “%(name)s”; rename it first.") % {"name": facts["name"]})
-    Segment.objects.create(pk=facts["id"], workspace=workspace, name=facts["name"], tree=facts["tree"])
+    segment = Segment.objects.create(pk=facts["id"], workspace=workspace, name=facts["name"], tree=facts["tree"])
+    members = set(Member.objects.filter(workspace=workspace).values_list("pk", flat=True))
+    for one in facts.get("versions", ()):
+        by = one["replaced_by_id"]
+        SegmentVersion.objects.create(segment=segment, **(one | {"replaced_by_id": by if by in members else None}))
     return _("The segment “%(name)s” is back.") % {"name": facts["name"]}
 
 
 def undo_of(segment: Segment) -> Undo | None:
-    """How the making of this segment is taken back, for the page that says it was made."""
-    return Undo.objects.filter(workspace=segment.workspace, kind=CREATED, facts__id=segment.pk).order_by("-pk").first()
+    """How the last making or change of this segment is taken back, for the page that says it was done."""
+    acts = Undo.objects.filter(workspace=segment.workspace, kind__in=[CREATED, CHANGED], facts__id=segment.pk)
+    found = acts.order_by("-pk").first()
+    if found is None:
+        return None
+    after = segment.created_at.isoformat() if found.kind == CREATED else found.facts["after"]
+    return found if after == segment.updated_at.isoformat() else None
 
 
 def take_away(workspace: Workspace, facts: Mapping[str, Any], member: Member) -> str:

@@ -64,6 +64,7 @@ WORDS = {
     "property.deleted": gettext_lazy("deleted a field"),
     "segment.changed": gettext_lazy("changed a segment"),
     "segment.created": gettext_lazy("made a segment"),
+    "segment.restored": gettext_lazy("brought an earlier rule of a segment back"),
     "segment.deleted": gettext_lazy("deleted a segment"),
     "signup.changed": gettext_lazy("changed a sign-up form"),
     "signup.closed": gettext_lazy("closed a sign-up form"),

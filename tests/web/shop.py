@@ -65,6 +65,7 @@ class Shop:
         return {
             "contact_id": self.people[0].pk,
             "segment_id": self.segment.pk,
+            "segment_version_id": self.segment.versions.latest("pk").pk,
             "import_id": self.imp.pk,
             "campaign_id": self.sent.pk,
             "message_id": self.captured.pk,
@@ -134,10 +135,12 @@ def open_shop(title: str = "Librairie des Deux Rives", readers: int = 60, folder
     scores.compute(workspace)
     people.add_note(found[0], f"A rappelé depuis {found[1].email}.", members["owner"].user.pk)
     signup.switch(signup.create(workspace, club, "first_name"), True)
+    segment = segments.save(workspace, "Fidèles", {"v": 1, "match": "all", "rules": []})
     segment = segments.save(
         workspace,
         "Fidèles",
         {"v": 1, "match": "all", "rules": [{"field": "list", "op": "on", "value": club.pk}]},
+        segment=segment,
     )
     domain = domains.add(workspace, "boutique.example", trusted=True)
     version = templates.save(workspace, "Lettre", "html", HTML, "Les livres de l'automne", preheader="Et l'agenda")

@@ -30,7 +30,7 @@ POST_ONLY = {
     "density", "save_view", "delete_view", "save_as_segment", "bulk_do", "change_contact", "rectify", "withdraw",
     "grant",
     "new_list", "change_list", "new_field", "field_act",
-    "segment_figures", "leave_segment",
+    "segment_figures", "leave_segment", "restore_segment",
     "compute_scores", "change_tiers", "change_delays",
 }  # fmt: skip
 # Those that answer GET and POST both.

@@ -118,8 +118,7 @@ def _build(request: MemberRequest, segment: Segment | None) -> HttpResponse:
         saved = service.save(request.workspace, name, form.meaning.tree, segment=segment, actor_id=request.member.pk)
     except SegmentProblem as error:
         return _page(form, error.problems, status=422)
-    offered = None if segment else service.undo_of(saved)
-    return see(request, "segment", saved.pk, said=_("The segment is saved."), undo=offered)
+    return see(request, "segment", saved.pk, said=_("The segment is saved."), undo=service.undo_of(saved))
 
 
 def _seen(segment: Segment) -> str:
@@ -130,7 +129,10 @@ def _seen(segment: Segment) -> str:
 def _changed_meanwhile(form: Form, segment: Segment) -> str:
     """Somebody else saved it since: by whom, and what the rule says now. Saving once more replaces it."""
     entries = JournalEntry.objects.filter(
-        workspace=segment.workspace, action="segment.changed", object_id=segment.pk, actor_kind="member"
+        workspace=segment.workspace,
+        action__in=["segment.changed", "segment.restored"],
+        object_id=segment.pk,
+        actor_kind="member",
     )
     entry = entries.order_by("-id").first()
     actor = entry.actor_id if entry else None
