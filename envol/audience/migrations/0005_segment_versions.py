@@ -8,7 +8,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("accounts", "0003_sent_form"),
-        ("audience", "0003_scores"),
+        ("audience", "0004_kept_figures"),
     ]
 
     operations = [
