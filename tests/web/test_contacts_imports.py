@@ -117,7 +117,7 @@ def test_what_was_detected_wrongly_is_corrected_and_read_again(own: Shop, as_mem
     assert imp.state == "uploaded", "the columns are to be confirmed again"
     client.post(f"{where}/format", {"encoding": "mac-roman", "separator": "|"})
     page = client.get(where).content.decode()
-    assert "Column 1" in page and "no line names the columns" in page and ">courriel<" in page
+    assert "Column 1" in page and "No line names the columns." in page and ">courriel<" in page
     client.post(f"{where}/format", {"encoding": "mac-roman", "separator": "|", "header": "on"})
     client.post(f"{where}/mapping", {"column.0": "email", "column.1": "property:first_name"})
     client.post(f"{where}/permission", {"nothing": "1"})
