@@ -1,4 +1,6 @@
-"""Three segments to copy, made from what this workspace knows of its people."""
+"""Segments to copy, made from what this workspace knows of its people: three to begin with, and one page of them by
+the five families of criteria.
+"""
 
 from __future__ import annotations
 
@@ -64,3 +66,120 @@ def _proposed(catalogue: Catalogue) -> Iterator[Example]:
         yield Example(
             _("May get the newsletter"), _all({"field": "permission", "op": "may_write", "value": "newsletter"})
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    key: str
+    title: str
+    says: str  # what its criteria tell
+    examples: list[Example]
+    lacking: str  # what would have to be known for more, or ""
+
+
+AGES = ((18, 24), (25, 34), (35, 49), (50, 64), (65, 120))
+VALUES = 3  # of each field, the most frequent ones
+
+
+def families(catalogue: Catalogue) -> list[Family]:
+    """The five families, each with what this workspace's fields allow."""
+    offers = Offers(catalogue)
+    bought = Order.objects.filter(workspace_id=catalogue.workspace.id).exists()
+    interests = list(_interests(catalogue, offers))
+    who = list(_who_they_are(catalogue, offers))
+    return [
+        Family(
+            "profile", _("Who they are"), _("Age, place, situation: what people told of themselves."), who,
+            "" if who else _("Needs a field with a date of birth, a place or a choice."),
+        ),
+        Family(
+            "activity", _("How active they are"), _("From the latest arrival to those who never reacted."),
+            list(_activity(catalogue)), "",
+        ),
+        Family(
+            "purchases", _("What they buy"), _("How recently, how often, how much."),
+            list(_purchases()) if bought else [], "" if bought else _("Needs orders: none has come in yet."),
+        ),
+        Family(
+            "loyalty", _("How faithful they are"), _("Those who read and come back, and the days to remember."),
+            list(_loyalty(catalogue, bought)), "",
+        ),
+        Family(
+            "interests", _("What interests them"), _("Subjects they chose themselves."), interests,
+            "" if interests else _("Needs a field of several choices that people have filled in."),
+        ),
+    ]  # fmt: skip
+
+
+def _rule(field: str, op: str, value: Any = None, **where: Any) -> dict[str, Any]:
+    made = {"field": field, "op": op} | ({} if value is None else {"value": value})
+    return made | ({"where": where} if where else {})
+
+
+def _birth(catalogue: Catalogue) -> str:
+    """The key of the field with the date of birth, or nothing."""
+    dates = (f for f in catalogue.fields.values() if f.key.startswith("prop.") and f.kind == "date" and not f.sensitive)
+    return next((f.key for f in dates if "birth" in f.key or "naissance" in f.key), "")
+
+
+def _who_they_are(catalogue: Catalogue, offers: Offers) -> Iterator[Example]:
+    if birth := _birth(catalogue):
+        for low, high in AGES:
+            name = _("Aged %(low)s to %(high)s") if high < 120 else _("Aged %(low)s and over")
+            yield Example(name % {"low": low, "high": high}, _all(_rule(birth, "age_between", [low, high])))
+    language = get_language() or "en"
+    for field in catalogue.fields.values():
+        if not field.key.startswith("prop.") or field.sensitive:
+            continue
+        if field.kind == "place":
+            for town in offers.places(field.key)[:VALUES]:
+                assert town.spot is not None
+                lat, lon = (round(degrees, 5) for degrees in town.spot)
+                near = {"lat": lat, "lon": lon, "km": 30, "label": town.value}
+                yield Example(_("30 km around %(place)s") % {"place": town.value}, _all(_rule(field.key, "near", near)))
+        elif field.kind == "choice":
+            for one in offers.values(field.key)[:VALUES]:
+                name = _("%(field)s: %(value)s") % {"field": field.label(language), "value": one.value}
+                yield Example(name, _all(_rule(field.key, "is", one.value)))
+
+
+def _activity(catalogue: Catalogue) -> Iterator[Example]:
+    language = get_language() or "en"
+    for stage in catalogue.fields["activity.stage"].choices:
+        label = stage.label_fr if language.startswith("fr") else stage.label_en
+        yield Example(label[:1].upper() + label[1:], _all(_rule("activity.stage", "in", [stage.value])))
+
+
+def _purchases() -> Iterator[Example]:
+    yield Example(_("Bought this month"), _all(_rule("orders.last", "in_last", 30)))
+    yield Example(_("First order this month"), _all(_rule("orders.first", "in_last", 30)))
+    yield Example(_("Faithful customers"), _all(_rule("orders.count", "gte", 2, within_days=365)))
+    yield Example(_("No order for a year"), _all(_rule("orders.last", "more_than_ago", 365)))
+    yield Example(_("Never bought"), _all(_rule("orders.count", "lt", 1)))
+    yield Example(_("Nothing bought just now"), _all(_rule("orders.just_bought", "nothing")))
+    yield Example(_("Champions and loyal buyers"), _all(_rule("rfm.segment", "in", ["champions", "loyal"])))
+    yield Example(_("Good buyers about to be lost"), _all(_rule("rfm.segment", "in", ["attention", "at_risk"])))
+    yield Example(_("Gold or better"), _all(_rule("tier", "in", ["gold", "premium"])))
+
+
+def _loyalty(catalogue: Catalogue, bought: bool) -> Iterator[Example]:
+    assiduous = _rule("mail.clicked", "at_least", 4, within_days=90)
+    yield Example(_("Assiduous readers"), _all(assiduous))
+    if bought:
+        yield Example(
+            _("Fans: they read and they buy"), _all(assiduous, _rule("orders.count", "gte", 2, within_days=365))
+        )
+    reads = _rule("mail.clicked", "at_least", 1, within_days=90)
+    yield Example(_("With us for over a year and still reading"), _all(_rule("created", "more_than_ago", 365), reads))
+    yield Example(_("Anniversary of arrival this week"), _all(_rule("created", "anniversary", 3)))
+    if birth := _birth(catalogue):
+        yield Example(_("Birthday this week"), _all(_rule(birth, "anniversary", 3)))
+
+
+def _interests(catalogue: Catalogue, offers: Offers) -> Iterator[Example]:
+    language = get_language() or "en"
+    for field in catalogue.fields.values():
+        if field.key.startswith("prop.") and field.kind == "list" and not field.sensitive:
+            for one in offers.values(field.key)[: 2 * VALUES]:
+                name = _("%(field)s: %(value)s") % {"field": field.label(language), "value": one.value}
+                yield Example(name, _all(_rule(field.key, "has_any", [one.value])))

@@ -80,6 +80,7 @@ web = (
         path("audience/delays/change", purchases.change_delays, name="change_delays"),
         path("segments", segments.segments, name="segments"),
         path("segments/new", segment_builder.new_segment, name="new_segment"),
+        path("segments/ready", segments.ready_segments, name="ready_segments"),
         path("segments/overlap", overlap.segments_overlap, name="segments_overlap"),
         path("segments/figures", segment_builder.segment_figures, name="segment_figures"),
         path("segments/leave", segment_builder.leave_segment, name="leave_segment"),

@@ -31,7 +31,7 @@ from envol.web import segment_words
 from envol.web.answers import refuse, see
 from envol.web.audiences import sentence_of
 from envol.web.doors import MemberRequest, audience
-from envol.web.examples import examples
+from envol.web.examples import Example, examples, families
 from envol.web.masking import sees_addresses
 from envol.web.paging import page_of
 from envol.web.views.contacts import name_of
@@ -64,16 +64,29 @@ def segments(request: MemberRequest) -> HttpResponse:
         )
     facts: dict[str, Any] = {"found": found, "total": total, "page": page, "counted_at": timezone.now()}
     if not page.rows and not page.first:
-        facts["examples"] = [
-            {
-                "name": example.name,
-                "sentence": sentence_of(catalogue, example.tree),
-                "href": f"{reverse('web:new_segment')}?"
-                + urlencode({"name": example.name, "tree": json.dumps(example.tree, ensure_ascii=False)}),
-            }
-            for example in examples(catalogue)
-        ]
+        facts["examples"] = [_to_copy(catalogue, example) for example in examples(catalogue)]
     return render(request, "segments/list.html", facts)
+
+
+def _to_copy(catalogue: Catalogue, example: Example) -> dict[str, str]:
+    query = {"name": example.name, "tree": json.dumps(example.tree, ensure_ascii=False)}
+    return {
+        "name": example.name,
+        "sentence": sentence_of(catalogue, example.tree),
+        "href": f"{reverse('web:new_segment')}?{urlencode(query)}",
+    }
+
+
+@require_safe
+@audience(Role.EDITOR)
+def ready_segments(request: MemberRequest) -> HttpResponse:
+    """Segments to copy, by the five families of criteria."""
+    catalogue = Catalogue(request.workspace)
+    found = [
+        {"family": family, "examples": [_to_copy(catalogue, example) for example in family.examples]}
+        for family in families(catalogue)
+    ]
+    return render(request, "segments/ready.html", {"found": found})
 
 
 def _counted(catalogue: Catalogue, segment: Segment, seconds: float) -> int | None:
