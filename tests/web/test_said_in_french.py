@@ -222,3 +222,24 @@ def test_an_editor_of_code_meets_no_english(own: Shop, as_member: Sign) -> None:
         where, {"do": "save"}, HTTP_ORIGIN="https://elsewhere.example", HTTP_SEC_FETCH_SITE="cross-site"
     )
     assert answer.status_code == 403 and not english(answer.content.decode())
+
+
+def test_wrong_forms_of_an_account_answer_in_french(own: Shop, as_member: Sign) -> None:
+    """Those of Django and of allauth: sign-in, passwords, codes."""
+    stranger, owner = Client(HTTP_HOST="localhost", HTTP_ACCEPT_LANGUAGE="fr"), as_member("owner", own)
+    owner.post("/language", {"language": "fr"})
+    wrong: list[tuple[Client, str, dict[str, str]]] = [
+        (stranger, "/login/", {"login": "pas une adresse", "password": "x"}),
+        (stranger, "/login/", {"login": own.members["owner"].user.email, "password": "x"}),
+        (stranger, "/password/reset/", {"email": "pas une adresse"}),
+        (owner, "/password/change/", {"oldpassword": "x", "password1": "court", "password2": "autre"}),
+        (owner, "/reauthenticate/", {"password": "x"}),
+        (owner, "/settings/team/invite", {"email": "pas une adresse", "role": "roi"}),
+        (owner, "/settings/domains", {"name": "pas un domaine"}),
+        (owner, "/fields/new", {"key": "9 !", "type": "json", "label_fr": "", "label_en": ""}),
+    ]
+    for client, path, given in wrong:
+        answer = client.post(path, given, follow=True)
+        lines = visible(answer.content.decode())
+        assert answer.status_code in (200, 403, 422), (path, answer.status_code)
+        assert not [line for line in lines if english(line)], path
