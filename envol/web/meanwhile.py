@@ -72,7 +72,7 @@ class Unchanged(forms.BaseForm):
     def _opened_on(self) -> dict[str, str]:
         try:
             found = json.loads(self.data.get(FIELD, "") or "{}")
-        except ValueError:
+        except (ValueError, RecursionError):  # it is a field of the form, so anybody may have written it
             return {}
         return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
 
