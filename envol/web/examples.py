@@ -147,7 +147,7 @@ def _activity(catalogue: Catalogue) -> Iterator[Example]:
     language = get_language() or "en"
     for stage in catalogue.fields["activity.stage"].choices:
         label = stage.label_fr if language.startswith("fr") else stage.label_en
-        yield Example(label[:1].upper() + label[1:], _all(_rule("activity.stage", "in", [stage.value])))
+        yield Example(_("Stage: %(stage)s") % {"stage": label}, _all(_rule("activity.stage", "in", [stage.value])))
 
 
 def _purchases() -> Iterator[Example]:
