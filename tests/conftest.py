@@ -105,13 +105,15 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """How tests are dealt out when several processes share them: by file, and those of the pages together.
+    """How tests are dealt out when two processes share them: by file; those of the pages, and of a browser, together.
 
-    The pages' tests share one shop for the whole session, which tests that empty the database would take away.
+    The pages' tests share one shop for the whole session, which tests that empty the database would take away; two
+    browsers at once on two cores keep each other waiting.
     """
+    together = {"web": "web", "browser": "browser", "journeys": "browser"}
     for item in items:
         room = Path(item.path).relative_to(ROOT / "tests").parts[0]
-        item.add_marker(pytest.mark.xdist_group("web" if room == "web" else str(item.path)))
+        item.add_marker(pytest.mark.xdist_group(together.get(room, str(item.path))))
 
 
 @pytest.fixture(autouse=True)
