@@ -3,7 +3,8 @@
 The cluster lies in ``.test-data`` and stays up between runs (the last user stops it); a template
 database, named by the hash of all migrations, is copied for each run, so a run starts in a second.
 Tests keep apart by making their own workspace; those that need the whole database to themselves
-use ``empty_database``. Two processes share the tests (`make test`), each with a database of its own.
+use ``empty_database``. Two processes share the tests (`make test`), each with a cluster of its own: connections are
+counted, and a transaction of one must not hold back what the other looks at.
 """
 
 from __future__ import annotations
@@ -22,7 +23,8 @@ import psycopg
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-CLUSTER = ROOT / ".test-data"
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+CLUSTER = ROOT / f".test-data{WORKER and '-' + WORKER}"
 
 _scratch = tempfile.TemporaryDirectory(prefix="envol-test-")
 os.environ["ENVOL_DATA"] = _scratch.name

@@ -82,8 +82,9 @@ def two_under_way() -> c.Client:
 def test_bytes_that_never_left_decide_the_doubt_by_where_they_stand() -> None:
     """The commands of the next message stand behind the dot: only what is missing before them clears the doubt."""
     machine = two_under_way()
-    data, _, commands = machine.data_to_send().partition(b".\r\n")
-    for unsent, doubt in ((0, True), (len(commands), True), (len(commands) + 1, False), (len(data), False)):
+    all_of_it = machine.data_to_send()
+    behind = len(all_of_it.partition(b"\r\n.\r\n")[2])
+    for unsent, doubt in ((0, True), (1, True), (behind, True), (behind + 1, False), (len(all_of_it), False)):
         machine = two_under_way()
         machine.data_to_send()
         first, second, _ = machine.connection_lost(unsent=unsent)
