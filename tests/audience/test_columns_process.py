@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -25,7 +27,7 @@ from envol.audience.columns.engine import Asking, Columns, Interrupted
 from envol.consent import purposes
 from envol.consent.models import Purpose
 from envol.contacts import catalogue as properties
-from tests.audience.segment_people import add_person
+from tests.audience.segment_people import add_event, add_person
 
 NANTES = {"v": 1, "match": "all", "rules": [{"field": "prop.town", "op": "is", "value": "Nantes"}]}
 
@@ -183,8 +185,6 @@ def test_a_newer_question_of_a_page_takes_the_place_of_the_one_before(
 
 
 def test_upkeep_writes_what_is_missing_or_behind(base: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    import dataclasses
-
     monkeypatch.setattr(settings, "ENVOL", dataclasses.replace(settings.ENVOL, columns_from=30))
     monkeypatch.setattr(upkeep, "FEW", 5)
     monkeypatch.setattr(Workspace.objects, "order_by", lambda *_: [base])  # not what other tests left behind
@@ -209,3 +209,26 @@ def test_upkeep_writes_what_is_missing_or_behind(base: Workspace, monkeypatch: p
     db.execute("UPDATE contacts_gone SET at = now() - interval '15 days' WHERE workspace_id = %s", [base.pk])
     upkeep.look_after()
     assert db.value(count, [base.pk]) == 0
+
+
+def test_a_month_of_events_that_was_dropped_is_counted_no_more(
+    base: Workspace, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until new slabs are written PostgreSQL answers: it forgot what slabs still hold."""
+    db.value("SELECT events_make_partitions('2019-05-01'::date, 1)")
+    contact = db.value("SELECT min(id) FROM contacts_contact WHERE workspace_id = %s", [base.pk])
+    add_event(base, contact, 6, datetime(2019, 5, 7, tzinfo=UTC), None, None)
+    clicked = {"v": 1, "match": "all", "rules": [{"field": "mail.clicked", "op": "at_least", "value": 1}]}
+
+    def count(turn: int) -> tuple[str, int]:
+        found = counting.figures(base, clicked, None, counting.Page(11), turn, patience=None)
+        return found.columns, found.count
+
+    upkeep.write(base)
+    assert count(1) == ("asked", 1)
+    db.execute("DROP TABLE events_event_2019_05")
+    assert count(2) == ("failed", 0)
+    monkeypatch.setattr(settings, "ENVOL", dataclasses.replace(settings.ENVOL, columns_from=30))
+    assert upkeep.state(base).why == "a month of events was dropped"
+    upkeep.write(base)
+    assert count(3) == ("asked", 0)

@@ -25,6 +25,7 @@ from envol.accounts.models import Workspace
 from envol.audience.catalogue import Catalogue
 from envol.audience.columns import shape
 from envol.audience.columns.store import Manifest, folder, point
+from envol.events import tasks as events
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,6 +47,8 @@ def build(workspace: Workspace, data: Path, url: str, tell: Tell | None = None) 
     version = f"{int(time.time()):x}-{secrets.token_hex(4)}"
     place = home / f"{version}.new"
     place.mkdir(mode=0o700)
+    # Before the snapshot: a month that is dropped meanwhile makes the new slabs old, never the other way round.
+    kept_months = [name for _, name in events.months()]
     try:
         made = _Build(shape.tables(Catalogue(workspace)), place, url, tell or (lambda done, total: None))
         watermark = made.run()
@@ -56,6 +59,7 @@ def build(workspace: Workspace, data: Path, url: str, tell: Tell | None = None) 
             columns={t.name: {c.name: c.told for c in t.columns} for t in made.tables.values()},
             rows=made.rows,
             files=made.files,
+            months=kept_months,
             seconds=round(time.perf_counter() - began, 3),
         )
         (place / "manifest.json").write_text(json.dumps(asdict(manifest)))

@@ -118,7 +118,7 @@ class Delta:
         passing = self._fetch(pg, "events", beyond)
         self._insert("events", finished)
         self.fixed += len(finished)
-        changed = bool(finished) or len(passing) != self.passing or bool(passing)
+        changed = bool(finished or passing or self.passing)
         if passing or self.passing:
             self.db.execute("DELETE FROM d_passing")
             self._insert("passing", passing)

@@ -35,6 +35,7 @@ from envol.audience.engine import Moved, Tree, postgres
 from envol.audience.language import Group, Rule, parse, to_json
 from envol.consent import gates
 from envol.consent.models import Purpose
+from envol.events import tasks as events
 
 MEMORY_LIMIT = "512MB"
 CACHE_BYTES = 96 << 20
@@ -137,6 +138,10 @@ class Columns:
         types = {c.name: c.type for c in self.tables[name].columns}
         empty = ", ".join(f'NULL::{types.get(column, "BIGINT")} AS "{column}"' for column in columns)
         self.db.execute(f"CREATE VIEW {name} AS SELECT NULL::INTEGER AS pos, {empty} WHERE false")
+
+    def counts_too_much(self) -> bool:
+        """Were events dropped since, their time of keeping being over? Slabs do not forget; PostgreSQL did."""
+        return bool(set(self.manifest.months) - {name for _, name in events.months()})
 
     def is_outdated(self) -> bool:
         """Has the catalogue of properties changed since these were opened? (The slabs need not be written anew.)"""

@@ -172,6 +172,8 @@ class Server:
                 known = Columns(workspace, self.data)
             self.opened.pop(workspace.pk, None)
             self.opened[workspace.pk] = known  # the latest is the last to be closed
+            if known.counts_too_much():
+                raise NoColumns("a month of events was dropped since they were written")
             return known
 
     def _close(self, workspace_id: int) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from envol.contacts.gone import OLDEST_COPY
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,7 @@ class Manifest:
     columns: dict[str, dict[str, str]]  # table → column → how it is told
     rows: dict[str, int]
     files: dict[str, list[str]]
+    months: list[str]  # partitions of events there were: when one of them is dropped, these slabs count too much
     seconds: float = 0.0
     made_at: float = field(default_factory=time.time)
     format: int = FORMAT

@@ -22,6 +22,7 @@ from envol.accounts.models import Workspace
 from envol.audience.catalogue import Catalogue
 from envol.audience.columns import shape, store
 from envol.contacts import gone
+from envol.events import tasks as events
 
 SHARE = 0.03  # of the rows: beyond it the delta costs more than a new version does once
 FEW = 5_000  # changed rows that are never worth a new version
@@ -60,6 +61,8 @@ def state(workspace: Workspace) -> State:
     tables = shape.tables(Catalogue(workspace))
     if {t.name: {c.name: c.told for c in t.columns} for t in tables.values()} != manifest.columns:
         return State(people, manifest, 0, "the properties changed")
+    if set(manifest.months) - {name for _, name in events.months()}:
+        return State(people, manifest, 0, "a month of events was dropped")
     most = max(FEW, int(SHARE * sum(manifest.rows.values())))
     changed = 0
     for table in tables.values():
