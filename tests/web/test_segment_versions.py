@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -19,12 +19,13 @@ EMAIL = {"field": "email", "op": "contains", "value": "zoe.secret@lecteurs.examp
 
 
 @pytest.fixture
-def changed(shop: Shop) -> Segment:
+def changed(shop: Shop) -> Iterator[Segment]:
     name = f"Changeant {Segment.objects.count()}"
     owner = shop.members["owner"].pk
     one = segments.save(shop.workspace, name, {"v": 1, "match": "all", "rules": [RECENT]}, actor_id=owner)
     two = {"v": 1, "match": "all", "rules": [{**RECENT, "value": 90}, EMAIL]}
-    return segments.save(shop.workspace, name, two, segment=one, actor_id=owner)
+    yield segments.save(shop.workspace, name, two, segment=one, actor_id=owner)
+    one.delete()
 
 
 def part(answer: Any, css: str = "#versions") -> str:
@@ -87,3 +88,4 @@ def test_a_rule_that_cannot_come_back_says_why(changed: Segment, as_member: Sign
 def test_never_changed(shop: Shop, as_member: Sign) -> None:
     one = segments.save(shop.workspace, f"Neuf {Segment.objects.count()}", {"v": 1, "match": "all", "rules": []})
     assert "It was never changed" in part(as_member("viewer").get(f"/segments/{one.pk}"))
+    one.delete()
