@@ -55,6 +55,12 @@ def test_all_processes_together_stay_within_forty_connections(tmp_path: Path) ->
         load(tmp_path, environ={}, worker_jobs=5)
 
 
+def test_what_keeps_processes_up_does_not_carry_the_pages_with_it() -> None:
+    code = "import sys, envol.run.up; print([m for m in ('django', 'typer', 'psycopg') if m in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert said.strip() == "[]"
+
+
 @pytest.fixture
 def certificate(tmp_path: Path) -> tuple[Path, Path]:
     """A certificate for localhost that signs itself: (certificate, key)."""
