@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import ipaddress
 import os
+import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 from envol.run import logs
 from envol.run.config import Config, ConfigError, load
 from envol.run.embedded import Embedded
 from envol.run.installation import EMBEDDED
-from envol.run.supervisor import Keeper, ProcessSpec, Supervisor
+from envol.run.supervisor import Keeper, ProcessSpec, Supervisor, die_with_parent
 
 
 def is_loopback(host: str) -> bool:
@@ -120,10 +123,26 @@ def become(config: Config) -> NoReturn:
     os.execve(sys.executable, command, os.environ | {_LINK: first_link(config)})  # noqa: S606 -- our own interpreter
 
 
+@contextmanager
+def alone(config: Config) -> Iterator[None]:
+    """One supervisor for one data directory: two would fight over the port and the inbox. Raises ConfigError."""
+    with open(config.data / "up.lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"Envol is up already on {config.data}. Stop that one first, or name another directory with --data."
+            ) from None
+        yield
+
+
 if __name__ == "__main__":
+    die_with_parent(signal.SIGTERM)  # the demonstration's, when it was that which started us
     first = os.environ.pop(_LINK, "")
     try:
-        code = run(load(), link=first)
+        settings = load()
+        with alone(settings):
+            code = run(settings, link=first)
     except ConfigError as error:
         print(error, file=sys.stderr)
         code = 3
