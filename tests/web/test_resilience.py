@@ -6,9 +6,16 @@ import json
 import threading
 from datetime import timedelta
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import pytest
+from allauth.mfa.totp.internal.auth import (
+    TOTP,
+    format_hotp_value,
+    generate_totp_secret,
+    hotp_value,
+    yield_hotp_counters_from_time,
+)
 from django.test import Client
 from selectolax.lexbor import LexborHTMLParser
 
@@ -208,6 +215,29 @@ def test_what_was_typed_outlives_the_session(own: Any, client: Client, name: str
     assert done.status_code == 303, done.content.decode()[:2000]
     assert count() == before + 1
     assert client.get("/again").status_code == 303, "nothing is left to be offered"
+
+
+def test_what_was_typed_outlives_a_sign_in_with_a_code_too(own: Any) -> None:
+    user = own.members["editor"].user
+    secret = generate_totp_secret()
+    second = TOTP.activate(user, secret)
+    client = Client(HTTP_HOST="localhost", enforce_csrf_checks=True, headers=SAME)
+    client.force_login(user, "allauth.account.auth_backends.AuthenticationBackend")
+    page, action, typed, count = of(own, "note")
+    body, before = form(client, page, action, **typed), count()
+    asked = signed_out(client).post(action, body, headers={"Referer": f"http://localhost{page}"}).content.decode()
+    answer = client.post("/login/", fields(asked, "/login/", login=user.email, password=PASSWORD))
+    assert answer.status_code == 302 and answer["Location"].startswith("/2fa/authenticate/"), answer["Location"]
+    where = urlsplit(answer["Location"]).path
+    code = fields(client.get(answer["Location"]).content.decode(), where, code="000000")
+    wrong = client.post(where, code)
+    assert wrong.status_code == 200
+    right = format_hotp_value(hotp_value(secret, next(iter(yield_hotp_counters_from_time()))))
+    arrived = client.post(where, fields(wrong.content.decode(), where, code=right))
+    assert arrived.status_code == 302 and arrived["Location"] == "/again"
+    assert client.post(action, fields(client.get("/again").content.decode(), action)).status_code == 303
+    assert count() == before + 1
+    second.instance.delete()
 
 
 def test_what_was_kept_can_be_thrown_away(own: Any, client: Client) -> None:
