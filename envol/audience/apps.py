@@ -15,7 +15,7 @@ class AudienceConfig(AppConfig):
     def ready(self) -> None:
         from envol.accounts import undo
         from envol.accounts.models import Workspace
-        from envol.audience import privacy, segments
+        from envol.audience import interests, privacy, segments, topics
         from envol.audience.models import Segment
         from envol.contacts import fields, filters, lists
 
@@ -41,6 +41,8 @@ class AudienceConfig(AppConfig):
         filters.register_segment(resolve)
         fields.register_use(of_properties)
         lists.register_use(lambda workspace, list_id: [s.name for s in segments.using_list(workspace, list_id)])
+        undo.register(interests.WRITTEN, interests.unwrite)
+        undo.register(topics.REMOVED, topics.bring_back)
         undo.register(segments.DELETED, segments.bring_back)
         undo.register(segments.CREATED, segments.take_away)
         undo.register(segments.CHANGED, segments.put_back)

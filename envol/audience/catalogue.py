@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 from envol.accounts.models import Workspace
 from envol.audience import stages, standings
-from envol.audience.models import Segment
+from envol.audience.models import Segment, Topic
 from envol.consent.models import Purpose
 from envol.contacts.models import List, Property
+from envol.events.models import CustomEvent
 
 if TYPE_CHECKING:  # 30 MB that couriers, which only register here, never need
     from sqlglot import exp
 
-GROUPS = ("profile", "lists", "consent", "orders", "activity", "computed")
+GROUPS = ("profile", "lists", "consent", "orders", "activity", "interests", "events", "computed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +179,11 @@ class Catalogue:
         return {s.pk: s for s in Segment.objects.filter(workspace=self.workspace).order_by("name")}
 
     @cached_property
+    def topics(self) -> dict[str, Topic]:
+        found = Topic.objects.filter(workspace=self.workspace, removed_at=None).order_by("label_fr", "pk")
+        return {topic.key: topic for topic in found}
+
+    @cached_property
     def sendings(self) -> dict[int, str]:
         return dict(one for names in _sendings for one in names(self.workspace.id))
 
@@ -224,6 +230,14 @@ class Catalogue:
         for kind, (fr, en) in _ACTIVITY_LABELS.items():
             if kind in FROM_EVENTS or kind in _registered:
                 made.append(Field(f"mail.{kind}", "activity", "activity", fr, en, sendings, inner=kind))
+        if self.topics:
+            named = tuple(Choice(t.key, t.label_fr, t.label_en) for t in self.topics.values())
+            made.append(Field("interest", "interest", "interests", "Centres d'intérêt", "Interests", named))
+        for event in CustomEvent.objects.filter(workspace=self.workspace, removed_at=None).order_by("key"):
+            # The choices of an event are its properties with their types.
+            told = tuple(Choice(key, type_, type_) for key, type_ in sorted(event.properties.items()))
+            labels = event.label_fr, event.label_en
+            made.append(Field(f"event.{event.key}", "happening", "events", *labels, told, inner=str(event.pk)))
         segments = tuple(Choice(s.pk, s.name, s.name) for s in self.segments.values())
         made.append(Field("segment", "segment", "computed", "Segment", "Segment", segments))
         return {f.key: f for f in made}

@@ -20,7 +20,7 @@ from typing import Any
 import sqlglot
 from sqlglot import exp
 
-from envol.audience import buying
+from envol.audience import buying, caring, happening
 from envol.audience.catalogue import Catalogue, activity_source
 from envol.audience.days import Days
 from envol.audience.language import Group, Rule
@@ -107,6 +107,8 @@ class Compiler:
             return self.activity(rule)
         if rule.field.kind.startswith("order_"):
             return self.orders(rule)
+        if rule.field.kind == "happening":
+            return happening.counted(self, rule)
         positive = NEGATIVE.get(rule.op)
         if positive:
             twin = Rule(rule.path, rule.field, positive, rule.value, rule.where, rule.inner)
@@ -334,6 +336,9 @@ class Compiler:
 
     def of_just_bought(self, rule: Rule) -> Node:
         return buying.just_bought(self, rule)
+
+    def of_interest(self, rule: Rule) -> Node:
+        return caring.interest(self, rule)
 
     def of_random(self, rule: Rule) -> Node:
         # The first 32 bits of a digest of seed and id: the same people each time, others for another seed.

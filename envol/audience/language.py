@@ -211,6 +211,8 @@ class _Reader:
         for key in sorted(raw):
             try:
                 made[key] = SHAPES[allowed[key]](raw[key])
+                if allowed[key] == "fact":
+                    _fits(known, made[key])
             except Wrong as error:
                 self.wrong(path, f"{key}: {error}")
                 return None
@@ -236,6 +238,24 @@ class _Reader:
             )
             return None
         return found
+
+
+def _fits(known: Field, fact: dict[str, Any]) -> None:
+    """Whether an event has this property, and the comparison is one of its type. Raises ``Wrong``."""
+    types = {str(choice.value): choice.label_en for choice in known.choices}
+    type_ = types.get(fact["name"])
+    if type_ is None:
+        raise Wrong(
+            _("“%(event)s” has no property “%(name)s”; use %(names)s.")
+            % {"event": known.key, "name": fact["name"], "names": _listed(types, _("or")) or "–"}
+        )
+    value = fact["value"]
+    given = "text" if isinstance(value, str) else "boolean" if isinstance(value, bool) else "number"
+    ops = {"text": ("is", "is_not", "contains"), "boolean": ("is", "is_not")}.get(type_)
+    if given != type_ or (ops and fact["op"] not in ops) or (type_ == "number" and fact["op"] == "contains"):
+        raise Wrong(
+            _("The property “%(name)s” is a %(type)s; compare it as one.") % {"name": fact["name"], "type": type_}
+        )
 
 
 def _listed(words: Any, last: str = "") -> str:

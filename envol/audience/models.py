@@ -82,3 +82,46 @@ class RepurchaseDelay(models.Model):
     class Meta:
         db_table = "audience_repurchase_delay"
         constraints = [models.UniqueConstraint(fields=["workspace", "category"], name="repurchase_delay_once")]
+
+
+class Topic(models.Model):
+    """A subject of interest, and how its articles and products are known: by category, by a part of their address."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="topics")
+    key = models.CharField(max_length=60)
+    label_fr = models.CharField(max_length=80)
+    label_en = models.CharField(max_length=80)
+    categories = models.JSONField(default=list)  # of orders, in small letters
+    addresses = models.JSONField(default=list)  # parts of addresses, in small letters
+    created_at = models.DateTimeField(db_default=Now())
+    removed_at = models.DateTimeField(null=True)  # hidden since; a week later it goes with everybody's interest in it
+
+    class Meta:
+        db_table = "audience_topic"
+        constraints = [models.UniqueConstraint(fields=["workspace", "key"], name="topic_key_once")]
+
+
+class TopicArticle(models.Model):
+    """A page that was given a topic by hand: the same page in another letter has it too."""
+
+    topic = models.ForeignKey(Topic, on_delete=models.CASCADE, related_name="articles")
+    article = models.CharField(max_length=500)  # as `topics.article_of` writes it
+
+    class Meta:
+        db_table = "audience_topic_article"
+        constraints = [models.UniqueConstraint(fields=["topic", "article"], name="topic_article_once")]
+
+
+class Inference(models.Model):
+    """The last time interests were inferred from what people read and bought."""
+
+    workspace = models.OneToOneField(Workspace, on_delete=models.CASCADE, primary_key=True)
+    computed_at = models.DateTimeField(db_default=Now())
+    reference = models.DateField()
+    people = models.IntegerField()  # who have an inferred interest
+    gained = models.IntegerField()
+    lost = models.IntegerField()
+    minors = models.IntegerField(default=0)  # left out because of their age
+
+    class Meta:
+        db_table = "audience_inference"

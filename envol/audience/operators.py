@@ -74,6 +74,8 @@ OPERATORS: dict[str, dict[str, str]] = {
     "score": {**_COMPARE, "between": "numbers", **_KNOWN},
     "standing": {"is": "choice", "is_not": "choice", "in": "choices", "not_in": "choices", **_KNOWN},
     "activity": {"at_least": "times", "fewer_than": "times", "never": "none"},
+    "happening": {"at_least": "times", "fewer_than": "times", "never": "none"},
+    "interest": {"has_any": "choices", "has_all": "choices", "has_none": "choices", **_KNOWN},
     "permission": {"may_write": "choice", "may_not_write": "choice"},
     "measured": {"is": "choice", "is_not": "choice"},
     "segment": {"in": "id", "not_in": "id"},
@@ -95,6 +97,8 @@ NARROWING: dict[str, dict[str, str]] = {
         for kind in ("order_count", "order_sum", "order_average", "order_date")
     },
     "activity": {"within_days": "days", "sending": "whole"},
+    "interest": {"origin": "origin", "strength": "strength"},
+    "happening": {"property": "fact", "within_days": "days", "after": "date", "before": "date"},
 }
 
 
@@ -224,6 +228,27 @@ def _share(raw: Any) -> dict[str, Any]:
     return {"percent": percent, "seed": _text(seed) if seed else ""}
 
 
+FACT_OPS = {"is": "=", "is_not": "<>", "contains": "", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
+"""How a property of an event is compared, and with which sign of SQL."""
+
+
+def _fact(raw: Any) -> dict[str, Any]:
+    """A property of an event compared with a value of its own type; numbers alone have an order."""
+    if not isinstance(raw, dict) or set(raw) != {"name", "op", "value"} or not isinstance(raw["name"], str):
+        raise Wrong(_("Give a property, how it is compared, and a value."))
+    op, value = raw["op"], raw["value"]
+    if not isinstance(op, str) or op not in FACT_OPS:
+        raise Wrong(_("Compare a property with %(ops)s.") % {"ops": ", ".join(FACT_OPS)})
+    value = value if isinstance(value, bool) else _text(value) if isinstance(value, str) else _number(value)
+    return {"name": raw["name"][:60], "op": op, "value": value}
+
+
+def _origin(raw: Any) -> str:
+    if raw not in ("declared", "inferred"):
+        raise Wrong(_("Say “declared” or “inferred”."))
+    return str(raw)
+
+
 def _none(raw: Any) -> None:
     if raw is not None:
         raise Wrong(_("This operator takes no value; remove it."))
@@ -255,6 +280,9 @@ SHAPES: dict[str, Callable[[Any], Any]] = {
     "countries": _several(_country),
     "currency": _currency,
     "share": _share,
+    "fact": _fact,
+    "origin": _origin,
+    "strength": _integer(1, 100, "Write a strength in percent, between %(low)s and %(high)s."),
     "choice": _text,
     "choices": _several(_text),
 }

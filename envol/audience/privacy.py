@@ -9,7 +9,7 @@ from envol.consent import registry
 from envol.consent.registry import Data
 from envol.db import dicts, execute
 
-_OF_PERSON = ("audience_score", "audience_tier")
+_OF_PERSON = ("audience_score", "audience_tier", "audience_interest")
 
 
 def erase(workspace_id: int, contact_id: int) -> Mapping[str, int]:
@@ -32,15 +32,26 @@ def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
         "SELECT tier, since, until FROM audience_tier WHERE workspace_id = %s AND contact_id = %s ORDER BY since, id",
         [workspace_id, contact_id],
     )
-    for row in (*scores, *tiers):
+    interests = dicts(
+        "SELECT t.label_fr AS topic_fr, t.label_en AS topic_en, i.origin, i.source, i.since, i.until,"
+        " i.reads AS articles_of_the_topic, i.of_reads AS of_topical_articles, i.last_on AS last_read"
+        " FROM audience_interest i JOIN audience_topic t ON t.id = i.topic_id"
+        " WHERE i.workspace_id = %s AND i.contact_id = %s ORDER BY i.since, i.id",
+        [workspace_id, contact_id],
+    )
+    for row in (*scores, *tiers, *interests):
         for key, value in row.items():
             if hasattr(value, "isoformat"):
                 row[key] = value.isoformat()
-    if not scores and not tiers:
+    if not scores and not tiers and not interests:
         return {}
     return {
         "purchases": scores[0] if scores else None,
         "tiers": tiers,
+        "interests": interests,
+        "logic_of_interests": "Declared: what she said. Inferred: five different articles or products of a topic"
+        " within 90 days, and three tenths of all topical ones; it fades by half in 60 days."
+        " Refused: she wants no more of it.",
         "logic": "Scores from 1 (lowest fifth of all buyers) to 5 (highest) for how recent, how many and how large"
         " the purchases were; the segment follows from the three; the tier from the sum of twelve months.",
     }
@@ -50,6 +61,10 @@ def describe() -> list[Data]:
     return [
         Data("audience_score", "scores from orders: how recent, how many, how large; the segment they give"),
         Data("audience_tier", "stays in the tiers premium, gold and bronze"),
+        Data("audience_interest", "topics she said she likes or not, or that her reading and buying shows"),
+        Data("audience_topic", "topics and how their articles are known", False),
+        Data("audience_topic_article", "pages that were given a topic", False),
+        Data("audience_inference", "when interests were last inferred, and how many", False),
         Data("audience_scoring", "when scores were made, sums and months of first purchases", False),
         Data("audience_privilege", "what each tier is given", False),
         Data("audience_repurchase_delay", "after how long a category is bought again", False),

@@ -14,6 +14,7 @@ from babel.dates import format_date
 from babel.numbers import format_currency, format_decimal
 
 from envol.accounts.models import Workspace
+from envol.audience import phrases
 from envol.audience.catalogue import Catalogue
 from envol.audience.language import Group, Rule, parse
 
@@ -38,7 +39,8 @@ def clause(node: Group | Rule, language: str = "en") -> str:
     """One rule or group as a relative clause."""
     language = "fr" if language.startswith("fr") else "en"
     if isinstance(node, Rule):
-        return _WORDS[language].rule(node)
+        words = _WORDS[language]
+        return phrases.say(words, node, language) if node.field.kind in phrases.KINDS else words.rule(node)
     if not node.rules:
         return "quelles qu'elles soient" if language == "fr" else "whoever they are"
     if node.match == "none":

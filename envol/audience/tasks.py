@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from envol.accounts.models import Job, Workspace
 
 SCORES = "audience.scores"
+INTERESTS = "audience.interests"
 
 # Every process reads this file at start; what the jobs need is imported when they run.
 
@@ -67,3 +68,48 @@ def compute_scores(workspace_id: int, job_id: int) -> None:
         progress.at(0, 4, "scores", force=True)
         made = scores.compute(Workspace.objects.get(pk=workspace_id), tell=progress.at)
         progress.result = {"buyers": made.buyers if made else 0}
+
+
+@app.periodic(cron="17 * * * *")
+@app.task(queue="house", name="audience.nightly_interests", queueing_lock="audience.nightly_interests")
+def nightly_interests(timestamp: int) -> None:
+    """Once in each workspace's night, where there are topics; a night that was missed is caught up."""
+    from django.conf import settings
+
+    from envol.accounts.models import Workspace
+    from envol.audience import interests, topics
+    from envol.audience.days import Days
+    from envol.audience.models import Inference
+
+    topics.sweep()
+    interests.sweep(settings.ENVOL.event_months)
+    known = dict(Inference.objects.values_list("workspace_id", "reference"))
+    for workspace in Workspace.objects.filter(topics__removed_at=None, topics__isnull=False).distinct().order_by("pk"):
+        local = timezone.now().astimezone(Days.of(timezone.now(), workspace.time_zone).zone)
+        done = known.get(workspace.pk)
+        if local.hour >= 3 and (done is None or done < local.date()):
+            interests.infer(workspace)
+
+
+def start_interests(workspace: Workspace) -> Job:
+    """Infer interests now; the job is what people watch. One that waits or runs already is that job."""
+    from envol.accounts.models import Job
+
+    mine = Job.objects.filter(workspace=workspace, kind=INTERESTS, state__in=["waiting", "running"])
+    found = mine.filter(created_at__gt=timezone.now() - timedelta(hours=1)).order_by("-pk").first()
+    if found is None:
+        found = Job.objects.create(workspace=workspace, kind=INTERESTS, total=3)
+        infer_interests.defer(workspace_id=workspace.pk, job_id=found.pk)
+    return found
+
+
+@app.task(queue="imports", name="audience.interests")
+def infer_interests(workspace_id: int, job_id: int) -> None:
+    from envol.accounts.jobs import Progress
+    from envol.accounts.models import Workspace
+    from envol.audience import interests
+
+    with Progress(job_id) as progress:
+        progress.at(0, 3, "reading", force=True)
+        made = interests.infer(Workspace.objects.get(pk=workspace_id), tell=progress.at)
+        progress.result = {"people": made.people, "gained": made.gained, "lost": made.lost}

@@ -93,6 +93,8 @@ def _value(value: Any, shape: str, field: Field) -> str:
     if shape == "share":
         percent = _number(value["percent"])
         return f"({percent}, {_quoted(value['seed'])})" if value["seed"] else percent
+    if shape == "fact":
+        return f"({_quoted(value['name'])}, {_quoted(value['op'])}, {_single(value['value'], 'text')})"
     if shape in _PAIRS:
         return " to ".join(_single(one, shape) for one in value)
     if isinstance(value, list):
@@ -307,6 +309,8 @@ class _Reader:
             return dict(zip(("lat", "lon", "km", "label"), parts, strict=False))
         if shape == "share":
             return dict(zip(("percent", "seed"), parts, strict=False))
+        if shape == "fact":
+            return dict(zip(("name", "op", "value"), parts, strict=False))
         return value
 
     def value(self) -> Any:

@@ -48,6 +48,7 @@ def describe() -> list[Data]:
 def _describe_events() -> list[Data]:
     return [
         Data("events_event", "reactions, stays on lists: kind, time, link", True, "13 months, then sums"),
+        Data("events_custom_event", "names of events that programs tell of, and of what is told with them", False),
         Data("events_mail_request", "mail a room asked for: recipient, kind", True, "30 days"),
     ]
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.db import models
 from django.db.models.functions import Now
 
+from envol.accounts.models import Workspace
+
 
 class Kind(models.IntegerChoices):
     """One vocabulary inside; ``envol.api`` alone translates to other dialects."""
@@ -25,6 +27,7 @@ class Kind(models.IntegerChoices):
     PERMISSION = 22, "permission changed"
     ORDERED = 23, "ordered"
     CONTACT_CHANGED = 24, "contact changed"
+    CUSTOM = 30, "custom"
 
 
 class Event(models.Model):
@@ -43,10 +46,28 @@ class Event(models.Model):
     link = models.SmallIntegerField(null=True)
     machine = models.CharField(max_length=20, null=True)  # reason why this was no person, else null
     facts = models.JSONField(null=True)
+    custom = models.IntegerField(null=True)  # which of the workspace's own events, when kind is custom
+    given = models.BigIntegerField(null=True)  # digest of the id its program gave it: told twice, it is kept once
 
     class Meta:
         db_table = "events_event"
         managed = False
+
+
+class CustomEvent(models.Model):
+    """An event that the workspace's own programs tell of: "appointment booked". Made when it is first told."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="custom_events")
+    key = models.CharField(max_length=60)
+    label_fr = models.CharField(max_length=120)
+    label_en = models.CharField(max_length=120)
+    properties = models.JSONField(default=dict)  # key → text, number or boolean: the type it was first told with
+    created_at = models.DateTimeField(db_default=Now())
+    removed_at = models.DateTimeField(null=True)  # hidden since; a week later it goes with all that was told of it
+
+    class Meta:
+        db_table = "events_custom_event"
+        constraints = [models.UniqueConstraint(fields=["workspace", "key"], name="custom_event_key_once")]
 
 
 class Counter(models.Model):

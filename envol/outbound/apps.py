@@ -1,4 +1,24 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+
 from django.apps import AppConfig
+
+
+def _links(sendings: Sequence[int]) -> list[tuple[int, int, str]]:
+    """(sending, number of a link, its address) of campaigns; what a template fills in for each person is no address."""
+    from envol.content.models import Version
+    from envol.outbound.models import Sending
+
+    sent = Sending.objects.filter(id__in=sendings, version_id__isnull=False).exclude(kind__in=["test", "system"])
+    of = dict(sent.values_list("id", "version_id"))
+    links = dict(Version.objects.filter(id__in=set(of.values())).values_list("id", "links"))
+    return [
+        (sending, int(link["no"]), str(link["url"]))
+        for sending, version in of.items()
+        for link in links.get(version or 0, ())
+        if "{" not in str(link["url"])
+    ]
 
 
 class OutboundConfig(AppConfig):
@@ -9,11 +29,13 @@ class OutboundConfig(AppConfig):
     def ready(self) -> None:
         from envol import db
         from envol.audience.catalogue import register_activity
+        from envol.audience.topics import register_links
         from envol.contacts.imports.undo import keep_when
         from envol.outbound import privacy
 
         for kind in ("sent", "delivered"):
             register_activity(kind, db.sql("outbound", f"activity_{kind}"))
+        register_links(_links)
         privacy.register()
         # Undoing an import must not remove people who were written to, nor those who reacted.
         keep_when(

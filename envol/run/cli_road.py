@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as _json
 import time
+from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -203,6 +204,80 @@ def segment_count(
     except SegmentProblem as error:
         fail(str(error))
     show({"count": count, "sentence": sentence}, json, lambda: say(f"{count:,} people. {sentence}"))
+
+
+events = typer.Typer(no_args_is_help=True, help="Events that your own programs tell of.")
+app.add_typer(events, name="events")
+
+
+@events.command("import")
+def events_import(
+    file: Annotated[Path, typer.Argument(help="JSON Lines: one event a line, as for POST /events.json.")],
+    workspace: Ws = "",
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Keep the events of a file; it may be repeated: what was told before is left out. Exit 1: a line was refused."""
+    opened(data)
+    from envol.contacts import happenings
+
+    space = workspace_named(workspace)
+    if not file.exists():
+        fail(f"{file} does not exist.")
+    with open(file, encoding="utf-8", errors="replace") as text, bars() as progress:
+        move = bar(progress, "Events")
+        told = happenings.tell(space, _counted(_json_lines(text), move))
+    refused = [{"line": place + 1, "why": why} for place, why in told.refused]
+
+    def human() -> None:
+        say(f"Added: {told.added:,}; known before: {told.known:,}; refused: {len(refused):,}.")
+        for one in refused[:20]:
+            errors.print(f"  line {one['line']}: {one['why']}", markup=False, highlight=False)
+
+    show({"added": told.added, "known": told.known, "refused": refused}, json, human)
+    if refused:
+        raise typer.Exit(1)
+
+
+@events.command("list")
+def events_list(workspace: Ws = "", data: Data = None, json: Json = False) -> None:
+    """The kinds of events that came in, and how often."""
+    opened(data)
+    from envol.events import custom
+    from envol.events.models import CustomEvent
+
+    space = workspace_named(workspace)
+    heard = custom.heard(space)
+    found = [
+        {"event": one.key, "properties": one.properties, "events": heard[one.pk].events if one.pk in heard else 0}
+        for one in CustomEvent.objects.filter(workspace=space, removed_at=None).order_by("key")
+    ]
+
+    def human() -> None:
+        table = Table("event", "told with it", "events")
+        for one in found:
+            table.add_row(one["event"], ", ".join(one["properties"]), f"{one['events']:,}")
+        console.print(table)
+
+    show(found, json, human)
+
+
+def _json_lines(text: Any) -> Iterator[Any]:
+    """Each line's value; a line that is no JSON is itself, which no event is."""
+    for line in text:
+        try:
+            yield _json.loads(line)
+        except (ValueError, RecursionError):
+            yield line
+
+
+def _counted(lines: Iterator[Any], move: Any) -> Iterator[Any]:
+    n = 0
+    for n, line in enumerate(lines, 1):
+        yield line
+        if n % 1000 == 0:
+            move(n)
+    move(n, n)
 
 
 campaign = typer.Typer(no_args_is_help=True, help="Campaigns.")

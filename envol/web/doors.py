@@ -163,6 +163,23 @@ def api_key_or(least: Role) -> Callable[[View], View]:
     return decorate
 
 
+def api_key(view: View) -> View:
+    """An API key of the workspace and nothing else: no cookie enters, so no other site can make a browser post here."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        workspace = workspace_of_key(request)
+        if workspace is None:
+            answer = JsonResponse({"error": "Give an API key and its secret by HTTP Basic."}, status=401)
+            answer["WWW-Authenticate"] = 'Basic realm="Envol", charset="UTF-8"'
+            return answer
+        request.workspace = workspace  # type: ignore[attr-defined]
+        request.member = None  # type: ignore[attr-defined]
+        return view(request, *args, **kwargs)
+
+    return _marked(guarded, "an API key")
+
+
 def routes(patterns: Iterable[URLPattern | URLResolver] | None = None, prefix: str = "") -> list[tuple[str, str, str]]:
     """Every route: (path, name, who may enter); an empty last part means that it does not say."""
     found: list[tuple[str, str, str]] = []

@@ -105,8 +105,9 @@ def families(catalogue: Catalogue) -> list[Family]:
             list(_loyalty(catalogue, bought)), "",
         ),
         Family(
-            "interests", _("What interests them"), _("Subjects they chose themselves."), interests,
-            "" if interests else _("Needs a field of several choices that people have filled in."),
+            "interests", _("What interests them"),
+            _("Subjects they chose, or that their reading and buying shows."), interests,
+            "" if interests else _("Needs topics, or a field of several choices that people have filled in."),
         ),
     ]  # fmt: skip
 
@@ -145,6 +146,9 @@ def _who_they_are(catalogue: Catalogue, offers: Offers) -> Iterator[Example]:
 
 def _activity(catalogue: Catalogue) -> Iterator[Example]:
     language = get_language() or "en"
+    for event in [f for f in catalogue.fields.values() if f.kind == "happening"][:VALUES]:
+        lately = _rule(event.key, "at_least", 1, within_days=30)
+        yield Example(_("In the last 30 days: %(event)s") % {"event": event.label(language)}, _all(lately))
     for stage in catalogue.fields["activity.stage"].choices:
         label = stage.label_fr if language.startswith("fr") else stage.label_en
         yield Example(_("Stage: %(stage)s") % {"stage": label}, _all(_rule("activity.stage", "in", [stage.value])))
@@ -178,6 +182,11 @@ def _loyalty(catalogue: Catalogue, bought: bool) -> Iterator[Example]:
 
 def _interests(catalogue: Catalogue, offers: Offers) -> Iterator[Example]:
     language = get_language() or "en"
+    for topic in list(catalogue.topics.values())[:VALUES]:
+        label = topic.label_fr if language.startswith("fr") else topic.label_en
+        yield Example(_("Interested in: %(topic)s") % {"topic": label}, _all(_rule("interest", "has_any", [topic.key])))
+        said = _rule("interest", "has_any", [topic.key], origin="declared")
+        yield Example(_("Said they like: %(topic)s") % {"topic": label}, _all(said))
     for field in catalogue.fields.values():
         if field.key.startswith("prop.") and field.kind == "list" and not field.sensitive:
             for one in offers.values(field.key)[: 2 * VALUES]:

@@ -61,6 +61,8 @@ MORE = (
     Place("rfm", _("Purchases"), "chart"),
     Place("tiers", _("Tiers"), "chart"),
     Place("delays", _("Repurchase delays"), "clock"),
+    Place("topics", _("Interests"), "tag"),
+    Place("happenings", _("Your own events"), "clock"),
     Place("imports", _("Import people"), "upload", least=Role.EDITOR),
     Place("fields", _("Fields"), "table", least=Role.EDITOR),
     Place("lists", _("Lists"), "list"),

@@ -146,7 +146,9 @@ class Drawing:
         view.inputs = self._value(view.name + ".v", draft, "v", known, shape)
         for key, its in NARROWING.get(known.kind, {}).items():
             view.narrowing += self._narrow(view.name, draft, known, key, its)
-        view.narrowed = any(part[0] == "w" and any(texts) for part, texts in draft.typed.items())
+        view.narrowed = any(
+            part[0] == "w" and any(texts) and not part.endswith(".op") for part, texts in draft.typed.items()
+        )
         if known.key == "mail.opened":
             view.notes.append(_("Counted only among people who agreed to the measuring of opens."))
         if known.kind in ("date", "instant", "order_date") and draft.op not in ("known", "unknown"):
@@ -154,6 +156,10 @@ class Drawing:
             view.notes.append(_("Days begin at midnight in the zone %(zone)s.") % {"zone": zone})
         if known.kind == "just_bought":
             view.notes.append(_("As long as each category's delay says, or until it is paid back."))
+        if known.kind == "interest":
+            view.notes.append(
+                _("What is inferred follows reading and buying each night; what people said holds at once.")
+            )
         if known.kind in ("score", "standing"):
             view.notes.append(_("As of the last computation, each night; people who never bought have none."))
         return view
@@ -340,6 +346,15 @@ class Drawing:
             chosen = self._select(name, label, draft.text(part), self._choices(known))
             chosen.before = label
             return [chosen]
+        if shape == "origin":
+            offered = [Option(key, str(said)) for key, said in words.ORIGINS.items()]
+            which = self._select(name, label, draft.text(part), offered)
+            which.before = label
+            return [which]
+        if shape == "strength":
+            return [Input("number", name, label, draft.text(part), before=label, after="%")]
+        if shape == "fact":
+            return self._fact(name, label, draft, part, known)
         if shape == "texts":
             offers = self.offers.values(CATEGORY if key == "category" else PRODUCT)
             typed = draft.typed.get(part, [])
@@ -354,6 +369,28 @@ class Drawing:
             offers = self.offers.values(CURRENCY)
             return [Input("text", name, label, draft.text(part), self._options(offers, []), before=label, size="short")]
         return [Input("date", name, label, draft.text(part), before=label)]
+
+    def _fact(self, name: str, label: str, draft: DraftRule, part: str, known: Field) -> list[Input]:
+        """A property of an event, how it is compared, with what; nothing where the event has none."""
+        if not known.choices:
+            return []
+        types = {str(c.value): c.label_en for c in known.choices}
+        chosen = draft.text(f"{part}.name")
+        offered = [Option(key, key, str(words.FACT_TYPES[type_])) for key, type_ in types.items()]
+        which = self._select(f"{name}.name", label, chosen, offered)
+        which.before = label
+        if chosen not in types:
+            return [which]
+        allowed = words.FACT_TYPE_OPS[types[chosen]]
+        ops = [
+            Option(op, str(words.OPERATORS["number" if types[chosen] == "number" else "text"][op])) for op in allowed
+        ]
+        how = self._select(f"{name}.op", _("How it is compared"), draft.text(f"{part}.op") or "is", ops, blank=False)
+        if types[chosen] == "boolean":
+            yes_no = [Option("true", _("yes")), Option("false", _("no"))]
+            return [which, how, self._select(f"{name}.value", _("Value"), draft.text(f"{part}.value"), yes_no)]
+        kind = "number" if types[chosen] == "number" else "text"
+        return [which, how, Input(kind, f"{name}.value", _("Value"), draft.text(f"{part}.value"))]
 
 
 def said(problem: Problem) -> str:

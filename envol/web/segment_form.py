@@ -16,7 +16,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from envol.audience.catalogue import Catalogue
+from envol.audience.catalogue import Catalogue, Field
 from envol.audience.language import MATCHES, MAX_LEVELS, MAX_RULES, Problem, SegmentProblem, parse
 from envol.audience.operators import NARROWING, OPERATORS
 
@@ -239,7 +239,7 @@ def _write(typed: dict[str, list[str]], part: str, shape: str, value: Any) -> No
                 typed[f"{part}.{name}"] = [_amount(one) if shape == "cents_pair" else _plain(one)]
     elif shape == "cents":
         typed[part] = [_amount(value)]
-    elif shape in ("near", "share", "id_days"):
+    elif shape in ("near", "share", "id_days", "fact"):
         inside = value if isinstance(value, dict) else {"percent": value} if shape == "share" else {}
         for key, one in inside.items():
             typed[f"{part}.{key}"] = [_plain(one)]
@@ -350,9 +350,11 @@ def _tree(
             own.setdefault(path, Problem(path, str(error)))
     where: dict[str, Any] = {}
     for key, its in NARROWING.get(known.kind, {}).items():
-        texts = draft.typed.get(f"w.{key}", [])
+        texts = draft.typed.get(f"w.{key}.name" if its == "fact" else f"w.{key}", [])
         if any(text.strip() for text in texts):
-            where[key] = _value(draft, f"w.{key}", its, lambda name: None)
+            where[key] = (
+                _fact(draft, f"w.{key}", known) if its == "fact" else _value(draft, f"w.{key}", its, lambda name: None)
+            )
     if where:
         made["where"] = where
     return made
@@ -382,7 +384,7 @@ def _value(draft: DraftRule, part: str, shape: str, spot: Callable[[str], tuple[
             return [one for one in draft.typed.get(part, []) if one.strip()]
         case "countries":
             return [country_code(one) for one in draft.typed.get(part, []) if one.strip()]
-        case "number" | "whole" | "days" | "spread" | "times":
+        case "number" | "whole" | "days" | "spread" | "times" | "strength":
             return _squeezed(text)
         case "numbers" | "wholes" | "ages":
             return [_squeezed(draft.text(f"{part}.low")), _squeezed(draft.text(f"{part}.high"))]
@@ -428,6 +430,24 @@ def _near(draft: DraftRule, part: str, spot: Callable[[str], tuple[float, float]
         draft.typed[f"{part}.lat"], draft.typed[f"{part}.lon"] = [lat], [lon]
         draft.typed[f"{part}.found"] = [label]
     return {"lat": lat, "lon": lon, "km": km, **({"label": label} if label.strip() else {})}
+
+
+def _fact(draft: DraftRule, part: str, known: Field) -> dict[str, Any]:
+    """A property of an event with its value, read as the property's type."""
+    name, op, text = (draft.text(f"{part}.{key}") for key in ("name", "op", "value"))
+    types = {str(choice.value): choice.label_en for choice in known.choices}
+    value: Any = text
+    if types.get(name) == "number":
+        try:
+            value = float(_squeezed(text).replace(",", "."))
+            value = int(value) if value == int(value) else value
+        except (ValueError, OverflowError):
+            value = text
+    elif types.get(name) == "boolean":
+        value = {"true": True, "yes": True, "oui": True, "false": False, "no": False, "non": False}.get(
+            text.strip().lower(), text
+        )
+    return {"name": name, "op": op or "is", "value": value}
 
 
 def _squeezed(text: str) -> str:

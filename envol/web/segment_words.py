@@ -13,6 +13,8 @@ GROUPS: dict[str, Any] = {
     "consent": _("Permissions"),
     "orders": _("Orders"),
     "activity": _("Activity"),
+    "interests": _("Interests"),
+    "events": _("Your own events"),
     "computed": _("Other segments, chance"),
 }
 
@@ -36,6 +38,8 @@ KINDS: dict[str, Any] = {
     "score": _("score"),
     "standing": _("choice"),
     "activity": _("messages"),
+    "interest": _("interests"),
+    "happening": _("events"),
     "permission": _("permission"),
     "measured": _("permission"),
     "segment": _("segment"),
@@ -133,6 +137,12 @@ OPERATORS: dict[str, dict[str, Any]] = {
         "fewer_than": _("fewer than"),
         "never": pgettext_lazy("how often", "never"),
     },
+    "interest": _TAGS,
+    "happening": {
+        "at_least": _("at least"),
+        "fewer_than": _("fewer than"),
+        "never": pgettext_lazy("how often", "never"),
+    },
     "permission": {"may_write": _("we may write for"), "may_not_write": _("we may not write for")},
     "measured": {"is": _("agreed to the measuring of"), "is_not": _("did not agree to the measuring of")},
     "segment": {"in": _("is in"), "not_in": _("is not in")},
@@ -159,4 +169,18 @@ NARROW: dict[str, Any] = {
     "product": _("of the product"),
     "currency": _("currency"),
     "sending": _("in the sending"),
+    "property": _("told with it"),
+    "origin": _("known from"),
+    "strength": _("strength at least"),
+}
+
+ORIGINS: dict[str, Any] = {
+    "declared": pgettext_lazy("interest", "what they said"),
+    "inferred": pgettext_lazy("interest", "what they read and buy"),
+}
+FACT_TYPES: dict[str, Any] = {"text": _("text"), "number": _("number"), "boolean": _("yes or no")}
+FACT_TYPE_OPS = {
+    "text": ("is", "is_not", "contains"),
+    "number": ("is", "is_not", "gt", "gte", "lt", "lte"),
+    "boolean": ("is", "is_not"),
 }

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from envol.accounts.models import Workspace
 from envol.campaigns.models import Campaign
 from envol.consent.models import Purpose
 from envol.contacts import people
 from envol.contacts.models import Contact
+from envol.events.models import CustomEvent
 from envol.outbound.models import Outcome, Send, Sending
-from envol.web.templatetags.envol import label
+from envol.web.templatetags.envol import label, number
 
 PAGE = 30
 MOST = 600
@@ -38,7 +41,8 @@ def story_of(workspace: Workspace, person: Contact, most: int = PAGE) -> list[Ha
     ids = {e.facts.get("sending") for e in entries} | {s.sending_id for s in sends}
     campaigns = _campaigns(workspace, {i for i in ids if i})
     purposes = {p.key: label(p) for p in Purpose.objects.filter(workspace=workspace)}
-    found = [_told(entry, campaigns, purposes) for entry in entries if entry.kind != "noted"]
+    customs = {one.key: label(one) for one in CustomEvent.objects.filter(workspace=workspace)}
+    found = [_told(entry, campaigns, purposes, customs) for entry in entries if entry.kind != "noted"]
     for send in sends:
         campaign = campaigns.get(send.sending_id)
         about, pk = (campaign.name, campaign.pk) if campaign else ("", None)
@@ -50,12 +54,24 @@ def story_of(workspace: Workspace, person: Contact, most: int = PAGE) -> list[Ha
     return sorted(found, key=lambda one: one.at, reverse=True)[:most]
 
 
-def _told(entry: people.Entry, campaigns: dict[int, Campaign], purposes: dict[str, str]) -> Happening:
+def _plain(value: Any) -> str:
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    return number(value) if isinstance(value, int | float) else str(value)
+
+
+def _told(
+    entry: people.Entry, campaigns: dict[int, Campaign], purposes: dict[str, str], customs: dict[str, str]
+) -> Happening:
     facts: dict[str, Any] = entry.facts
     campaign = campaigns.get(facts.get("sending") or 0)
     about = facts.get("list") or facts.get("property") or facts.get("order") or ""
     if "purpose" in facts:
         about = purposes.get(facts["purpose"], facts["purpose"])
+    if entry.kind == "custom":
+        told = facts.get("told") or {}
+        said = " · ".join(f"{key}: {_plain(value)}" for key, value in told.items())
+        return Happening(entry.at, entry.kind, customs.get(facts.get("event", ""), facts.get("event", "")), said)
     return Happening(
         entry.at,
         entry.kind,

@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
+
+from django.db import transaction
 
 from envol import db
 from envol.accounts.models import Workspace
+from envol.audience import topics
+from envol.audience.models import Topic
 from envol.contacts.models import List, Property
+from envol.events import custom
 
 
 @dataclass
@@ -30,6 +35,8 @@ class Human:
     sends: list[dict[str, Any]] = field(default_factory=list)
     score: dict[str, Any] | None = None
     tier: str | None = None
+    happenings: list[dict[str, Any]] = field(default_factory=list)
+    interests: list[dict[str, Any]] = field(default_factory=list)
 
 
 def add_person(
@@ -151,6 +158,37 @@ def add_score(workspace: Workspace, contact: int, r: int, f: int, m: int, named:
         )
 
 
+def add_happening(workspace: Workspace, contact: int, name: str, at: datetime, told: dict[str, Any]) -> None:
+    """An event that a program told; its kind is made when it is first told."""
+    with transaction.atomic():
+        book = custom.Book.open(workspace.id)
+        book.enter(name, told)
+        custom.write(workspace.id, book, [custom.NewCustom(name, contact, at, told)])
+
+
+def make_topic(workspace: Workspace, name: str, **more: Any) -> Topic:
+    return topics.create(workspace, topics.Written(name, name, **more))
+
+
+def add_interest(
+    workspace: Workspace,
+    contact: int,
+    topic: Topic,
+    origin: str,
+    since: datetime,
+    until: datetime | None = None,
+    shown: tuple[int, int, date] | None = None,
+) -> None:
+    """``shown``: articles, of how many, last day; of what was inferred."""
+    reads, of_reads, last_on = shown or (None, None, None)
+    db.execute(
+        "INSERT INTO audience_interest"
+        " (workspace_id, contact_id, topic_id, origin, since, until, reads, of_reads, last_on)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+        [workspace.id, contact, topic.pk, origin, since, until, reads, of_reads, last_on],
+    )
+
+
 def declare(workspace: Workspace, key: str, type_: str, choices: list[str] | None = None, **more: Any) -> Property:
     facts = {
         "label_fr": more.pop("fr", key.capitalize()),
@@ -216,4 +254,16 @@ def everybody(workspace: Workspace) -> list[Human]:
         "SELECT contact_id, tier FROM audience_tier WHERE workspace_id = %s AND until IS NULL", [workspace.id]
     ):
         by_id[contact].tier = tier
+    for name, contact, at, facts in db.rows(
+        "SELECT x.key, e.contact_id, e.at, e.facts::text FROM events_event e"
+        " JOIN events_custom_event x ON x.id = e.custom WHERE e.workspace_id = %s",
+        [workspace.id],
+    ):
+        by_id[contact].happenings.append({"name": name, "at": at, "told": json.loads(facts)["told"]})
+    for row in db.dicts(
+        "SELECT i.*, t.key FROM audience_interest i JOIN audience_topic t ON t.id = i.topic_id"
+        " WHERE i.workspace_id = %s",
+        [workspace.id],
+    ):
+        by_id[row["contact_id"]].interests.append(row)
     return found

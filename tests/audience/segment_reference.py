@@ -46,6 +46,8 @@ class Reference:
                 return True
             return {"all": all(found), "any": any(found), "none": not any(found)}[tree["match"]]
         op, field, value, where = tree["op"], tree["field"], tree.get("value"), tree.get("where", {})
+        if field.startswith("event."):
+            return self.happened(field[6:], op, value, where, human)
         if field.startswith("mail."):
             return self.activity(field[5:], op, value, where, human)
         if op in {"is_not", "not_in", "not_contains", "has_none", "not_on", "may_not_write", "unknown"} | set(BOUGHT):
@@ -60,6 +62,8 @@ class Reference:
                 **BOUGHT,
             }
             return not self.holds({**tree, "op": twin[op]}, human)
+        if field == "interest":
+            return self.cares(op, value, where, human)
         if field == "orders.just_bought":
             return self.just_bought(op, value, human)
         if field == "tier" or field.startswith("rfm."):
@@ -280,6 +284,47 @@ class Reference:
             found = [(s["at"], s["sending_id"]) for s in real if s["state"] == "delivered"]
         n = sum(self.within(at, where) and where.get("sending", sending) == sending for at, sending in found)
         return n >= value if op == "at_least" else n < (value or 1)
+
+    def happened(self, name: str, op: str, value: Any, where: dict[str, Any], human: Human) -> bool:
+        n = 0
+        for one in human.happenings:
+            if one["name"] != name or not self.within(one["at"], where):
+                continue
+            fact = where.get("property")
+            n += fact is None or self.told(one["told"].get(fact["name"]), fact["op"], fact["value"])
+        return n >= value if op == "at_least" else n < (value or 1)
+
+    def told(self, have: Any, op: str, value: Any) -> bool:
+        if isinstance(value, str):
+            if not isinstance(have, str):
+                return False
+            a, b = have.lower(), value.lower()
+            return {"is": a == b, "is_not": a != b, "contains": b in a}[op]
+        if isinstance(value, bool) or isinstance(have, bool) or not isinstance(have, int | float):
+            same = isinstance(value, bool) and isinstance(have, bool)
+            return same and (have == value if op == "is" else have != value)
+        if op == "is_not":
+            return Decimal(repr(have)) != Decimal(repr(value))
+        return self.compared(op, Decimal(repr(have)), value)
+
+    def cares(self, op: str, value: Any, where: dict[str, Any], human: Human) -> bool:
+        found = set()
+        for one in human.interests:
+            if one["until"] is not None or one["origin"] == "refused":
+                continue
+            if one["origin"] != where.get("origin", one["origin"]):
+                continue
+            if one["origin"] == "inferred":
+                if human.objected:
+                    continue
+                age = max((self.today - one["last_on"]).days, 0)
+                strength = 100 * (1 - math.exp(-one["reads"] / 5)) * 0.5 ** (age / 60)
+                if strength < where.get("strength", 0):
+                    continue
+            found.add(one["key"])
+        if op == "known":
+            return bool(found)
+        return bool(found & set(value)) if op == "has_any" else found >= set(value)
 
     def stage(self, human: Human) -> str:
         """The one stage somebody is in, told in order."""

@@ -25,6 +25,8 @@ from envol.contacts.models import Property
 from envol.outbound.models import Sending
 from tests.audience.segment_people import (
     add_event,
+    add_happening,
+    add_interest,
     add_order,
     add_person,
     add_score,
@@ -33,6 +35,7 @@ from tests.audience.segment_people import (
     declare,
     everybody,
     make_list,
+    make_topic,
 )
 from tests.audience.segment_reference import Reference
 from tests.examples import examples
@@ -152,10 +155,34 @@ def _base(workspace: Workspace) -> None:
                 state = rnd.choice([None, "delivered", "delivered", "bounced", "cancelled", "suppressed"])
                 add_send(workspace, sending, person, at, state)
     add_event(workspace, None, 6, NOW)
+    _behaviour(workspace, random.Random(20270301))
     for category, days in DELAYS.items():
         RepurchaseDelay.objects.create(workspace=workspace, category=category, days=days)
     inner = {"v": 1, "match": "any", "rules": [{"field": "prop.city", "op": "contains", "value": "n"}]}
     Segment.objects.create(workspace=workspace, name="N", tree=inner)
+
+
+def _behaviour(workspace: Workspace, rnd: random.Random) -> None:
+    """What programs told, and what people care for."""
+    wine, jazz = make_topic(workspace, "Vin"), make_topic(workspace, HOSTILE[4] + "jazz")
+    for person in db.rows("SELECT id FROM contacts_contact WHERE workspace_id = %s", [workspace.pk]):
+        for name in ("visit", "booked"):
+            for _ in range(rnd.choice([0, 0, 1, 3])):
+                told: dict[str, Any] = {"shop": rnd.choice(WORDS[:4]), "amount": rnd.choice([1, 2.5, -1])}
+                told["first"] = rnd.random() < 0.5
+                if rnd.random() < 0.3:
+                    del told[rnd.choice(list(told))]
+                add_happening(
+                    workspace, person[0], name, NOW - timedelta(hours=rnd.choice([0, 1, 24 * 29, 24 * 31])), told
+                )
+        for topic in (wine, jazz):
+            since = NOW - timedelta(days=rnd.randrange(90))
+            if rnd.random() < 0.2:
+                add_interest(workspace, person[0], topic, "declared", since, since + timedelta(hours=5))
+            origin = rnd.choice(["", "declared", "inferred", "refused"])
+            shown = (rnd.randint(5, 9), 12, NOW.date() - timedelta(days=rnd.randrange(80)))
+            if origin:
+                add_interest(workspace, person[0], topic, origin, since, None, shown if origin == "inferred" else None)
 
 
 @pytest.fixture
@@ -210,6 +237,18 @@ SHAPES: dict[str, st.SearchStrategy[Any]] = {
     ),
     "countries": _several(st.sampled_from(["FR", "be", "IT"])),
     "currency": st.sampled_from(["EUR", "CHF"]),
+    "origin": st.sampled_from(["declared", "inferred"]),
+    "strength": st.sampled_from([1, 40, 63, 64, 70, 100]),
+    "fact": st.sampled_from(
+        [
+            {"name": "shop", "op": "is", "value": "NANTES"},
+            {"name": "shop", "op": "is_not", "value": "éve"},
+            {"name": "shop", "op": "contains", "value": "V"},
+            {"name": "first", "op": "is", "value": True},
+            {"name": "first", "op": "is_not", "value": True},
+            *({"name": "amount", "op": op, "value": 2.5} for op in ("is", "is_not", "gt", "gte", "lt", "lte")),
+        ]
+    ),
     "share": st.fixed_dictionaries(
         {"percent": st.sampled_from([0.5, 10, 50, 100]), "seed": st.sampled_from(["", "a'"])}
     ),

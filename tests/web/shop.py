@@ -15,13 +15,13 @@ from PIL import Image
 from envol.accounts import journal, undo
 from envol.accounts.models import Member, Role, Undo, User, Workspace
 from envol.accounts.workspaces import add_member, create_api_key, create_workspace
-from envol.audience import scores, segments
+from envol.audience import scores, segments, topics
 from envol.campaigns import actions
 from envol.campaigns.models import Campaign
 from envol.collect import signup
 from envol.consent import purposes
 from envol.consent.models import Permission
-from envol.contacts import bulk, imports, orders, people, saved_views
+from envol.contacts import bulk, happenings, imports, orders, people, saved_views
 from envol.contacts.filters import Filter
 from envol.contacts.models import Contact, List
 from envol.content import media, templates
@@ -81,6 +81,8 @@ class Shop:
             "permission_id": Permission.objects.filter(workspace_id=self.workspace.pk).latest("id").pk,
             "property_id": self.workspace.properties.get(key="birth_date").pk,
             "media_id": self.picture.pk,
+            "topic_id": self.workspace.topics.get(key="novels").pk,
+            "event_id": self.workspace.custom_events.get(key="visit").pk,
         }
 
 
@@ -154,6 +156,8 @@ def open_shop(title: str = "Librairie des Deux Rives", readers: int = 60, folder
         file.write_text("email;prénom;ville\nluc@lecteurs.example;Luc;Brest\npas une adresse;X;Y\n", "utf-8")
         imp = imports.receive(workspace, file, "gens.csv", members["owner"].pk)
     create_api_key(workspace, "La caisse")
+    topics.create(workspace, topics.Written("Romans", "Novels", ["roman"], ["/nouveautes"]))
+    happenings.tell(workspace, [{"event": "visit", "contact": found[0].pk, "properties": {"shop": "Nantes"}}])
     captured = Captured.objects.create(
         workspace_id=workspace.pk,
         envelope_from="zoe@boutique.example",

@@ -32,6 +32,7 @@ POST_ONLY = {
     "new_list", "change_list", "new_field", "field_act",
     "segment_figures", "leave_segment", "restore_segment",
     "compute_scores", "change_tiers", "change_delays",
+    "new_topic", "infer_interests", "change_interest", "change_happening",
 }  # fmt: skip
 # Those that answer GET and POST both.
 BOTH = {
@@ -51,6 +52,8 @@ BOTH = {
     "purpose",
     "act_on_people",
     "field",
+    "topic",
+    "campaign_topics",
 }
 
 

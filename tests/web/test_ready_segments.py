@@ -46,7 +46,8 @@ def test_every_one_can_be_counted(known: Shop, language: str) -> None:
     assert engine.count(known.workspace, jazz.tree) == 30
     aged = "Aged 35 to 49" if language == "en" else "De 35 à 49 ans"
     assert counted[aged] == 30
-    stages = [engine.count(known.workspace, e.tree) for e in found[1].examples]
+    staged = [e for e in found[1].examples if e.tree["rules"][0]["field"] == "activity.stage"]
+    stages = [engine.count(known.workspace, e.tree) for e in staged]
     assert sum(stages) == 30  # everybody is at one stage
 
 
@@ -79,4 +80,4 @@ def test_a_sensitive_field_is_never_offered(known: Shop) -> None:
         found = families(Catalogue(known.workspace))
     finally:
         Property.objects.filter(workspace=known.workspace, key="genres").update(sensitive=False)
-    assert found[4].examples == []
+    assert not any("prop.genres" in str(e.tree) for e in found[4].examples)

@@ -33,6 +33,13 @@ _COMPARISONS = {"is": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
+LEFT = {
+    "interest": "interests are few rows, and said or lost at any time",
+    "happening": "custom events and their properties are not copied",
+}
+"""Kinds of fields that are asked of PostgreSQL, and why."""
+
+
 class Unanswerable(Exception):
     """Columns do not tell this rule; the text says why."""
 
@@ -105,6 +112,8 @@ class LeafCompiler:
             return self.on_list(rule)
         if kind.startswith("order_"):
             return self.orders(rule)
+        if kind in LEFT:
+            raise Unanswerable(LEFT[kind])
         positive = NEGATIVE.get(rule.op)
         twin = Rule(rule.path, rule.field, positive, rule.value, rule.where, rule.inner) if positive else rule
         test = getattr(self, f"of_{kind}", None)

@@ -19,7 +19,7 @@ from envol.content.links import Kind
 from envol.content.models import Version
 from envol.content.preview import person_of
 from envol.web.doors import anybody
-from envol.web.public import choices
+from envol.web.public import cares, choices
 from envol.web.public.choices import Visitor
 from envol.web.public.page import LANGUAGES, POLICY, nowhere, page, private, spoken, switches
 from envol.web.public.words import Words
@@ -123,6 +123,7 @@ def preferences(request: HttpRequest, token: str) -> HttpResponse:
             wanted = {no: f"purpose_{no}" in form for no in _numbers(form.get("shown", ""))}
             seen = _numbers(form.get("seen", ""))
             changed = choices.choose(who, wanted, language=form.get("language"), seen=seen)
+            changed |= cares.choose(who, form)
             said = "saved" if changed else "unchanged"
             language = who.language  # what she has just chosen, if she did
         if who.contact is not None:
@@ -140,6 +141,7 @@ def preferences(request: HttpRequest, token: str) -> HttpResponse:
             "always": [_row(c, language) for c in offered if c.purpose.kind == "transactional"],
             "shown": ",".join(str(c.purpose.pk) for c in offered if c.purpose.kind != "transactional"),
             "seen": ",".join(str(c.words.pk) for c in offered),
+            "topics": cares.rows(who, words),
             "stopped": who.contact is not None and who.contact.suppressed,
             "tongues": LANGUAGES,
         },

@@ -63,6 +63,22 @@ WORDS: dict[str, dict[str, str]] = {
         "messages déjà reçus.",
         "en": "Receiving messages does not depend on this. Withdrawing also counts for messages you already have.",
     },
+    "topics": {"fr": "Ce qui m’intéresse", "en": "What I care for"},
+    "topics_intro": {
+        "fr": "Dites ce que vous aimez lire, et ce que vous ne voulez plus. Ce qui est déduit de vos lectures et de "
+        "vos achats le dit, et s’efface d’un « non ».",
+        "en": "Say what you like to read, and what you want no more of. What is inferred from your reading and buying "
+        "says so, and a “no” takes it away.",
+    },
+    "topic_yes": {"fr": "Oui, cela m’intéresse", "en": "Yes, I care for it"},
+    "topic_none": {"fr": "Sans réponse", "en": "No answer"},
+    "topic_no": {"fr": "Non, cela ne m’intéresse pas", "en": "No, not for me"},
+    "why_topic": {
+        "fr": "Pourquoi je vois ceci : vous avez suivi ou acheté {reads} articles différents de ce sujet, sur {of}, le "
+        "dernier le {last}. Cela s’efface avec le temps.",
+        "en": "Why I see this: you followed or bought {reads} different articles of this topic, out of {of}, the last "
+        "on {last}. It fades with time.",
+    },
     "always": {"fr": "Toujours possible", "en": "Always possible"},
     "language": {"fr": "Langue", "en": "Language"},
     "language_of_mail": {"fr": "Langue de mes messages", "en": "Language of my messages"},

@@ -32,6 +32,7 @@ from envol.web.story import MOST, PAGE, story_of
 from envol.web.templatetags.envol import label
 from envol.web.values import field_value, typed_value
 from envol.web.views.bulk import done_sentence
+from envol.web.views.contact_interests import cared_for
 from envol.web.views.contacts import name_of
 from envol.wire.address import AddressError, normalise
 
@@ -40,7 +41,7 @@ LANGUAGES = ("fr", "en", "de", "es", "it", "nl", "pt", "pl", "br", "ca", "eu")
 """What a member may choose; an import or a form may bring any other, which stays."""
 
 
-def _one(request: MemberRequest, contact_id: int) -> Contact:
+def one(request: MemberRequest, contact_id: int) -> Contact:
     found = Contact.objects.filter(workspace_id=request.workspace.id, id=contact_id).first()
     if found is None:
         raise Http404
@@ -132,6 +133,7 @@ def page(request: MemberRequest, person: Contact, *, status: int = 200, **more: 
         "bases": [basis for basis in Basis.values if basis != Basis.TRANSACTIONAL],
         "languages": sorted({*LANGUAGES, *([person.language] if person.language else [])}),
         "given": {},
+        "cares": cared_for(workspace, person),
     }
     return render(request, "contacts/one.html", facts | more, status=status)
 
@@ -139,7 +141,7 @@ def page(request: MemberRequest, person: Contact, *, status: int = 200, **more: 
 @require_safe
 @audience(Role.VIEWER)
 def contact(request: MemberRequest, contact_id: int) -> HttpResponse:
-    return page(request, _one(request, contact_id))
+    return page(request, one(request, contact_id))
 
 
 # -- values, tags, lists: acts on one, undone like those on many ----------------------------------
@@ -149,7 +151,7 @@ def contact(request: MemberRequest, contact_id: int) -> HttpResponse:
 @audience(Role.EDITOR)
 def change_contact(request: MemberRequest, contact_id: int) -> HttpResponse:
     """A value, a tag or a list of this person."""
-    person = _one(request, contact_id)
+    person = one(request, contact_id)
     workspace: Workspace = request.workspace
     posted, act = request.POST, request.POST.get("act", "")
     key = posted.get("property", "")
@@ -194,7 +196,7 @@ def change_contact(request: MemberRequest, contact_id: int) -> HttpResponse:
 @audience(Role.EDITOR)
 def rectify(request: MemberRequest, contact_id: int) -> HttpResponse:
     """Her address and language as she says they are (GDPR art. 16). What she refused goes with her."""
-    person = _one(request, contact_id)
+    person = one(request, contact_id)
     email, language = request.POST.get("email", "").strip(), request.POST.get("language", "")
     before = person.email
     if moved_on(request, person.email, person.language):
@@ -223,7 +225,7 @@ def rectify(request: MemberRequest, contact_id: int) -> HttpResponse:
 @require_POST
 @audience(Role.EDITOR)
 def add_note(request: MemberRequest, contact_id: int) -> HttpResponse:
-    person = _one(request, contact_id)
+    person = one(request, contact_id)
     text = request.POST.get("text", "").strip()
     if not text:
         return refuse(request, "contact", person.id, said=_("Write the note first; nothing was kept."))
@@ -261,7 +263,7 @@ def _since(text: str) -> datetime | None:
 @audience(Role.EDITOR)
 def withdraw(request: MemberRequest, contact_id: int) -> HttpResponse:
     """She asked to get no more of this (GDPR art. 7(3)): recorded with how she asked, effective at once."""
-    person, purpose = _one(request, contact_id), _purpose(request)
+    person, purpose = one(request, contact_id), _purpose(request)
     how = request.POST.get("how", "").strip()
     try:
         if not how:
@@ -283,7 +285,7 @@ def withdraw(request: MemberRequest, contact_id: int) -> HttpResponse:
 @audience(Role.EDITOR)
 def grant(request: MemberRequest, contact_id: int) -> HttpResponse:
     """A permission she gave outside: never without where, when, on which words and what proves it (art. 7(1))."""
-    person, purpose, posted = _one(request, contact_id), _purpose(request), request.POST
+    person, purpose, posted = one(request, contact_id), _purpose(request), request.POST
     workspace: Workspace = request.workspace
     basis = posted.get("basis", "")
     try:

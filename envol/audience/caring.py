@@ -1,0 +1,50 @@
+"""Rules about what people care for: what they said, what their reading and buying shows."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlglot import exp, parse_one
+
+from envol.audience.interests import WEIGHT
+from envol.audience.language import Rule
+
+if TYPE_CHECKING:
+    from envol.audience.compile import Compiler
+
+# Who objected to marketing has no inferred interest in any rule, from the moment she said so (GDPR art. 21(2)).
+_INTERESTED = (
+    "SELECT i.contact_id FROM audience_interest AS i"
+    " JOIN audience_topic AS t ON t.id = i.topic_id AND t.removed_at IS NULL"
+    " JOIN contacts_contact AS o ON o.id = i.contact_id"
+    " WHERE i.origin <> 'refused' AND (i.origin = 'declared' OR NOT o.objected)"
+)
+
+
+def _t(snippet: str, /, **parts: Any) -> exp.Expr:
+    """A fixed snippet with its places filled; code, never input."""
+    return exp.replace_placeholders(parse_one(snippet, dialect="postgres"), **parts)
+
+
+def interest(compiler: Compiler, rule: Rule) -> exp.Expr:
+    """Interested in any, or in all, of these topics; the strength is that of the day asked about."""
+    select = parse_one(_INTERESTED, dialect="postgres")
+    assert isinstance(select, exp.Select)
+    where = [*compiler.about("i"), compiler.stood("i")]
+    if "origin" in rule.where:
+        where.append(_t("i.origin = :p", p=compiler.bind(rule.where["origin"], "text")))
+    if "strength" in rule.where:
+        strong = _t(
+            f"(i.origin = 'declared' OR 100 * {WEIGHT} >= :p)",
+            day=compiler.bind(compiler.days.today.isoformat(), "text"),
+            p=compiler.bind(rule.where["strength"], "int"),
+        )
+        where.append(strong)
+    if rule.op != "known":
+        ids = [compiler.catalogue.topics[key].pk for key in rule.value]
+        where.append(_t("i.topic_id = ANY(:p)", p=compiler.bind(ids, "bigint[]")))
+    select = select.where(*where)
+    if rule.op == "has_all" and len(rule.value) > 1:
+        several = _t("COUNT(DISTINCT i.topic_id) >= :n", n=compiler.bind(len(rule.value), "bigint"))
+        select = select.group_by("i.contact_id").having(several)
+    return compiler.people(select)

@@ -1,0 +1,68 @@
+"""Rules about the events that a workspace's own programs tell of: how often, when, and with which property.
+
+A property is read from the event as it was told; what has another type there, or is missing, fits no comparison.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from sqlglot import exp, parse_one
+
+from envol.audience.language import Rule
+from envol.audience.operators import FACT_OPS
+from envol.events.models import Event
+
+if TYPE_CHECKING:
+    from envol.audience.compile import Compiler
+
+_VALUE = "JSONB_EXTRACT_PATH(h.facts, 'told', :name)"
+
+
+def _t(snippet: str, /, **parts: Any) -> exp.Expr:
+    """A fixed snippet with its places filled; code, never input."""
+    return exp.replace_placeholders(parse_one(snippet, dialect="postgres"), **parts)
+
+
+def counted(compiler: Compiler, rule: Rule) -> exp.Expr:
+    """It happened at least, or less than, so many times."""
+    at = exp.column("at", "h")
+    where = [
+        *compiler.about("h"),
+        _t("h.custom = :custom", custom=compiler.bind(int(rule.field.inner), "int")),
+        *compiler.happened(at),
+    ]
+    if "within_days" in rule.where:
+        where.append(compiler.span(at, *compiler.days.bounds("in_last", rule.where["within_days"])))
+    for edge in ("after", "before"):
+        if edge in rule.where:
+            where.append(compiler.span(at, *compiler.days.bounds(edge, rule.where[edge])))
+    if "property" in rule.where:
+        where.append(_told(compiler, rule.where["property"]))
+    select = exp.select("h.contact_id").from_(exp.to_table(Event._meta.db_table).as_("h")).where(*where)
+    times = 1 if rule.op == "never" else rule.value
+    if times > 1:
+        select = select.group_by("h.contact_id").having(_t("COUNT(*) >= :n", n=compiler.bind(times, "bigint")))
+    found = compiler.people(select)
+    return found if rule.op == "at_least" else exp.not_(found)
+
+
+def _told(compiler: Compiler, fact: dict[str, Any]) -> exp.Expr:
+    """A condition on the event's facts, never NULL."""
+    raw = _t(_VALUE, name=compiler.bind(fact["name"], "text"))
+    op, value = fact["op"], fact["value"]
+    if isinstance(value, bool):
+        test = _t(f":v {FACT_OPS[op]} :p", v=_as(raw, "boolean"), p=compiler.bind("true" if value else "false", "text"))
+    elif isinstance(value, str) and op == "contains":
+        test = _t("STRPOS(LOWER(:v), LOWER(:p)) > 0", v=_as(raw, "string"), p=compiler.bind(value, "text"))
+    elif isinstance(value, str):
+        test = _t(f"LOWER(:v) {FACT_OPS[op]} LOWER(:p)", v=_as(raw, "string"), p=compiler.bind(value, "text"))
+    else:
+        number = _t("CAST(:v AS numeric)", v=_as(raw, "number"))
+        test = _t(f":v {FACT_OPS[op]} :p", v=number, p=compiler.bind(value, "numeric"))
+    return _t("COALESCE(:test, FALSE)", test=test)
+
+
+def _as(raw: exp.Expr, kind: str) -> exp.Expr:
+    """Its text, NULL unless it has this JSON type."""
+    return _t(f"CASE WHEN JSONB_TYPEOF(:v) = '{kind}' THEN :v #>> '{{}}' END", v=raw)

@@ -1,0 +1,101 @@
+"""Sentences about what people did elsewhere and what they care for, beside :mod:`envol.audience.sentences`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from envol.audience.language import Rule
+
+if TYPE_CHECKING:
+    from envol.audience.sentences import _English as Words
+
+_SAID = {
+    "en": {
+        "is": "is", "is_not": "is not", "contains": "contains", "gt": "is more than", "gte": "is at least",
+        "lt": "is less than", "lte": "is at most",
+    },
+    "fr": {
+        "is": "vaut", "is_not": "ne vaut pas", "contains": "contient", "gt": "dépasse", "gte": "atteint au moins",
+        "lt": "reste en dessous de", "lte": "ne dépasse pas",
+    },
+}  # fmt: skip
+
+
+def _value(words: Words, value: Any, french: bool) -> str:
+    if isinstance(value, bool):
+        return words.quote(("oui" if value else "non") if french else ("yes" if value else "no"))
+    return words.quote(value) if isinstance(value, str) else words.number(value)
+
+
+def _fact(words: Words, rule: Rule, french: bool) -> str:
+    fact = rule.where.get("property")
+    if fact is None:
+        return ""
+    verb = _SAID["fr" if french else "en"][fact["op"]]
+    said = f"{words.quote(fact['name'])} {verb} {_value(words, fact['value'], french)}"
+    return f", quand {said}," if french else f" where {said}"
+
+
+def _happened_en(words: Words, rule: Rule) -> str:
+    n, told = rule.value or 1, words.quote(words.label(rule))
+    if rule.op == "at_least":
+        times = "at least once" if n == 1 else f"at least {words.number(n)} times"
+    elif n == 1:
+        times = "at no time" if rule.where else "never"
+    else:
+        times = f"fewer than {words.number(n)} times"
+    verb = f"{times} happened" if times == "never" else f"happened {times}"
+    return f"for whom {told} {verb}{_fact(words, rule, False)}{words.window(rule)}"
+
+
+def _happened_fr(words: Words, rule: Rule) -> str:
+    n, told = rule.value or 1, words.quote(words.label(rule))
+    if rule.op == "at_least":
+        said = f"est arrivé au moins {'une' if n == 1 else words.number(n)} fois"
+    elif n == 1:
+        said = "n'est pas arrivé une seule fois" if rule.where else "n'est jamais arrivé"
+    else:
+        said = f"est arrivé moins de {words.number(n)} fois"
+    return f"pour qui {told} {said}{_fact(words, rule, True)}{words.window(rule)}"
+
+
+def _scope(rule: Rule, said: str, shown: str) -> str:
+    return {"declared": said, "inferred": shown}.get(rule.where.get("origin", ""), "")
+
+
+def _cares_en(words: Words, rule: Rule) -> str:
+    scope = _scope(rule, ", by their own words", ", by what they read and buy")
+    if "strength" in rule.where:
+        scope += f", with a strength of at least {words.number(rule.where['strength'])}%"
+    if rule.op in ("known", "unknown"):
+        return f"who have {'some' if rule.op == 'known' else 'no'} known interest{scope}"
+    named = [words.named(rule, one) for one in rule.value]
+    if rule.op == "has_none":
+        return f"of whom no interest in {words.several(named, 'or')} is known{scope}"
+    return f"who are interested in {words.several(named, 'and' if rule.op == 'has_all' else 'or')}{scope}"
+
+
+def _cares_fr(words: Words, rule: Rule) -> str:
+    scope = _scope(rule, ", d'après ce qu'elles ont dit", ", d'après ce qu'elles lisent et achètent")
+    if "strength" in rule.where:
+        scope += f", avec une force d'au moins {words.number(rule.where['strength'])}\u202f%"
+    if rule.op in ("known", "unknown"):
+        some = "dont un centre d'intérêt est connu" if rule.op == "known" else "dont aucun centre d'intérêt n'est connu"
+        return some + scope
+    named = [words.named(rule, one) for one in rule.value]
+    if rule.op == "has_none":
+        return f"dont aucun intérêt pour {words.several(named, 'ni')} n'est connu{scope}"
+    return f"qui s'intéressent à {words.several(named, 'et' if rule.op == 'has_all' else 'ou')}{scope}"
+
+
+_KINDS: dict[str, tuple[Callable[[Words, Rule], str], Callable[[Words, Rule], str]]] = {
+    "happening": (_happened_en, _happened_fr),
+    "interest": (_cares_en, _cares_fr),
+}
+KINDS = frozenset(_KINDS)
+
+
+def say(words: Words, rule: Rule, language: str) -> str:
+    """The rule as a relative clause."""
+    return _KINDS[rule.field.kind][language == "fr"](words, rule)
