@@ -110,6 +110,7 @@ _ACTIVITY_LABELS = {
 FROM_EVENTS = ("opened", "clicked", "unsubscribed")
 
 _registered: dict[str, str] = {}
+_finished: list[str] = []
 # The room that sends says by which name a person knows each sending: workspace id → (sending id, name).
 _sendings: list[Callable[[int], list[tuple[int, str]]]] = []
 
@@ -129,6 +130,23 @@ def register_activity(kind: str, sql: str) -> None:
     if kind not in _ACTIVITY_LABELS or kind in FROM_EVENTS:
         raise ValueError(f"There is no activity {kind!r} to register; it may be sent or delivered.")
     _registered[kind] = sql
+
+
+def register_finished(sql: str) -> None:
+    """By the room that registers activities: a SELECT of (sending id, whether its rows never change any more).
+
+    With the parameters ``workspace`` and ``known``, ids that are not asked about.
+    """
+    _finished[:] = [sql]
+
+
+def finished_sendings() -> str | None:
+    return _finished[0] if _finished else None
+
+
+def activity_sql(kind: str) -> str | None:
+    """The registered SELECT of ``kind`` as text."""
+    return _registered.get(kind)
 
 
 def activity_source(kind: str) -> exp.Expr | None:

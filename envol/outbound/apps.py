@@ -28,7 +28,7 @@ class OutboundConfig(AppConfig):
 
     def ready(self) -> None:
         from envol import db
-        from envol.audience.catalogue import register_activity
+        from envol.audience.catalogue import register_activity, register_finished
         from envol.audience.topics import register_links
         from envol.contacts.imports.undo import keep_when
         from envol.outbound import privacy
@@ -36,6 +36,7 @@ class OutboundConfig(AppConfig):
         for kind in ("sent", "delivered"):
             register_activity(kind, db.sql("outbound", f"activity_{kind}"))
         register_links(_links)
+        register_finished(db.sql("outbound", "finished"))
         privacy.register()
         # Undoing an import must not remove people who were written to, nor those who reacted.
         keep_when(

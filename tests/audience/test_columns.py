@@ -16,13 +16,13 @@ from hypothesis import strategies as st
 
 from envol import db
 from envol.accounts.models import Workspace
-from envol.audience import engine
+from envol.audience import engine, scores
 from envol.audience.catalogue import Catalogue
-from envol.audience.columns import build
+from envol.audience.columns import build, delta
 from envol.audience.columns.engine import Columns, Question
 from envol.consent.models import Purpose
 from envol.outbound.models import Sending
-from tests.audience.segment_people import add_event, add_order, add_person, add_stay
+from tests.audience.segment_people import add_event, add_order, add_person, add_send, add_stay
 from tests.audience.test_same_people import NOW, PROPS, _base, _trees, _value
 from tests.examples import examples
 
@@ -115,4 +115,114 @@ def test_columns_and_postgresql_choose_the_same_people(
             told = question.moved(catalogue, tree, day)
             assert told == engine.moved(catalogue, tree, day) and told.now - told.then == told.entered - told.left
             assert set(found.sample) <= set(question.ids(catalogue, tree, NOW)) and len(found.sample) == 10
+    columns.close()
+
+
+def _asks(question: Question, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The fields whose rules PostgreSQL is asked for."""
+    asked: list[str] = []
+    real = question.asked_of_postgres
+
+    def told(rule: Any, *more: Any) -> Any:
+        asked.append(rule.field.key)
+        return real(rule, *more)
+
+    monkeypatch.setattr(question, "asked_of_postgres", told)
+    return asked
+
+
+BUYERS: list[dict[str, Any]] = [
+    {"field": "rfm.r", "op": "gte", "value": 3},
+    {"field": "rfm.fm", "op": "between", "value": [2.5, 4]},
+    {"field": "rfm.segment", "op": "in", "value": ["champions", "lost"]},
+    {"field": "rfm.m", "op": "unknown"},
+    {"field": "tier", "op": "is", "value": "gold"},
+    {"field": "tier", "op": "not_in", "value": ["standard", "bronze"]},
+]
+MAIL: list[dict[str, Any]] = [
+    {"field": "mail.sent", "op": "at_least", "value": 1},
+    {"field": "mail.sent", "op": "never"},
+    {"field": "mail.delivered", "op": "at_least", "value": 1, "where": {"within_days": 30}},
+]
+
+
+def _alone(rule: dict[str, Any]) -> dict[str, Any]:
+    return {"v": 1, "match": "all", "rules": [rule]}
+
+
+def test_scores_and_tiers_are_told_by_columns_until_they_are_computed_anew(
+    base: Workspace, tmp_path: Path, pg: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalogue = Catalogue(base)
+    build.build(base, tmp_path, build.address())
+    columns = Columns(base, tmp_path)
+    a_day = NOW.date() - timedelta(days=500)  # when some were bronze who are gold now
+    with columns.question(pg) as question:
+        asked = _asks(question, monkeypatch)
+        for rule in BUYERS:
+            for now in (NOW, a_day):
+                _same(question, catalogue, _alone(rule), now)
+        assert not asked
+    # Who objects has no score from that moment on.
+    buyer = db.value("SELECT min(contact_id) FROM audience_score WHERE workspace_id = %s", [base.pk])
+    db.execute("UPDATE contacts_contact SET objected = NOT objected WHERE id = %s", [buyer])
+    with columns.question(pg) as question:
+        for rule in BUYERS:
+            _same(question, catalogue, _alone(rule))
+    scores.compute(base)
+    with columns.question(pg) as question:
+        asked = _asks(question, monkeypatch)
+        for rule in BUYERS:
+            _same(question, catalogue, _alone(rule))
+        assert len(asked) == 2 * len(BUYERS)  # ids and count
+    columns.close()
+    build.build(base, tmp_path, build.address())
+    columns = Columns(base, tmp_path)
+    with columns.question(pg) as question:
+        asked = _asks(question, monkeypatch)
+        for rule in BUYERS:
+            _same(question, catalogue, _alone(rule))
+        assert not asked
+    columns.close()
+
+
+def test_messages_are_told_by_columns_while_they_leave_and_afterwards(
+    base: Workspace, tmp_path: Path, pg: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ended = Sending.objects.filter(workspace=base).order_by("id").first()
+    assert ended is not None
+    Sending.objects.filter(pk=ended.pk).update(state="sent")
+    Sending.objects.filter(workspace=base).exclude(pk=ended.pk).update(state="sending")
+    catalogue = Catalogue(base)
+    manifest = build.build(base, tmp_path, build.address())
+    assert ended.pk in manifest.finished and manifest.rows["sent"] > 0
+    columns = Columns(base, tmp_path)
+
+    def same(how_many_asked: int = 0) -> None:
+        with columns.question(pg) as question:
+            asked = _asks(question, monkeypatch)
+            for rule in MAIL:
+                _same(question, catalogue, _alone(rule))
+            assert len(asked) == how_many_asked * 2  # ids and count
+
+    same()
+    running = Sending.objects.filter(workspace=base, state="sending").first()
+    assert running is not None
+    person = add_person(base, "tard@lecteurs.example")
+    add_send(base, running.pk, person, NOW - timedelta(days=2))
+    same()
+    db.execute(
+        "INSERT INTO outbound_outcome (sending_id, no, state, at, attempts, reply, code)"
+        " VALUES (%s, %s, 'delivered', %s, 1, 'ok', 250)",
+        [running.pk, person, NOW - timedelta(days=1)],
+    )
+    same()
+    late = Sending.objects.create(workspace=base, kind="campaign", state="sent")
+    add_send(base, late.pk, person, NOW - timedelta(days=1), "delivered")
+    same()
+    db.execute("DELETE FROM contacts_contact WHERE id = %s", [person])
+    same()
+    monkeypatch.setattr(delta, "MOST_MAIL", 0)
+    add_send(base, running.pk, add_person(base, "autre@lecteurs.example"), NOW)
+    same(len(MAIL))
     columns.close()

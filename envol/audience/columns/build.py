@@ -22,13 +22,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from envol.accounts.models import Workspace
-from envol.audience.catalogue import Catalogue
+from envol.audience.catalogue import Catalogue, finished_sendings
 from envol.audience.columns import shape
 from envol.audience.columns.store import Manifest, folder, point
 from envol.events import tasks as events
 
 if TYPE_CHECKING:
     import numpy as np
+    import psycopg
     import pyarrow as pa
 
 STREAMS = 2
@@ -50,7 +51,7 @@ def build(workspace: Workspace, data: Path, url: str, tell: Tell | None = None) 
     # Before the snapshot: a month that is dropped meanwhile makes the new slabs old, never the other way round.
     kept_months = [name for _, name in events.months()]
     try:
-        made = _Build(shape.tables(Catalogue(workspace)), place, url, tell or (lambda done, total: None))
+        made = _Build(workspace.pk, shape.tables(Catalogue(workspace)), place, url, tell or (lambda done, total: None))
         watermark = made.run()
         manifest = Manifest(
             version=version,
@@ -60,6 +61,8 @@ def build(workspace: Workspace, data: Path, url: str, tell: Tell | None = None) 
             rows=made.rows,
             files=made.files,
             months=kept_months,
+            scored=made.scored,
+            finished=made.finished,
             seconds=round(time.perf_counter() - began, 3),
         )
         (place / "manifest.json").write_text(json.dumps(asdict(manifest)))
@@ -72,7 +75,8 @@ def build(workspace: Workspace, data: Path, url: str, tell: Tell | None = None) 
 
 
 class _Build:
-    def __init__(self, tables: dict[str, shape.Table], place: Path, url: str, tell: Tell) -> None:
+    def __init__(self, workspace: int, tables: dict[str, shape.Table], place: Path, url: str, tell: Tell) -> None:
+        self.workspace = workspace
         self.tables, self.place, self.url, self.tell = tables, place, url, tell
         self.people = self.done = 0
         self.rows = dict.fromkeys(tables, 0)
@@ -95,6 +99,8 @@ class _Build:
                 np.concatenate([b.column(0).to_numpy() for b in batches]) if batches else np.empty(0, np.int64)
             )
             self.people = len(self.ids)
+            self.scored = computed(pg, self.workspace)
+            self.finished = sorted(one for one, ended in sendings(pg, self.workspace, []) if ended)
             months = pg.execute(
                 "SELECT min(e.at), max(e.at) FROM events_event e WHERE " + self.tables["events"].rows
             ).fetchone()
@@ -107,8 +113,12 @@ class _Build:
         for n, start in enumerate(range(0, self.people, RANGE)):
             low, high = self.ids[start], self.ids[min(start + RANGE, self.people) - 1]
             found.append(("contacts", f"contacts-{n:04d}.parquet", f"c.id BETWEEN {low} AND {high}"))
-        for name in ("lines", "orders", "memberships"):
+        for name in ("lines", "orders", "memberships", *shape.OF_BUYERS):
             found.append((name, f"{name}.parquet", "true"))
+        listed = ",".join(map(str, self.finished))
+        for name in shape.OF_MAIL:
+            if name in self.tables:
+                found.append((name, f"{name}.parquet", f"a.sending_id = ANY('{{{listed}}}'::bigint[])"))
         first, last = span
         while first is not None and first <= last:
             month = first.strftime("%Y-%m-01")
@@ -178,6 +188,18 @@ def _reading(url: str, snapshot: str) -> Iterator[Callable[[str], Any]]:
             return cursor.fetch_record_batch()
 
         yield read
+
+
+def computed(pg: psycopg.Connection[Any], workspace: int) -> str:
+    """When the workspace's scores were computed; "" when nobody is scored. All of them change at once, then."""
+    row = pg.execute(shape.COMPUTED, [workspace]).fetchone()
+    return row[0] if row else ""
+
+
+def sendings(pg: psycopg.Connection[Any], workspace: int, known: list[int]) -> list[tuple[int, bool]]:
+    """Sendings that are not among ``known``, and whether their rows change no more."""
+    asked = finished_sendings()
+    return pg.execute(asked, {"workspace": workspace, "known": known}).fetchall() if asked else []
 
 
 def address() -> str:

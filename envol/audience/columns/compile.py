@@ -29,6 +29,8 @@ Lower = Callable[[list[str], str], list[str]]
 """Texts in lower (``"lower"``) or upper case, as the database of the columns makes it."""
 
 _PLACE_PARTS = {"called": "called", "country_in": "country", "postcode_begins": "postcode"}
+_SCORES = {"r": "r", "f": "f", "m": "m", "fm": "(f + m) / 2.0"}
+_TIERED = "SELECT s.pos FROM scores AS s"
 _COMPARISONS = {"is": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -339,18 +341,42 @@ class LeafCompiler:
         query = self.select(table, where).group_by(exp.column("pos"), copy=False).having(having, copy=False)
         return Leaf(table, "set", query, self.params, negated=empty_inside != (rule.op in NEGATIVE))
 
+    def buyers(self, rule: Rule) -> Leaf:
+        """Scores and tiers of buyers, those who objected among them."""
+        p = None
+        if rule.field.kind == "standing" and rule.op != "known":
+            p = self.bind([rule.value] if rule.op == "is" else rule.value, "varchar[]")
+        if rule.field.inner == "tier":
+            query = _parsed(_TIERED).copy()
+            assert isinstance(query, exp.Select)
+            stay = _t("t.until IS NULL")
+            if self.days.limit is not None:
+                day = self.bind(_day(self.days.today), "integer")
+                stay = _t("t.since <= :d AND (t.until IS NULL OR t.until > :d)", d=day)
+            query = query.join(exp.to_table("tiers").as_("t"), on=exp.and_(_t("t.pos = s.pos"), stay), join_type="left")
+            if p is not None:
+                query = query.where(_t("list_contains(:p, COALESCE(t.tier, 'standard'))", p=p))
+            return Leaf("scores", "set", query, self.params)
+        if rule.field.kind == "standing":
+            where = [] if p is None else [_t("list_contains(:p, named)", p=p)]
+        else:
+            value = exp.paren(_parsed(_SCORES[rule.field.inner]).copy())
+            where = [] if rule.op == "known" else [self.compare(value, rule.op, rule.value, "double")]
+        return Leaf("scores", "set", self.select("scores", where), self.params)
+
     def activity(self, rule: Rule) -> Leaf:
         kind = EVENT_KINDS.get(rule.field.inner)
-        if kind is None:
-            raise Unanswerable(f"mail.{rule.field.inner} is told by the send ledger")
-        where = [_t("kind = :k", k=self.bind(int(kind), "smallint")), *self.happened()]
+        where = (
+            self.happened() if kind is None else [_t("kind = :k", k=self.bind(int(kind), "smallint")), *self.happened()]
+        )
         if "within_days" in rule.where:
             where.append(self.span(exp.column("at"), *self.days.bounds("in_last", rule.where["within_days"])))
         if "sending" in rule.where:
             where.append(_t("sending = :p", p=self.bind(rule.where["sending"], "bigint")))
-        query = self.select("events", where, "pos", "COUNT(*) AS n").group_by(exp.column("pos"), copy=False)
+        table = rule.field.inner if kind is None else "events"
+        query = self.select(table, where, "pos", "COUNT(*) AS n").group_by(exp.column("pos"), copy=False)
         times = 1 if rule.op == "never" else rule.value
-        return Leaf("events", "count", query, self.params, negated=rule.op != "at_least", least=times)
+        return Leaf(table, "count", query, self.params, negated=rule.op != "at_least", least=times)
 
 
 def _day(day: date) -> int:

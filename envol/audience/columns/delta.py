@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from envol.audience.columns import shape
+from envol.audience.columns.build import computed, sendings
+from envol.audience.columns.store import Manifest
 
 if TYPE_CHECKING:
     import duckdb
@@ -24,6 +26,8 @@ Row = tuple[int, str]
 OF_PEOPLE = ("contacts", "memberships", "orders")
 _ORDERS = ("orders", "lines")
 _MANY = 5000  # ids of one statement
+MOST_MAIL = 50_000
+"""Messages beyond the slabs that are fetched: with more of them PostgreSQL is quicker, until new slabs hold them."""
 
 
 class Delta:
@@ -33,17 +37,26 @@ class Delta:
     """
 
     def __init__(
-        self, db: duckdb.DuckDBPyConnection, tables: dict[str, shape.Table], ids: Array, watermark: int, scratch: Path
+        self,
+        db: duckdb.DuckDBPyConnection,
+        tables: dict[str, shape.Table],
+        ids: Array,
+        manifest: Manifest,
+        workspace: int,
+        scratch: Path,
     ) -> None:
+        self.manifest, self.workspace = manifest, workspace
         self.db, self.tables, self.ids, self.scratch = db, tables, ids, scratch
         self.workspace_rows = tables["contacts"].rows
-        self.seen = watermark
+        self.seen = manifest.watermark
         self.version = 0
         self.rows = 0
         self.added: dict[int, int] = {}  # id → position beyond the slabs
         self.dirty: dict[str, set[int]] = {name: set() for name in OF_PEOPLE}
         self.gone: set[int] = set()
         self.fixed = self.passing = 0
+        self.scored = ""  # when the scores of now were computed
+        self.mail: dict[int, tuple[bool, int, int]] = {}  # sending beyond the slabs → finished; rows sent, delivered
         for name, table in tables.items():
             typed = ", ".join(f'"{c.name}" {c.type}' for c in table.columns)
             db.execute(f"CREATE TABLE d_{name} (pos INTEGER, {typed})")
@@ -75,6 +88,7 @@ class Delta:
             found = pg.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text").fetchone()
             assert found is not None
             horizon = int(found[0])
+            self.scored = computed(pg, self.workspace)
             changed = self._people(pg)
             changed |= self._events(pg, horizon)
         self.seen = horizon
@@ -124,6 +138,58 @@ class Delta:
             self._insert("passing", passing)
             self.passing = len(passing)
         return changed
+
+    def look_at_mail(self, pg: psycopg.Connection[Any]) -> bool:
+        """Fetch the messages of sendings that are not in the slabs; False when they are too many to.
+
+        Those of a finished sending are fetched once; of one under way they are counted, and fetched anew when their
+        numbers changed. A message is written once and its outcome too, so equal numbers are equal rows.
+        """
+        with pg.transaction():
+            pg.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            done = [*self.manifest.finished, *(one for one, (finished, _, _) in self.mail.items() if finished)]
+            for sending, finished in sendings(pg, self.workspace, done):
+                where = f"a.sending_id = {sending:d}"
+                counted = pg.execute(
+                    "SELECT "
+                    + ", ".join(
+                        f"(SELECT count(*) FROM (SELECT FROM {self.tables[kind].source}"
+                        f" WHERE {self.tables[kind].rows} AND {where} LIMIT {MOST_MAIL + 1}) x)"
+                        for kind in shape.OF_MAIL
+                    )
+                ).fetchone()
+                assert counted is not None
+                others = sum(max(sent, taken) for one, (_, sent, taken) in self.mail.items() if one != sending)
+                if max(counted) + others > MOST_MAIL:
+                    return False
+                if self.mail.get(sending, (False, 0, 0))[1:] != counted:
+                    whole = True
+                    for kind in shape.OF_MAIL:
+                        rows = self._fetch(pg, kind, where)
+                        known = [row for row in rows if self.knows(row[0])]
+                        whole &= len(known) == len(rows) or not self._came(pg, rows)
+                        self.db.execute(f"DELETE FROM d_{kind} WHERE sending = {sending:d}")
+                        self._insert(kind, known)
+                    self.version += 1
+                    if not whole:
+                        self.mail[sending] = (False, -1, -1)
+                        continue
+                self.mail[sending] = (finished, *counted)
+        return True
+
+    def knows(self, contact: int) -> bool:
+        """Has this person a place? Who came after the last look has none yet, who was erased has none any more."""
+        place = int(np.searchsorted(self.ids, contact))
+        return (place < len(self.ids) and self.ids[place] == contact) or contact in self.added
+
+    def _came(self, pg: psycopg.Connection[Any], rows: list[Row]) -> bool:
+        """Is somebody without a place here by now? Her messages are fetched once she has one."""
+        strangers = [contact for contact, _ in rows if not self.knows(contact)]
+        query = (
+            f"SELECT EXISTS (SELECT FROM contacts_contact c WHERE {self.workspace_rows} AND c.id = ANY(%s::bigint[]))"
+        )
+        found = pg.execute(query, [strangers]).fetchone()
+        return bool(found and found[0])
 
     def _fetch(self, pg: psycopg.Connection[Any], name: str, where: str) -> list[Row]:
         """Each row's contact, and the row as the text of a JSON object (whose first member is the contact)."""

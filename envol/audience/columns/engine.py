@@ -29,6 +29,7 @@ from envol.audience.catalogue import Catalogue
 from envol.audience.columns import shape, store
 from envol.audience.columns.compile import Leaf, LeafCompiler, Unanswerable
 from envol.audience.columns.delta import Array, Delta
+from envol.audience.compile import NEGATIVE
 from envol.audience.counting import Figures
 from envol.audience.days import Days, When
 from envol.audience.engine import Moved, Tree, postgres
@@ -128,7 +129,7 @@ class Columns:
         for name, columns in found.columns.items():
             self._view(name, columns, [place / file for file in found.files[name]])
         self.ids: Array = self.db.execute("SELECT id FROM contacts ORDER BY pos").fetchnumpy()["id"].astype(np.int64)
-        self.delta = Delta(self.db, self.tables, self.ids, found.watermark, self.scratch)
+        self.delta = Delta(self.db, self.tables, self.ids, found, workspace.pk, self.scratch)
 
     def _view(self, name: str, columns: dict[str, str], files: list[Path]) -> None:
         if files:
@@ -182,6 +183,7 @@ class Question:
         self.of, self.cursor, self.pg, self.asking = columns, cursor, pg, asking
         self.delta = columns.delta
         self.length = len(columns.ids) + len(self.delta.added)
+        self.mail: bool | None = None
 
     # ---- answers
 
@@ -264,6 +266,10 @@ class Question:
             return may if rule.op == "may_write" else ~may
         compiler = LeafCompiler(catalogue, days, self.of.manifest.columns, self.of.expected, self._case)
         try:
+            if rule.field.kind in ("score", "standing"):
+                return self.of_buyers(rule, compiler)
+            if rule.field.kind == "activity" and rule.field.inner in shape.OF_MAIL and not self._mail():
+                raise Unanswerable("too many messages since the slabs were written")
             found = self.leaf(compiler.leaf(rule))
             if rule.field.inner == "opened" and rule.field.kind == "activity":
                 # Opens are spoken of only among people who agreed to be measured.
@@ -272,6 +278,25 @@ class Question:
             return found
         except Unanswerable:
             return self.asked_of_postgres(rule, catalogue, days)
+
+    def _mail(self) -> bool:
+        """Are all messages in columns? Looked at once a question: most ask nothing of them."""
+        if self.mail is None:
+            self.mail = self.delta.look_at_mail(self.pg)
+        return self.mail
+
+    def of_buyers(self, rule: Rule, compiler: LeafCompiler) -> Array:
+        """A rule about scores or tiers. Who objected to marketing is in none, from the moment she said so."""
+        if self.of.manifest.scored != self.delta.scored:
+            raise Unanswerable("scores were computed since the slabs were written")
+        positive = NEGATIVE.get(rule.op, rule.op)
+        told = compiler.buyers(Rule(rule.path, rule.field, positive, rule.value, rule.where))
+        objected = LeafCompiler(
+            compiler.catalogue, compiler.days, self.of.manifest.columns, self.of.expected, self._case
+        )
+        blocked = self.leaf(Leaf("contacts", "row", objected.column("objected"), {}))
+        found = self.leaf(told) & ~blocked
+        return ~found if positive != rule.op else found
 
     def leaf(self, leaf: Leaf) -> Array:
         key = (leaf.key, leaf.negated, leaf.least, self.delta.version, self.length)
@@ -304,6 +329,13 @@ class Question:
 
     def _over_delta(self, leaf: Leaf, whole: Array) -> None:
         """Put in place what the delta says of those it knows."""
+        if leaf.source in shape.OF_BUYERS:
+            return  # they change all at once, and then slabs are not asked
+        if leaf.source in shape.OF_MAIL:
+            if self.delta.mail:
+                rows = self._ask(_renamed(leaf.query, leaf.source, f"d_{leaf.source}"), leaf.params)
+                whole[rows["pos"]] += rows["n"].astype(whole.dtype)
+            return
         if leaf.kind == "count":
             if self.delta.fixed or self.delta.passing:
                 rows = self._ask(_renamed(leaf.query, "events", "d_every_event"), leaf.params)

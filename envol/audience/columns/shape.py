@@ -12,6 +12,9 @@ microseconds since 1970 (UTC); a day is the number YYYYMMDD, which sorts as days
     orders       pos, no, at, amount, currency
     lines        pos, no, at, currency, product, category, amount
     events       pos, kind, at, sending          (human ones of people: machines are apart)
+    scores       pos, r, f, m, named
+    tiers        pos, tier, since, until
+    sent, delivered   pos, at, sending           (of sendings whose rows change no more)
 
 ``pos`` is the dense position of a contact in this version of the slabs.
 """
@@ -22,15 +25,19 @@ from dataclasses import dataclass
 
 from psycopg import sql as quoted
 
-from envol.audience.catalogue import FROM_EVENTS, Catalogue
+from envol.audience.catalogue import FROM_EVENTS, Catalogue, activity_sql
 from envol.contacts.models import Property
 from envol.events.models import Kind
 
 EVENT_KINDS = {"opened": Kind.OPENED, "clicked": Kind.CLICKED, "unsubscribed": Kind.UNSUBSCRIBED}
 assert set(EVENT_KINDS) == set(FROM_EVENTS)
+OF_MAIL = ("sent", "delivered")
+OF_BUYERS = ("scores", "tiers")
 
 _MOST = "1e307"  # beyond it no double, and no value that the catalogue would take
 MICROS = "(extract(epoch FROM {}) * 1000000)::bigint"
+COMPUTED = f"SELECT {MICROS.format('computed_at')}::text FROM audience_scoring WHERE workspace_id = %s"
+"""Which computation the scores are of, in the same words for every session."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +53,8 @@ class Column:
 class Table:
     """One columnar table: ``source`` is what follows FROM in PostgreSQL, ``person`` whose row it is there.
 
-    ``stamp`` is the transaction that wrote the row, ``order`` how slabs are sorted, ``rows`` which rows they are.
+    ``stamp`` is the transaction that wrote the row, ``order`` how slabs are sorted, ``rows`` which rows they are. Of a
+    table without a stamp the manifest says what it holds: scores of one computation, messages of finished sendings.
     """
 
     name: str
@@ -168,13 +176,22 @@ def tables(catalogue: Catalogue) -> dict[str, Table]:
         Column("at", "BIGINT", MICROS.format("e.at")),
         Column("sending", "BIGINT", "e.sending_id"),
     )
+    day = "to_char({}, 'YYYYMMDD')::int"
+    score = (*(Column(n, "SMALLINT", f"s.{n}") for n in "rfm"), Column("named", "VARCHAR", "s.named"))
+    tier = (
+        Column("tier", "VARCHAR", "t.tier"),
+        Column("since", "INTEGER", day.format("t.since")),
+        Column("until", "INTEGER", day.format("t.until")),
+    )
+    mail = (Column("at", "BIGINT", MICROS.format("a.at")), Column("sending", "BIGINT", "a.sending_id"))
     kinds = ", ".join(str(int(kind)) for kind in EVENT_KINDS.values())
 
     def table(name: str, columns: tuple[Column, ...], source: str, order: str, more: str = "") -> Table:
-        alias = source.split()[1]
+        alias = "a" if name in OF_MAIL else source.split()[1]
         person, stamp = ("id", "updated_stamp") if name == "contacts" else ("contact_id", "stamp")
         rows = f"{alias}.workspace_id = {workspace}{more}"
-        return Table(name, columns, source, rows, f"{alias}.{person}", f"{alias}.{stamp}", order)
+        stamped = "" if name in (*OF_MAIL, *OF_BUYERS) else f"{alias}.{stamp}"
+        return Table(name, columns, source, rows, f"{alias}.{person}", stamped, order)
 
     lines = "contacts_order o JOIN contacts_order_line l ON l.order_id = o.id"
     human = f" AND e.kind IN ({kinds}) AND e.machine IS NULL AND e.contact_id IS NOT NULL"
@@ -184,5 +201,12 @@ def tables(catalogue: Catalogue) -> dict[str, Table]:
         table("orders", order, "contacts_order o", "o.contact_id, o.at"),
         table("lines", line, lines, "o.contact_id, o.at"),
         table("events", event, "events_event e", "e.at", human),
+        table("scores", score, "audience_score s", "s.contact_id"),
+        table("tiers", tier, "audience_tier t", "t.contact_id, t.since"),
+        *(
+            table(kind, mail, f"({told}) a", "a.sending_id, a.contact_id")
+            for kind in OF_MAIL
+            if (told := activity_sql(kind)) is not None
+        ),
     )
     return {t.name: t for t in found}

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from envol.contacts.gone import OLDEST_COPY
 
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,8 @@ class Manifest:
     rows: dict[str, int]
     files: dict[str, list[str]]
     months: list[str]  # partitions of events there were: when one of them is dropped, these slabs count too much
+    scored: str = ""  # when the scores were computed that these slabs hold
+    finished: list[int] = field(default_factory=list)  # sendings whose messages these slabs hold, all of them
     seconds: float = 0.0
     made_at: float = field(default_factory=time.time)
     format: int = FORMAT

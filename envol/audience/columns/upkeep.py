@@ -19,7 +19,7 @@ from django.conf import settings
 
 from envol import db
 from envol.accounts.models import Workspace
-from envol.audience.catalogue import Catalogue
+from envol.audience.catalogue import Catalogue, activity_sql, finished_sendings
 from envol.audience.columns import shape, store
 from envol.contacts import gone
 from envol.events import tasks as events
@@ -66,9 +66,10 @@ def state(workspace: Workspace) -> State:
     most = max(FEW, int(SHARE * sum(manifest.rows.values())))
     changed = 0
     for table in tables.values():
-        if table.name != "lines":
+        if table.stamp and table.name != "lines":
             query = f"SELECT FROM {table.source} WHERE {table.rows} AND {table.written_since(manifest.watermark)}"
             changed += int(db.value(f"SELECT count(*) FROM ({query} LIMIT {most + 1}) x"))
+    scored, unsent = _beyond(workspace.pk, manifest, most)
     age = time.time() - manifest.made_at
     erased = db.value(
         "SELECT EXISTS (SELECT FROM contacts_gone WHERE workspace_id = %s AND what = 'contact' AND stamp >= %s)",
@@ -77,11 +78,29 @@ def state(workspace: Workspace) -> State:
     why = ""
     if changed > most:
         why = "many rows changed"
+    elif scored:
+        why = "scores were computed anew"
+    elif unsent:
+        why = "a sending is finished"
     elif erased and age > ERASED:
         why = "somebody is gone"
     elif age > OLD:
         why = "a day went by"
     return State(manifest.people, manifest, changed, why)
+
+
+def _beyond(workspace_id: int, manifest: store.Manifest, most: int) -> tuple[bool, bool]:
+    """Were scores computed since; did sendings of many messages finish since?"""
+    computed = db.value(shape.COMPUTED, [workspace_id]) or ""
+    asked = finished_sendings()
+    if asked is None:
+        return computed != manifest.scored, False
+    ended = [one for one, done in db.rows(asked, {"workspace": workspace_id, "known": manifest.finished}) if done]
+    if not ended:
+        return computed != manifest.scored, False
+    query = f"SELECT FROM ({activity_sql('sent')}) a WHERE a.sending_id = ANY(%s) LIMIT {min(most, FEW) + 1}"
+    sent = int(db.value(f"SELECT count(*) FROM ({query}) x", [ended]))
+    return computed != manifest.scored, sent > min(most, FEW)
 
 
 def look_after() -> list[int]:
