@@ -17,7 +17,7 @@ class AudienceConfig(AppConfig):
         from envol.accounts.models import Workspace
         from envol.audience import interests, privacy, segments, topics
         from envol.audience.models import Segment
-        from envol.contacts import fields, filters, lists
+        from envol.contacts import fields, filters, lists, timeline
 
         def resolve(workspace: Workspace, segment_id: int) -> tuple[str, dict[str, Any]]:
             from envol.audience import engine  # sqlglot: 30 MB that a courier never needs
@@ -37,6 +37,12 @@ class AudienceConfig(AppConfig):
                 for key in keys
             }
 
+        def moves(workspace_id: int, contact_id: int, most: int) -> list[timeline.Entry]:
+            from envol.audience import following
+
+            return following.on_timeline(workspace_id, contact_id, most)
+
+        timeline.register(moves)
         privacy.register()
         filters.register_segment(resolve)
         fields.register_use(of_properties)

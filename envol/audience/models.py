@@ -37,6 +37,32 @@ class SegmentVersion(models.Model):
         db_table = "audience_segment_version"
 
 
+class Follow(models.Model):
+    """A segment of which is written down who enters and leaves; rows of people are in ``sql/following_schema.sql``."""
+
+    segment = models.OneToOneField(Segment, on_delete=models.CASCADE, primary_key=True, related_name="follow")
+    since = models.DateTimeField(db_default=Now())
+    looked_at = models.DateTimeField(null=True)
+    rule = models.CharField(max_length=64, blank=True)  # digest of the rule of the last look; "": nobody is known yet
+    begun_at = models.DateTimeField(null=True)  # since when moves of this rule are written down
+    problem = models.TextField(blank=True)  # why the last look could not be made
+
+    class Meta:
+        db_table = "audience_follow"
+
+
+class Size(models.Model):
+    """How many people a segment held on a day, as counted once that day."""
+
+    segment = models.ForeignKey(Segment, on_delete=models.CASCADE, related_name="sizes")
+    day = models.DateField()
+    people = models.BigIntegerField()
+
+    class Meta:
+        db_table = "audience_size"
+        constraints = [models.UniqueConstraint(fields=["segment", "day"], name="size_once_a_day")]
+
+
 class Scoring(models.Model):
     """The last computation of a workspace's scores. Money in cents of ``currency``."""
 

@@ -1,4 +1,4 @@
-"""What this room keeps of one person: her scores as a buyer and her tiers. Both go with her."""
+"""What this room keeps of one person: scores and tiers of a buyer, moves into and out of segments. All go with her."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ from envol.consent import registry
 from envol.consent.registry import Data
 from envol.db import dicts, execute
 
-_OF_PERSON = ("audience_score", "audience_tier", "audience_interest")
+_OF_PERSON = ("audience_score", "audience_tier", "audience_interest", "audience_member", "audience_move")
 
 
 def erase(workspace_id: int, contact_id: int) -> Mapping[str, int]:
+    # A look at followed segments is before this or after, never in between: see `following`.
+    execute("SELECT pg_advisory_xact_lock_shared(hashtext('envol audience following'), %s)", [workspace_id])
     return {
         table: execute(f"DELETE FROM {table} WHERE workspace_id = %s AND contact_id = %s", [workspace_id, contact_id])
         for table in _OF_PERSON
@@ -39,13 +41,21 @@ def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
         " WHERE i.workspace_id = %s AND i.contact_id = %s ORDER BY i.since, i.id",
         [workspace_id, contact_id],
     )
-    for row in (*scores, *tiers, *interests):
+    moves = dicts(
+        "SELECT s.name AS segment, m.at, CASE WHEN m.entered THEN 'entered' ELSE 'left' END AS what"
+        " FROM audience_move m"
+        " LEFT JOIN audience_segment s ON s.id = m.segment_id WHERE m.workspace_id = %s AND m.contact_id = %s"
+        " ORDER BY m.at, m.id",
+        [workspace_id, contact_id],
+    )
+    for row in (*scores, *tiers, *interests, *moves):
         for key, value in row.items():
             if hasattr(value, "isoformat"):
                 row[key] = value.isoformat()
     if not scores and not tiers and not interests:
-        return {}
+        return {"segments": moves} if moves else {}
     return {
+        **({"segments": moves} if moves else {}),
         "purchases": scores[0] if scores else None,
         "tiers": tiers,
         "interests": interests,
@@ -65,6 +75,10 @@ def describe() -> list[Data]:
         Data("audience_topic", "topics and how their articles are known", False),
         Data("audience_topic_article", "pages that were given a topic", False),
         Data("audience_inference", "when interests were last inferred, and how many", False),
+        Data("audience_member", "who is in a followed segment as of the last look"),
+        Data("audience_move", "entering and leaving followed segments", True, "400 days"),
+        Data("audience_follow", "which segments are followed", False),
+        Data("audience_size", "how many people a segment held, day by day", False),
         Data("audience_scoring", "when scores were made, sums and months of first purchases", False),
         Data("audience_privilege", "what each tier is given", False),
         Data("audience_repurchase_delay", "after how long a category is bought again", False),

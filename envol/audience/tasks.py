@@ -46,6 +46,24 @@ def nightly_scores(timestamp: int) -> None:
             scores.compute(workspace)
 
 
+@app.periodic(cron="*/10 * * * *")
+@app.task(queue="house", name="audience.follow", queueing_lock="audience.follow", lock="audience.follow")
+def follow_segments(timestamp: int) -> None:
+    """Every ten minutes: who entered and left the segments that are followed."""
+    from envol.audience import following
+
+    following.look_at_all()
+
+
+@app.periodic(cron="37 * * * *")
+@app.task(queue="house", name="audience.sizes", queueing_lock="audience.sizes")
+def keep_sizes(timestamp: int) -> None:
+    """Once in each workspace's day: how many people every segment holds."""
+    from envol.audience import following
+
+    following.keep_sizes()
+
+
 def start_scores(workspace: Workspace) -> Job:
     """Compute scores now; the job is what people watch. One that waits or runs already is that job."""
     from envol.accounts.models import Job

@@ -65,7 +65,7 @@ def _told(
 ) -> Happening:
     facts: dict[str, Any] = entry.facts
     campaign = campaigns.get(facts.get("sending") or 0)
-    about = facts.get("list") or facts.get("property") or facts.get("order") or ""
+    about = facts.get("list") or facts.get("segment") or facts.get("property") or facts.get("order") or ""
     if "purpose" in facts:
         about = purposes.get(facts["purpose"], facts["purpose"])
     if entry.kind == "custom":

@@ -36,6 +36,7 @@ from envol.web.masking import sees_addresses
 from envol.web.paging import page_of
 from envol.web.views.contacts import name_of
 from envol.web.views.segment_builder import figures_of
+from envol.web.views.segment_moves import moves_of
 from envol.web.views.segment_versions import versions_of
 
 COUNTING = 0.06  # seconds that the list gives to counts before it leaves the others to be asked for one by one
@@ -132,6 +133,7 @@ def segment(request: MemberRequest, segment_id: int) -> HttpResponse:
         versions=versions_of(found, catalogue),
         counted_at=timezone.now(),
         tree=_as_text(found, catalogue),
+        **moves_of(found),
         **_why(request, catalogue, found),
         **_then(request, catalogue, found),
     )
