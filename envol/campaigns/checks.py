@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from contextlib import AbstractContextManager, nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,6 +19,7 @@ from envol.campaigns import check_messages as messages
 from envol.campaigns.check import ADVICE, BLOCK, GROUPS, Check
 from envol.campaigns.models import Campaign, ContentDraft, State
 from envol.consent import gates
+from envol.consent.purposes import AD_MATCHING
 from envol.contacts.models import Contact
 from envol.content.checks import people_without_value
 from envol.content.lint import lint
@@ -99,25 +99,20 @@ class Look:
 def look(campaign: Campaign, seconds: float | None = None) -> Look:
     """Everything that would stop this campaign (first) or spoil it.
 
-    With ``seconds``, what the people say is left out where asking a large base takes longer, all questions together.
+    With ``seconds``, what the people say is left out where asking a large base takes longer.
     """
     patient = seconds is None or not is_large(Contact._meta.db_table)
-    begun = time.monotonic()
-
-    def in_time() -> AbstractContextManager[None]:
-        return nullcontext() if patient else within((seconds or 0) - (time.monotonic() - begun))
-
     who: Summary | None = None
     audience: list[Check] = []
     missing: list[Check] = []
     complete = True
     try:
-        with in_time(), suppress(SegmentProblem):  # the problem is told by the audience
-            who = summary(campaign, seconds)
-        with in_time():
-            audience = _audience(campaign, who)
-        with in_time():
-            missing = _missing_of(campaign)
+        with nullcontext() if patient else within(seconds or 0):
+            try:
+                who = summary(campaign, seconds)
+            except SegmentProblem:
+                pass  # told by the audience
+            audience, missing = _audience(campaign, who), _missing_of(campaign)
     except TooSlow:
         who, complete = None, False
     found = [*audience, *_sender(campaign), *_public_address(), *_content(campaign), *missing, *_late(campaign)]
@@ -136,7 +131,7 @@ def sender_and_content(campaign: Campaign) -> list[Check]:
 
 def _audience(campaign: Campaign, who: Summary | None) -> list[Check]:
     purpose = campaign.purpose
-    if purpose is None or purpose.kind == "measuring":
+    if purpose is None or purpose.kind == "measuring" or purpose.key == AD_MATCHING:
         return [
             Check(
                 BLOCK,

@@ -15,6 +15,10 @@ from envol.consent.models import Purpose, PurposeText
 MEASURE_OPENS, MEASURE_CLICKS = 0, 1
 """Bits whose place is fixed: gates and composing read them without a look-up."""
 
+AD_MATCHING = "ad_matching"
+"""Key of the one purpose under which a digest of somebody's address may be given to an advertising platform. It counts
+by consent alone, and no message is ever sent for it."""
+
 KINDS = ("marketing", "transactional", "measuring")
 _BITS = 62
 
@@ -70,6 +74,20 @@ _DEFAULTS = (
     ),
 )
 
+# Offered, and in no workspace before somebody asks for it.
+_OFFERED = (
+    (
+        AD_MATCHING,
+        "Publicité ciblée hors de nos messages",
+        "Targeted advertising outside our messages",
+        "marketing",
+        "J'accepte qu'une empreinte de mon adresse, calculée par hachage, soit transmise à des plateformes "
+        "publicitaires pour que me soient montrées, ou épargnées, des annonces. Je peux changer d'avis à tout moment.",
+        "I agree that a fingerprint of my address, made by hashing, is given to advertising platforms so that I am "
+        "shown, or spared, advertisements. I can change my mind at any time.",
+    ),
+)
+
 
 @on_workspace_created
 def create_defaults(workspace: Workspace) -> None:
@@ -112,7 +130,7 @@ def rename(purpose: Purpose, label_fr: str, label_en: str) -> None:
 def proposed(workspace: Workspace) -> list[tuple[str, str, str, str, str, str]]:
     """The usual purposes this workspace does not have: key, French and English label, kind, French and English text."""
     there = set(Purpose.objects.filter(workspace=workspace).values_list("key", flat=True))
-    return [one for one in _DEFAULTS if one[0] not in there and one[3] != "measuring"]
+    return [one for one in (*_DEFAULTS, *_OFFERED) if one[0] not in there and one[3] != "measuring"]
 
 
 def reword(purpose: Purpose, texts: Mapping[str, str]) -> int:

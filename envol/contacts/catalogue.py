@@ -216,7 +216,7 @@ def _number(_: Property, raw: Any) -> int | float:
     return int(number) if number == number.to_integral_value() else float(number)
 
 
-def _money(_: Property, raw: Any) -> int:
+def _money(_: Property | None, raw: Any) -> int:
     """An int is cents; text and Decimal are the amount as people write it."""
     if isinstance(raw, int) and not isinstance(raw, bool):
         cents = Decimal(raw)
@@ -229,6 +229,19 @@ def _money(_: Property, raw: Any) -> int:
     if abs(cents) >= 10**15:
         raise ValueError(gettext("this amount is too large."))
     return int(cents)
+
+
+def cents(text: str) -> int:
+    """An amount as people write it ("1 234,50 €"), in cents; ValueError with a sentence."""
+    return _money(None, text)
+
+
+def whole(text: str) -> int:
+    """A whole number as people write it; ValueError with a sentence."""
+    number = _decimal(text)
+    if number != number.to_integral_value():
+        raise ValueError(gettext("a whole number is needed."))
+    return int(number)
 
 
 _YES = frozenset({"true", "yes", "y", "oui", "o", "vrai", "1", "on", "x"})

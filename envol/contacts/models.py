@@ -181,6 +181,7 @@ class Order(models.Model):
     at = models.DateTimeField()
     amount = models.BigIntegerField()  # cents
     currency = models.CharField(max_length=3)
+    import_id = models.BigIntegerField(null=True)  # the file that brought it, to undo it
 
     class Meta:
         db_table = "contacts_order"
@@ -201,9 +202,10 @@ class OrderLine(models.Model):
 
 
 class Import(models.Model):
-    """A file on its way in: mapping → permission → dry run → done, undone for 7 days."""
+    """A file on its way in: mapping → permission (of people) → dry run → done, undone for 7 days."""
 
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
+    what = models.CharField(max_length=10, default="people", db_default="people")  # people, orders
     file_name = models.CharField(max_length=255)
     file_sha256 = models.BinaryField(null=True)
     path = models.CharField(max_length=500)  # below the data directory
@@ -214,6 +216,7 @@ class Import(models.Model):
     permission = models.JSONField(default=dict)  # purpose, basis, source, date, text, evidence; {} = none
     list_id = models.BigIntegerField(null=True)
     policy = models.CharField(max_length=8, default="merge")  # merge, keep, replace
+    currency = models.CharField(max_length=3, default="", db_default="")  # of orders that do not say theirs
     counts = models.JSONField(default=dict)  # lines, new, updated, unchanged, refused{cause}, suppressed
     source_id = models.BigIntegerField(null=True)
     job_id = models.BigIntegerField(null=True)
@@ -250,6 +253,32 @@ class ImportChange(models.Model):
     class Meta:
         db_table = "contacts_import_change"
         managed = False
+
+
+class Export(models.Model):
+    """People on their way out as a file. The file and the ids it holds lie below the data directory until ``until``."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
+    name = models.CharField(max_length=200)  # what was exported, in the words of whoever asked
+    kind = models.CharField(max_length=10)  # csv, xlsx, parquet, hashed
+    chosen = models.JSONField(default=dict)  # the filter, as `envol.contacts.filters` writes it
+    columns = models.JSONField(default=list)
+    purpose_id = models.BigIntegerField(null=True)  # hashed: only people who agreed to it
+    language = models.CharField(max_length=8, default="fr")
+    state = models.CharField(max_length=10, default="waiting")  # waiting, running, done, cancelled, failed, gone
+    why = models.CharField(max_length=20, blank=True)  # of gone: kept, erased, removed
+    people = models.BigIntegerField(default=0)
+    size = models.BigIntegerField(default=0)  # octets
+    path = models.CharField(max_length=100, blank=True)
+    job_id = models.BigIntegerField(null=True)
+    member_id = models.BigIntegerField(null=True)
+    created_at = models.DateTimeField(db_default=Now())
+    ended_at = models.DateTimeField(null=True)
+    until = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "contacts_export"
+        indexes = [models.Index(fields=["workspace", "-id"], name="export_newest")]
 
 
 class BulkAct(models.Model):

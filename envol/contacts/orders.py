@@ -49,22 +49,23 @@ class Added:
     refused: list[tuple[int, str]] = field(default_factory=list)
 
 
-def add_bulk(workspace: Workspace | int, orders: Iterable[NewOrder]) -> Added:
+def add_bulk(workspace: Workspace | int, orders: Iterable[NewOrder], *, import_id: int | None = None) -> Added:
     """Store orders; one whose external id is known already changes nothing, so a repeated call is harmless.
 
-    Malformed ones are refused each with a sentence, the others stored, 10,000 a transaction.
+    Malformed ones are refused each with a sentence, the others stored, 10,000 a transaction. ``import_id`` is the
+    file that brings them.
     """
     workspace_id = workspace if isinstance(workspace, int) else workspace.id
     result = Added()
     numbered = enumerate(orders)
     while batch := list(islice(numbered, _BATCH)):
         with transaction.atomic():
-            _add(workspace_id, batch, result)
+            _add(workspace_id, batch, result, import_id)
     result.refused.sort()
     return result
 
 
-def _add(workspace_id: int, batch: list[tuple[int, NewOrder]], result: Added) -> None:
+def _add(workspace_id: int, batch: list[tuple[int, NewOrder]], result: Added, import_id: int | None) -> None:
     limit = datetime.now(UTC) + timedelta(days=1)
     good: dict[str, tuple[int, NewOrder, str]] = {}
     for place, order in batch:
@@ -89,11 +90,12 @@ def _add(workspace_id: int, batch: list[tuple[int, NewOrder]], result: Added) ->
             table.append((order, contact_id))
     made = dict(
         rows(
-            "INSERT INTO contacts_order (workspace_id, contact_id, external_id, at, amount, currency)"
-            " SELECT %s, * FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::bigint[], %s::text[])"
+            "INSERT INTO contacts_order (workspace_id, import_id, contact_id, external_id, at, amount, currency)"
+            " SELECT %s, %s, * FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::bigint[], %s::text[])"
             " ON CONFLICT (workspace_id, external_id) DO NOTHING RETURNING external_id, id",
             [
                 workspace_id,
+                import_id,
                 [contact_id for _, contact_id in table],
                 [order.external_id for order, _ in table],
                 [order.at for order, _ in table],

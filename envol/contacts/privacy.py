@@ -8,6 +8,7 @@ from typing import Any
 
 from envol.consent import registry
 from envol.consent.registry import Data
+from envol.contacts import export_files
 from envol.db import dicts, execute
 
 _OF_PERSON = (
@@ -24,6 +25,7 @@ def erase(workspace_id: int, contact_id: int) -> Mapping[str, int]:
     person = [workspace_id, contact_id]
     address = "(SELECT email_key FROM contacts_contact WHERE workspace_id = %s AND id = %s)"
     gone = {
+        "contacts_export": export_files.forget(workspace_id, contact_id),
         "contacts_order_line": execute(
             "DELETE FROM contacts_order_line WHERE order_id IN"
             " (SELECT id FROM contacts_order WHERE workspace_id = %s AND contact_id = %s)",
@@ -135,6 +137,7 @@ def describe() -> list[Data]:
         Data("contacts_import_change", "what an import changed, to undo it", True, "7 days"),
         Data("contacts_bulk_act", "what members did to many people at once", False),
         Data("contacts_bulk_person", "whom such an act changed and what was before, to undo it", True, "7 days"),
+        Data("contacts_export", "files of people made for members, with what each holds", True, "7 days"),
         Data("contacts_saved_view", "filters that members keep under a name", False),
         Data("contacts_source", "where values come from", False),
     ]

@@ -10,11 +10,11 @@ from procrastinate.contrib.django import app
 
 from envol.accounts.jobs import Progress
 from envol.accounts.models import Job, Member
-from envol.contacts import bulk, imports
-from envol.contacts.models import BulkAct, Import
+from envol.contacts import bulk, export_files, imports
+from envol.contacts.models import BulkAct, Export, Import
 
 
-def _speaking(asked: Import | BulkAct) -> Any:
+def _speaking(asked: Import | BulkAct | Export) -> Any:
     """What a job says (why it failed, which lines it refused) is in the language of whoever started it."""
     member = Member.objects.filter(pk=asked.member_id).select_related("user").first() if asked.member_id else None
     return translation.override(member.user.language if member else asked.workspace.language)
@@ -110,3 +110,31 @@ def undo_bulk(bulk_id: int, job_id: int) -> None:
     with _speaking(act), Progress(job_id) as progress:
         progress.at(0, None, "undoing", force=True)
         progress.result = act.counts["undone"] if act.state == "undone" else bulk.undo(act, progress.at)
+
+
+# -- people as a file --------------------------------------------------------------------------
+
+
+def start_export(export: Export) -> Job:
+    """Put the making of a file into the queue; the job is what people watch and stop."""
+    job = Job.objects.create(workspace=export.workspace, kind="export", object_id=export.pk)
+    Export.objects.filter(pk=export.pk).update(job_id=job.pk)
+    make_export.defer(export_id=export.pk, job_id=job.pk)
+    return job
+
+
+@app.task(queue="imports", name="contacts.make_export")
+def make_export(export_id: int, job_id: int) -> None:
+    """Make the file; a stopped worker's is made anew."""
+    export = Export.objects.select_related("workspace").get(pk=export_id)
+    with _speaking(export), Progress(job_id) as progress:
+        progress.at(0, None, "reading", force=True)
+        if export.state in ("waiting", "running"):
+            progress.result = export_files.write(export, progress.at)
+
+
+@app.periodic(cron="23 * * * *")
+@app.task(queue="house", name="contacts.sweep_exports", queueing_lock="contacts.sweep_exports")
+def sweep_exports(timestamp: int) -> None:
+    """Every hour: files that waited their time go."""
+    export_files.sweep()

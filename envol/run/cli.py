@@ -306,9 +306,10 @@ def up(
         data, http=http, insecure=insecure or None, tls_cert=tls_cert, tls_key=tls_key, log_json=json or None
     )
     try:
-        _up.become(config)
+        code = _up.run(config)
     except _config.ConfigError as error:
         fail(str(error), 3)
+    raise typer.Exit(code)
 
 
 @app.command()

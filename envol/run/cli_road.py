@@ -166,6 +166,61 @@ def _sentence(counts: dict[str, Any], dry: bool) -> str:
     )
 
 
+orders = typer.Typer(no_args_is_help=True, help="Orders of people who are here.")
+app.add_typer(orders, name="orders")
+
+
+@orders.command("import")
+def orders_import(
+    file: Annotated[Path, typer.Argument(help="CSV, XLSX or JSON Lines; one row for each line of an order.")],
+    map_: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            help="COLUMN=TARGET, repeated; what is left out is proposed. Targets: order, date, email, "
+            "identifier:customer, identifier:external, amount (of the order), currency, product, category, quantity, "
+            "line (amount of the line), unit (price of one), lines (JSON), skip.",
+        ),
+    ] = None,
+    currency: Annotated[str, typer.Option(help="Of orders that do not say theirs.")] = "EUR",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Say what would happen, write nothing.")] = False,
+    workspace: Ws = "",
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Import orders, each once by its number: bringing a file again writes nothing twice."""
+    opened(data)
+    from envol.contacts import imports
+
+    space = workspace_named(workspace)
+    if not file.exists():
+        fail(f"{file} does not exist.")
+    try:
+        imp = imports.receive(space, file, file.name, what="orders")
+        mapping = dict(imp.mapping)
+        for pair in map_ or []:
+            column, _, target = pair.rpartition("=")
+            if column not in mapping:
+                fail(f"There is no column {column!r}. Columns: {', '.join(mapping)}.", 2)
+            mapping[column] = target
+        imports.set_order_mapping(imp, mapping, currency)
+        with bars() as progress:
+            act, title = (imports.dry_run, "Dry run") if dry_run else (imports.run, "Import")
+            counts = act(imp, progress=bar(progress, title))
+    except ValueError as error:
+        fail(str(error))
+    wrong = sum(counts["refused"].values())
+    show(
+        {"import": imp.pk, "dry_run": dry_run, "mapping": mapping, **counts},
+        json,
+        lambda: say(
+            f"{'Nothing is written yet. ' if dry_run else ''}New orders: {counts['new']:,} of {counts['people']:,} "
+            f"people; known already: {counts['known']:,}; of nobody here: {counts['nobody']:,}; "
+            f"refused lines: {wrong:,}."
+        ),
+    )
+
+
 segment = typer.Typer(no_args_is_help=True, help="Segments.")
 app.add_typer(segment, name="segment")
 
@@ -408,7 +463,7 @@ def demo(
     check: Annotated[
         bool, typer.Option("--check", help="No screen; fail unless every figure is right, then end.")
     ] = False,
-    http: Annotated[str, typer.Option(help="HOST:PORT of the pages.", envvar="ENVOL_HTTP")] = "127.0.0.1:8025",
+    http: Annotated[str, typer.Option(help="HOST:PORT of the pages.")] = "127.0.0.1:8025",
     people: Annotated[int, typer.Option(help="How many of the 23,570 customers.")] = 0,
     data: Data = None,
     json: Json = False,

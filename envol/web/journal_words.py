@@ -42,9 +42,13 @@ WORDS = {
     "domain.trusted": gettext_lazy("vouched for a domain"),
     "event.removed": gettext_lazy("deleted an event of your own"),
     "event.renamed": gettext_lazy("renamed an event of your own"),
+    "export.asked": gettext_lazy("asked for people as a file"),
+    "export.removed": gettext_lazy("took an exported file away"),
+    "export.taken": gettext_lazy("downloaded people as a file"),
     "import.cancelled": gettext_lazy("stopped an import"),
     "import.done": gettext_lazy("finished an import"),
     "import.failed": gettext_lazy("failed to finish an import"),
+    "import.orders_received": gettext_lazy("brought a file of orders"),
     "import.received": gettext_lazy("brought a file of people"),
     "import.undone": gettext_lazy("undid an import"),
     "inbox.emptied": gettext_lazy("emptied the inbox"),
@@ -66,6 +70,8 @@ WORDS = {
     "property.deleted": gettext_lazy("deleted a field"),
     "segment.changed": gettext_lazy("changed a segment"),
     "segment.created": gettext_lazy("made a segment"),
+    "segment.followed": gettext_lazy("began to follow a segment"),
+    "segment.unfollowed": gettext_lazy("stopped following a segment"),
     "segment.restored": gettext_lazy("brought an earlier rule of a segment back"),
     "segment.deleted": gettext_lazy("deleted a segment"),
     "signup.changed": gettext_lazy("changed a sign-up form"),
@@ -93,7 +99,7 @@ ACTORS = {
 }
 _SEEN_AT = {
     "campaign": "campaign", "segment": "segment", "contact": "contact", "import": "import", "domain": "domain",
-    "list": "list",
+    "list": "list", "export": "export",
 }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ from envol.campaigns.models import Campaign
 from envol.collect import signup
 from envol.consent import purposes
 from envol.consent.models import Permission
-from envol.contacts import bulk, happenings, imports, orders, people, saved_views
+from envol.contacts import bulk, export_files, happenings, imports, orders, people, saved_views
 from envol.contacts.filters import Filter
 from envol.contacts.models import Contact, List
 from envol.content import media, templates
@@ -58,6 +58,7 @@ class Shop:
     bulk: Any
     view: Any
     picture: Media
+    export: Any
     addresses: set[str] = field(default_factory=set)
 
     def ids(self) -> dict[str, int]:
@@ -83,6 +84,7 @@ class Shop:
             "media_id": self.picture.pk,
             "topic_id": self.workspace.topics.get(key="novels").pk,
             "event_id": self.workspace.custom_events.get(key="visit").pk,
+            "export_id": self.export.pk,
         }
 
 
@@ -171,11 +173,14 @@ def open_shop(title: str = "Librairie des Deux Rives", readers: int = 60, folder
     act = bulk.prepare(workspace, "tag", {"tag": "fidèle"}, Filter(ids=(found[0].pk,)), member_id=members["owner"].pk)
     bulk.apply(act)
     view = saved_views.save(members["owner"], "De Nantes", "?q=nantes", shared=True)
+    export = export_files.prepare(workspace, Filter(), "csv", ["email"], name="Tous", member_id=members["owner"].pk)
+    export_files.write(export)
     for one in found:
         one.refresh_from_db()
     return Shop(
         workspace, members, found, club, segment, domain, draft, sent, sending, imp,
-        workspace.api_keys.first(), captured, _undoable(workspace, members["owner"]), act, view, _picture(workspace),
+        workspace.api_keys.first(), captured, _undoable(workspace, members["owner"]), act, view,
+        _picture(workspace), export,
         {one.email for one in found},
     )  # fmt: skip
 

@@ -1,5 +1,7 @@
 """Files of people on their way in: receive → mapping → permission → dry run → run, undone for 7 days.
 
+Files of orders take the same road without a permission: who bought is known already.
+
 ``receive``, mapping and permission are light and called by pages; ``dry_run``, ``run`` and ``undo`` belong
 into the worker or a command: they load polars and DuckDB.
 """
@@ -10,16 +12,19 @@ from collections.abc import Callable
 from typing import Any
 
 from envol.contacts.imports.mapping import Column, propose, set_mapping
+from envol.contacts.imports.orders import set_order_mapping
 from envol.contacts.imports.permission import set_permission
 from envol.contacts.imports.problem import CAUSES, ImportProblem
-from envol.contacts.imports.receive import receive, set_format
+from envol.contacts.imports.receive import receive, set_format, set_what
 from envol.contacts.imports.refused import refused_csv
-from envol.contacts.imports.undo import undo
+from envol.contacts.imports.undo import undo as undo_people
+from envol.contacts.imports.undo import undo_orders
 from envol.contacts.models import Import
 
 __all__ = [
     "CAUSES", "Column", "ImportProblem", "dry_run", "propose", "receive", "refused_csv", "run", "set_format",
-    "set_mapping", "set_permission", "undo",
+    "set_mapping", "set_order_mapping", "set_permission", "set_what",
+    "undo",
 ]  # fmt: skip
 
 Progress = Callable[[int, int | None, str], None]
@@ -27,14 +32,19 @@ Progress = Callable[[int, int | None, str], None]
 
 
 def dry_run(imp: Import, progress: Progress | None = None) -> dict[str, Any]:
-    """What `run` would do: see `envol.contacts.imports.write.dry_run`."""
-    from envol.contacts.imports import write
+    """What `run` would do: see `dry_run` of `write` (people) and of `order_lines`."""
+    from envol.contacts.imports import order_lines, write
 
-    return write.dry_run(imp, progress)
+    return order_lines.dry_run(imp, progress) if imp.what == "orders" else write.dry_run(imp, progress)
 
 
 def run(imp: Import, progress: Progress | None = None) -> dict[str, Any]:
-    """Write what the file says: see `envol.contacts.imports.write.run`."""
-    from envol.contacts.imports import write
+    """Write what the file says: see `run` of `write` (people) and of `order_lines`."""
+    from envol.contacts.imports import order_lines, write
 
-    return write.run(imp, progress)
+    return order_lines.run(imp, progress) if imp.what == "orders" else write.run(imp, progress)
+
+
+def undo(imp: Import, progress: Progress | None = None) -> dict[str, Any]:
+    """Take back what an import did, for seven days: see `envol.contacts.imports.undo`."""
+    return undo_orders(imp) if imp.what == "orders" else undo_people(imp, progress)

@@ -67,16 +67,22 @@ def plain(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", " ", base.lower()).strip()
 
 
-def _table() -> dict[str, str]:
+def table_of(synonyms: Mapping[str, str]) -> dict[str, str]:
+    """Plain header → target. Of each text, single words stand before the first bar, sayings of several after it."""
     table = {}
-    for target, words in _SYNONYMS.items():
+    for target, words in synonyms.items():
         single, *several = words.split("|")
         table |= dict.fromkeys([*map(plain, single.split(" ")), plain(single), *map(plain, several)], target)
     return table
 
 
-_HEADERS = _table()
+_HEADERS = table_of(_SYNONYMS)
 _ALIKE = [{plain(word) for word in words.split("|")} for words in _PROPERTIES]
+
+
+def header_target(header: str) -> str:
+    """What a column with this plain header is in a file of people; "" when its name does not tell."""
+    return _HEADERS.get(header, "")
 
 
 def propose(imp: Import) -> list[Column]:
@@ -101,7 +107,7 @@ def proposal(imp: Import, sample: list[list[str]]) -> list[Column]:
         if found:
             alike |= dict.fromkeys(group, found)
     last = (
-        Import.objects.filter(workspace_id=imp.workspace_id, state__in=["done", "running", "checked"])
+        Import.objects.filter(workspace_id=imp.workspace_id, what="people", state__in=["done", "running", "checked"])
         .order_by("-id")
         .values_list("mapping", flat=True)
         .first()
@@ -157,7 +163,7 @@ def set_mapping(imp: Import, mapping: Mapping[str, str], list_id: int | None = N
     (what is known wins, the file fills gaps), "replace" (as merge, and an empty cell empties). Properties must
     stand in the catalogue. A dry run made before is void. Raises ImportProblem.
     """
-    _must_be_open(imp)
+    must_be_open(imp)
     names = set(imp.format["columns"])
     if unknown := [name for name in mapping if name not in names]:
         raise ImportProblem(
@@ -198,6 +204,7 @@ def set_mapping(imp: Import, mapping: Mapping[str, str], list_id: int | None = N
     return imp
 
 
-def _must_be_open(imp: Import) -> None:
+def must_be_open(imp: Import) -> None:
+    """ImportProblem once it has begun to write."""
     if imp.state in ("running", "done", "undone"):
         raise ImportProblem(gettext("This import has begun already: start another with the same file."))

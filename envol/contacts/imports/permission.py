@@ -20,7 +20,7 @@ from envol.consent import purposes
 from envol.consent.bases import unmet
 from envol.consent.models import Basis, Evidence, Permission, Purpose, PurposeText, Strength
 from envol.contacts.imports.dates import read_moment
-from envol.contacts.imports.mapping import _must_be_open
+from envol.contacts.imports.mapping import must_be_open
 from envol.contacts.imports.problem import ImportProblem
 from envol.contacts.models import Import
 
@@ -51,7 +51,7 @@ def set_permission(imp: Import, permission: Mapping[str, Any]) -> Import:
     ``{"kind": "document", "name", "content": bytes}``, or ``{"kind": "statement", "text", "member_id"}``, and
     ``conditions`` for the bases customer and business. A dry run made before is void. Raises ImportProblem.
     """
-    _must_be_open(imp)
+    must_be_open(imp)
     before = imp.permission.get("evidence_id")
     if permission:
         imp.permission = _checked(imp, dict(permission))

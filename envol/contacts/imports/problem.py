@@ -19,6 +19,11 @@ CAUSES = {
     "json": _("The line is not an object of JSON that can be used"),
     "value": _("The person is imported without this value"),
     "identifier": _("The person is imported without this identifier: it belongs to somebody else"),
+    "order": _("A value of this line cannot be used, so its order stays out"),
+    "order_part": _("Another line of the same order cannot be used"),
+    "order_differs": _("The lines of this order say different things"),
+    "order_lacks": _("Something is missing that every order needs"),
+    "nobody": _("Nobody here is this buyer: import the people first, then this line again"),
     "key": _("The line is imported without this key, which is not among the columns found at first"),
 }
 """Why a line, or one value of it, stays out: code as stored → what the downloaded file says, to be translated."""

@@ -16,7 +16,8 @@ from envol import disk
 from envol.accounts.journal import note
 from envol.accounts.models import Workspace
 from envol.contacts.imports import formats
-from envol.contacts.imports.mapping import proposal
+from envol.contacts.imports.mapping import must_be_open
+from envol.contacts.imports.orders import proposed
 from envol.contacts.imports.problem import ImportProblem
 from envol.contacts.models import Import
 
@@ -46,8 +47,10 @@ def copy_of(imp: Import) -> Path:
     return path
 
 
-def receive(workspace: Workspace, path: Path, file_name: str, member_id: int | None = None) -> Import:
-    """Copy a file of people into the data directory and prepare its import.
+def receive(
+    workspace: Workspace, path: Path, file_name: str, member_id: int | None = None, what: str = "people"
+) -> Import:
+    """Copy a file of people (or of orders) into the data directory and prepare its import.
 
     Kind (CSV, XLSX, JSON Lines), encoding, separator and header are detected; ``imp.format`` holds
     them with the columns' names and three values of each. The mapping is proposed and can be changed
@@ -66,19 +69,32 @@ def receive(workspace: Workspace, path: Path, file_name: str, member_id: int | N
         form["samples"] = [_samples(sample, i) for i in range(len(form["columns"]))]
         imp = Import(
             workspace=workspace,
+            what=what,
             file_name=Path(file_name).name[:255],
             file_sha256=digest.digest(),
             path=f"imports/{name}",
             format=form,
             member_id=member_id,
         )
-        imp.mapping = {column.name: column.target for column in proposal(imp, sample)}
+        imp.mapping = {column.name: column.target for column in proposed(imp, sample)}
         imp.save()
     except BaseException:
         copy.unlink(missing_ok=True)
         raise
     actor = ("member", member_id) if member_id else ("command", None)
-    note(workspace, actor[0], "import.received", imp, actor_id=actor[1], kind=form["kind"])
+    action = "import.orders_received" if what == "orders" else "import.received"
+    note(workspace, actor[0], action, imp, actor_id=actor[1], kind=form["kind"])
+    return imp
+
+
+def set_what(imp: Import, what: str) -> Import:
+    """The file holds people, or orders: the columns are proposed anew. Raises ImportProblem."""
+    must_be_open(imp)
+    _, sample = formats.read_as(copy_of(imp), imp.format)
+    imp.what = what
+    imp.mapping = {column.name: column.target for column in proposed(imp, sample)}
+    imp.state, imp.counts = "uploaded", {}
+    imp.save(update_fields=["what", "mapping", "state", "counts"])
     return imp
 
 
@@ -124,7 +140,7 @@ def set_format(imp: Import, **changes: Any) -> Import:
         raise ImportProblem(gettext("The file cannot be read in this encoding: choose another.")) from None
     form["samples"] = [_samples(sample, i) for i in range(len(form["columns"]))]
     imp.format = form
-    imp.mapping = {column.name: column.target for column in proposal(imp, sample)}
+    imp.mapping = {column.name: column.target for column in proposed(imp, sample)}
     imp.state, imp.counts = "uploaded", {}
     imp.save(update_fields=["format", "mapping", "state", "counts"])
     return imp

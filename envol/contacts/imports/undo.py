@@ -47,16 +47,9 @@ def undo(imp: Import, progress: Callable[[int, int | None, str], None] | None = 
 
     Raises ImportProblem after seven days, or when there is nothing to undo.
     """
-    imp.refresh_from_db()
-    if imp.state == "undone":
-        raise ImportProblem(gettext("This import is undone already."))
-    if imp.state not in ("done", "cancelled", "failed") or imp.source_id is None or imp.ended_at is None:
+    _must_be_undoable(imp)
+    if imp.source_id is None:
         raise ImportProblem(gettext("This import has written nothing: there is nothing to undo."))
-    if imp.ended_at < datetime.now(UTC) - timedelta(days=DAYS):
-        raise ImportProblem(
-            gettext("An import can be undone for %(days)s days; these are over: change the people themselves.")
-            % {"days": DAYS}
-        )
     tell = progress or (lambda done, total, step: None)
     targets = set(imp.mapping.values())
     params = {
@@ -104,6 +97,37 @@ def undo(imp: Import, progress: Callable[[int, int | None, str], None] | None = 
         imp.save(update_fields=["counts", "state"])
         note(imp.workspace_id, "job", "import.undone", imp, **left)
     return left
+
+
+def _must_be_undoable(imp: Import) -> None:
+    imp.refresh_from_db()
+    if imp.state == "undone":
+        raise ImportProblem(gettext("This import is undone already."))
+    if imp.state not in ("done", "cancelled", "failed") or imp.ended_at is None:
+        raise ImportProblem(gettext("This import has written nothing: there is nothing to undo."))
+    if imp.ended_at < datetime.now(UTC) - timedelta(days=DAYS):
+        raise ImportProblem(
+            gettext("An import can be undone for %(days)s days; these are over: change the people themselves.")
+            % {"days": DAYS}
+        )
+
+
+def undo_orders(imp: Import) -> dict[str, Any]:
+    """Take away the orders that a file brought; those that were known before it stay. Raises ImportProblem."""
+    _must_be_undoable(imp)
+    mine = [imp.workspace_id, imp.pk]
+    with transaction.atomic(durable=True):
+        execute(
+            "DELETE FROM contacts_order_line l USING contacts_order o"
+            " WHERE l.order_id = o.id AND o.workspace_id = %s AND o.import_id = %s",
+            mine,
+        )
+        removed = execute("DELETE FROM contacts_order WHERE workspace_id = %s AND import_id = %s", mine)
+        imp.counts = imp.counts | {"undone": {"orders": removed}}
+        imp.state = "undone"
+        imp.save(update_fields=["counts", "state"])
+        note(imp.workspace_id, "job", "import.undone", imp, orders=removed)
+    return {"orders": removed}
 
 
 def _withdrawals(imp: Import) -> Iterable[list[ledger.Line]]:

@@ -149,6 +149,7 @@ _STATUS = {
     "done": ("check", "ok", _("done")),
     "cancelled": ("stop", "warn", _("cancelled")),
     "undone": ("cross", "calm", _("undone")),
+    "gone": ("trash", "calm", _("gone")),
     "open": ("check", "ok", _("open")),
     "closed": ("stop", "calm", _("closed")),
     "uploaded": ("pen", "calm", _("received")),
@@ -197,10 +198,10 @@ def weight(octets: Any) -> str:
 
 
 @register.filter
-def money(cents: Any) -> str:
+def money(cents: Any, currency: str = "EUR") -> str:
     from babel.numbers import format_currency
 
-    return "–" if cents is None else format_currency(int(cents) / 100, "EUR", locale=_locale())
+    return "–" if cents is None else format_currency(int(cents) / 100, currency, locale=_locale())
 
 
 @register.filter
@@ -335,6 +336,11 @@ _REFUSALS = {
     "value": _("imported without this value"),
     "identifier": _("imported without this identifier"),
     "key": _("imported without this key"),
+    "order": _("value that cannot be used: its order stays out"),
+    "order_part": _("another line of the same order cannot be used"),
+    "order_differs": _("lines of one order that say different things"),
+    "order_lacks": _("something missing that every order needs"),
+    "nobody": _("order of nobody who is here"),
 }
 _WORDS = {**_BASES, **_STRENGTHS, **_REASONS, **_CAUSES, **_REFUSALS}
 

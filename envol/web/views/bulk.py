@@ -94,7 +94,7 @@ def done_sentence(act: BulkAct) -> str:
     return said % facts
 
 
-def _meant(request: MemberRequest, given: QueryDict) -> Filter | None:
+def meant(request: MemberRequest, given: QueryDict) -> Filter | None:
     """Everybody of the filter, or those who were ticked; None when nobody was."""
     if given.get("all"):
         return filter_of(request, given)
@@ -134,7 +134,7 @@ def act_on_people(request: MemberRequest) -> HttpResponse:
     """Say what is meant and ask what is needed; the act itself comes by POST."""
     given = request.POST if request.method == "POST" else request.GET
     act = given.get("act", "")
-    chosen = _meant(request, given)
+    chosen = meant(request, given)
     if chosen is None or act not in ACTS:
         answer = refuse(request, "contacts", said=_("Tick people first, then choose what to do with them."))
         answer["Location"] += query_of(given)
@@ -249,7 +249,7 @@ def bulk_do(request: MemberRequest, bulk_id: int) -> HttpResponse:
 def export(request: MemberRequest) -> HttpResponseBase:
     """The people meant, as CSV for a spreadsheet; the journal keeps who took how many."""
     workspace: Workspace = request.workspace
-    chosen = _meant(request, request.GET)
+    chosen = meant(request, request.GET)
     if chosen is None:
         answer = refuse(request, "contacts", said=_("Tick people first, then choose what to do with them."))
         answer["Location"] += query_of(request.GET)

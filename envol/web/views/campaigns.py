@@ -20,6 +20,7 @@ from envol.audience.models import Segment
 from envol.campaigns import actions, checks, content, drafts
 from envol.campaigns.models import Campaign, ContentDraft, State
 from envol.consent.models import Purpose
+from envol.consent.purposes import AD_MATCHING
 from envol.content import designs, gallery
 from envol.content.models import Template, Version
 from envol.content.problems import TemplateProblem
@@ -141,7 +142,10 @@ def _choices(request: MemberRequest, campaign: Campaign) -> dict[str, Any]:
     workspace = campaign.workspace
     version = checks.latest_version(campaign)
     return {
-        "purposes": Purpose.objects.filter(workspace=workspace).exclude(kind="measuring").order_by("bit"),
+        "purposes": Purpose.objects.filter(workspace=workspace)
+        .exclude(kind="measuring")
+        .exclude(key=AD_MATCHING)
+        .order_by("bit"),
         "segments": Segment.objects.filter(workspace=workspace).order_by("name"),
         "domains": domains.of(workspace),
         "subject": (subject := shown_line(campaign, version.subject) if version else ""),

@@ -25,6 +25,7 @@ from envol.consent.models import Basis, Purpose, PurposeText
 from envol.contacts import imports as service
 from envol.contacts import tasks
 from envol.contacts.imports.formats import ENCODINGS
+from envol.contacts.imports.orders import looks_like_orders
 from envol.contacts.imports.permission import BUSINESS_FACTS, CUSTOMER_FACTS
 from envol.contacts.imports.undo import DAYS
 from envol.contacts.models import Import, List, Property
@@ -53,32 +54,53 @@ def _one(request: MemberRequest, import_id: int) -> Import:
 def imports(request: MemberRequest) -> HttpResponse:
     """The files so far, and the door for a new one. Nothing is written by bringing a file."""
     problem = ""
+    given = request.POST if request.method == "POST" else request.GET
+    what = "orders" if given.get("what") == "orders" else "people"
     if request.method == "POST":
         file = request.FILES.get("file")
         if not isinstance(file, UploadedFile) or not file.name:
             problem = _("Choose a file first: CSV, Excel (.xlsx) or JSON Lines.")
         else:
             try:
-                made = _receive(request, file)
+                made = _receive(request, file, what)
             except service.ImportProblem as error:
                 problem = str(error)
             else:
                 return see(request, "import", made.pk)
     page = page_of(request, Import.objects.filter(workspace=_workspace(request)))
-    facts = {"page": page, "problem": problem}
+    facts = {"page": page, "problem": problem, "what": what}
     return render(request, "imports/list.html", facts, status=422 if problem else 200)
 
 
-def _receive(request: MemberRequest, file: UploadedFile) -> Import:
+def _receive(request: MemberRequest, file: UploadedFile, what: str) -> Import:
     name = str(file.name)
     member_id = request.member.pk
     if hasattr(file, "temporary_file_path"):
-        return service.receive(_workspace(request), Path(file.temporary_file_path()), name, member_id)
+        return service.receive(_workspace(request), Path(file.temporary_file_path()), name, member_id, what)
     with tempfile.NamedTemporaryFile() as copy:
         for block in file.chunks():
             copy.write(block)
         copy.flush()
-        return service.receive(_workspace(request), Path(copy.name), name, member_id)
+        return service.receive(_workspace(request), Path(copy.name), name, member_id, what)
+
+
+def _order_targets() -> list[tuple[str, Any]]:
+    return [
+        ("skip", _("leave out")),
+        ("order", _("number of the order")),
+        ("date", _("date of the order")),
+        ("email", _("e-mail address of the buyer")),
+        ("identifier:customer", _("customer number")),
+        ("identifier:external", _("identifier of another system")),
+        ("amount", _("total of the order")),
+        ("currency", _("currency")),
+        ("product", _("product of the line")),
+        ("category", _("category of the product")),
+        ("quantity", _("quantity")),
+        ("line", _("amount of the line")),
+        ("unit", _("price of one piece")),
+        ("lines", _("all lines, as JSON")),
+    ]
 
 
 def _targets(workspace: Workspace) -> list[tuple[str, Any]]:
@@ -104,6 +126,8 @@ def _step(imp: Import, job: Job | None, busy: bool, asked: str) -> str:
         return "busy"
     if imp.state not in OPEN:
         return "result"
+    if imp.what == "orders":
+        return "columns" if asked == "columns" or imp.state in ("uploaded", "mapped") else "figures"
     if asked in ("columns", "permission") and not (asked == "permission" and imp.state == "uploaded"):
         return asked
     if imp.state == "uploaded":
@@ -150,31 +174,44 @@ def _facts(imp: Import, asked: str = "") -> dict[str, Any]:
             }
             for i, name in enumerate(columns)
         ],
-        "targets": _targets(workspace),
+        "targets": _order_targets() if imp.what == "orders" else _targets(workspace),
+        "looks_like_orders": imp.what == "people" and step == "columns" and looks_like_orders(imp),
+        "amounts": list((imp.counts.get("amounts") or {}).items()),
+        "from_day": _moment(imp.counts.get("first")),
+        "to_day": _moment(imp.counts.get("last")),
         "lists": List.objects.filter(workspace=workspace).order_by("name"),
         "purposes": purposes,
         "texts": texts.select_related("purpose").order_by("purpose__bit", "-version"),
         "undo_until": (imp.ended_at + timedelta(days=DAYS)) if imp.ended_at else None,
         "can_undo": imp.state in ("done", "cancelled", "failed")
-        and imp.source_id is not None
+        and (imp.source_id is not None or bool(imp.counts.get("written")))
         and imp.ended_at is not None
         and imp.ended_at > timezone.now() - timedelta(days=DAYS),
         "refused_total": sum((imp.counts.get("refused") or {}).values()),
     }
 
 
+def _moment(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None
+
+
 def _steps(imp: Import, step: str) -> list[dict[str, Any]]:
     """The road as it is shown above the page: what is done, what is here, where one may go back."""
     names = {"columns": _("Columns"), "permission": _("Permission"), "figures": _("Figures"), "result": _("Result")}
+    if imp.what == "orders":
+        del names["permission"]
     order = list(names)
-    here = order.index(step) if step in order else 2 if imp.state in OPEN else 3
-    reached = {"uploaded": 0, "mapped": 1}.get(imp.state, 2 if imp.state in OPEN else 3)
+    last, figures = len(order) - 1, len(order) - 2
+    here = order.index(step) if step in order else figures if imp.state in OPEN else last
+    reached = {"uploaded": 0, "mapped": 1}.get(imp.state, figures if imp.state in OPEN else last)
     return [
         {
             "label": label_,
-            "done": n < reached or (n == 3 and reached == 3),
+            "done": n < reached or (n == last and reached == last),
             "here": n == here,
-            "href": f"?step={key}" if n < 2 and n <= reached and n != here and reached < 3 and step != "busy" else "",
+            "href": f"?step={key}"
+            if n < figures and n <= reached and n != here and reached < last and step != "busy"
+            else "",
         }
         for n, (key, label_) in enumerate(names.items())
     ]
@@ -262,6 +299,8 @@ def mapping(request: MemberRequest, import_id: int) -> HttpResponse:
     imp = _one(request, import_id)
     names = imp.format.get("columns", [])
     chosen = {name: request.POST.get(f"column.{i}", "skip") for i, name in enumerate(names)}
+    if imp.what == "orders":
+        return _order_mapping(request, imp, chosen)
     list_id, new = request.POST.get("list", ""), " ".join(request.POST.get("new_list", "").split())[:200]
     try:
         if new:
@@ -281,11 +320,28 @@ def mapping(request: MemberRequest, import_id: int) -> HttpResponse:
     return see(request, "import", imp.pk)
 
 
+def _order_mapping(request: MemberRequest, imp: Import, chosen: dict[str, str]) -> HttpResponse:
+    """The columns of a file of orders; the try follows by itself, there is no permission to state."""
+    if _facts(imp)["busy"]:
+        return refuse(request, "import", imp.pk, said=_("Something is running already; wait until it ends."))
+    try:
+        service.set_order_mapping(imp, chosen, request.POST.get("currency", ""))
+    except service.ImportProblem as error:
+        facts = _facts(imp, "columns")
+        for column in facts["columns"]:
+            column["target"] = chosen.get(column["name"], "skip")
+        return render(request, "imports/one.html", facts | {"problem": str(error), "given": request.POST}, status=422)
+    tasks.start(imp, "dry_run")
+    return see(request, "import", imp.pk)
+
+
 @require_POST
 @audience(Role.EDITOR)
 def permission(request: MemberRequest, import_id: int) -> HttpResponse:
     """What these people agreed to, or nothing at all: then they are kept and never written to. The try follows."""
     imp = _one(request, import_id)
+    if imp.what == "orders":
+        return refuse(request, "import", imp.pk, said=_("A file of orders gives nobody a permission."))
     job = Job.objects.filter(workspace=imp.workspace, id=imp.job_id).first() if imp.job_id else None
     if job is not None and job.state in BUSY:
         return refuse(request, "import", imp.pk, said=_("Something is running already; wait until it ends."))
@@ -338,6 +394,12 @@ def act(request: MemberRequest, import_id: int) -> HttpResponse:
         if job is None or not cancel(job.pk):
             return refuse(request, "import", imp.pk, said=_("Nothing is running any more."))
         return see(request, "import", imp.pk, said=_("It stops after the lines at hand."))
+    if name in ("people", "orders"):
+        try:
+            service.set_what(imp, name)
+        except service.ImportProblem as error:
+            return refuse(request, "import", imp.pk, said=str(error))
+        return see(request, "import", imp.pk)
     if name not in ("dry_run", "run", "undo"):
         return refuse(request, "import", imp.pk, said=_("There is no such act; nothing was changed."))
     if job is not None and job.state in BUSY:
@@ -365,9 +427,14 @@ def refused(request: MemberRequest, import_id: int) -> StreamingHttpResponse:
 @require_safe
 @audience(Role.EDITOR)
 def model_file(request: MemberRequest) -> HttpResponse:
-    """A small file to fill in: columns that the proposal recognises, two people who show how."""
+    """A small file to fill in: columns that the proposal recognises, two people (or orders) who show how."""
     french = (get_language() or "en").startswith("fr")
-    if french:
+    orders = request.GET.get("what") == "orders"
+    if orders and french:
+        head = ["commande", "email", "date", "produit", "catégorie", "quantité", "montant de la ligne", "devise"]
+    elif orders:
+        head = ["order", "email", "date", "product", "category", "quantity", "line amount", "currency"]
+    elif french:
         head = ["email", "prénom", "nom", "ville", "étiquettes", "date du consentement", "preuve du consentement"]
     else:
         head = ["email", "first name", "last name", "city", "tags", "consent date", "proof of consent"]
@@ -375,10 +442,20 @@ def model_file(request: MemberRequest) -> HttpResponse:
         ["zoe.martin@lecteurs.example", "Zoé", "Martin", "Nantes", "roman;jazz", "2026-03-14", "bulletin 1207"],
         ["ali.bensalem@poste.example", "Ali", "Ben Salem", "Lyon", "", "", ""],
     ]
+    if orders:
+        price, other = ("24,90", "12,00") if french else ("24.90", "12.00")
+        people = [
+            ["A-1042", "zoe.martin@lecteurs.example", "2026-03-14", "Kind of Blue", "jazz", "1", price, "EUR"],
+            ["A-1042", "zoe.martin@lecteurs.example", "2026-03-14", "Le Horla", "roman", "2", other, "EUR"],
+            ["A-1043", "ali.bensalem@poste.example", "2026-03-15", "Le Horla", "roman", "1", "6,00", "EUR"],
+        ]
+        if not french:
+            people[2][6] = "6.00"
     out = io.StringIO()
     write = csv.writer(out, delimiter=";" if french else ",", lineterminator="\r\n").writerow
     for row in [head, *people]:
         write(row)
+    name = ("commandes" if french else "orders") if orders else "modele" if french else "model"
     answer = HttpResponse("\ufeff" + out.getvalue(), content_type="text/csv; charset=utf-8")
-    answer["Content-Disposition"] = f'attachment; filename="{"modele" if french else "model"}.csv"'
+    answer["Content-Disposition"] = f'attachment; filename="{name}.csv"'
     return answer
