@@ -18,7 +18,8 @@ TEMPLATES = [
 ]
 # Names, formats and keys, the same in both languages.
 SAME = {
-    "Envol", "English", "Français", "CSV", "XLSX", "Excel", "Parquet", "JSON", "HTML", "MJML", "TXT", "DKIM", "SPF", "DMARC",
+    "Envol", "English", "Français", "CSV", "XLSX", "Excel", "Parquet", "JSON", "HTML", "MJML", "TXT", "DKIM", "SPF",
+    "DMARC",
     "https", "DNS", "API", "SMTP", "URL", "UTM", "Ctrl", "Alt", "Shift", "Enter", "Esc", "Tab", "px", "kB", "MB", "id",
     "op", "field", "Lines",
 }  # fmt: skip
