@@ -24,12 +24,15 @@ UI := $(shell find ui -path ui/node_modules -prune -o -type f -print)
 envol/web/static/dist/.ready: .venv/.ready $(UI)
 	@$(BIN)/python ui/build.py
 
+envol/contacts/data/postcodes.json.gz: .venv/.ready ui/places.py ui/package-lock.json | envol/web/static/dist/.ready
+	@$(BIN)/python ui/places.py
+
 MO := envol/web/locale/.ready
 $(MO): .venv/.ready $(wildcard envol/web/locale/*/LC_MESSAGES/*.po)
 	@$(BIN)/python -m envol.run.messages
 	@touch $@
 
-setup: .venv/.ready envol/web/static/dist/.ready $(MO) ## environment, pages' assets, words: all that the others need
+setup: .venv/.ready envol/web/static/dist/.ready envol/contacts/data/postcodes.json.gz $(MO) ## environment, pages' assets, words: all that the others need
 
 demo: setup ## a French bookshop: import, permission, segment, send, measure; stays up
 	@$(BIN)/envol demo --data demo-data $(ARGS)

@@ -15,7 +15,7 @@ class AudienceConfig(AppConfig):
     def ready(self) -> None:
         from envol.accounts import undo
         from envol.accounts.models import Workspace
-        from envol.audience import interests, privacy, segments, topics
+        from envol.audience import hands, interests, privacy, segments, shops, topics
         from envol.audience.models import Segment
         from envol.contacts import fields, filters, lists, timeline
 
@@ -27,7 +27,7 @@ class AudienceConfig(AppConfig):
             if segment is None:
                 raise filters.FilterProblem(_("This segment does not exist in the workspace."))
             try:
-                return engine.ids_sql(workspace, segment.tree)
+                return engine.ids_sql(workspace, segment.whole)
             except SegmentProblem as error:
                 raise filters.FilterProblem(str(error)) from None
 
@@ -49,6 +49,8 @@ class AudienceConfig(AppConfig):
         lists.register_use(lambda workspace, list_id: [s.name for s in segments.using_list(workspace, list_id)])
         undo.register(interests.WRITTEN, interests.unwrite)
         undo.register(topics.REMOVED, topics.bring_back)
+        hands.register()
+        shops.register()
         undo.register(segments.DELETED, segments.bring_back)
         undo.register(segments.CREATED, segments.take_away)
         undo.register(segments.CHANGED, segments.put_back)

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
 
+from django.db.models import Count, Q
+
 from envol.accounts.models import Workspace
 from envol.audience import stages, standings
-from envol.audience.models import Segment, Topic
+from envol.audience.models import Segment, SegmentPerson, Shop, Topic
 from envol.consent.models import Purpose
 from envol.contacts.models import List, Property
 from envol.events.models import CustomEvent
@@ -53,6 +55,7 @@ _FIXED = (
     Field("language", "text", "profile", "Langue", "Language", inner="language"),
     Field("created", "instant", "profile", "Date d'arrivée", "Date of arrival", inner="created_at"),
     Field("tag", "tags", "lists", "Étiquettes", "Tags"),
+    Field("complaint", "mark", "consent", "Réclamation", "Complaint"),
     Field("orders.count", "order_count", "orders", "Nombre de commandes", "Number of orders", inner="count"),
     Field("orders.sum", "order_sum", "orders", "Total des commandes", "Total of orders", inner="sum"),
     Field("orders.average", "order_average", "orders", "Commande moyenne", "Average order", inner="average"),
@@ -202,6 +205,17 @@ class Catalogue:
         return {topic.key: topic for topic in found}
 
     @cached_property
+    def shops(self) -> dict[int, Shop]:
+        return {one.pk: one for one in Shop.objects.filter(workspace=self.workspace).order_by("name", "pk")}
+
+    @cached_property
+    def by_hand(self) -> dict[int, tuple[int, int]]:
+        """How many people members put into and left out of each segment, by its id."""
+        counted = SegmentPerson.objects.filter(workspace_id=self.workspace.pk).values_list("segment_id")
+        both = counted.annotate(n=Count("pk", filter=Q(inside=True)), m=Count("pk", filter=Q(inside=False)))
+        return {pk: (n, m) for pk, n, m in both.order_by()}
+
+    @cached_property
     def sendings(self) -> dict[int, str]:
         return dict(one for names in _sendings for one in names(self.workspace.id))
 
@@ -213,6 +227,7 @@ class Catalogue:
     @cached_property
     def fields(self) -> dict[str, Field]:
         made: list[Field] = []
+        shops = tuple(Choice(pk, shop.name, shop.name) for pk, shop in self.shops.items())
         for p in Property.objects.filter(workspace=self.workspace).order_by("id"):
             made.append(
                 Field(
@@ -221,7 +236,7 @@ class Catalogue:
                     "profile",
                     p.label_fr,
                     p.label_en,
-                    _choices(p.choices),
+                    shops if p.type == "place" else _choices(p.choices),
                     inner=p.key,
                     sensitive=p.sensitive,
                 )
@@ -256,6 +271,8 @@ class Catalogue:
             told = tuple(Choice(key, type_, type_) for key, type_ in sorted(event.properties.items()))
             labels = event.label_fr, event.label_en
             made.append(Field(f"event.{event.key}", "happening", "events", *labels, told, inner=str(event.pk)))
+        if "sent" in _registered:
+            made.append(Field("reading", "reading", "activity", "Assiduité de lecture", "Share of sendings read"))
         segments = tuple(Choice(s.pk, s.name, s.name) for s in self.segments.values())
         made.append(Field("segment", "segment", "computed", "Segment", "Segment", segments))
         return {f.key: f for f in made}

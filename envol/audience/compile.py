@@ -20,19 +20,19 @@ from typing import Any
 import sqlglot
 from sqlglot import exp
 
-from envol.audience import buying, caring, happening
+from envol.audience import buying, caring, happening, loyalty, territory
 from envol.audience.catalogue import Catalogue, activity_source
 from envol.audience.days import Days
 from envol.audience.language import Group, Rule
+from envol.audience.models import SegmentPerson
 from envol.consent import gates
-from envol.consent.models import Permission, Purpose
+from envol.consent.models import Permission, Purpose, Silence
 from envol.contacts.models import Contact, Membership, Order, OrderLine
 from envol.events.models import Event, Kind
 
 Node = exp.Expr
 
 ALIAS = "c"
-EARTH_KM = 6371.0088  # mean radius
 _PLACE_PARTS = {"called": "label", "country_in": "country", "postcode_begins": "postcode"}
 NEGATIVE = {
     "is_not": "is",
@@ -42,6 +42,7 @@ NEGATIVE = {
     "not_on": "on",
     "may_not_write": "may_write",
     "unknown": "known",
+    "not_open": "open",
     "not_of_category": "of_category",
     "not_of_product": "of_product",
     "nothing": "anything",
@@ -94,13 +95,23 @@ class Compiler:
             return self.rule(node)
         parts = [exp.paren(self.condition(item), copy=False) for item in node.rules]
         if not parts:
-            return exp.true()
-        match node.match:
-            case "all":
-                return exp.and_(*parts, copy=False)
-            case "any":
-                return exp.or_(*parts, copy=False)
-        return exp.not_(exp.paren(exp.or_(*parts, copy=False), copy=False), copy=False)
+            made: Node = exp.true()
+        elif node.match == "all":
+            made = exp.and_(*parts, copy=False)
+        else:
+            made = exp.or_(*parts, copy=False)
+            if node.match == "none":
+                made = exp.not_(exp.paren(made, copy=False), copy=False)
+        if node.people is None:
+            return made
+        held, kept = self.hands(node.people, False), self.hands(node.people, True)
+        return _t("(:made AND NOT :held) OR :kept", made=exp.paren(made), held=exp.paren(held), kept=exp.paren(kept))
+
+    def hands(self, segment_id: int, inside: bool) -> Node:
+        """Whom members put into a segment, or left out of it, by hand."""
+        who = exp.select("h.contact_id").from_(exp.to_table(SegmentPerson._meta.db_table).as_("h"))
+        segment = _t("h.segment_id = :s", s=self.bind(segment_id, "bigint"))
+        return self.people(who.where(*self.about("h"), segment, _t("h.inside" if inside else "NOT h.inside")))
 
     def rule(self, rule: Rule) -> Node:
         if rule.field.kind == "activity":
@@ -242,6 +253,8 @@ class Compiler:
 
     def of_place(self, rule: Rule) -> Node:
         v = self.json(rule, "object")
+        if rule.op in territory.OPS:
+            return territory.reference(self, rule, v)
         if rule.op == "known":
             return _t(":v IS NOT NULL", v=v)
         if rule.op in _PLACE_PARTS:
@@ -261,10 +274,8 @@ class Compiler:
                 p=self.bind(rule.value, "text[]"),
             )
         lat, lon = self.degrees(v, "lat", 90), self.degrees(v, "lon", 180)
-        # Haversine, on a sphere: within 0.5 % of the ellipsoid, more than a postcode's centre deserves.
         return _t(
-            f"2 * {EARTH_KM} * ASIN(SQRT(LEAST(1, POWER(SIN(RADIANS((:lat) - (:lat0)) / 2), 2)"
-            " + COS(RADIANS(:lat0)) * COS(RADIANS(:lat)) * POWER(SIN(RADIANS((:lon) - (:lon0)) / 2), 2)))) <= :km",
+            f":lat IS NOT NULL AND :lon IS NOT NULL AND {territory.HAVERSINE} <= :km",
             lat=lat,
             lon=lon,
             lat0=self.bind(rule.value["lat"], "double precision"),
@@ -300,8 +311,8 @@ class Compiler:
             self.stood("p"),
         )
         told = self.people(who) if given else exp.not_(self.people(who))
-        blocked = _t("NOT :s AND NOT (:o AND :m)", s=self.column("suppressed"), o=self.column("objected"),
-                     m=exp.true() if given else exp.false())  # fmt: skip
+        blocked = _t("NOT :s AND NOT ((:o OR :q) AND :m)", s=self.column("suppressed"), o=self.column("objected"),
+                     q=self.column("silenced"), m=exp.true() if given else exp.false())  # fmt: skip
         return _and(told, blocked)
 
     def stood(self, alias: str) -> Node:
@@ -314,6 +325,15 @@ class Compiler:
     def happened(self, at: Node) -> list[Node]:
         """Nothing of after the day asked about."""
         return [_t(":at < :l", at=at, l=self.bind(self.days.limit, "timestamptz"))] if self.days.limit else []
+
+    def of_mark(self, rule: Rule) -> Node:
+        if self.days.limit is None:
+            return self.column("silenced")
+        open_then = exp.select("q.contact_id").from_(exp.to_table(Silence._meta.db_table).as_("q"))
+        return self.people(open_then.where(*self.about("q"), self.stood("q")))
+
+    def of_reading(self, rule: Rule) -> Node:
+        return loyalty.reading(self, rule)
 
     def of_measured(self, rule: Rule) -> Node:
         return self.agreed("measure_opens" if rule.value == "opens" else "measure_clicks")
@@ -364,7 +384,7 @@ class Compiler:
 
     def of_on_list(self, rule: Rule) -> Node:
         stay = exp.select("m.contact_id").from_(exp.to_table(Membership._meta.db_table).as_("m"))
-        chosen = rule.value["list"] if rule.op == "joined_in_last" else rule.value
+        chosen = rule.value["list"] if isinstance(rule.value, dict) else rule.value
         where = [*self.about("m"), _t("m.list_id = :l", l=self.bind(chosen, "bigint"))]
         if rule.op == "ever_on":
             where += self.happened(exp.column("since", "m"))
@@ -372,6 +392,12 @@ class Compiler:
             where.append(self.stood("m"))
         if rule.op == "joined_in_last":
             where.append(self.span(exp.column("since", "m"), *self.days.bounds("in_last", rule.value["days"])))
+        if rule.op == "founder":
+            where.append(loyalty.early(self, chosen))
+        if rule.op == "anniversary":
+            spans = self.days.years_since(rule.value["years"], rule.value["days"])
+            days = [self.span(exp.column("since", "m"), *span) for span in spans]
+            where.append(exp.paren(exp.or_(exp.false(), *days)))
         return self.people(stay.where(*where))
 
     def orders(self, rule: Rule) -> Node:

@@ -7,6 +7,7 @@ ago and ends with today; "in the next 7 days" starts today.
 from __future__ import annotations
 
 import calendar
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -99,6 +100,32 @@ class Days:
                 assert isinstance(value, list)
                 return after(self.years_ago(value[1] + 1)), after(self.years_ago(value[0]))
         raise AssertionError(op)
+
+    def years_since(self, years: Sequence[int], spread: int) -> list[tuple[date, date]]:
+        """First day inside and first day after, for what began so many whole years ago, give or take ``spread`` days.
+
+        What began on 29 February has its day on the 28th of a common year.
+        """
+        found = []
+        for n in years:
+            first, last = (
+                self._back(self.shifted(-spread), n, late=False),
+                self._back(self.shifted(spread), n, late=True),
+            )
+            if first and last and first <= last:
+                found.append((first, last + timedelta(days=1)))
+        return found
+
+    @staticmethod
+    def _back(day: date, years: int, *, late: bool) -> date | None:
+        year = day.year - years
+        if not 1 < year < 9999:
+            return None
+        if (day.month, day.day) == (2, 29) and not calendar.isleap(year):
+            return date(year, 2, 28) if late else date(year, 3, 1)
+        if late and (day.month, day.day) == (2, 28) and not calendar.isleap(day.year) and calendar.isleap(year):
+            return date(year, 2, 29)
+        return day.replace(year=year)
 
     def anniversaries(self, spread: int) -> list[str]:
         """Month and day of today ± ``spread`` days. Born on 29 February: the 28th of a common year."""

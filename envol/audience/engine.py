@@ -6,7 +6,7 @@ Columnar engines come behind the same :class:`Engine`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any, Protocol
 
@@ -15,10 +15,12 @@ from sqlglot import exp, parse_one
 
 from envol import db
 from envol.accounts.models import Workspace
+from envol.audience import wording
 from envol.audience.catalogue import Catalogue
 from envol.audience.compile import ALIAS, Compiler, contacts, to_sql
 from envol.audience.days import Days, When
 from envol.audience.language import Group, Rule, parse
+from envol.audience.models import SegmentPerson
 from envol.audience.sentences import clause
 from envol.consent import gates
 from envol.consent.models import Purpose
@@ -137,6 +139,11 @@ class PostgresEngine:
         if not found:
             return None
         holds = {id(node): bool(value) for node, value in zip(nodes, found[0], strict=True)}
+        hand = None
+        if root.people is not None:
+            chosen = SegmentPerson.objects.filter(segment_id=root.people, contact_id=contact_id)
+            if (inside := chosen.values_list("inside", flat=True).first()) is not None:
+                hand = Reason("", inside, wording.put_by_hand(inside, language))
 
         def reason(node: Group | Rule) -> Reason:
             sentence = clause(node, language)
@@ -144,7 +151,8 @@ class PostgresEngine:
                 return Reason(node.path, holds[id(node)], sentence)
             return Reason(node.path, holds[id(node)], sentence, node.match, tuple(reason(r) for r in node.rules))
 
-        return reason(root)
+        told = reason(root)
+        return told if hand is None else replace(told, parts=(hand, *told.parts))
 
     def by_reason(self, workspace: Whose, tree: Tree, purpose: Purpose, *, now: When = None) -> dict[str, int]:
         """How many of the chosen people the gate lets through (key ``""``) and refuses, by reason.

@@ -83,9 +83,9 @@ def look(follow: Follow) -> Moves:
     """
     segment = follow.segment
     catalogue = Catalogue(segment.workspace)
-    root = parse(segment.tree, catalogue)
+    root = parse(segment.whole, catalogue)
     rule = _digest(root)
-    now = set(_people(catalogue, segment.tree))
+    now = set(_people(catalogue, segment.whole))
     before = {row[0] for row in db.rows("SELECT contact_id FROM audience_member WHERE segment_id = %s", [segment.pk])}
     silent = follow.rule != rule
     if silent and follow.rule:
@@ -243,11 +243,11 @@ def keep_sizes() -> int:
 
 def _counted(catalogue: Catalogue, segment: Segment) -> int | None:
     try:
-        told = counting.told_by_columns(catalogue, segment.tree)
+        told = counting.told_by_columns(catalogue, segment.whole)
         if told is not None:
             return sum(told.values())
         with db.within(SECONDS):
-            return postgres.count(catalogue, segment.tree)
+            return postgres.count(catalogue, segment.whole)
     except (SegmentProblem, db.TooSlow):
         return None
 

@@ -48,6 +48,7 @@ class Group:
     path: str
     match: str
     rules: tuple[Rule | Group, ...]
+    people: int | None = None  # the segment whose members by hand come on top of this rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,8 @@ class _Reader:
         if raw.get("match") not in MATCHES:
             self.wrong(path, _("Say whether all, any or none of the rules must hold."))
             return nothing
-        if unknown := set(raw) - {"v", "match", "rules"}:
+        people = self.people(raw, path) if level == 1 else None
+        if unknown := set(raw) - {"v", "match", "rules"} - ({"people"} if level == 1 else set()):
             self.wrong(path, _("A group does not know %(what)s; remove it.") % {"what": _listed(unknown)})
         if level > MAX_LEVELS:
             self.wrong(path, _("Groups may be nested %(n)s levels deep; move this one up.") % {"n": MAX_LEVELS})
@@ -123,7 +125,17 @@ class _Reader:
                 made.append(self.group(item, place, level + 1, stack))
             elif (rule := self.rule(item, place, stack)) is not None:
                 made.append(rule)
-        return Group(path, raw["match"], tuple(made))
+        return Group(path, raw["match"], tuple(made), people)
+
+    def people(self, raw: dict[str, Any], path: str) -> int | None:
+        """The segment whose people by hand are meant too; see ``Segment.whole``."""
+        wanted = raw.get("people")
+        if wanted is None:
+            return None
+        if isinstance(wanted, bool) or not isinstance(wanted, int) or wanted not in self.catalogue.segments:
+            self.wrong(path, _("The segment whose people were chosen by hand is gone; remove “people”."))
+            return None
+        return wanted
 
     def rule(self, raw: Any, path: str, stack: tuple[int, ...]) -> Rule | None:
         self.count += 1
@@ -171,7 +183,16 @@ class _Reader:
             if not isinstance(raw, dict) or set(raw) != {"list", "days"}:
                 raise Wrong(_("Give a list and a number of days."))
             return {"list": self.chosen(known, raw["list"]), "days": SHAPES["days"](raw["days"])}
+        if shape == "id_years":
+            if not isinstance(raw, dict) or set(raw) != {"list", "years", "days"}:
+                raise Wrong(_("Give a list, the years, and a number of days."))
+            years, days = SHAPES["years"](raw["years"]), SHAPES["spread"](raw["days"])
+            return {"list": self.chosen(known, raw["list"]), "years": years, "days": days}
+        if shape in ("shops", "shop_km") and not self.catalogue.shops:
+            raise Wrong(_("There is no shop yet; add one on the page of shops first."))
         value = SHAPES[shape](raw)
+        if shape == "shops" and (gone := [one for one in value if one not in self.catalogue.shops]):
+            raise Wrong(_("There is no shop %(no)s in this workspace; choose one of the list.") % {"no": gone[0]})
         if shape in {"choice", "choices"} and known.choices:
             offered = {c.value for c in known.choices}
             for one in [value] if shape == "choice" else value:
@@ -227,7 +248,7 @@ class _Reader:
             self.wrong(path, _("Segments inside segments go %(n)s deep at most; copy the rules.") % {"n": MAX_NESTING})
             return None
         before = len(self.problems)
-        found = self.tree(segment.tree if frozen is None else frozen, "", (*stack, id))
+        found = self.tree(segment.whole if frozen is None else frozen, "", (*stack, id))
         if len(self.problems) > before:
             inside = self.problems[before:]
             del self.problems[before:]
@@ -275,7 +296,8 @@ def to_json(node: Group | Rule, *, freeze: bool = False) -> dict[str, Any]:
 
 def _json(node: Group | Rule, freeze: bool) -> dict[str, Any]:
     if isinstance(node, Group):
-        return {"match": node.match, "rules": [_json(item, freeze) for item in node.rules]}
+        people = {} if node.people is None else {"people": node.people}
+        return {"match": node.match, "rules": [_json(item, freeze) for item in node.rules], **people}
     made: dict[str, Any] = {"field": node.field.key, "op": node.op}
     if node.value is not None:
         made["value"] = node.value

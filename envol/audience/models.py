@@ -5,8 +5,10 @@ Scores and tiers of persons are in tables of ``sql/scores_schema.sql``.
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import models
-from django.db.models.functions import Now
+from django.db.models.functions import Lower, Now
 
 from envol.accounts.models import Member, Workspace
 
@@ -15,12 +17,55 @@ class Segment(models.Model):
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="segments")
     name = models.CharField(max_length=200)
     tree = models.JSONField()  # the language of envol.audience.language, version inside
+    by_hand = models.BooleanField(db_default=False)  # somebody is in or out whatever the rule says
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         db_table = "audience_segment"
         constraints = [models.UniqueConstraint(fields=["workspace", "name"], name="segment_name_once")]
+
+    @property
+    def whole(self) -> dict[str, Any]:
+        """What every question about its people asks: the rule, and whom members put in or left out by hand."""
+        return {**self.tree, "people": self.pk} if self.by_hand else self.tree
+
+
+class SegmentPerson(models.Model):
+    """Somebody who is in a segment, or out of it, whatever its rule says. No foreign key to people: they are erased."""
+
+    segment = models.ForeignKey(Segment, on_delete=models.CASCADE, related_name="people")
+    workspace_id = models.IntegerField()
+    contact_id = models.BigIntegerField(db_index=True)
+    inside = models.BooleanField()
+    at = models.DateTimeField(db_default=Now())
+    member_id = models.BigIntegerField(null=True)
+
+    class Meta:
+        db_table = "audience_segment_person"
+        constraints = [models.UniqueConstraint(fields=["segment", "contact_id"], name="segment_person_once")]
+
+
+class Shop(models.Model):
+    """A shop of ours. It lies where its postcode does, or where a member said."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
+    name = models.CharField(max_length=120)
+    address = models.CharField(max_length=200, blank=True)
+    postcode = models.CharField(max_length=12, blank=True)
+    town = models.CharField(max_length=100, blank=True)
+    country = models.CharField(max_length=2)
+    lat = models.FloatField()
+    lon = models.FloatField()
+    opening = models.TextField(blank=True)  # as people write it
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "audience_shop"
+        constraints = [models.UniqueConstraint("workspace", Lower("name"), name="shop_name_once")]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class SegmentVersion(models.Model):

@@ -16,6 +16,7 @@ from typing import Any
 from envol.accounts.models import Workspace
 from envol.audience import counting
 from envol.audience.catalogue import Catalogue, Field
+from envol.contacts import places as contact_places
 from envol.contacts.models import Contact, Order, OrderLine
 from envol.db import dicts
 
@@ -145,6 +146,24 @@ def place_names(
     return [(row["v"], row["n"]) for row in found if row["v"]]
 
 
+def postcodes(
+    whose: Workspace | Catalogue, key: str, limit: int = 7000, among: list[int] | None = None
+) -> list[tuple[str, int]]:
+    """Postcodes of a place property with the number of people."""
+    catalogue = Catalogue.of(whose)
+    chosen = catalogue.fields.get(key)
+    if chosen is None or chosen.kind != "place" or chosen.sensitive:
+        return []
+    some = " AND c.id = ANY(%(ids)s)" if among is not None else ""
+    found = dicts(
+        f"SELECT c.props #>> ARRAY[%(k)s, 'postcode'] AS v, count(*) AS n FROM {_CONTACTS} c"
+        f" WHERE c.workspace_id = %(w)s AND jsonb_typeof(c.props -> %(k)s -> 'postcode') = 'string'{some}"
+        " GROUP BY v ORDER BY n DESC, v LIMIT %(limit)s",
+        {"k": chosen.inner, "w": catalogue.workspace.id, "limit": limit, "ids": among},
+    )
+    return [(row["v"], row["n"]) for row in found]
+
+
 class Offers:
     """The offers of one workspace, as its pages show them."""
 
@@ -194,6 +213,13 @@ class Offers:
             lambda _: self.among is not None,
         )
 
+    def postcodes(self, key: str) -> list[Offer]:
+        return _kept(
+            ("postcodes", self._whose, key),
+            lambda: [self._offer(*one) for one in postcodes(self.catalogue, key, among=self.among)],
+            lambda _: self.among is not None,
+        )
+
     def place_names(self, key: str) -> list[Offer]:
         return _kept(
             ("place names", self._whose, key),
@@ -206,6 +232,8 @@ class Offers:
         found = places(self.catalogue, key, 1, named=name.strip())
         if found:
             return found[0][2], found[0][3]
+        if self.catalogue.workspace.time_zone in contact_places.FRENCH_ZONES and (spot := contact_places.largest(name)):
+            return spot
         return _towns().get(name.strip().casefold())
 
     def fill_rates(self) -> dict[str, float]:

@@ -15,6 +15,9 @@ from decimal import Decimal
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
+from envol.contacts import places
 
 MAX_TEXT = 500
 MAX_VALUES = 1000
@@ -56,9 +59,26 @@ OPERATORS: dict[str, dict[str, str]] = {
     "date": _DATE | _BIRTH,
     "instant": _DATE,
     "list": {"has_any": "choices", "has_all": "choices", "has_none": "choices", **_KNOWN},
-    "place": {"called": "texts", "near": "near", "country_in": "countries", "postcode_begins": "texts", **_KNOWN},
+    "place": {
+        "called": "texts",
+        "near": "near",
+        "near_shop": "shop_km",
+        "nearest_shop": "shops",
+        "country_in": "countries",
+        "region_in": "regions",
+        "department_in": "departments",
+        "postcode_begins": "texts",
+        **_KNOWN,
+    },
     "tags": {"has_any": "texts", "has_all": "texts", "has_none": "texts"},
-    "on_list": {"on": "id", "not_on": "id", "ever_on": "id", "joined_in_last": "id_days"},
+    "on_list": {
+        "on": "id",
+        "not_on": "id",
+        "ever_on": "id",
+        "joined_in_last": "id_days",
+        "founder": "id",
+        "anniversary": "id_years",
+    },
     "order_count": {**dict.fromkeys(_COMPARE, "whole"), "between": "wholes"},
     "order_sum": {**dict.fromkeys(_COMPARE, "cents"), "between": "cents_pair"},
     "order_average": {**dict.fromkeys(_COMPARE, "cents"), "between": "cents_pair", **_KNOWN},
@@ -73,6 +93,8 @@ OPERATORS: dict[str, dict[str, str]] = {
     },
     "score": {**_COMPARE, "between": "numbers", **_KNOWN},
     "standing": {"is": "choice", "is_not": "choice", "in": "choices", "not_in": "choices", **_KNOWN},
+    "mark": {"open": "none", "not_open": "none"},
+    "reading": {"gte": "percent", "lt": "percent", **_KNOWN},
     "activity": {"at_least": "times", "fewer_than": "times", "never": "none"},
     "happening": {"at_least": "times", "fewer_than": "times", "never": "none"},
     "interest": {"has_any": "choices", "has_all": "choices", "has_none": "choices", **_KNOWN},
@@ -211,6 +233,32 @@ def _country(raw: Any) -> str:
     return raw.strip().upper()
 
 
+def _percent(raw: Any) -> int | float:
+    number = _number(raw)
+    if not 0 <= number <= 100:
+        raise Wrong(_("A percentage lies between 0 and 100."))
+    return number
+
+
+def _zone(find: Callable[[str], str], sentence: str) -> Callable[[Any], str]:
+    """A department or region, by its code or its name."""
+
+    def shape(raw: Any) -> str:
+        found = find(raw) if isinstance(raw, str) and len(raw) < 60 else ""
+        if not found:
+            raise Wrong(_(sentence) % {"what": str(raw)[:60]})
+        return found
+
+    return shape
+
+
+def _shop_km(raw: Any) -> int | float:
+    number = _number(raw)
+    if not 0 < number <= 20_040:
+        raise Wrong(_("The distance must be more than 0 and at most 20 040 km."))
+    return number
+
+
 def _currency(raw: Any) -> str:
     if not isinstance(raw, str) or not re.fullmatch(r"[A-Za-z]{3}", raw.strip()):
         raise Wrong(_("Write a currency as its three letters, for example EUR."))
@@ -254,9 +302,11 @@ def _none(raw: Any) -> None:
         raise Wrong(_("This operator takes no value; remove it."))
 
 
-_days = _integer(0, MAX_DAYS, "Write a number of days between %(low)s and %(high)s.")
-_whole = _integer(0, 10**15, "Write a whole number between %(low)s and %(high)s.")
-_cents = _integer(-(10**15), 10**15, "Write an amount in cents, as a whole number.")
+_NO_DEPARTMENT = gettext_noop("“%(what)s” is no department of France; write its number or its name.")
+_NO_REGION = gettext_noop("“%(what)s” is no region of France; write its name.")
+_days = _integer(0, MAX_DAYS, gettext_noop("Write a number of days between %(low)s and %(high)s."))
+_whole = _integer(0, 10**15, gettext_noop("Write a whole number between %(low)s and %(high)s."))
+_cents = _integer(-(10**15), 10**15, gettext_noop("Write an amount in cents, as a whole number."))
 
 SHAPES: dict[str, Callable[[Any], Any]] = {
     "none": _none,
@@ -272,12 +322,18 @@ SHAPES: dict[str, Callable[[Any], Any]] = {
     "date": _date,
     "dates": _pair(_date),
     "days": _days,
-    "spread": _integer(0, 182, "Write a number of days between %(low)s and %(high)s."),
-    "times": _integer(1, 10**6, "Write how many times, between %(low)s and %(high)s."),
+    "spread": _integer(0, 182, gettext_noop("Write a number of days between %(low)s and %(high)s.")),
+    "times": _integer(1, 10**6, gettext_noop("Write how many times, between %(low)s and %(high)s.")),
     "year_days": _year_days,
-    "ages": _pair(_integer(0, MAX_AGE, "Write an age in years, between %(low)s and %(high)s.")),
+    "ages": _pair(_integer(0, MAX_AGE, gettext_noop("Write an age in years, between %(low)s and %(high)s."))),
     "near": _near,
+    "shop_km": _shop_km,
+    "shops": _several(_integer(1, 2**62, gettext_noop("Choose shops of the list."))),
     "countries": _several(_country),
+    "departments": _several(_zone(places.find_department, _NO_DEPARTMENT)),
+    "regions": _several(_zone(places.find_region, _NO_REGION)),
+    "percent": _percent,
+    "years": _several(_integer(1, 100, gettext_noop("Write a number of years between %(low)s and %(high)s."))),
     "currency": _currency,
     "share": _share,
     "fact": _fact,

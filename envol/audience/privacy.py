@@ -9,7 +9,14 @@ from envol.consent import registry
 from envol.consent.registry import Data
 from envol.db import dicts, execute
 
-_OF_PERSON = ("audience_score", "audience_tier", "audience_interest", "audience_member", "audience_move")
+_OF_PERSON = (
+    "audience_score",
+    "audience_tier",
+    "audience_interest",
+    "audience_member",
+    "audience_move",
+    "audience_segment_person",
+)
 
 
 def erase(workspace_id: int, contact_id: int) -> Mapping[str, int]:
@@ -48,14 +55,22 @@ def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
         " ORDER BY m.at, m.id",
         [workspace_id, contact_id],
     )
-    for row in (*scores, *tiers, *interests, *moves):
+    hands = dicts(
+        "SELECT s.name AS segment, p.inside, p.at FROM audience_segment_person p"
+        " JOIN audience_segment s ON s.id = p.segment_id WHERE p.workspace_id = %s AND p.contact_id = %s ORDER BY p.at",
+        [workspace_id, contact_id],
+    )
+    for row in (*scores, *tiers, *interests, *moves, *hands):
         for key, value in row.items():
             if hasattr(value, "isoformat"):
                 row[key] = value.isoformat()
+    chosen: dict[str, Any] = {"segments": moves} if moves else {}
+    if hands:
+        chosen["segments_by_hand"] = hands
     if not scores and not tiers and not interests:
-        return {"segments": moves} if moves else {}
+        return chosen
     return {
-        **({"segments": moves} if moves else {}),
+        **chosen,
         "purchases": scores[0] if scores else None,
         "tiers": tiers,
         "interests": interests,
@@ -83,6 +98,8 @@ def describe() -> list[Data]:
         Data("audience_privilege", "what each tier is given", False),
         Data("audience_repurchase_delay", "after how long a category is bought again", False),
         Data("audience_segment", "rules of segments", False),
+        Data("audience_segment_person", "segments that a member put the person into, or left out of, by hand"),
+        Data("audience_shop", "shops: where they are, when they are open", False),
         Data("audience_segment_version", "earlier rules of segments", False),
     ]
 

@@ -12,6 +12,7 @@ from django.utils.translation import gettext as _
 
 from envol.accounts import journal, undo
 from envol.accounts.models import Member, Undo, Workspace
+from envol.audience import hands
 from envol.audience.catalogue import Catalogue
 from envol.audience.language import Problem, SegmentProblem, parse, to_json
 from envol.audience.models import Segment, SegmentVersion
@@ -172,6 +173,7 @@ def delete(segment: Segment, *, actor: str = "member", actor_id: int | None = No
         with transaction.atomic():
             entry = journal.note(segment.workspace, actor, "segment.deleted", segment, actor_id=actor_id)
             facts = {"id": segment.pk, "name": segment.name, "tree": segment.tree, "versions": _written(segment)}
+            facts["people"] = hands.written(segment)
             segment.delete()
             return undo.offer(entry, DELETED, facts)
     except ProtectedError:
@@ -196,6 +198,7 @@ def bring_back(workspace: Workspace, facts: Mapping[str, Any], member: Member) -
     for one in facts.get("versions", ()):
         by = one["replaced_by_id"]
         SegmentVersion.objects.create(segment=segment, **(one | {"replaced_by_id": by if by in members else None}))
+    hands.bring_back(segment, facts.get("people", []))
     return _("The segment “%(name)s” is back.") % {"name": facts["name"]}
 
 

@@ -14,7 +14,7 @@ from babel.dates import format_date
 from babel.numbers import format_currency, format_decimal
 
 from envol.accounts.models import Workspace
-from envol.audience import phrases
+from envol.audience import phrases, wording
 from envol.audience.catalogue import Catalogue
 from envol.audience.language import Group, Rule, parse
 
@@ -24,15 +24,19 @@ NARROW = "\u202f"  # French narrow no-break space
 
 def describe(tree: dict[str, Any] | None, workspace: Workspace | Catalogue, language: str = "en") -> str:
     """The whole tree as one sentence. Raises ``language.SegmentProblem`` when it cannot be read."""
-    root = parse(tree, Catalogue.of(workspace))
+    catalogue = Catalogue.of(workspace)
+    root = parse(tree, catalogue)
+    end = "."
+    if root.people is not None:
+        end = wording.by_hand(*catalogue.by_hand.get(root.people, (0, 0)), language) + end
     french = language.startswith("fr")
     if not root.rules:
-        return "Toutes les personnes." if french else "Everybody."
+        return ("Toutes les personnes" if french else "Everybody") + end
     if root.match == "none":
         start, those = ("Toutes les personnes, sauf celles ", "fr") if french else ("Everybody, except people ", "en")
-        return start + _joined(root.rules, "any", those) + "."
+        return start + _joined(root.rules, "any", those) + end
     start = "Les personnes " if french else "People "
-    return start + _joined(root.rules, root.match, "fr" if french else "en") + "."
+    return start + _joined(root.rules, root.match, "fr" if french else "en") + end
 
 
 def clause(node: Group | Rule, language: str = "en") -> str:
@@ -161,6 +165,8 @@ class _English:
 
     def rule(self, rule: Rule) -> str:
         v, op, kind = rule.value, rule.op, rule.field.kind
+        if (said := wording.clause(self, rule)) is not None:
+            return said
         match kind:
             case "on_list":
                 name = self.quote(self.named(rule, v["list"] if op == "joined_in_last" else v))
@@ -358,6 +364,8 @@ class _French(_English):
 
     def rule(self, rule: Rule) -> str:
         v, op, kind = rule.value, rule.op, rule.field.kind
+        if (said := wording.clause(self, rule)) is not None:
+            return said
         match kind:
             case "on_list":
                 name = self.quote(self.named(rule, v["list"] if op == "joined_in_last" else v))

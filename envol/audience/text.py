@@ -87,6 +87,9 @@ def _value(value: Any, shape: str, field: Field) -> str:
         return _named(value, field)
     if shape == "id_days":
         return f"({_named(value['list'], field)}, {value['days']})"
+    if shape == "id_years":
+        years = ", ".join(map(str, value["years"]))
+        return f"({_named(value['list'], field)}, {value['days']}, {years})"
     if shape == "near":
         label = f", {_quoted(value['label'])}" if value.get("label") else ""
         return f"({_number(value['lat'])}, {_number(value['lon'])}, {_number(value['km'])}{label})"
@@ -305,6 +308,8 @@ class _Reader:
         parts = value if isinstance(value, list) else [value]
         if shape == "id_days":
             return dict(zip(("list", "days"), parts, strict=False))
+        if shape == "id_years":
+            return {**dict(zip(("list", "days"), parts, strict=False)), "years": parts[2:]}
         if shape == "near":
             return dict(zip(("lat", "lon", "km", "label"), parts, strict=False))
         if shape == "share":

@@ -56,7 +56,7 @@ def latest_sending(campaign: Campaign) -> Sending | None:
 
 def tree_of(campaign: Campaign, *, freeze: bool = False) -> dict[str, Any]:
     """The audience as a tree; ``freeze`` writes inner segments out. Raises SegmentProblem."""
-    tree = campaign.segment.tree if campaign.segment else EVERYBODY
+    tree = campaign.segment.whole if campaign.segment else EVERYBODY
     return to_json(parse(tree, Catalogue(campaign.workspace)), freeze=freeze)
 
 

@@ -233,6 +233,11 @@ def problems(form: SignupForm) -> dict[str, str]:
                 wrong[f"{part}_{code}"] = _("Write it in each language that you chose.")
             elif len(text) > most:
                 wrong[f"{part}_{code}"] = _("Write at most %(most)s characters.") % {"most": most}
+    known = catalogue.of(form.workspace)
+    for field in form.fields:
+        if field["required"] and field["key"] in catalogue.FREE and field["key"] in known:
+            name = label_of(known[field["key"]], (get_language() or "en")[:2])
+            wrong["fields"] = _("“%(field)s” cannot be required: people say it freely or not at all.") % {"field": name}
     kinds = set(Purpose.objects.filter(pk__in=form.purposes).values_list("kind", flat=True))
     if "marketing" not in kinds:
         wrong["purposes"] = _("Offer at least one purpose of messages: without it nobody could be written to.")

@@ -10,6 +10,8 @@ class ConsentConfig(AppConfig):
         from envol.consent import (
             privacy,
             purposes,  # noqa: F401  (registers what a new workspace begins with)
+            silence,
         )
 
         privacy.register()
+        silence.register()

@@ -20,9 +20,10 @@ from envol.db import rows
 
 log = logging.getLogger(__name__)
 
-SUPPRESSED, OBJECTED, WITHDRAWN, NO_PERMISSION, RESTRICTED = REASONS = (
+SUPPRESSED, OBJECTED, SILENCED, WITHDRAWN, NO_PERMISSION, RESTRICTED = REASONS = (
     "suppressed",
     "objected",
+    "silenced",
     "withdrawn",
     "no_permission",
     "restricted",
@@ -35,6 +36,10 @@ _SENTENCES = {
         "Nothing leaves for this address any more (permanent failure, complaint or suppression).",
     ),
     OBJECTED: ("Cette personne s'est opposée à toute prospection.", "This person objected to all marketing."),
+    SILENCED: (
+        "La prospection est suspendue pour cette personne : une réclamation est ouverte.",
+        "Marketing rests for this person: a complaint is open.",
+    ),
     WITHDRAWN: (
         "Cette personne a retiré ou refusé son accord pour cet usage.",
         "This person withdrew or refused permission for this purpose.",
@@ -95,7 +100,10 @@ def _may_send(
     # One round trip: the purpose, the suppression and the answer in force, even where one is missing.
     found = rows(
         "SELECT u.kind, p.id, p.state, coalesce((SELECT array_agg(s.scope) FROM consent_suppression s"
-        "   WHERE s.workspace_id = %(w)s AND s.digest = %(digest)s AND s.at <= coalesce(%(now)s, s.at)), '{}')"
+        "   WHERE s.workspace_id = %(w)s AND s.digest = %(digest)s AND s.at <= coalesce(%(now)s, s.at)), '{}'),"
+        "  EXISTS (SELECT FROM consent_silence q WHERE q.workspace_id = %(w)s AND q.contact_id = %(contact)s"
+        "   AND (CASE WHEN %(now)s::timestamptz IS NULL THEN q.until IS NULL"
+        "        ELSE q.since <= %(now)s AND (q.until IS NULL OR q.until > %(now)s) END))"
         " FROM consent_purpose u LEFT JOIN consent_permission p ON p.workspace_id = u.workspace_id"
         "   AND p.contact_id = %(contact)s AND p.purpose_id = u.id"
         "   AND (CASE WHEN %(now)s::timestamptz IS NULL THEN p.until IS NULL"
@@ -111,7 +119,7 @@ def _may_send(
     )
     if len(found) != 1:
         return Answer(False, RESTRICTED)  # no such purpose here, or two answers at once
-    kind, permission_id, state, scopes = found[0]
+    kind, permission_id, state, scopes, silenced = found[0]
     if "all" in scopes:
         return Answer(False, SUPPRESSED, permission_id)
     if kind == "transactional":
@@ -120,6 +128,8 @@ def _may_send(
         return Answer(True, "", permission_id)
     if scopes:  # marketing, or a scope this version does not know
         return Answer(False, OBJECTED, permission_id)
+    if silenced:
+        return Answer(False, SILENCED, permission_id)
     match state:
         case "granted":
             return Answer(True, "", permission_id)
@@ -146,6 +156,7 @@ def refusal_sql(alias: str = "c", bit: int | None = None, transactional: bool = 
     ]
     if not transactional:
         tests.append(f"WHEN {alias}.objected IS NOT FALSE THEN '{OBJECTED}'")
+        tests.append(f"WHEN {alias}.silenced IS NOT FALSE THEN '{SILENCED}'")
     if bit is not None:
         tests.append(f"WHEN ({alias}.refused & {1 << bit}) <> 0 THEN '{WITHDRAWN}'")
     if not transactional:

@@ -125,6 +125,29 @@ class LedgerBlock(models.Model):
         managed = False
 
 
+class Silence(models.Model):
+    """Why marketing rests for one person though she allows it (an open complaint), from when to when."""
+
+    workspace_id = models.IntegerField()
+    contact_id = models.BigIntegerField(db_index=True)
+    reason = models.CharField(max_length=300)
+    since = models.DateTimeField(db_default=Now())
+    until = models.DateTimeField(null=True)
+    opened_by = models.BigIntegerField(null=True)
+    closed_by = models.BigIntegerField(null=True)
+
+    class Meta:
+        db_table = "consent_silence"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workspace_id", "contact_id"], condition=models.Q(until=None), name="silence_open_once"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(until=None) | models.Q(until__gte=models.F("since")), name="silence_ends_after"
+            ),
+        ]
+
+
 class Suppression(models.Model):
     """Who gets nothing more, by keyed digest alone: it outlives the person's erasure."""
 

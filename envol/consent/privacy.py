@@ -7,12 +7,17 @@ from typing import Any
 
 from envol.consent import ledger, registry
 from envol.consent.registry import Data
-from envol.db import dicts
+from envol.db import dicts, execute
 from envol.events import privacy as events
 
 
 def erase(workspace_id: int, contact_id: int) -> Mapping[str, int]:
-    return {"consent_permission": ledger.forget(workspace_id, contact_id)}
+    return {
+        "consent_permission": ledger.forget(workspace_id, contact_id),
+        "consent_silence": execute(
+            "DELETE FROM consent_silence WHERE workspace_id = %s AND contact_id = %s", [workspace_id, contact_id]
+        ),
+    }
 
 
 def answers(workspace_id: int, contact_id: int) -> list[dict[str, Any]]:
@@ -33,7 +38,14 @@ def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
     for row in found:
         row["since"] = row["since"].isoformat()
         row["until"] = row["until"].isoformat() if row["until"] else None
-    return {"permissions": found}
+    rests = dicts(
+        "SELECT reason, since, until FROM consent_silence WHERE workspace_id = %s AND contact_id = %s ORDER BY since",
+        [workspace_id, contact_id],
+    )
+    for row in rests:
+        row["since"] = row["since"].isoformat()
+        row["until"] = row["until"].isoformat() if row["until"] else None
+    return {"permissions": found, "marketing_rested": rests}
 
 
 def describe() -> list[Data]:
@@ -41,6 +53,7 @@ def describe() -> list[Data]:
         Data("consent_permission", "answers per purpose: state, basis, dates, proof"),
         Data("consent_evidence", "documents and statements that prove permissions", True, "while used, then 5 years"),
         Data("consent_ledger_block", "commitments; nothing readable", False, "for ever"),
+        Data("consent_silence", "why marketing rested for the person, from when to when"),
         Data("consent_suppression", "keyed digest of the address, scope, reason", True, "as long as mail is sent"),
     ]
 

@@ -20,12 +20,16 @@ from django.utils.translation import get_language, gettext
 from envol.accounts.models import Workspace
 from envol.accounts.workspaces import on_workspace_created
 from envol.consent import purposes as consent_purposes
+from envol.contacts import places
 from envol.contacts.models import Property, PropertyType
 
 MAX_TEXT, MAX_ITEMS = 1000, 200
 _KEY = re.compile(r"[a-z][a-z0-9_]{0,59}")
 # Columns of the contact itself, or words that imports and segments use for something else.
 RESERVED = frozenset({"email", "language", "time_zone", "tag", "tags", "list", "lists", "id", "order", "orders"})
+
+# Said freely or not at all: nothing may demand it, nothing may guess it (CJEU C-394/23).
+FREE = frozenset({"gender", "family_situation"})
 
 Choice = str | Mapping[str, str]
 
@@ -68,6 +72,8 @@ def declare(
         raise ValueError(gettext("Only a choice or a list has values to choose from."))
     if sensitive and inferred:
         raise ValueError(gettext("What is sensitive must come from the person; it cannot be inferred."))
+    if inferred and key in FREE:
+        raise ValueError(gettext("Only the person can say this; it cannot be inferred."))
     if not 0 <= purposes < 1 << 62:
         raise ValueError(gettext("The purposes are a mask of purpose bits."))
     found = Property.objects.filter(workspace=workspace, key=key).first()
@@ -305,9 +311,19 @@ def _list(property: Property, raw: Any) -> list[str]:
     return sorted(values)
 
 
-def _place(_: Property, raw: Any) -> dict[str, Any]:
+def _home(property: Property) -> str:
+    """The country of a place that names none, by the clocks of the workspace."""
+    return "FR" if property.workspace_id and property.workspace.time_zone in places.FRENCH_ZONES else ""
+
+
+def _place(property: Property, raw: Any) -> dict[str, Any]:
+    home = _home(property)
     if isinstance(raw, str):
-        raw = {"label": raw}
+        written = _POSTCODE_FIRST.fullmatch(raw.strip()) if home else None
+        if written and places.communes_of(written[1]):
+            raw = {"postcode": written[1], "label": written[2]}
+        else:
+            raw = {"label": raw}
     if not isinstance(raw, Mapping):
         raise ValueError(gettext("give a name, or label, country, postcode, lat and lon."))
     if extra := set(raw) - {"label", "country", "postcode", "lat", "lon"}:
@@ -329,9 +345,12 @@ def _place(_: Property, raw: Any) -> dict[str, Any]:
         place |= {"lat": lat, "lon": lon}
     if not place:
         raise ValueError(gettext("it is empty."))
-    return place
+    if "postcode" in place and place.get("country", home) in places.FRENCH and places.communes_of(place["postcode"]):
+        place["postcode"] = places.squeezed(place["postcode"])
+    return places.filled(place, home if "postcode" in place else "")
 
 
+_POSTCODE_FIRST = re.compile(r"(?:F-?)?(\d{5})(?:[ ,]+(\D.*))?")  # "69001 Lyon", "44000"
 _FORMS: dict[str, Callable[[Property, Any], Any]] = {
     PropertyType.TEXT: lambda _, raw: _text(raw),
     PropertyType.NUMBER: _number,

@@ -29,7 +29,8 @@ def known(workspace_id: int, bit: int | None = None) -> Known:
         return kept
     mask = 0 if bit is None else 1 << bit
     people, may = db.rows(
-        "SELECT count(*), count(*) FILTER (WHERE allowed & %(mask)s <> 0 AND NOT suppressed AND NOT objected)"
+        "SELECT count(*), count(*) FILTER (WHERE allowed & %(mask)s <> 0 AND NOT suppressed AND NOT objected"
+        " AND NOT silenced)"
         " FROM contacts_contact WHERE workspace_id = %(workspace)s",
         {"workspace": workspace_id, "mask": mask},
     )[0]

@@ -16,6 +16,7 @@ from envol.accounts import undo as undos
 from envol.accounts.journal import note
 from envol.accounts.models import Undo, Workspace
 from envol.consent import purposes as purpose_service
+from envol.consent.models import Purpose
 from envol.contacts import catalogue, counting
 from envol.contacts.models import Property, PropertyHistory
 from envol.db import rows, value
@@ -253,19 +254,116 @@ def restore(workspace: Workspace, declared: dict[str, object], *, actor_id: int 
     return again
 
 
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A property that a member may take over as it is. ``choices``: value, French, English; ``group``: see GROUPS."""
+
+    key: str
+    type: str
+    label_fr: str
+    label_en: str
+    group: str
+    choices: tuple[tuple[str, str, str], ...] = ()
+    serves: tuple[str, ...] = ()
+
+
+GROUPS = ("usual", "person", "household", "business")
+_AGES = ("18-24", "25-34", "35-49", "50-64")
 PROPOSED = (
-    ("company", "text", "Société", "Company"),
-    ("postcode", "text", "Code postal", "Postcode"),
-    ("phone", "text", "Téléphone", "Phone"),
-    ("customer_since", "date", "Client depuis", "Customer since"),
-    ("loyalty_card", "boolean", "Carte de fidélité", "Loyalty card"),
-    ("interests", "list", "Centres d'intérêt", "Interests"),
-)
-"""What most organisations add next; nothing of it is there before a member asks for it."""
+    Proposal("company", "text", "Société", "Company", "usual"),
+    Proposal("postcode", "text", "Code postal", "Postcode", "usual"),
+    Proposal("phone", "text", "Téléphone", "Phone", "usual"),
+    Proposal("customer_since", "date", "Client depuis", "Customer since", "usual"),
+    Proposal("loyalty_card", "boolean", "Carte de fidélité", "Loyalty card", "usual"),
+    Proposal("interests", "list", "Centres d'intérêt", "Interests", "usual"),
+    # A band where the day is not needed (GDPR art. 5(1)(c)).
+    Proposal(
+        "age_band", "choice", "Tranche d'âge", "Age band", "person",
+        (
+            ("under-18", "moins de 18 ans", "under 18"),
+            *((band, f"{band.replace('-', ' à ')} ans", band.replace("-", " to ")) for band in _AGES),
+            ("65-plus", "65 ans et plus", "65 and over"),
+        ),
+        ("personalisation",),
+    ),
+    # Asked of who wants to say, guessed of nobody (CJEU C-394/23).
+    Proposal(
+        "gender", "choice", "Genre", "Gender", "person",
+        (
+            ("woman", "femme", "woman"), ("man", "homme", "man"), ("other", "autre réponse", "another answer"),
+            ("undisclosed", "ne souhaite pas répondre", "prefers not to say"),
+        ),
+        ("personalisation",),
+    ),
+    Proposal(
+        "family_situation", "choice", "Situation familiale", "Family situation", "household",
+        (
+            ("alone", "vit seul ou seule", "lives alone"), ("couple", "en couple", "in a couple"),
+            ("family", "en famille avec enfants", "family with children"), ("shared", "en colocation", "shares a home"),
+            ("undisclosed", "ne souhaite pas répondre", "prefers not to say"),
+        ),
+        ("personalisation",),
+    ),
+    Proposal(
+        "household_size", "choice", "Taille du foyer", "Household size", "household",
+        (
+            ("1", "1 personne", "1 person"), ("2", "2 personnes", "2 people"), ("3", "3 personnes", "3 people"),
+            ("4", "4 personnes", "4 people"), ("5-plus", "5 personnes et plus", "5 people or more"),
+        ),
+        ("personalisation",),
+    ),
+    # Bands and never names: a child is not a contact.
+    Proposal(
+        "children_ages", "list", "Âge des enfants", "Children's ages", "household",
+        (
+            ("0-2", "0 à 2 ans", "0 to 2"), ("3-6", "3 à 6 ans", "3 to 6"), ("7-10", "7 à 10 ans", "7 to 10"),
+            ("11-14", "11 à 14 ans", "11 to 14"), ("15-17", "15 à 17 ans", "15 to 17"),
+        ),
+        ("personalisation",),
+    ),
+    Proposal("job_role", "text", "Fonction", "Role", "business", (), ("personalisation",)),
+    Proposal("activity_code", "text", "Code d'activité (NAF ou NACE)", "Activity code (NAF or NACE)", "business"),
+    Proposal("company_number", "text", "SIRET ou numéro de TVA", "Company or VAT number", "business"),
+    # The bands of INSEE, which are those of Eurostat with one more at either end.
+    Proposal(
+        "company_size", "choice", "Effectif de l'entreprise", "Size of the company", "business",
+        (
+            ("0", "sans salarié", "nobody employed"), ("1-9", "1 à 9 personnes", "1 to 9 people"),
+            ("10-49", "10 à 49 personnes", "10 to 49 people"), ("50-249", "50 à 249 personnes", "50 to 249 people"),
+            ("250-4999", "250 à 4\u202f999 personnes", "250 to 4,999 people"),
+            ("5000-plus", "5\u202f000 personnes et plus", "5,000 people or more"),
+        ),
+    ),
+)  # fmt: skip
+"""What organisations add next; nothing of it is there before a member asks for it."""
 
 
-def proposed(workspace: Workspace) -> list[tuple[str, str, str, str]]:
+def proposed(workspace: Workspace) -> list[Proposal]:
     """The proposals this workspace does not have yet."""
     known = catalogue.of(workspace)
     labels = {label.casefold() for one in known.values() for label in (one.label_fr, one.label_en)}
-    return [one for one in PROPOSED if one[0] not in known and not {one[2].casefold(), one[3].casefold()} & labels]
+    return [
+        one
+        for one in PROPOSED
+        if one.key not in known and not {one.label_fr.casefold(), one.label_en.casefold()} & labels
+    ]
+
+
+def adopt(workspace: Workspace, key: str, *, actor_id: int | None = None) -> Property:
+    """Take a proposal over: its key, its choices in both languages, what it may serve. Raises FieldProblem."""
+    one = next((one for one in proposed(workspace) if one.key == key), None)
+    if one is None:
+        raise FieldProblem(_("This field is in the catalogue already."))
+    known = set(Purpose.objects.filter(workspace=workspace).values_list("key", flat=True))
+    with transaction.atomic():
+        made = catalogue.declare(
+            workspace,
+            one.key,
+            one.type,
+            one.label_fr,
+            one.label_en,
+            choices=[{"value": value, "label_fr": fr, "label_en": en} for value, fr, en in one.choices],
+            purposes=_mask(workspace, [serves for serves in one.serves if serves in known]),
+        )
+        note(workspace, "member", "property.added", made, actor_id=actor_id)
+    return made

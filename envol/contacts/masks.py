@@ -1,4 +1,4 @@
-"""The projections of consent on the contact row: four columns that every sending reads anyway.
+"""The projections of consent on the contact row: five columns that every sending reads anyway.
 
 Written in the transaction that changes the ledger or the suppression list; `rebuild_masks` makes
 them again from their sources and says how many were wrong (none, or it is a bug).
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from django.db import transaction
 
 from envol.accounts.models import Workspace
-from envol.consent import ledger, suppression
+from envol.consent import ledger, silence, suppression
 from envol.contacts.models import Contact
 from envol.db import execute, sql
 
@@ -57,12 +57,26 @@ def _flags(workspace_id: int, keys: list[str], suppressed: list[bool], objected:
     )
 
 
+def project_silence(workspace_id: int, contact_ids: Sequence[int]) -> None:
+    """``silenced`` of these people."""
+    _silenced(workspace_id, silence.open_among(workspace_id, contact_ids), list(contact_ids))
+
+
+def _silenced(workspace_id: int, now: set[int], among: list[int] | None = None) -> int:
+    return execute(
+        "UPDATE contacts_contact c SET silenced = NOT c.silenced WHERE c.workspace_id = %(workspace)s"
+        " AND (%(among)s::bigint[] IS NULL OR c.id = ANY(%(among)s)) AND (c.silenced OR c.id = ANY(%(now)s))"
+        " AND c.silenced <> (c.id = ANY(%(now)s::bigint[]))",
+        {"workspace": workspace_id, "among": among, "now": sorted(now)},
+    )
+
+
 def rebuild_masks(workspace: Workspace | int) -> int:
-    """Compute all four columns again for a whole workspace; how many rows were not as they should be."""
+    """Compute all five columns again for a whole workspace; how many rows were not as they should be."""
     workspace_id = workspace if isinstance(workspace, int) else workspace.id
     with transaction.atomic():
         ledger.lock(workspace_id)  # no answer may change between reading and writing
-        wrong = _answers(workspace_id, None)
+        wrong = _answers(workspace_id, None) + _silenced(workspace_id, silence.open_among(workspace_id))
         known = suppression.digests(workspace_id)
         last = ""
         while keys := list(
@@ -84,3 +98,4 @@ def rebuild_masks(workspace: Workspace | int) -> int:
 def register() -> None:
     ledger.on_change(project_answers)
     suppression.on_change(project_suppression)
+    silence.on_change(project_silence)

@@ -62,7 +62,7 @@ class Source(models.Model):
 
 
 class Contact(models.Model):
-    """One person at one address. ``allowed``, ``refused``, ``suppressed`` and ``objected`` are
+    """One person at one address. ``allowed``, ``refused``, ``suppressed``, ``objected`` and ``silenced`` are
     projections of the consent room, kept on the row that every sending reads; rebuildable.
     """
 
@@ -79,6 +79,7 @@ class Contact(models.Model):
     refused = models.BigIntegerField(default=0)
     suppressed = models.BooleanField(default=False)  # scope all: nothing may leave
     objected = models.BooleanField(default=False)  # scope marketing
+    silenced = models.BooleanField(default=False)  # marketing rests while something is open
     last_open_day = models.DateField(null=True)  # the only trace of deliverability mode, overwritten
     created_at = models.DateTimeField(db_default=Now())
     updated_at = models.DateTimeField(db_default=Now())

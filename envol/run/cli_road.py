@@ -249,7 +249,7 @@ def segment_count(
 
     space = workspace_named(workspace)
     try:
-        tree = _json.loads(name) if name.lstrip().startswith("{") else segment_named(space, name).tree
+        tree = _json.loads(name) if name.lstrip().startswith("{") else segment_named(space, name).whole
         count = engine.count(space, tree)
         sentence = sentences.describe(tree, space, space.language)
     except _json.JSONDecodeError as error:

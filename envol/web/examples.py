@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+from django.db.models import Count
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from envol.audience.catalogue import Catalogue
+from envol.audience.catalogue import Catalogue, Field
 from envol.audience.offers import Offers
-from envol.contacts.models import Order
+from envol.contacts import places
+from envol.contacts.models import Membership, Order
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,10 +140,31 @@ def _who_they_are(catalogue: Catalogue, offers: Offers) -> Iterator[Example]:
                 lat, lon = (round(degrees, 5) for degrees in town.spot)
                 near = {"lat": lat, "lon": lon, "km": 30, "label": town.value}
                 yield Example(_("30 km around %(place)s") % {"place": town.value}, _all(_rule(field.key, "near", near)))
+            yield from _territory(catalogue, offers, field)
         elif field.kind == "choice":
             for one in offers.values(field.key)[:VALUES]:
                 name = _("%(field)s: %(value)s") % {"field": field.label(language), "value": one.value}
                 yield Example(name, _all(_rule(field.key, "is", one.value)))
+
+
+def _territory(catalogue: Catalogue, offers: Offers, field: Field) -> Iterator[Example]:
+    """The region and the department of most people, and who lives near a shop."""
+    people: dict[str, int] = {}
+    for offer in offers.postcodes(field.key):
+        if code := places.department_of(offer.value):
+            people[code] = people.get(code, 0) + offer.people
+    if people:
+        first = max(people, key=lambda code: (people[code], code))
+        region = places.region_of(first)
+        name = _("Region: %(name)s") % {"name": places.region(region)}
+        yield Example(name, _all(_rule(field.key, "region_in", [region])))
+        name = _("Department: %(name)s") % {"name": places.department(first)}
+        yield Example(name, _all(_rule(field.key, "department_in", [first])))
+    if catalogue.shops:
+        yield Example(_("Within 15 km of a shop"), _all(_rule(field.key, "near_shop", 15)))
+        for pk, shop in list(catalogue.shops.items())[:VALUES]:
+            name = _("Nearest shop: %(name)s") % {"name": shop.name}
+            yield Example(name, _all(_rule(field.key, "nearest_shop", [pk])))
 
 
 def _activity(catalogue: Catalogue) -> Iterator[Example]:
@@ -152,6 +175,7 @@ def _activity(catalogue: Catalogue) -> Iterator[Example]:
     for stage in catalogue.fields["activity.stage"].choices:
         label = stage.label_fr if language.startswith("fr") else stage.label_en
         yield Example(_("Stage: %(stage)s") % {"stage": label}, _all(_rule("activity.stage", "in", [stage.value])))
+    yield Example(_("With an open complaint"), _all(_rule("complaint", "open")))
 
 
 def _purchases() -> Iterator[Example]:
@@ -168,7 +192,15 @@ def _purchases() -> Iterator[Example]:
 
 def _loyalty(catalogue: Catalogue, bought: bool) -> Iterator[Example]:
     assiduous = _rule("mail.clicked", "at_least", 4, within_days=90)
+    if "reading" in catalogue.fields:
+        assiduous = _rule("reading", "gte", 50)
     yield Example(_("Assiduous readers"), _all(assiduous))
+    if largest := _largest_list(catalogue):
+        name = _("With “%(list)s” from the first day") % {"list": catalogue.lists[largest]}
+        yield Example(name, _all(_rule("list", "founder", largest)))
+        years = {"list": largest, "years": [1, 3, 5], "days": 3}
+        name = _("On “%(list)s” for 1, 3 or 5 years this week") % {"list": catalogue.lists[largest]}
+        yield Example(name, _all(_rule("list", "anniversary", years)))
     if bought:
         yield Example(
             _("Fans: they read and they buy"), _all(assiduous, _rule("orders.count", "gte", 2, within_days=365))
@@ -178,6 +210,12 @@ def _loyalty(catalogue: Catalogue, bought: bool) -> Iterator[Example]:
     yield Example(_("Anniversary of arrival this week"), _all(_rule("created", "anniversary", 3)))
     if birth := _birth(catalogue):
         yield Example(_("Birthday this week"), _all(_rule(birth, "anniversary", 3)))
+
+
+def _largest_list(catalogue: Catalogue) -> int | None:
+    counted = Membership.objects.filter(workspace_id=catalogue.workspace.id, until=None).values_list("list_id")
+    found = [(n, -pk) for pk, n in counted.annotate(n=Count("id")).order_by() if pk in catalogue.lists]
+    return -max(found)[1] if found else None
 
 
 def _interests(catalogue: Catalogue, offers: Offers) -> Iterator[Example]:

@@ -34,6 +34,8 @@ WORDS = {
     "contact.withdrawn": gettext_lazy("recorded that a person took a permission back"),
     "contacts.exported": gettext_lazy("took people away as a file"),
     "contact.rectified": gettext_lazy("corrected the address or language of a person"),
+    "contact.silenced": gettext_lazy("let marketing rest for a person"),
+    "contact.unsilenced": gettext_lazy("let marketing go on for a person"),
     "contact.noted": gettext_lazy("wrote a note on a person"),
     "delay.changed": gettext_lazy("changed a repurchase delay"),
     "domain.added": gettext_lazy("declared a domain"),
@@ -74,6 +76,10 @@ WORDS = {
     "segment.unfollowed": gettext_lazy("stopped following a segment"),
     "segment.restored": gettext_lazy("brought an earlier rule of a segment back"),
     "segment.deleted": gettext_lazy("deleted a segment"),
+    "segment.by_hand": gettext_lazy("chose a person by hand for a segment"),
+    "shop.added": gettext_lazy("added a shop"),
+    "shop.changed": gettext_lazy("changed a shop"),
+    "shop.removed": gettext_lazy("removed a shop"),
     "signup.changed": gettext_lazy("changed a sign-up form"),
     "signup.closed": gettext_lazy("closed a sign-up form"),
     "signup.created": gettext_lazy("made a sign-up form"),
@@ -99,7 +105,7 @@ ACTORS = {
 }
 _SEEN_AT = {
     "campaign": "campaign", "segment": "segment", "contact": "contact", "import": "import", "domain": "domain",
-    "list": "list", "export": "export",
+    "list": "list", "export": "export", "shop": "shop",
 }  # fmt: skip
 
 

@@ -14,8 +14,10 @@ from django.utils.translation import gettext as _
 
 from envol.audience.catalogue import GROUPS, Catalogue, Field
 from envol.audience.language import MATCHES, MAX_LEVELS, Problem
+from envol.audience.models import Shop
 from envol.audience.offers import CATEGORY, CURRENCY, PRODUCT, Offer, Offers
 from envol.audience.operators import NARROWING, OPERATORS
+from envol.contacts import places
 from envol.web import segment_words as words
 from envol.web.segment_form import DraftGroup, DraftRule
 from envol.web.templatetags.envol import number, percent
@@ -160,6 +162,25 @@ class Drawing:
             view.notes.append(
                 _("What is inferred follows reading and buying each night; what people said holds at once.")
             )
+        if draft.op in ("near_shop", "nearest_shop"):
+            view.notes.append(_("From the middle of the postcode, as the crow flies; shops have a page of their own."))
+        if draft.op in ("department_in", "region_in"):
+            view.notes.append(_("Told by the postcode of the place: whoever has none is left out."))
+        if draft.op == "founder":
+            view.notes.append(
+                _("Among the first 5 % who ever joined, or within 30 days of the first; still on the list.")
+            )
+        if known.kind == "reading":
+            view.notes.append(
+                _(
+                    "Clicks by people in the last 10 sendings of each, known from 6 on."
+                    " Assiduous readers: half of them or more."
+                )
+            )
+        if known.kind == "mark":
+            view.notes.append(
+                _("While a complaint is open no marketing leaves for this person, whatever the rule says.")
+            )
         if known.kind in ("score", "standing"):
             view.notes.append(_("As of the last computation, each night; people who never bought have none."))
         return view
@@ -190,7 +211,7 @@ class Drawing:
             case "text":
                 offered = self._options(self.offers.values(known.key), [])
                 return [Input("text", name, label, text, offered)]
-            case "texts" | "choices" | "countries":
+            case "texts" | "choices" | "countries" | "departments" | "regions" | "shops":
                 return [self._checks(name, label, draft.typed.get(part, []), known, shape, draft.op)]
             case "choice":
                 if known.choices:
@@ -227,6 +248,20 @@ class Drawing:
                         draft.text(f"{part}.days"),
                         before=_("in the last"),
                         after=_("days"),
+                    ),
+                ]
+            case "id_years":
+                years = draft.text(f"{part}.years")
+                return [
+                    self._select(f"{name}.list", _("List"), draft.text(f"{part}.list"), self._choices(known)),
+                    Input("text", f"{name}.years", _("Years"), years, before=_("of"), after=_("years"), size="short"),
+                    Input(
+                        "number",
+                        f"{name}.days",
+                        _("Number of days"),
+                        draft.text(f"{part}.days"),
+                        before=_("give or take"),
+                        after=_("days of difference"),
                     ),
                 ]
             case "share":
@@ -276,6 +311,11 @@ class Drawing:
         return [Option(o.value, o.value, _people(o), o.value in chosen) for o in offers]
 
     def _checks(self, name: str, label: str, chosen: list[str], known: Field, shape: str, op: str) -> Input:
+        if shape in ("departments", "regions"):
+            return self._zones(name, label, chosen, known, shape)
+        if shape == "shops":
+            shops = [Option(str(pk), shop.name, shop.town, str(pk) in chosen) for pk, shop in self._shops()]
+            return self._ticked(name, label, chosen, shops, "")
         if shape == "choices" and known.choices:
             options = [Option(o.value, o.label, o.note, o.value in chosen) for o in self._choices(known)]
             more = ""
@@ -298,6 +338,35 @@ class Drawing:
             options = self._options(self.offers.values(known.key), chosen)
             more = _("Add values, separated by commas")
         return self._ticked(name, label, chosen, options, more)
+
+    def _shops(self) -> list[tuple[int, Shop]]:
+        return list(self.catalogue.shops.items())
+
+    def _zones(self, name: str, label: str, chosen: list[str], known: Field, shape: str) -> Input:
+        """Departments or regions where people live, the most frequent first; any other can be written."""
+        find, called = (
+            (places.find_department, places.department)
+            if shape == "departments"
+            else (places.find_region, places.region)
+        )
+        codes = list(dict.fromkeys(find(one) or one for one in chosen))
+        people: dict[str, int] = {}
+        about = False
+        for offer in self.offers.postcodes(known.key):
+            code = places.department_of(offer.value)
+            code = code if shape == "departments" else places.region_of(code)
+            about = about or offer.about
+            if code:
+                people[code] = people.get(code, 0) + offer.people
+        first = sorted(people.items(), key=lambda one: -one[1])[:12]
+        offered = [Option(c, called(c), _people(Offer(c, n, about)), c in codes) for c, n in first]
+        added = [Option(c, called(c) or c, "", True) for c in codes if c not in dict(first)]
+        more = (
+            _("Add departments by name or number, separated by commas")
+            if shape == "departments"
+            else _("Add regions by name, separated by commas")
+        )
+        return Input("checks", name, label, "", [*added, *offered], hint=more)
 
     def _ticked(self, name: str, label: str, chosen: list[str], options: list[Option], more: str) -> Input:
         """Boxes of what is chosen and what is offered; below, a place to add others."""

@@ -23,7 +23,7 @@ from envol.audience.operators import NARROWING, OPERATORS
 DEEPEST = MAX_LEVELS + 2  # what a forged form may nest before it is cut off; the parser refuses more than 4
 MOST = MAX_RULES + 50
 # Shapes whose value is several texts, ticked or added.
-SEVERAL = {"texts", "choices", "countries"}
+SEVERAL = {"texts", "choices", "countries", "departments", "regions", "shops"}
 _SPACES = re.compile(r"[\s\u00a0\u202f\u2009]+")
 Spot = Callable[[str, str], tuple[float, float] | None]
 
@@ -239,6 +239,12 @@ def _write(typed: dict[str, list[str]], part: str, shape: str, value: Any) -> No
                 typed[f"{part}.{name}"] = [_amount(one) if shape == "cents_pair" else _plain(one)]
     elif shape == "cents":
         typed[part] = [_amount(value)]
+    elif shape == "id_years":
+        inside = value if isinstance(value, dict) else {}
+        years = inside.get("years", [])
+        typed[f"{part}.years"] = [", ".join(map(str, years if isinstance(years, list) else [years]))]
+        for key in ("list", "days"):
+            typed[f"{part}.{key}"] = [_plain(inside.get(key, ""))]
     elif shape in ("near", "share", "id_days", "fact"):
         inside = value if isinstance(value, dict) else {"percent": value} if shape == "share" else {}
         for key, one in inside.items():
@@ -286,6 +292,8 @@ _PROPOSED = {
     "times": ("v", "1"),
     "spread": ("v", "0"),
     "share": ("v.percent", "10"),
+    "percent": ("v", "50"),
+    "id_years": ("v.years", "1, 3, 5"),
 }
 
 
@@ -365,9 +373,9 @@ class _Misread(ValueError):
 
 
 def _blank(shape: str) -> str:
-    if shape in ("choice", "id", "boolean", "id_days"):
+    if shape in ("choice", "id", "boolean", "id_days", "id_years"):
         return _("Choose a value.")
-    if shape in ("choices", "texts", "countries"):
+    if shape in SEVERAL:
         return _("Choose or write at least one value.")
     if shape in ("date", "dates", "year_days"):
         return _("Choose a date.")
@@ -382,9 +390,19 @@ def _value(draft: DraftRule, part: str, shape: str, spot: Callable[[str], tuple[
     match shape:
         case "texts" | "choices":
             return [one for one in draft.typed.get(part, []) if one.strip()]
+        case "departments" | "regions":
+            return [one.strip() for one in draft.typed.get(part, []) if one.strip()]
+        case "shops":
+            return [_squeezed(one) for one in draft.typed.get(part, []) if one.strip()]
+        case "id_years":
+            chosen = draft.text(f"{part}.list")
+            is_id = chosen.isascii() and chosen.isdigit() and len(chosen) < 19
+            years = [one for one in re.split(r"[\s,;]+", draft.text(f"{part}.years")) if one]
+            days = _squeezed(draft.text(f"{part}.days")) or "0"
+            return {"list": int(chosen) if is_id else chosen, "years": years, "days": days}
         case "countries":
             return [country_code(one) for one in draft.typed.get(part, []) if one.strip()]
-        case "number" | "whole" | "days" | "spread" | "times" | "strength":
+        case "number" | "whole" | "days" | "spread" | "times" | "strength" | "percent" | "shop_km":
             return _squeezed(text)
         case "numbers" | "wholes" | "ages":
             return [_squeezed(draft.text(f"{part}.low")), _squeezed(draft.text(f"{part}.high"))]

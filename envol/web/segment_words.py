@@ -45,6 +45,8 @@ KINDS: dict[str, Any] = {
     "segment": _("segment"),
     "stage": _("stage"),
     "random": _("chance"),
+    "mark": _("complaint"),
+    "reading": _("share"),
 }
 
 MATCHES: dict[str, Any] = {
@@ -107,7 +109,11 @@ OPERATORS: dict[str, dict[str, Any]] = {
     "place": {
         "called": pgettext_lazy("place", "is"),
         "near": _("is near"),
+        "near_shop": _("is near one of our shops"),
+        "nearest_shop": _("has as its nearest shop"),
         "country_in": _("is in the country"),
+        "region_in": _("is in the region"),
+        "department_in": _("is in the department"),
         "postcode_begins": _("has a postcode that begins with"),
         **_KNOWN,
     },
@@ -117,6 +123,8 @@ OPERATORS: dict[str, dict[str, Any]] = {
         "not_on": _("is not on"),
         "ever_on": _("is or was on"),
         "joined_in_last": _("joined lately"),
+        "founder": _("has been on it since its beginnings"),
+        "anniversary": _("has an anniversary on it"),
     },
     "order_count": _NUMBER,
     "order_sum": _NUMBER,
@@ -148,6 +156,8 @@ OPERATORS: dict[str, dict[str, Any]] = {
     "segment": {"in": _("is in"), "not_in": _("is not in")},
     "stage": {"in": _("is one of"), "not_in": _("is none of")},
     "random": {"share": _("belongs to a share of")},
+    "mark": {"open": _("is open"), "not_open": _("is not open")},
+    "reading": {"gte": _("is at least"), "lt": _("is less than"), **_KNOWN},
 }
 
 # Text before or after an input, by the operator or, failing that, the shape of its value.
@@ -159,6 +169,8 @@ AFTER: dict[str, Any] = {
     "times": _("times"),
     "age_between": _("years"),
     "share": "%",
+    "percent": "%",
+    "shop_km": "km",
 }
 
 NARROW: dict[str, Any] = {

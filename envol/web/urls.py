@@ -9,6 +9,7 @@ from envol.web import inbox
 from envol.web.doors import anybody
 from envol.web.views import (
     bulk,
+    by_hand,
     campaigns,
     checks,
     consent,
@@ -38,6 +39,7 @@ from envol.web.views import (
     segments,
     sending,
     settings,
+    shops,
     signup,
     topics,
 )
@@ -76,6 +78,8 @@ web = (
         path("exports/<int:export_id>", exports.export, name="export"),
         path("exports/<int:export_id>/file", exports.export_file, name="export_file"),
         path("exports/<int:export_id>/act", exports.export_act, name="export_act"),
+        path("contacts/<int:contact_id>/silence", by_hand.silence_contact, name="silence_contact"),
+        path("contacts/<int:contact_id>/segment", by_hand.put_contact, name="put_contact"),
         path("lists", lists.lists, name="lists"),
         path("lists/new", lists.new_list, name="new_list"),
         path("lists/<int:list_id>", lists.change_list, name="change_list"),
@@ -95,6 +99,10 @@ web = (
         path("audience/topics/<int:topic_id>", topics.topic, name="topic"),
         path("audience/events", happenings.happenings, name="happenings"),
         path("audience/events/<int:event_id>", happenings.change_happening, name="change_happening"),
+        path("shops", shops.shops, name="shops"),
+        path("shops/new", shops.new_shop, name="new_shop"),
+        path("shops/<int:shop_id>", shops.shop, name="shop"),
+        path("shops/<int:shop_id>/remove", shops.remove_shop, name="remove_shop"),
         path("segments", segments.segments, name="segments"),
         path("segments/new", segment_builder.new_segment, name="new_segment"),
         path("segments/ready", segments.ready_segments, name="ready_segments"),
@@ -110,6 +118,7 @@ web = (
             name="restore_segment",
         ),
         path("segments/<int:segment_id>/follow", segment_moves.follow_segment, name="follow_segment"),
+        path("segments/<int:segment_id>/people", by_hand.put_into_segment, name="put_into_segment"),
         path("segments/<int:segment_id>/delete", segments.delete_segment, name="delete_segment"),
         path("forms", signup.forms, name="forms"),
         path("forms/new", signup.new_form, name="new_form"),

@@ -29,6 +29,7 @@ class Human:
     refused: int = 0
     suppressed: bool = False
     objected: bool = False
+    silenced: bool = False
     stays: list[tuple[int, datetime, datetime | None]] = field(default_factory=list)
     orders: list[dict[str, Any]] = field(default_factory=list)
     events: list[dict[str, Any]] = field(default_factory=list)
@@ -218,10 +219,11 @@ def everybody(workspace: Workspace) -> list[Human]:
             r["refused"],
             r["suppressed"],
             r["objected"],
+            r["silenced"],
         )
         for r in db.dicts(
-            "SELECT id, email, language, created_at, props::text, tags::text, allowed, refused, suppressed, objected"
-            " FROM contacts_contact WHERE workspace_id = %s ORDER BY id",
+            "SELECT id, email, language, created_at, props::text, tags::text, allowed, refused, suppressed, objected,"
+            " silenced FROM contacts_contact WHERE workspace_id = %s ORDER BY id",
             [workspace.id],
         )
     ]
@@ -267,3 +269,12 @@ def everybody(workspace: Workspace) -> list[Human]:
     ):
         by_id[row["contact_id"]].interests.append(row)
     return found
+
+
+def silence(workspace: Workspace, contact: int, since: datetime, until: datetime | None = None) -> None:
+    """A complaint as the consent room and the contact's row keep it."""
+    db.execute(
+        "INSERT INTO consent_silence (workspace_id, contact_id, reason, since, until) VALUES (%s, %s, 'colis', %s, %s)",
+        [workspace.id, contact, since, until],
+    )
+    db.execute("UPDATE contacts_contact SET silenced = %s WHERE id = %s", [until is None, contact])

@@ -9,11 +9,13 @@ from __future__ import annotations
 import hashlib
 import math
 import re
+from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from envol.contacts import places
 from tests.audience.segment_people import Human
 
 BOUGHT = {"not_of_category": "of_category", "not_of_product": "of_product", "nothing": "anything"}
@@ -30,7 +32,11 @@ class Reference:
         segments: dict[int, dict[str, Any]],
         transactional: set[str],
         delays: dict[str, int] | None = None,
+        humans: Sequence[Human] = (),
+        shops: dict[int, tuple[float, float]] | None = None,
+        hands: dict[int, dict[int, bool]] | None = None,
     ) -> None:
+        self.now, self.humans, self.shops, self.hands = now, humans, shops or {}, hands or {}
         self.delays = delays or {}
         self.zone = ZoneInfo(zone)
         self.today = now.astimezone(self.zone).date()
@@ -40,6 +46,8 @@ class Reference:
         self.transactional = transactional
 
     def holds(self, tree: dict[str, Any], human: Human) -> bool:
+        if (hand := self.hands.get(tree.get("people", 0), {}).get(human.id)) is not None:
+            return hand
         if "rules" in tree:
             found = [self.holds(item, human) for item in tree["rules"]]
             if not found:
@@ -50,7 +58,16 @@ class Reference:
             return self.happened(field[6:], op, value, where, human)
         if field.startswith("mail."):
             return self.activity(field[5:], op, value, where, human)
-        if op in {"is_not", "not_in", "not_contains", "has_none", "not_on", "may_not_write", "unknown"} | set(BOUGHT):
+        if op in {
+            "is_not",
+            "not_in",
+            "not_contains",
+            "has_none",
+            "not_on",
+            "may_not_write",
+            "unknown",
+            "not_open",
+        } | set(BOUGHT):
             twin = {
                 "is_not": "is",
                 "not_in": "in",
@@ -59,11 +76,16 @@ class Reference:
                 "not_on": "on",
                 "may_not_write": "may_write",
                 "unknown": "known",
+                "not_open": "open",
                 **BOUGHT,
             }
             return not self.holds({**tree, "op": twin[op]}, human)
         if field == "interest":
             return self.cares(op, value, where, human)
+        if field == "complaint":
+            return human.silenced
+        if field == "reading":
+            return self.reading(op, value, human)
         if field == "orders.just_bought":
             return self.just_bought(op, value, human)
         if field == "tier" or field.startswith("rfm."):
@@ -137,15 +159,31 @@ class Reference:
         if op == "postcode_begins":
             code = have.get("postcode")
             return isinstance(code, str) and any(code.upper().startswith(v.upper()) for v in value)
+        if op in {"department_in", "region_in"}:
+            code, country = have.get("postcode"), have.get("country")
+            country = country.upper() if isinstance(country, str) else "FR"  # the clocks are those of Paris
+            if not isinstance(code, str) or len(code) != 5 or country not in places.FRENCH:
+                return False
+            department = places.department_of(code)
+            return (department if op == "department_in" else places.region_of(department)) in value
         for k, most in (("lat", 90), ("lon", 180)):
             n = have.get(k)
             if not isinstance(n, int | float) or isinstance(n, bool) or abs(n) > most:
                 return False
-        # Spherical law by chord length, another formula than the compiler's.
-        a, b = ((math.radians(p["lat"]), math.radians(p["lon"])) for p in (have, value))
+        here = (have["lat"], have["lon"])
+        if op == "near":
+            return self.far(here, (value["lat"], value["lon"])) <= value["km"]
+        distances = {pk: self.far(here, spot) for pk, spot in self.shops.items()}
+        if op == "near_shop":
+            return min(distances.values()) <= value
+        nearest = min(distances.values())
+        return any(distances[pk] <= nearest for pk in value)
+
+    def far(self, one: tuple[float, float], other: tuple[float, float]) -> float:
+        """By chord length, another formula than the compiler's."""
+        a, b = ((math.radians(p), math.radians(q)) for p, q in (one, other))
         x, y = ((math.cos(p) * math.cos(q), math.cos(p) * math.sin(q), math.sin(p)) for p, q in (a, b))
-        chord = min(2.0, math.dist(x, y))
-        return 2 * 6371.0088 * math.asin(chord / 2) <= value["km"]
+        return 2 * 6371.0088 * math.asin(min(2.0, math.dist(x, y)) / 2)
 
     def compared(self, op: str, have: Any, value: Any) -> bool:
         def d(n: Any) -> Decimal:
@@ -261,13 +299,54 @@ class Reference:
         have = Decimal(human.score["f"] + human.score["m"]) / 2 if key == "fm" else Decimal(human.score[key])
         return self.compared(op, have, value)
 
+    def reading(self, op: str, value: Any, human: Human) -> bool:
+        """Of the ten sendings that went to her last: in how many did she click herself?"""
+        last: dict[int, datetime] = {}
+        for s in human.sends:
+            if s["kind"] not in {"test", "system"} and s["state"] not in {"cancelled", "suppressed"}:
+                last[s["sending_id"]] = max(s["created_at"], last.get(s["sending_id"], s["created_at"]))
+        ten = sorted(last, key=lambda sending: (last[sending], sending), reverse=True)[:10]
+        if len(ten) < 6:
+            return False
+        if op == "known":
+            return True
+        clicked = {e["sending_id"] for e in human.events if (e["kind"], e["machine"]) == (6, None)}
+        share = Decimal(100 * len(clicked & set(ten))) / len(ten)
+        return share >= Decimal(repr(value)) if op == "gte" else share < Decimal(repr(value))
+
     def on_list(self, op: str, value: Any, human: Human) -> bool:
+        if op == "founder":
+            first = sorted(
+                min(since for list_id, since, _ in one.stays if list_id == value)
+                for one in self.humans
+                if any(list_id == value and since < self.now for list_id, since, _ in one.stays)
+            )
+            if not first:
+                return False
+            edge = max(first[0] + timedelta(hours=720), first[math.ceil(0.05 * len(first)) - 1])
+            return any(i == value and until is None and since <= edge for i, since, until in human.stays)
+        if op == "anniversary":
+            return any(
+                list_id == value["list"] and until is None and self.is_birthday(since, value["years"], value["days"])
+                for list_id, since, until in human.stays
+            )
         if op == "joined_in_last":
             return any(
                 list_id == value["list"] and until is None and self.within(since, {"within_days": value["days"]})
                 for list_id, since, until in human.stays
             )
         return any(list_id == value and (op == "ever_on" or until is None) for list_id, _, until in human.stays)
+
+    def is_birthday(self, since: datetime, years: list[int], spread: int) -> bool:
+        day = since.astimezone(self.zone).date()
+        for n in range(-spread, spread + 1):
+            near = self.today + timedelta(days=n)
+            if near.year - day.year not in years:
+                continue
+            leap = (near + timedelta(days=1)).month == 3 and (near.month, near.day) == (2, 28)
+            if (near.month, near.day) == (day.month, day.day) or (leap and (day.month, day.day) == (2, 29)):
+                return True
+        return False
 
     def activity(self, kind: str, op: str, value: Any, where: dict[str, Any], human: Human) -> bool:
         if kind == "opened" and not human.allowed >> self.bits["measure_opens"] & 1:
@@ -348,7 +427,7 @@ class Reference:
 
     def may_write(self, purpose: str, human: Human) -> bool:
         bit = 1 << self.bits[purpose]
-        if human.suppressed or (human.objected and purpose not in self.transactional):
+        if human.suppressed or ((human.objected or human.silenced) and purpose not in self.transactional):
             return False
         if purpose in self.transactional:
             return not human.refused & bit

@@ -23,7 +23,7 @@ from envol.audience.columns.engine import Columns, Question
 from envol.consent.models import Purpose
 from envol.outbound.models import Sending
 from tests.audience.segment_people import add_event, add_order, add_person, add_send, add_stay
-from tests.audience.test_same_people import NOW, PROPS, _base, _trees, _value
+from tests.audience.test_same_people import NOW, PROPS, _base, _value, _with_hands
 from tests.examples import examples
 
 
@@ -65,6 +65,7 @@ def _change(workspace: Workspace, rnd: random.Random) -> None:
         " WHERE contact_id = ANY(%s) AND until IS NULL",
         [rnd.sample(ids, 10)],
     )
+    db.execute("UPDATE contacts_contact SET silenced = NOT silenced WHERE id = ANY(%s)", [rnd.sample(ids, 5)])
     leaving = rnd.sample(ids, 4)
     db.execute("DELETE FROM contacts_membership WHERE contact_id = ANY(%s)", [leaving])
     gone = rnd.sample(ids, 3)
@@ -95,7 +96,7 @@ def test_columns_and_postgresql_choose_the_same_people(
     catalogue = Catalogue(base)
 
     @settings(max_examples=examples(100), deadline=None, suppress_health_check=list(HealthCheck), database=None)
-    @given(_trees(catalogue), st.sampled_from([NOW, NOW, NOW.date() - timedelta(days=31), NOW.date()]))
+    @given(_with_hands(catalogue), st.sampled_from([NOW, NOW, NOW.date() - timedelta(days=31), NOW.date()]))
     def same(tree: dict[str, Any], now: datetime | date) -> None:
         with columns.question(pg) as question:
             _same(question, catalogue, tree, now)

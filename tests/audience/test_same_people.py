@@ -16,7 +16,7 @@ from envol.accounts.models import Workspace
 from envol.audience import engine
 from envol.audience.catalogue import Catalogue
 from envol.audience.language import parse, to_json
-from envol.audience.models import RepurchaseDelay, Segment
+from envol.audience.models import RepurchaseDelay, Segment, SegmentPerson, Shop
 from envol.audience.operators import NARROWING, OPERATORS
 from envol.audience.sentences import describe
 from envol.consent import purposes
@@ -24,6 +24,7 @@ from envol.consent.models import Purpose
 from envol.contacts.models import Property
 from envol.outbound.models import Sending
 from tests.audience.segment_people import (
+    Human,
     add_event,
     add_happening,
     add_interest,
@@ -36,6 +37,7 @@ from tests.audience.segment_people import (
     everybody,
     make_list,
     make_topic,
+    silence,
 )
 from tests.audience.segment_reference import Reference
 from tests.examples import examples
@@ -159,7 +161,54 @@ def _base(workspace: Workspace) -> None:
     for category, days in DELAYS.items():
         RepurchaseDelay.objects.create(workspace=workspace, category=category, days=days)
     inner = {"v": 1, "match": "any", "rules": [{"field": "prop.city", "op": "contains", "value": "n"}]}
-    Segment.objects.create(workspace=workspace, name="N", tree=inner)
+    segment = Segment.objects.create(workspace=workspace, name="N", tree=inner, by_hand=True)
+    _near_and_faithful(workspace, segment)
+
+
+def _near_and_faithful(workspace: Workspace, segment: Segment) -> None:
+    """Shops, complaints, readers of ten sendings, people since years on a list, and some chosen by hand."""
+    rnd = random.Random(20270301)
+    for n, (lat, lon) in enumerate([(47.218, -1.553), (48.857, 2.352), (48.9, 2.3), (0, 0)]):
+        Shop.objects.create(workspace=workspace, name=f"Boutique {n}", country="FR", lat=lat, lon=lon)
+    ids = [row[0] for row in db.rows("SELECT id FROM contacts_contact WHERE workspace_id = %s", [workspace.pk])]
+    ids.sort()
+    for person in rnd.sample(ids, 12):
+        since = NOW - timedelta(days=rnd.choice([5, 31, 90]))
+        silence(workspace, person, since, rnd.choice([None, since + timedelta(days=3)]))
+    old = make_list(workspace, "Anciens")
+    for person in rnd.sample(ids, 40):
+        day = rnd.choice([(2026, 2, 28), (2024, 2, 29), (2024, 3, 1), (2022, 2, 26), (2022, 3, 1), (2026, 7, 1)])
+        add_stay(workspace, person, old, datetime(*day, rnd.choice([0, 12, 23]), 30, tzinfo=UTC))
+    sendings = [Sending.objects.create(workspace=workspace, kind="campaign", state="sent").id for _ in range(12)]
+    for person in rnd.sample(ids, 30):
+        for sending in rnd.sample(sendings, rnd.choice([4, 8, 12])):
+            add_send(
+                workspace, sending, person, NOW - timedelta(days=rnd.randrange(1, 90)), rnd.choice([None, "cancelled"])
+            )
+            if rnd.random() < 0.5:
+                add_event(workspace, person, 6, NOW - timedelta(days=1), sending, rnd.choice([None, None, "scanner"]))
+    for person in rnd.sample(ids, 6):
+        facts = {"workspace_id": workspace.pk, "inside": rnd.random() < 0.5}
+        SegmentPerson.objects.create(segment=segment, contact_id=person, **facts)
+
+
+def reference(workspace: Workspace, catalogue: Catalogue, people: list[Human]) -> Reference:
+    """The plain evaluator of this base."""
+    hands: dict[int, dict[int, bool]] = {}
+    for one in SegmentPerson.objects.filter(workspace_id=workspace.pk):
+        hands.setdefault(one.segment_id, {})[one.contact_id] = one.inside
+    return Reference(
+        NOW,
+        workspace.time_zone,
+        PROPS,
+        {k: p.bit for k, p in catalogue.purposes.items()},
+        {i: s.whole for i, s in catalogue.segments.items()},
+        {k for k, p in catalogue.purposes.items() if p.kind == "transactional"},
+        DELAYS,
+        people,
+        {pk: (shop.lat, shop.lon) for pk, shop in catalogue.shops.items()},
+        hands,
+    )
 
 
 def _behaviour(workspace: Workspace, rnd: random.Random) -> None:
@@ -249,6 +298,11 @@ SHAPES: dict[str, st.SearchStrategy[Any]] = {
             *({"name": "amount", "op": op, "value": 2.5} for op in ("is", "is_not", "gt", "gte", "lt", "lte")),
         ]
     ),
+    "shop_km": st.sampled_from([1, 60, 400.5]),
+    "departments": _several(st.sampled_from(["44", "75", "2A", "69"])),
+    "regions": _several(st.sampled_from(["52", "11", "94"])),
+    "percent": st.sampled_from([0, 33.3, 50, 100]),
+    "years": _several(st.sampled_from([1, 2, 3, 5])),
     "share": st.fixed_dictionaries(
         {"percent": st.sampled_from([0.5, 10, 50, 100]), "seed": st.sampled_from(["", "a'"])}
     ),
@@ -265,6 +319,10 @@ def _trees(catalogue: Catalogue) -> st.SearchStrategy[dict[str, Any]]:
             value = draw(chosen)
         elif shape == "id_days":
             value = {"list": draw(chosen), "days": draw(SHAPES["days"])}
+        elif shape == "id_years":
+            value = {"list": draw(chosen), "years": draw(SHAPES["years"]), "days": draw(st.sampled_from([0, 1, 3]))}
+        elif shape == "shops":
+            value = draw(_several(chosen))
         elif shape == "choice":
             value = draw(chosen)
         elif shape == "choices":
@@ -288,28 +346,26 @@ def _trees(catalogue: Catalogue) -> st.SearchStrategy[dict[str, Any]]:
     )
 
 
+def _with_hands(catalogue: Catalogue) -> st.SearchStrategy[dict[str, Any]]:
+    """Trees, some of them with the people whom members chose by hand for a segment."""
+    ids = st.sampled_from(sorted(catalogue.segments))
+    return _trees(catalogue) | st.builds(lambda tree, pk: {**tree, "people": pk}, _trees(catalogue), ids)
+
+
 def test_the_query_and_the_plain_evaluator_choose_the_same_people(base: Workspace) -> None:
     workspace = base
     catalogue = Catalogue(workspace)
     people = everybody(workspace)
-    reference = Reference(
-        NOW,
-        workspace.time_zone,
-        PROPS,
-        {k: p.bit for k, p in catalogue.purposes.items()},
-        {i: s.tree for i, s in catalogue.segments.items()},
-        {k for k, p in catalogue.purposes.items() if p.kind == "transactional"},
-        DELAYS,
-    )
+    plain = reference(workspace, catalogue, people)
     seen: set[tuple[str, str]] = set()
     chosen: set[int] = set()
 
     @settings(max_examples=examples(300), deadline=None, suppress_health_check=list(HealthCheck), database=None)
-    @given(_trees(catalogue))
+    @given(_with_hands(catalogue))
     def same(tree: dict[str, Any]) -> None:
         canonical = to_json(parse(tree, catalogue))
         assert to_json(parse(canonical, catalogue)) == canonical
-        wanted = [h.id for h in people if reference.holds(canonical, h)]
+        wanted = [h.id for h in people if plain.holds(canonical, h)]
         query, params = engine.ids_sql(catalogue, tree, now=NOW)
         assert sorted(row[0] for row in db.rows(query, params)) == wanted
         assert engine.count(catalogue, canonical, now=NOW) == len(wanted)
@@ -335,15 +391,7 @@ def test_every_operator_alone_chooses_the_same_people(base: Workspace) -> None:
     workspace = base
     catalogue = Catalogue(workspace)
     people = everybody(workspace)
-    reference = Reference(
-        NOW,
-        workspace.time_zone,
-        PROPS,
-        {k: p.bit for k, p in catalogue.purposes.items()},
-        {i: s.tree for i, s in catalogue.segments.items()},
-        {k for k, p in catalogue.purposes.items() if p.kind == "transactional"},
-        DELAYS,
-    )
+    plain = reference(workspace, catalogue, people)
     samples = {
         "none": [None], "text": ["nantes", HOSTILE[0], "%"], "texts": [["NANTES", HOSTILE[0]], ["44"], ["vip"]],
         "number": [2, 2.5], "numbers": [[0, 2]], "whole": [0, 1, 2], "wholes": [[0, 1], [1, 2]], "cents": [0, 333, 500],
@@ -351,6 +399,7 @@ def test_every_operator_alone_chooses_the_same_people(base: Workspace) -> None:
         "dates": [["2024-01-01", "2027-02-28"]], "days": [0, 30, 365], "spread": [0, 1], "times": [1, 2],
         "year_days": [["12-31", "01-01"], ["02-28", "03-01"]], "ages": [[0, 3], [46, 47]],
         "near": [{"lat": 47.2, "lon": -1.5, "km": 60}],
+        "shop_km": [60], "departments": [["44", "75"]], "regions": [["52"]], "percent": [50], "shops": [],
         "countries": [["FR", "BE"]], "share": [{"percent": 50, "seed": ""}],
     }  # fmt: skip
     empty = []
@@ -359,6 +408,10 @@ def test_every_operator_alone_chooses_the_same_people(base: Workspace) -> None:
             values = [c.value for c in field.choices]
             if shape == "choices":
                 options: list[Any] = [values[:2] or ["jazz", "rock"], values[:1] or ["jazz"]]
+            elif shape == "id_years":
+                options = [{"list": value, "years": [1, 3, 5], "days": 2} for value in values]
+            elif shape == "shops":
+                options = [[value] for value in values]
             elif shape == "id_days":
                 options = [{"list": values[0], "days": 30}]
             else:
@@ -366,7 +419,7 @@ def test_every_operator_alone_chooses_the_same_people(base: Workspace) -> None:
             found: set[int] = set()
             for value in options:
                 tree = {"v": 1, "match": "all", "rules": [{"field": field.key, "op": op, "value": value}]}
-                wanted = {h.id for h in people if reference.holds(to_json(parse(tree, catalogue)), h)}
+                wanted = {h.id for h in people if plain.holds(to_json(parse(tree, catalogue)), h)}
                 query, params = engine.ids_sql(catalogue, tree, now=NOW)
                 assert {row[0] for row in db.rows(query, params)} == wanted, tree
                 found |= wanted

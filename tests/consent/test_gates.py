@@ -9,7 +9,7 @@ import pytest
 
 from envol.accounts.models import Workspace
 from envol.accounts.workspaces import create_workspace
-from envol.consent import gates, ledger, purposes, suppression
+from envol.consent import gates, ledger, purposes, silence, suppression
 from envol.consent.gates import Answer, Tracking, may_send, may_use, refusal_sql, tracking_level
 from envol.consent.ledger import Line
 from envol.consent.models import Permission
@@ -75,6 +75,24 @@ def test_suppression_beats_permission_and_objection_spares_what_an_order_needs(w
     assert ask(workspace, zoe, "transactional").reason == "suppressed"
 
 
+def test_marketing_rests_while_a_complaint_is_open(workspace: Workspace, zoe: int) -> None:
+    answer(workspace, zoe, "granted")
+    silence.open(workspace.id, zoe, "colis perdu", since=T0 + timedelta(days=30))
+    assert ask(workspace, zoe).reason == "silenced"
+    assert ask(workspace, zoe, "transactional").allowed
+    assert ask(workspace, zoe, now=T0 + timedelta(days=29)).allowed
+    assert ask(workspace, zoe, now=T0 + timedelta(days=31)).reason == "silenced"
+    with pytest.raises(ValueError, match="already"):
+        silence.open(workspace.id, zoe, "une autre")
+    silence.close(workspace.id, zoe)
+    assert ask(workspace, zoe).allowed
+    with pytest.raises(ValueError, match="meanwhile"):
+        silence.close(workspace.id, zoe)
+    for nothing in ("", "  ", "x" * 301):
+        with pytest.raises(ValueError):
+            silence.open(workspace.id, zoe, nothing)
+
+
 def test_a_refusal_of_transactional_mail_itself_is_honoured(workspace: Workspace, zoe: int) -> None:
     answer(workspace, zoe, "refused", "transactional")
     assert ask(workspace, zoe, "transactional").reason == "withdrawn"
@@ -92,7 +110,7 @@ def test_whatever_is_unknown_or_fails_refuses(workspace: Workspace, zoe: int, mo
     assert may_send(workspace.id, zoe, "", newsletter) == no
     assert may_send(workspace.id, "her", ZOE, newsletter) == no  # type: ignore[arg-type]  # the query itself fails
     assert may_send(0, zoe, ZOE, newsletter) == no  # no such workspace, so no key
-    monkeypatch.setattr(gates, "rows", lambda *a: [("marketing", 1, "perhaps", [])])
+    monkeypatch.setattr(gates, "rows", lambda *a: [("marketing", 1, "perhaps", [], False)])
     assert not may_send(workspace.id, zoe, ZOE, newsletter).allowed
 
 
@@ -111,10 +129,12 @@ def test_a_row_this_version_does_not_understand_refuses(workspace: Workspace, zo
 
 
 def test_a_missing_or_null_row_is_refused_by_the_set_based_gate() -> None:
-    empty = "(VALUES (NULL::bigint, NULL::bigint, NULL::bigint, NULL::boolean, NULL::boolean))"
-    broken = "(VALUES (1::bigint, NULL::bigint, NULL::bigint, false, false))"
+    empty = "(VALUES (NULL::bigint, NULL::bigint, NULL::bigint, NULL::boolean, NULL::boolean, NULL::boolean))"
+    broken = "(VALUES (1::bigint, NULL::bigint, NULL::bigint, false, false, false))"
     for values, reason in ((empty, "restricted"), (broken, "no_permission")):
-        found = rows(f"SELECT {refusal_sql('x', 2)} FROM {values} x (id, allowed, refused, suppressed, objected)")
+        found = rows(
+            f"SELECT {refusal_sql('x', 2)} FROM {values} x (id, allowed, refused, suppressed, objected, silenced)"
+        )
         assert found == [(reason,)]
     for alias, bit in (("c; drop", 2), ("c", 62), ("c", -1)):
         with pytest.raises(ValueError):

@@ -136,7 +136,7 @@ def test_json_lines_within_limits(workspace: Any, tmp_path: Path) -> None:
     assert names(workspace) == {"ann", "i"}
     assert refusals(imp) == [(n, "json") for n in range(2, 10)]
     ann = Contact.objects.get(workspace_id=workspace.id, email_key="ann@lecteurs.example")
-    assert ann.props["city"] == {"label": "Sète", "country": "FR"}
+    assert ann.props["city"] == {"label": "Sète", "country": "FR", "lat": 43.4028, "lon": 3.69278}
 
 
 def test_a_workbook_is_read_and_a_bomb_is_not(workspace: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

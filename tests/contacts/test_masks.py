@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from envol.accounts.models import Workspace
 from envol.accounts.workspaces import create_workspace
-from envol.consent import acts, gates, ledger, suppression
+from envol.consent import acts, gates, ledger, silence, suppression
 from envol.consent.ledger import Line
 from envol.consent.models import Purpose
 from envol.contacts import masks, people
@@ -30,6 +31,7 @@ answers = st.tuples(
     ),
 )
 blocks = st.tuples(st.sampled_from(["suppress", "lift"]), st.integers(0, 2), st.sampled_from(suppression.SCOPES))
+rests = st.tuples(st.sampled_from(["rest", "go on"]), st.integers(0, 2), st.none())
 
 
 def set_based(contact: Contact, purpose: Purpose) -> str:
@@ -38,7 +40,7 @@ def set_based(contact: Contact, purpose: Purpose) -> str:
 
 
 @settings(max_examples=examples(25), deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.lists(answers | blocks, max_size=8))
+@given(st.lists(answers | blocks | rests, max_size=8))
 def test_both_forms_of_the_gate_agree_and_a_rebuild_finds_nothing_wrong(history: list) -> None:
     workspace = create_workspace(f"w{secrets.token_hex(4)}")
     source = people.source(workspace, "member", "essai")
@@ -54,6 +56,12 @@ def test_both_forms_of_the_gate_agree_and_a_rebuild_finds_nothing_wrong(history:
                     for bit, state, day in detail
                 ],
             )
+        elif what == "rest":
+            with contextlib.suppress(ValueError):  # open already
+                silence.open(workspace.id, person.id, "colis")
+        elif what == "go on":
+            with contextlib.suppress(ValueError):
+                silence.close(workspace.id, person.id)
         elif what == "suppress":
             suppression.add(workspace.id, person.email_key, detail, "test", "history")
         else:

@@ -15,7 +15,8 @@ from PIL import Image
 from envol.accounts import journal, undo
 from envol.accounts.models import Member, Role, Undo, User, Workspace
 from envol.accounts.workspaces import add_member, create_api_key, create_workspace
-from envol.audience import scores, segments, topics
+from envol.audience import scores, segments, shops, topics
+from envol.audience.models import Shop as Outlet
 from envol.campaigns import actions
 from envol.campaigns.models import Campaign
 from envol.collect import signup
@@ -59,6 +60,7 @@ class Shop:
     view: Any
     picture: Media
     export: Any
+    outlet: Outlet
     addresses: set[str] = field(default_factory=set)
 
     def ids(self) -> dict[str, int]:
@@ -85,6 +87,7 @@ class Shop:
             "topic_id": self.workspace.topics.get(key="novels").pk,
             "event_id": self.workspace.custom_events.get(key="visit").pk,
             "export_id": self.export.pk,
+            "shop_id": self.outlet.pk,
         }
 
 
@@ -180,9 +183,14 @@ def open_shop(title: str = "Librairie des Deux Rives", readers: int = 60, folder
     return Shop(
         workspace, members, found, club, segment, domain, draft, sent, sending, imp,
         workspace.api_keys.first(), captured, _undoable(workspace, members["owner"]), act, view,
-        _picture(workspace), export,
+        _picture(workspace), export, _outlet(workspace),
         {one.email for one in found},
     )  # fmt: skip
+
+
+def _outlet(workspace: Workspace) -> Outlet:
+    typed = {"name": "Nantes Graslin", "postcode": "44000", "town": "Nantes", "country": "FR", "opening": "10 h à 19 h"}
+    return shops.save(workspace, typed)[0]
 
 
 def _picture(workspace: Workspace) -> Media:

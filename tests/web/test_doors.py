@@ -33,6 +33,7 @@ POST_ONLY = {
     "segment_figures", "leave_segment", "restore_segment",
     "new_topic", "infer_interests", "change_interest", "change_happening",
     "compute_scores", "change_tiers", "change_delays", "export_act", "follow_segment",
+    "silence_contact", "put_contact", "put_into_segment", "new_shop", "remove_shop",
 }  # fmt: skip
 # Those that answer GET and POST both.
 BOTH = {
@@ -55,6 +56,7 @@ BOTH = {
     "topic",
     "campaign_topics",
     "new_export",
+    "shop",
 }
 
 

@@ -13,7 +13,7 @@ from selectolax.lexbor import LexborHTMLParser
 from envol.accounts.models import Workspace
 from envol.audience.catalogue import Catalogue
 from envol.audience.language import parse, to_json
-from envol.audience.models import Segment
+from envol.audience.models import Segment, Shop
 from envol.audience.operators import NARROWING, OPERATORS
 from envol.web.segment_drawing import Drawing, said
 from envol.web.segment_form import DraftGroup, DraftRule, act, draft_of, names, read, tree_of
@@ -64,6 +64,8 @@ def shelf() -> Workspace:
     for key, kind in PROPS.items():
         declare(workspace, key, kind, choices=["calm", "happy"] if kind in ("choice", "list") else None)
     make_list(workspace, "Abonnés")
+    for n in range(2):
+        Shop.objects.create(workspace=workspace, name=f"Boutique {n}", country="FR", lat=45 + n, lon=4)
     add_person(workspace, "a@lecteurs.example", props={"city": "Nantes", "genres": ["calm"]}, tags=["vip"])
     Segment.objects.create(workspace=workspace, name="Autre", tree={"v": 1, "match": "all", "rules": []})
     return workspace
@@ -94,6 +96,13 @@ def value(catalogue: Catalogue, field: Any, shape: str, draw: Any) -> Any:
         "share": st.fixed_dictionaries({"percent": st.integers(1, 100), "seed": st.sampled_from(["", "mars"])}),
         "choice": st.sampled_from([str(c.value) for c in field.choices] or WORDS),
         "choices": st.lists(st.sampled_from([str(c.value) for c in field.choices] or WORDS), min_size=1, unique=True),
+        "shop_km": st.integers(1, 500), "shops": st.lists(ids, min_size=1, max_size=2, unique=True),
+        "departments": st.lists(st.sampled_from(["69", "2A", "Isère"]), min_size=1, unique=True),
+        "regions": st.lists(st.sampled_from(["Bretagne", "11"]), min_size=1, unique=True),
+        "percent": st.integers(0, 100),
+        "id_years": st.fixed_dictionaries(
+            {"list": ids, "years": st.lists(st.integers(1, 9), min_size=1, unique=True), "days": st.integers(0, 9)}
+        ),
         "id": ids, "id_days": st.fixed_dictionaries({"list": ids, "days": st.integers(0, 90)}),
     }[shape]  # fmt: skip
     return draw(made)
@@ -180,6 +189,8 @@ def test_every_operator_can_be_built_from_the_form(shelf: Workspace) -> None:
                     posted[name] = [str(node.attributes["value"])]
                 elif node.attributes.get("type") != "hidden":
                     posted[name] = [filled.get(part, "1")]
+            if shape in ("departments", "regions"):
+                posted["r.0.v.more"] = ["Bretagne" if shape == "regions" else "Isère"]
             if shape in ("date", "dates"):
                 posted |= {n: ["2027-03-01"] for n in posted if n.startswith("r.0.v")}
             meaning = tree_of(read(posted), catalogue, lambda key, name: (47.2, -1.5))

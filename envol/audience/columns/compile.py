@@ -18,9 +18,10 @@ from typing import Any
 import sqlglot
 from sqlglot import exp
 
+from envol.audience import territory
 from envol.audience.catalogue import Catalogue
 from envol.audience.columns.shape import EVENT_KINDS
-from envol.audience.compile import EARTH_KM, NEGATIVE, number_holds
+from envol.audience.compile import NEGATIVE, number_holds
 from envol.audience.days import Days
 from envol.audience.language import Rule
 
@@ -228,6 +229,8 @@ class LeafCompiler:
         return _t(f"{name}(:v, :p)", v=self.column("tags"), p=self.bind(rule.value, "varchar[]"))
 
     def of_place(self, rule: Rule) -> Node:
+        if rule.op in territory.OPS:
+            return territory.columns(self, rule)
         name = f"p_{rule.field.inner}"
         if rule.op == "known":
             return _t(":v IS NOT NULL", v=self.column(name))
@@ -245,10 +248,14 @@ class LeafCompiler:
         near = {key: self.bind(float(rule.value[key]), "double") for key in ("lat", "lon", "km")}
         lat, lon = self.column(f"{name}$lat"), self.column(f"{name}$lon")
         return _t(
-            f"2 * {EARTH_KM} * ASIN(SQRT(LEAST(1, POWER(SIN(RADIANS(:lat - :lat0) / 2), 2)"
-            " + COS(RADIANS(:lat0)) * COS(RADIANS(:lat)) * POWER(SIN(RADIANS(:lon - :lon0) / 2), 2)))) <= :km",
+            f":lat IS NOT NULL AND :lon IS NOT NULL AND {territory.HAVERSINE} <= :km",
             lat=lat, lon=lon, lat0=near["lat"], lon0=near["lon"], km=near["km"],
         )  # fmt: skip
+
+    def of_mark(self, rule: Rule) -> Node:
+        if self.days.limit is not None:
+            raise Unanswerable("when complaints were open is not among the columns")
+        return self.column("silenced")
 
     def of_measured(self, rule: Rule) -> Node:
         return self.agreed("measure_opens" if rule.value == "opens" else "measure_clicks")
@@ -283,7 +290,9 @@ class LeafCompiler:
         return found.where(*where, copy=False) if where else found
 
     def on_list(self, rule: Rule) -> Leaf:
-        chosen = rule.value["list"] if rule.op == "joined_in_last" else rule.value
+        if rule.op == "founder":
+            raise Unanswerable("who was first depends on everybody who ever joined")
+        chosen = rule.value["list"] if isinstance(rule.value, dict) else rule.value
         where = [_t("list = :l", l=self.bind(chosen, "bigint"))]
         if self.days.limit is not None:
             where.append(_t("since < :l", l=self.bind(micros(self.days.limit), "bigint")))
@@ -291,6 +300,9 @@ class LeafCompiler:
             where.append(self.stood())
         if rule.op == "joined_in_last":
             where.append(self.span(exp.column("since"), *self.days.bounds("in_last", rule.value["days"])))
+        if rule.op == "anniversary":
+            spans = self.days.years_since(rule.value["years"], rule.value["days"])
+            where.append(exp.paren(exp.or_(exp.false(), *[self.span(exp.column("since"), *span) for span in spans])))
         query = self.select("memberships", where)
         return Leaf("memberships", "set", query, self.params, negated=rule.op == "not_on")
 

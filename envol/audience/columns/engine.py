@@ -34,13 +34,14 @@ from envol.audience.counting import Figures
 from envol.audience.days import Days, When
 from envol.audience.engine import Moved, Tree, postgres
 from envol.audience.language import Group, Rule, parse, to_json
+from envol.audience.models import SegmentPerson
 from envol.consent import gates
 from envol.consent.models import Purpose
 from envol.events import tasks as events
 
 MEMORY_LIMIT = "512MB"
 CACHE_BYTES = 96 << 20
-REASONS = ("", gates.SUPPRESSED, gates.OBJECTED, gates.WITHDRAWN, gates.NO_PERMISSION, gates.RESTRICTED)
+REASONS = ("", gates.SUPPRESSED, gates.OBJECTED, gates.SILENCED, gates.WITHDRAWN, gates.NO_PERMISSION, gates.RESTRICTED)
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # an odd number with its bits everywhere: neighbours fall far apart
 
 
@@ -249,12 +250,21 @@ class Question:
         if isinstance(node, Rule):
             return self.rule(node, catalogue, days)
         if not node.rules:
-            return np.ones(self.length, np.bool_)
-        combine = np.logical_and if node.match == "all" else np.logical_or
-        found = self.node(node.rules[0], catalogue, days).copy()
-        for item in node.rules[1:]:
-            combine(found, self.node(item, catalogue, days), out=found)
-        return ~found if node.match == "none" else found
+            found = np.ones(self.length, np.bool_)
+        else:
+            combine = np.logical_and if node.match == "all" else np.logical_or
+            found = self.node(node.rules[0], catalogue, days).copy()
+            for item in node.rules[1:]:
+                combine(found, self.node(item, catalogue, days), out=found)
+            if node.match == "none":
+                found = ~found
+        if node.people is not None:
+            hands: dict[bool, list[int]] = {True: [], False: []}
+            query = f"SELECT inside, contact_id FROM {SegmentPerson._meta.db_table} WHERE segment_id = %s"
+            for inside, contact in self.pg.execute(query, [node.people]):
+                hands[inside].append(contact)
+            found = (found & ~self._placed(hands[False])) | self._placed(hands[True])
+        return found
 
     def rule(self, rule: Rule, catalogue: Catalogue, days: Days) -> Array:
         if rule.field.kind in ("segment", "stage"):
@@ -380,8 +390,14 @@ class Question:
         now = days.now if days.limit is None else days.today
         query, params = postgres.ids_sql(catalogue, tree, now=now)
         with self.pg.cursor() as cursor:
-            found = np.fromiter((row[0] for row in cursor.execute(query, params)), np.int64)
+            return self._placed([row[0] for row in cursor.execute(query, params)])
+
+    def _placed(self, ids: list[int]) -> Array:
+        """These people, by position."""
         whole = np.zeros(self.length, np.bool_)
+        if not ids or not self.length:
+            return whole
+        found = np.array(ids, np.int64)
         every = self.delta.every_id
         order = np.argsort(every, kind="stable")
         place = order[np.minimum(np.searchsorted(every, found, sorter=order), max(self.length - 1, 0))]

@@ -7,7 +7,8 @@ microseconds since 1970 (UTC); a day is the number YYYYMMDD, which sorts as days
 
 ::
 
-    contacts     pos, id, email, language, created, allowed, refused, suppressed, objected, tags, p_<key>…
+    contacts     pos, id, email, language, created, allowed, refused, suppressed, objected, silenced, tags,
+                 p_<key>…
     memberships  pos, list, since, until
     orders       pos, no, at, amount, currency
     lines        pos, no, at, currency, product, category, amount
@@ -150,6 +151,7 @@ def tables(catalogue: Catalogue) -> dict[str, Table]:
         Column("refused", "BIGINT", "c.refused"),
         Column("suppressed", "BOOLEAN", "c.suppressed"),
         Column("objected", "BOOLEAN", "c.objected"),
+        Column("silenced", "BOOLEAN", "c.silenced"),
         Column("tags", "VARCHAR[]", "ARRAY(SELECT jsonb_array_elements_text(c.tags))"),
         *props,
     )

@@ -164,7 +164,8 @@ def values(source: str, prop: Property, *, nested: bool = False) -> Column:
             pl.when(cents == "").then(pl.lit("0")).otherwise(cents),
         )
     elif prop.type == "place" and not nested:
-        fast = (raw.str.contains(_PLAIN_TEXT), pl.concat_str(pl.lit('{"label":"'), raw, pl.lit('"}')))
+        plain = raw.str.contains(_PLAIN_TEXT) & ~raw.str.contains(r"^\s*(?:F-?)?[0-9]{5}")
+        fast = (plain, pl.concat_str(pl.lit('{"label":"'), raw, pl.lit('"}')))
     return Column(source, fast, slow)
 
 

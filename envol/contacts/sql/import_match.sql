@@ -11,7 +11,7 @@ SELECT n.no, c.id, n.language, n.time_zone, n.props, n.sources, n.tags, n.ids, n
        n.grants AND (c.allowed | c.refused) & %(bit)s = 0 AND NOT c.suppressed
            AND NOT (c.objected AND %(marketing)s) AS grants,
        c.refused & %(bit)s <> 0 AS refused,
-       c.allowed & %(bit)s <> 0 AND NOT c.suppressed AND NOT (c.objected AND %(marketing)s) AS allowed,
+       c.allowed & %(bit)s <> 0 AND NOT c.suppressed AND NOT ((c.objected OR c.silenced) AND %(marketing)s) AS allowed,
        CASE %(policy)s
            WHEN 'keep' THEN n.props || c.props
            WHEN 'replace' THEN (c.props - %(mapped)s::text[]) || n.props

@@ -220,9 +220,15 @@ def when(value: datetime | None, zone: str = "") -> SafeString | str:
 
 
 @register.filter
+def kilometres(km: float) -> str:
+    """A distance that says no more than a postcode knows: one decimal below ten."""
+    return format_decimal(km, format="#,##0.0" if km < 9.95 else "#,##0", locale=_locale())
+
+
+@register.filter
 def tone(reason: str) -> str:
     """Colour class of a reason of the gate: a refusal of her own weighs more than a permission never asked."""
-    return {"suppressed": "bad", "objected": "bad", "withdrawn": "warn"}.get(reason, "calm")
+    return {"suppressed": "bad", "objected": "bad", "silenced": "warn", "withdrawn": "warn"}.get(reason, "calm")
 
 
 @register.filter
@@ -276,6 +282,7 @@ _STRENGTHS = {
 _REASONS = {
     "suppressed": _("suppressed after a permanent failure or complaint"),
     "objected": _("objected to all marketing"),
+    "silenced": _("marketing rests: a complaint is open"),
     "withdrawn": _("unsubscribed or refused"),
     "no_permission": _("without permission"),
     "restricted": _("permission could not be checked"),

@@ -134,7 +134,7 @@ def facts_of(campaign: Campaign, seconds: float | None = None) -> dict[str, Any]
         "blocked": [c for c in found if c.level == checks.BLOCK],
         "who": looked.who,
         "counting": not looked.complete,
-        "sentence": sentence_of(campaign.workspace, campaign.segment.tree if campaign.segment else None),
+        "sentence": sentence_of(campaign.workspace, campaign.segment.whole if campaign.segment else None),
     }
 
 

@@ -17,7 +17,9 @@ from django.views.decorators.http import require_POST, require_safe
 
 from envol.accounts.journal import note
 from envol.accounts.models import Role, User, Workspace
-from envol.consent import acts
+from envol.audience import hands, shops
+from envol.audience.models import Segment
+from envol.consent import acts, silence
 from envol.consent import purposes as purpose_service
 from envol.consent.models import Basis, Purpose, PurposeText
 from envol.contacts import bulk, people
@@ -100,6 +102,7 @@ def page(request: MemberRequest, person: Contact, *, status: int = 200, **more: 
     story = story_of(workspace, person, events + 1)
     properties, unknown = _properties(workspace, person)
     lines = people.permissions(person)
+    rests = silence.of(workspace.id, person.id)
     purposes = {p.key: p for p in Purpose.objects.filter(workspace=workspace)}
     texts = PurposeText.objects.filter(purpose__workspace=workspace, language=workspace.language)
     facts: dict[str, Any] = {
@@ -126,6 +129,10 @@ def page(request: MemberRequest, person: Contact, *, status: int = 200, **more: 
         "identifiers": Identifier.objects.filter(workspace_id=workspace.id, contact_id=person.id),
         "orders": orders[:10],
         "order_count": orders.count(),
+        "rest": next((one for one in rests if one.until is None), None),
+        "rested": [one for one in rests if one.until is not None],
+        "hands": hands_of(workspace, person.id),
+        "nearest": _nearest(workspace, properties),
         "buyer": of_person(workspace, person.id, get_language() or "en"),
         "story": story[:events],
         "older": events + PAGE if len(story) > events and events < MOST else 0,
@@ -136,6 +143,25 @@ def page(request: MemberRequest, person: Contact, *, status: int = 200, **more: 
         "cares": cared_for(workspace, person),
     }
     return render(request, "contacts/one.html", facts | more, status=status)
+
+
+def _nearest(workspace: Workspace, properties: list[dict[str, Any]]) -> shops.Near | None:
+    """The shop nearest to the first place that is known of her, when there are shops."""
+    for one in properties:
+        spot, declared = one["value"], one["property"]
+        if declared and declared.type == "place" and isinstance(spot, dict) and "lat" in spot and "lon" in spot:
+            return shops.nearest(workspace, (spot["lat"], spot["lon"]))
+    return None
+
+
+def hands_of(workspace: Workspace, contact_id: int) -> dict[str, Any]:
+    """Segments that a member put her into or left her out of, and those that may be chosen."""
+    held = hands.held(workspace, contact_id)
+    found = list(Segment.objects.filter(workspace=workspace).order_by("name").only("id", "name", "workspace")[:300])
+    return {
+        "held": [(one, held[one.pk]) for one in found if one.pk in held],
+        "others": [one for one in found if one.pk not in held],
+    }
 
 
 @require_safe
@@ -249,7 +275,7 @@ def _purpose(request: MemberRequest) -> Purpose:
     return found
 
 
-def _since(text: str) -> datetime | None:
+def moment_of(text: str) -> datetime | None:
     """The beginning of a day that was typed, or now for today; ValueError for a day to come."""
     if not text:
         return None
@@ -269,7 +295,7 @@ def withdraw(request: MemberRequest, contact_id: int) -> HttpResponse:
         if not how:
             raise ValueError(_("Say how the person asked: by phone, by letter, in the shop…"))
         acts.withdraw(
-            person.workspace_id, person.id, [purpose], since=_since(request.POST.get("date", "")), proof=how[:300]
+            person.workspace_id, person.id, [purpose], since=moment_of(request.POST.get("date", "")), proof=how[:300]
         )
     except ValueError as error:
         given = {"act": "withdraw", "purpose": purpose.pk, "how": how, "date": request.POST.get("date", "")}
@@ -305,7 +331,7 @@ def grant(request: MemberRequest, contact_id: int) -> HttpResponse:
             raise ValueError(_("The document is larger than 10 MiB; bring a smaller one."))
         if not posted.get("date"):
             raise ValueError(_("Say when the permission was given."))
-        since = _since(posted.get("date", ""))
+        since = moment_of(posted.get("date", ""))
         proof = acts.evidence(
             workspace,
             "document" if document else "statement",

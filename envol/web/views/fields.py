@@ -72,14 +72,24 @@ def _page(request: MemberRequest, *, status: int = 200, **more: Any) -> HttpResp
         "words": request.GET.get("q", ""),
         "types": PropertyType.values,
         "purposes": purposes,
-        "proposed": [
-            {"key": key, "type": type_, "label_fr": fr, "label_en": en}
-            for key, type_, fr, en in service.proposed(workspace)
-        ],
+        "proposed": _proposed(workspace),
         "given": {},
         "problem": "",
     }
     return render(request, "contacts/fields.html", facts | more, status=status)
+
+
+def _proposed(workspace: Workspace) -> list[dict[str, Any]]:
+    """The proposals by group, in the order of the groups."""
+    titles = {
+        "usual": _("What others often keep"),
+        "person": _("The person"),
+        "household": _("The household"),
+        "business": _("The profession"),
+    }
+    offered = service.proposed(workspace)
+    groups = [{"title": titles[group], "fields": [o for o in offered if o.group == group]} for group in service.GROUPS]
+    return [group for group in groups if group["fields"]]
 
 
 def _lines(text: str) -> list[str]:
@@ -91,6 +101,9 @@ def _lines(text: str) -> list[str]:
 def new_field(request: MemberRequest) -> HttpResponse:
     posted = request.POST
     try:
+        if "proposal" in posted:
+            made = service.adopt(request.workspace, posted["proposal"], actor_id=request.member.pk)
+            return see(request, "field", made.pk, said=_("“%(name)s” is in the catalogue.") % {"name": label(made)})
         made = service.add(
             request.workspace,
             posted.get("type", ""),

@@ -67,7 +67,7 @@ def segments_overlap(request: MemberRequest) -> HttpResponse:
         return render(request, "segments/overlap.html", facts)
     try:
         with within(CEILING):
-            found = overlap.overlap(Catalogue(request.workspace), [segment.tree for segment in chosen])
+            found = overlap.overlap(Catalogue(request.workspace), [segment.whole for segment in chosen])
     except SegmentProblem as error:
         return render(request, "segments/overlap.html", facts | {"unreadable": str(error)})
     except TooSlow:

@@ -128,7 +128,7 @@ def _group(campaign: Campaign, show: str, sendings: list[int]) -> QuerySet[Conta
     if found := _behind(show, sendings):
         return rows.filter(id__in=as_filter(found.sql, found.params))
     try:
-        rows = rows.filter(id__in=in_segment(workspace, campaign.segment.tree if campaign.segment else None))
+        rows = rows.filter(id__in=in_segment(workspace, campaign.segment.whole if campaign.segment else None))
     except SegmentProblem:
         return rows.none()
     if group == "chosen":

@@ -51,7 +51,7 @@ def report_segments(request: MemberRequest, campaign_id: int) -> HttpResponse:
     catalogue = Catalogue(request.workspace)
     try:
         with within(CEILING):
-            found = pertinence(catalogue, [sending.id for sending in sendings], [s.tree for s in chosen])
+            found = pertinence(catalogue, [sending.id for sending in sendings], [s.whole for s in chosen])
     except SegmentProblem as error:
         return render(request, "campaigns/pertinence.html", facts | {"unreadable": str(error)})
     except TooSlow:

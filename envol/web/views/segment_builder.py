@@ -327,7 +327,7 @@ def figures_of(request: MemberRequest, segment: Segment, catalogue: Catalogue) -
     page = counting.Page.of(secrets.token_hex(8))  # nothing newer can come from a page on which nobody types
     patience = None if "exact" in request.GET else counting.PATIENCE if "HX-Request" in request.headers else AT_ONCE
     asked = "HX-Request" in request.headers
-    found = _counted(catalogue, segment.tree, purpose, page, 1, patience, asked)
+    found = _counted(catalogue, segment.whole, purpose, page, 1, patience, asked)
     return {"purpose": purpose, "purposes": purposes, "unfinished": 0, "asked": asked, **found}
 
 

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
 from envol.accounts.models import Role, Workspace
-from envol.audience import counting, engine, text
+from envol.audience import counting, engine, hands, text
 from envol.audience import segments as service
 from envol.audience.catalogue import Catalogue
 from envol.audience.days import Days
@@ -41,6 +41,7 @@ from envol.web.views.segment_versions import versions_of
 
 COUNTING = 0.06  # seconds that the list gives to counts before it leaves the others to be asked for one by one
 FOUND = 8
+SHOWN = 50
 ONE_DAY = timedelta(days=1)
 
 
@@ -58,7 +59,7 @@ def segments(request: MemberRequest) -> HttpResponse:
         found.append(
             {
                 "segment": one,
-                "sentence": sentence_of(catalogue, one.tree),
+                "sentence": sentence_of(catalogue, one.whole),
                 "count": _counted(catalogue, one, left) if left > 0.01 else None,
                 "used_by": users[one.pk],
             }
@@ -93,11 +94,11 @@ def ready_segments(request: MemberRequest) -> HttpResponse:
 def _counted(catalogue: Catalogue, segment: Segment, seconds: float) -> int | None:
     """People in it now, or None when that takes longer; ``unreadable`` rules count nobody."""
     try:
-        told = counting.told_by_columns(catalogue, segment.tree, seconds=seconds)
+        told = counting.told_by_columns(catalogue, segment.whole, seconds=seconds)
         if told is not None:
             return sum(told.values())
         with counting.turn_of(counting.Page.of(secrets.token_hex(8)), 1, seconds):
-            return engine.count(catalogue, segment.tree)
+            return engine.count(catalogue, segment.whole)
     except (SegmentProblem, counting.Superseded, counting.TooSlow):
         return None
 
@@ -134,6 +135,7 @@ def segment(request: MemberRequest, segment_id: int) -> HttpResponse:
         counted_at=timezone.now(),
         tree=_as_text(found, catalogue),
         **moves_of(found),
+        **_by_hand(found),
         **_why(request, catalogue, found),
         **_then(request, catalogue, found),
     )
@@ -163,11 +165,24 @@ def _then(request: MemberRequest, catalogue: Catalogue, segment: Segment) -> dic
         return facts | {"not_a_past_day": True}
     page = counting.Page.of(secrets.token_hex(8))
     try:
-        return facts | {"day": day, "moved": counting.moved(catalogue, segment.tree, day, page)}
+        return facts | {"day": day, "moved": counting.moved(catalogue, segment.whole, day, page)}
     except SegmentProblem as error:
         return facts | {"moved_unreadable": str(error)}
     except (counting.Superseded, counting.TooSlow):
         return facts | {"moved_slow": True}
+
+
+def _by_hand(segment: Segment) -> dict[str, Any]:
+    """The latest of those who were put in or left out by hand, with their names."""
+    chosen = {one.contact_id: one.inside for one in hands.of(segment)} if segment.by_hand else {}
+    shown = list(chosen)[:SHOWN]
+    rows: dict[int, Any] = {
+        one.pk: one for one in Contact.objects.filter(workspace_id=segment.workspace.pk, pk__in=shown)
+    }
+    for one in rows.values():
+        one.name = name_of(one.props)
+    found = [(rows[pk], chosen[pk]) for pk in shown if pk in rows]
+    return {"by_hand": found, "by_hand_more": len(chosen) - len(shown)}
 
 
 def _why(request: MemberRequest, catalogue: Catalogue, segment: Segment) -> dict[str, Any]:
@@ -183,10 +198,11 @@ def _why(request: MemberRequest, catalogue: Catalogue, segment: Segment) -> dict
         person.name = name_of(person.props)
         facts["person"] = person
         try:
-            facts["reason"] = engine.explain(catalogue, segment.tree, person.pk, get_language() or "en")
+            facts["reason"] = engine.explain(catalogue, segment.whole, person.pk, get_language() or "en")
         except SegmentProblem as error:
             facts["unreadable"] = str(error)
         facts["matches"] = segment_words.MATCHES
+        facts["hand"] = segment.people.filter(contact_id=person.pk).values_list("inside", flat=True).first()
     elif words:
         chosen_by = filters.Filter(text=words, names_only=not sees_addresses(request))
         found = filters.page(request.workspace, chosen_by, limit=FOUND)
