@@ -9,6 +9,7 @@ class SegmentBuilder extends HTMLElement {
   private sent = 0;
   private stale = false;
   private asked = "";
+  private open: string[] = [];
   private waiting = 0;
   private drawn: Promise<unknown> = Promise.resolve();
 
@@ -36,6 +37,8 @@ class SegmentBuilder extends HTMLElement {
       const ctx = (event as CustomEvent).detail.ctx;
       if (ctx.target?.id !== "tree") return;
       this.stale = this.sent !== this.typed;
+      // As they are now: she may have opened one while the answer was on its way.
+      this.open = [...this.form.querySelectorAll("#tree details[open]")].map((one) => one.id);
       if (this.stale) event.preventDefault();
     });
     window.addEventListener("pagehide", () => navigator.sendBeacon(this.dataset.leave!, new FormData(this.form)));
@@ -70,10 +73,9 @@ class SegmentBuilder extends HTMLElement {
       do {
         this.stale = false;
         this.sent = this.typed;
-        const open = [...this.form.querySelectorAll("#tree details[open]")].map((one) => one.id);
         const address = this.form.getAttribute("action")!;
         await htmx.ajax("POST", address, { source: this.form, target: "#tree", swap: "outerMorph", values: { act } });
-        if (!this.stale) this.settle(open);
+        if (!this.stale) this.settle(this.open);
       } while (this.stale);
       this.waiting--;
       if (this.rule() !== this.asked) this.count();
