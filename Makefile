@@ -78,6 +78,7 @@ wheel: setup ## dist/*.whl with built assets inside
 lock: ## write requirements/ anew from pyproject.toml
 	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q --upgrade pyproject.toml --extra demo -o requirements/run.txt
 	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q pyproject.toml -c requirements/run.txt --extra demo --group dev -o requirements/dev.txt
+	@uv pip compile --universal --python-version 3.11 --generate-hashes --no-header -q pyproject.toml -c requirements/dev.txt --extra demo --extra chdb -o requirements/clickhouse.txt
 
 messages: .venv/.ready ## gather the words of pages into the catalogues
 	@ENVOL_DATA=.mypy_cache/envol $(BIN)/python -m envol.web.words

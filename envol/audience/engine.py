@@ -163,7 +163,7 @@ class PostgresEngine:
         compiler = self.compiler(workspace, now)
         root = parse(tree, compiler.catalogue)
         select = (
-            contacts(compiler, _refusal(purpose), exp.Count(this=exp.Star()))
+            contacts(compiler, refusal(purpose), exp.Count(this=exp.Star()))
             .where(compiler.condition(root))
             .group_by("1")
         )
@@ -197,13 +197,13 @@ class PostgresEngine:
         """Which of these people are in it, each with the gate's reason ("" when she may be written to)."""
         compiler = self.compiler(workspace, now, only=ids)
         root = parse(tree, compiler.catalogue)
-        reason = _refusal(purpose) if purpose else exp.Literal.string("")
+        reason = refusal(purpose) if purpose else exp.Literal.string("")
         select = contacts(compiler, exp.column("id", ALIAS), reason).where(compiler.among(ids))
         select = select.where(compiler.condition(root))
         return dict(db.rows(to_sql(select), compiler.params))
 
 
-def _refusal(purpose: Purpose) -> exp.Expr:
+def refusal(purpose: Purpose) -> exp.Expr:
     """The gate's reason for a contact row; an empty text when she may be written to."""
     refusal = gates.refusal_sql(ALIAS, bit=purpose.bit, transactional=purpose.kind == "transactional")
     return exp.func("COALESCE", exp.paren(parse_one(refusal, dialect="postgres")), exp.Literal.string(""))

@@ -26,6 +26,18 @@ def write_columns(timestamp: int) -> None:
     upkeep.look_after()
 
 
+@app.periodic(cron="*/10 * * * *")
+@app.task(queue="house", name="audience.clickhouse", queueing_lock="audience.clickhouse", lock="audience.clickhouse")
+def copy_into_clickhouse(timestamp: int) -> None:
+    """Every ten minutes, where a ClickHouse is named: copies that are missing or behind, and the erased out of them."""
+    from django.conf import settings
+
+    if settings.ENVOL.clickhouse:
+        from envol.audience.clickhouse import upkeep
+
+        upkeep.look_after()
+
+
 @app.periodic(cron="7 * * * *")
 @app.task(queue="house", name="audience.nightly_scores", queueing_lock="audience.nightly_scores")
 def nightly_scores(timestamp: int) -> None:

@@ -356,6 +356,7 @@ def restore(file: Path, data: Data = None, json: Json = False) -> None:
 
 
 def main() -> None:
+    from envol.run import cli_audience  # noqa: F401 - it adds its commands
     from envol.run.cli_road import app as whole  # with contacts, segment, campaign and demo
 
     whole()

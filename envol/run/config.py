@@ -50,6 +50,17 @@ def networks(value: str) -> list[IPv4Network | IPv6Network]:
     return [ip_network(part) for part in value.replace(",", " ").split()]
 
 
+def _clickhouse(value: str) -> str | None:
+    scheme, _, rest = value.partition("://")
+    if value and (scheme not in {"clickhouse", "clickhouses", "chdb"} or not rest):
+        return "must be an address such as clickhouse://user:password@host:8123/envol"
+    return None
+
+
+def _word(value: str) -> str | None:
+    return None if not value or value.replace("_", "").isalnum() else "must be letters, digits and underscores"
+
+
 def _positive(value: int) -> str | None:
     return None if value > 0 else "must be more than 0"
 
@@ -93,6 +104,13 @@ class Config:
     columns_from: int = setting(
         20_000, "People from which a workspace has columns, which count audiences in milliseconds.", check=_positive
     )
+    clickhouse: str = setting(
+        "",
+        "A ClickHouse for bases beyond one machine: clickhouse://USER:PASSWORD@HOST:PORT/DATABASE, clickhouses:// with"
+        " TLS; empty: none.",
+        check=_clickhouse,
+    )
+    clickhouse_cluster: str = setting("", "Name of the cluster, when that ClickHouse is one.", check=_word)
     take_back: int = setting(-1, "Seconds to take a sending back; -1: as the workspace says.", unit="s")
     least_free_mib: int = setting(
         2048, "With less room on the disk (or a twentieth of it) nothing new is accepted; 0: never refuse.", unit="MiB"

@@ -7,6 +7,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 WORDS = {
+    "analysis.asked": gettext_lazy("asked by SQL"),
+    "analysis.exported": gettext_lazy("took the answer to a question in SQL away as a file"),
     "api_key.created": gettext_lazy("made an API key"),
     "api_key.revoked": gettext_lazy("revoked an API key"),
     "bulk.join": gettext_lazy("put people on a list"),

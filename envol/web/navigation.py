@@ -64,6 +64,7 @@ MORE = (
     Place("topics", _("Interests"), "tag"),
     Place("happenings", _("Your own events"), "clock"),
     Place("shops", _("Our shops"), "globe"),
+    Place("analysis", _("Ask by SQL"), "table", least=Role.EDITOR),
     Place("imports", _("Import people"), "upload", least=Role.EDITOR),
     Place("exports", _("Exports"), "download", least=Role.EDITOR),
     Place("fields", _("Fields"), "table", least=Role.EDITOR),

@@ -8,6 +8,7 @@ from django.urls import URLPattern, URLResolver, include, path
 from envol.web import inbox
 from envol.web.doors import anybody
 from envol.web.views import (
+    analysis,
     bulk,
     by_hand,
     campaigns,
@@ -103,6 +104,7 @@ web = (
         path("shops/new", shops.new_shop, name="new_shop"),
         path("shops/<int:shop_id>", shops.shop, name="shop"),
         path("shops/<int:shop_id>/remove", shops.remove_shop, name="remove_shop"),
+        path("audience/sql", analysis.analysis, name="analysis"),
         path("segments", segments.segments, name="segments"),
         path("segments/new", segment_builder.new_segment, name="new_segment"),
         path("segments/ready", segments.ready_segments, name="ready_segments"),

@@ -249,25 +249,30 @@ def everybody(workspace: Workspace) -> list[Human]:
         " LEFT JOIN outbound_outcome o ON o.sending_id = s.sending_id AND o.no = s.no WHERE x.workspace_id = %s",
         [workspace.id],
     ):
-        by_id[row["contact_id"]].sends.append(row)
+        if row["contact_id"] in by_id:  # the ledger outlives a person
+            by_id[row["contact_id"]].sends.append(row)
     for row in db.dicts("SELECT * FROM audience_score WHERE workspace_id = %s", [workspace.id]):
-        by_id[row["contact_id"]].score = row
+        if row["contact_id"] in by_id:
+            by_id[row["contact_id"]].score = row
     for contact, tier in db.rows(
         "SELECT contact_id, tier FROM audience_tier WHERE workspace_id = %s AND until IS NULL", [workspace.id]
     ):
-        by_id[contact].tier = tier
+        if contact in by_id:
+            by_id[contact].tier = tier
     for name, contact, at, facts in db.rows(
         "SELECT x.key, e.contact_id, e.at, e.facts::text FROM events_event e"
         " JOIN events_custom_event x ON x.id = e.custom WHERE e.workspace_id = %s",
         [workspace.id],
     ):
-        by_id[contact].happenings.append({"name": name, "at": at, "told": json.loads(facts)["told"]})
+        if contact in by_id:
+            by_id[contact].happenings.append({"name": name, "at": at, "told": json.loads(facts)["told"]})
     for row in db.dicts(
         "SELECT i.*, t.key FROM audience_interest i JOIN audience_topic t ON t.id = i.topic_id"
         " WHERE i.workspace_id = %s",
         [workspace.id],
     ):
-        by_id[row["contact_id"]].interests.append(row)
+        if row["contact_id"] in by_id:
+            by_id[row["contact_id"]].interests.append(row)
     return found
 
 

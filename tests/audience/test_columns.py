@@ -1,4 +1,7 @@
-"""Columns choose the same people as PostgreSQL: from slabs, from what changed since, for trees of every kind."""
+"""Columns choose the same people as PostgreSQL: from slabs, from what changed since, from slabs written anew.
+
+A few trees in each state; the thousands are in ``test_engines.py``.
+"""
 
 from __future__ import annotations
 
@@ -35,12 +38,6 @@ def base(workspace: Workspace) -> Iterator[Workspace]:
     mine = list(Sending.objects.filter(workspace=workspace).values_list("id", flat=True))
     for table in ("outbound_outcome", "outbound_send"):
         db.execute(f"DELETE FROM {table} WHERE sending_id = ANY(%s)", [mine])
-
-
-@pytest.fixture
-def pg() -> Iterator[psycopg.Connection[Any]]:
-    with psycopg.connect(build.address(), autocommit=True) as opened:
-        yield opened
 
 
 def _change(workspace: Workspace, rnd: random.Random) -> None:
@@ -95,7 +92,7 @@ def test_columns_and_postgresql_choose_the_same_people(
         columns = Columns(base, tmp_path)
     catalogue = Catalogue(base)
 
-    @settings(max_examples=examples(100), deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @settings(max_examples=examples(30), deadline=None, suppress_health_check=list(HealthCheck), database=None)
     @given(_with_hands(catalogue), st.sampled_from([NOW, NOW, NOW.date() - timedelta(days=31), NOW.date()]))
     def same(tree: dict[str, Any], now: datetime | date) -> None:
         with columns.question(pg) as question:

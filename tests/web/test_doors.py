@@ -37,6 +37,7 @@ POST_ONLY = {
 }  # fmt: skip
 # Those that answer GET and POST both.
 BOTH = {
+    "analysis",
     "content",
     "media",
     "new_segment",

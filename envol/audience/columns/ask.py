@@ -35,7 +35,8 @@ class Overtaken(Exception):
 
 def ask(data: Path, workspace_id: int, question: dict[str, Any], seconds: float) -> dict[str, Any]:
     """The answer to one question about a workspace. Raises :class:`Silent` or :class:`Overtaken`."""
-    if not (store.folder(data, workspace_id) / "current").exists():
+    home = store.folder(data, workspace_id)
+    if not any((home / copy).exists() for copy in ("current", store.DISTRIBUTED)):
         raise NoSlabs("no slabs")
     path = door.way(data)
     if path is None:

@@ -93,7 +93,7 @@ class _Build:
             self.snapshot, watermark = row[0], int(row[1])
             self.watermark = watermark
             contacts = self.tables["contacts"]
-            with _reading(self.url, self.snapshot) as read:
+            with reading(self.url, self.snapshot) as read:
                 batches = list(read(f"SELECT c.id FROM {contacts.source} WHERE {contacts.rows} ORDER BY 1"))
             self.ids: np.ndarray[Any, Any] = (
                 np.concatenate([b.column(0).to_numpy() for b in batches]) if batches else np.empty(0, np.int64)
@@ -146,7 +146,7 @@ class _Build:
         query = f"{table.select(condition)} ORDER BY {table.order}"
         writer = None
         count = 0
-        with _reading(self.url, self.snapshot) as read:
+        with reading(self.url, self.snapshot) as read:
             for batch in read(query):
                 placed = self.placed(batch)
                 if not placed.num_rows:
@@ -174,7 +174,7 @@ class _Build:
 
 
 @contextmanager
-def _reading(url: str, snapshot: str) -> Iterator[Callable[[str], Any]]:
+def reading(url: str, snapshot: str) -> Iterator[Callable[[str], Any]]:
     """A function query → record batches, on a connection of its own in the given snapshot."""
     from adbc_driver_postgresql import dbapi
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import sqlglot
 from sqlglot import exp
@@ -24,6 +24,9 @@ from envol.audience.columns.shape import EVENT_KINDS
 from envol.audience.compile import NEGATIVE, number_holds
 from envol.audience.days import Days
 from envol.audience.language import Rule
+
+if TYPE_CHECKING:
+    import psycopg
 
 Node = exp.Expr
 Lower = Callable[[list[str], str], list[str]]
@@ -79,6 +82,17 @@ def _parsed(snippet: str) -> Node:
 def _t(snippet: str, /, **parts: Node) -> Node:
     """A fixed snippet with ``:name`` places filled by expressions. ``snippet`` is code, never input."""
     return exp.replace_placeholders(_parsed(snippet), **parts)
+
+
+def cased(pg: psycopg.Connection[Any], texts: list[str], how: str) -> list[str]:
+    """Texts in lower or upper case as PostgreSQL makes it, which also made the columns."""
+    if all(text.isascii() for text in texts):
+        return [text.lower() if how == "lower" else text.upper() for text in texts]
+    function = "lower" if how == "lower" else "upper"
+    row = pg.execute(
+        f"SELECT array(SELECT {function}(t) FROM unnest(%s::text[]) WITH ORDINALITY AS x(t, n) ORDER BY n)", [texts]
+    ).fetchone()
+    return list(row[0]) if row else []
 
 
 def micros(moment: datetime) -> int:

@@ -27,7 +27,7 @@ from sqlglot import exp, parse_one
 from envol.accounts.models import Workspace
 from envol.audience.catalogue import Catalogue
 from envol.audience.columns import shape, store
-from envol.audience.columns.compile import Leaf, LeafCompiler, Unanswerable
+from envol.audience.columns.compile import Leaf, LeafCompiler, Unanswerable, cased
 from envol.audience.columns.delta import Array, Delta
 from envol.audience.compile import NEGATIVE
 from envol.audience.counting import Figures
@@ -309,21 +309,22 @@ class Question:
         return ~found if positive != rule.op else found
 
     def leaf(self, leaf: Leaf) -> Array:
-        key = (leaf.key, leaf.negated, leaf.least, self.delta.version, self.length)
+        told = leaf.key  # made once: it writes the whole query
+        key = (told, leaf.negated, leaf.least, self.delta.version, self.length)
         found = self.of.answers.get(key)
         if found is not None:
             return found
         if self.asking.stopped:
             raise Interrupted
-        base = self._over_slabs(leaf)
+        base = self._over_slabs(leaf, told)
         whole = np.zeros(self.length, base.dtype)
         whole[: len(base)] = base
         self._over_delta(leaf, whole)
         answer = whole >= leaf.least if leaf.kind == "count" else whole
         return self.of.answers.put(key, np.logical_not(answer) if leaf.negated else answer)
 
-    def _over_slabs(self, leaf: Leaf) -> Array:
-        found = self.of.slabs.get(leaf.key)
+    def _over_slabs(self, leaf: Leaf, key: str) -> Array:
+        found = self.of.slabs.get(key)
         if found is not None:
             return found
         n = len(self.of.ids)
@@ -335,7 +336,7 @@ class Question:
             query = _people("contacts", leaf) if leaf.kind == "row" else leaf.query
             made = np.zeros(n, np.bool_)
             made[self._ask(query, leaf.params)["pos"]] = True
-        return self.of.slabs.put(leaf.key, made)
+        return self.of.slabs.put(key, made)
 
     def _over_delta(self, leaf: Leaf, whole: Array) -> None:
         """Put in place what the delta says of those it knows."""
@@ -411,14 +412,7 @@ class Question:
         return self.cursor.execute(text, used).fetchnumpy()
 
     def _case(self, texts: list[str], how: str) -> list[str]:
-        """As the database makes it, which also made the columns."""
-        if all(text.isascii() for text in texts):
-            return [text.lower() if how == "lower" else text.upper() for text in texts]
-        function = "lower" if how == "lower" else "upper"
-        row = self.pg.execute(
-            f"SELECT array(SELECT {function}(t) FROM unnest(%s::text[]) WITH ORDINALITY AS x(t, n) ORDER BY n)", [texts]
-        ).fetchone()
-        return list(row[0]) if row else []
+        return cased(self.pg, texts, how)
 
 
 def _people(table: str, leaf: Leaf) -> exp.Expr:

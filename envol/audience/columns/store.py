@@ -5,6 +5,7 @@
     DATA/columns/<workspace>/current               the name of the version to read
     DATA/columns/<workspace>/<version>/*.parquet   immutable
     DATA/columns/<workspace>/<version>/manifest.json
+    DATA/columns/<workspace>/clickhouse            there is a copy in ClickHouse, which is asked instead
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from envol.contacts.gone import OLDEST_COPY
 
 FORMAT = 3
+DISTRIBUTED = "clickhouse"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,108 @@
+"""When a copy in ClickHouse is made anew: by the clock, in a child that ends.
+
+As for the columns of one machine (`columns.upkeep`), except that erased people are taken out of the copy instead of
+making a hundred million rows anew for one of them.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+
+import psycopg
+import structlog
+from django.conf import settings
+
+from envol import db
+from envol.accounts.models import Workspace
+from envol.audience.catalogue import Catalogue
+from envol.audience.clickhouse import engine, load
+from envol.audience.clickhouse.client import Client
+from envol.audience.columns import shape, store
+from envol.audience.columns.build import address
+from envol.events import tasks as events
+
+OLD = 24 * 3600.0
+TIMEOUT = 6 * 3600
+
+log = structlog.get_logger()
+
+
+def client() -> Client:
+    """The ClickHouse of the settings. Raises `client.Missing` or what clickhouse-connect says of the server."""
+    return Client(settings.ENVOL.clickhouse)
+
+
+def why(client: Client, workspace: Workspace) -> str:
+    """Why its copy has to be made anew, or nothing."""
+    copy = load.current(client, workspace.pk)
+    if copy is None:
+        return "there is none"
+    tables = shape.tables(Catalogue(workspace))
+    if {t.name: {c.name: c.told for c in t.columns} for t in tables.values()} != copy.columns:
+        return "the properties changed"
+    if set(copy.months) - {name for _, name in events.months()}:
+        return "a month of events was dropped"
+    if time.time() - copy.made_at > OLD:
+        return "a day went by"
+    with psycopg.connect(address(), autocommit=True) as pg:
+        changed = len(engine.changed_since(pg, tables, copy.watermark))
+    return "many people changed" if changed > engine.MOST else ""
+
+
+def look_after() -> list[int]:
+    """Make what is missing or behind, and take the erased out of the others; ids of the workspaces with a new copy."""
+    made = []
+    with_clickhouse = client()
+    try:
+        load.prepare(with_clickhouse, settings.ENVOL.clickhouse_cluster)
+        for workspace in Workspace.objects.order_by("pk"):
+            people = "SELECT count(*) FROM (SELECT FROM contacts_contact WHERE workspace_id = %s LIMIT %s) x"
+            least = settings.ENVOL.columns_from
+            if int(db.value(people, [workspace.pk, least])) < least:
+                continue
+            reason = why(with_clickhouse, workspace)
+            if reason:
+                log.info("a copy is made in ClickHouse", workspace=workspace.pk, why=reason)
+                write(workspace)
+                made.append(workspace.pk)
+            else:
+                forget_erased(with_clickhouse, workspace)
+    finally:
+        with_clickhouse.close()
+    return made
+
+
+def forget_erased(client: Client, workspace: Workspace) -> int:
+    """Erased people leave the files of the copy; how many."""
+    copy = load.current(client, workspace.pk)
+    if copy is None:
+        return 0
+    gone = [
+        int(row[0])
+        for row in db.rows(
+            "SELECT contact_id FROM contacts_gone WHERE workspace_id = %s AND what = 'contact' AND stamp >= %s",
+            [workspace.pk, copy.watermark],
+        )
+    ]
+    held = load.held(client, copy, gone)
+    if held:
+        load.forget(client, copy, held, settings.ENVOL.clickhouse_cluster)
+    return len(held)
+
+
+def write(workspace: Workspace) -> None:
+    """A new copy of one workspace, by a child process. Raises RuntimeError with what it said."""
+    command = [sys.executable, "-m", "envol.audience.clickhouse", str(workspace.pk)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, env=os.environ, check=False)
+    if done.returncode:
+        raise RuntimeError(f"Workspace {workspace.pk} was not copied into ClickHouse: {done.stderr[-500:]}")
+
+
+def note(workspace_id: int) -> None:
+    """From now on questions about this workspace may go to ClickHouse."""
+    home = store.folder(settings.ENVOL.data, workspace_id)
+    home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (home / store.DISTRIBUTED).touch(mode=0o600)
