@@ -213,6 +213,8 @@ def refusals(catalogue: Catalogue, days: Days, columns: dict[str, dict[str, str]
             rule = Rule("0", one, op, value(one))
             if one.kind in ("segment", "stage"):
                 continue  # trees of other rules: refused where one of those is
+            if OPERATORS[one.kind][op] in ("shops", "shop_km") and not catalogue.shops:
+                continue  # nobody can ask that yet
             compiler = TreeCompiler(catalogue, days, columns, columns, names, lambda texts, how: texts)
             try:
                 compiler.rule(rule)
