@@ -120,6 +120,24 @@ def find_region(text: str) -> str:
     )
 
 
+@cache
+def _countries() -> dict[str, str]:
+    from babel import Locale
+
+    names = (Locale(language).territories.items() for language in ("en", "fr"))
+    return {plain(name): code for some in names for code, name in some if len(code) == 2 and code.isalpha()}
+
+
+def country(text: str) -> str:
+    """The two letters of a country written by its name in French or English; else the text itself."""
+    return text.strip() if len(text.strip()) == 2 else _countries().get(plain(text), text.strip())
+
+
+def postcode_of(name: str) -> str:
+    """A postcode of the largest commune of this name, or nothing."""
+    return next((one.postcodes[0] for one in _by_name().get(plain(name), [])), "")
+
+
 class Zone(NamedTuple):
     """Postcodes of some departments: all with these beginnings but ``minus``, and ``plus``. So special codes of firms
     (CEDEX), which no table lists, belong to their department too.

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from envol.consent import gates, ledger, purposes, suppression
-from envol.contacts import imports, people
+from envol.contacts import fields, imports, people
 from envol.contacts.models import Contact, Identifier, Import, List, Membership, PropertyHistory
 
 FRENCH = """N° client;E-mail;Prénom;Né(e) le;Ville;Accord le;Preuve
@@ -408,3 +408,39 @@ def test_a_job_runs_an_import_and_says_so(workspace: Any, tmp_path: Path) -> Non
     tasks.run_import.func(import_id=imp.id, job_id=job.id)  # taken up again after the end: nothing more
     assert len(by_key(workspace)) == 5
     assert Job.objects.get(id=job.id).state == "done"
+
+
+def test_town_postcode_and_country_are_one_place(workspace: Any, tmp_path: Path) -> None:
+    text = (
+        "Email;Ville;Code postal;Pays\n"
+        "a@lecteurs.example;Lyon;69001;France\n"
+        "b@lecteurs.example;;44000;\n"
+        "c@lecteurs.example;Berlin;10115;Allemagne\n"
+        "d@lecteurs.example;Nantes;;\n"
+        "e@lecteurs.example;;;\n"
+        "f@lecteurs.example;Ys;29000;Atlantide\n"
+    )
+    imp = imports.receive(workspace, write(tmp_path, text), "villes.csv")
+    assert {name: target for name, target in imp.mapping.items() if name != "Email"} == {
+        "Ville": "property:city",
+        "Code postal": "part:city.postcode",
+        "Pays": "part:city.country",
+    }
+    with pytest.raises(imports.ImportProblem, match="nothing a column can become"):
+        imports.set_mapping(imp, imp.mapping | {"Ville": "part:first_name.postcode"})
+    imports.set_mapping(imp, imp.mapping)
+    imports.set_permission(imp, {})
+    counts = imports.run(imp)
+    assert counts["refused"] == {"value": 1}
+    found = {key[0]: person.props.get("city") for key, person in by_key(workspace).items()}
+    assert found["d"] == {"label": "Nantes"} and found["e"] is None and found["f"] is None
+    assert found["a"]["label"] == "Lyon" and (found["a"]["postcode"], found["a"]["country"]) == ("69001", "FR")
+    assert 45 < found["a"]["lat"] < 46 and 47 < found["b"]["lat"] < 48 and 52 < found["c"]["lat"] < 53
+    again = bring(workspace, write(tmp_path, text, "encore.csv"))
+    assert imports.run(again)["unchanged"] == 6
+
+
+def test_a_property_of_its_own_keeps_the_postcodes(workspace: Any, tmp_path: Path) -> None:
+    fields.adopt(workspace, "postcode")
+    imp = imports.receive(workspace, write(tmp_path, "Email;Ville;CP\na@lecteurs.example;Lyon;69001\n"), "cp.csv")
+    assert imp.mapping["CP"] == "property:postcode"

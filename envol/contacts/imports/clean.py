@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
@@ -20,7 +20,7 @@ import polars as pl
 from django.utils.translation import gettext
 
 from envol.consent.bases import FREE_MAIL
-from envol.contacts import catalogue
+from envol.contacts import catalogue, places
 from envol.contacts.imports.dates import read_moment
 from envol.contacts.imports.permission import Grant
 from envol.contacts.imports.read import Refused
@@ -240,6 +240,7 @@ class Cleaner:
         self.props: dict[str, Column] = {}
         self.tags: list[Column] = []
         self.ids: dict[str, Column] = {}
+        self.places: dict[str, dict[str, str]] = {}  # place → part → column
         simple: dict[str, Slow] = {
             "language": language_code,
             "time_zone": zone_name,
@@ -255,6 +256,9 @@ class Cleaner:
                 self.one[target] = Column(source, None, simple[target])
             elif target == "tag":
                 self.tags.append(Column(source, None, tag_list))
+            elif kind == "part":
+                place, _, part = rest.partition(".")
+                self.places.setdefault(place, {})[part] = source
             elif kind == "property":
                 self.props[rest] = values(source, props[rest], nested=nested)
             elif kind == "identifier":
@@ -263,9 +267,32 @@ class Cleaner:
                     pl.concat_str(pl.lit('"'), pl.col(source), pl.lit('"')),
                 )
                 self.ids[rest] = Column(source, plain, identifier_text)
+        self._join_places(props)
+
+    def _join_places(self, props: Mapping[str, Property]) -> None:
+        """A place whose parts are columns of their own is read from one more column that holds them all."""
+        for key, parts in self.places.items():
+            if key in self.props:
+                parts["label"] = self.props[key].source
+            title = " + ".join(self.names[int(source[1:])] for source in parts.values())
+            self.props[key] = values(f"c{len(self.names)}", props[key], nested=True)
+            self.names.append(title)
+
+    def _placed(self, rows: pl.DataFrame) -> pl.DataFrame:
+        made = []
+        for key, parts in self.places.items():
+            told = [
+                json.dumps(cells, ensure_ascii=False)
+                if (cells := _place_of(dict(zip(parts, row, strict=True))))
+                else None
+                for row in rows.select(list(parts.values())).iter_rows()
+            ]
+            made.append(pl.Series(self.props[key].source, told, dtype=pl.String))
+        return rows.with_columns(made) if made else rows
 
     def clean(self, rows: pl.DataFrame) -> tuple[pl.DataFrame, list[Refused]]:
         refused: list[Refused] = []
+        rows = self._placed(rows)
         written, wrong = self.one["email"].clean(rows)
         bad = written.is_null()
         if bad.any():
@@ -338,6 +365,23 @@ class Cleaner:
             private = pl.col("key").str.split("@").list.last().is_in(sorted(FREE_MAIL))
             mail = pl.when(private).then(PRIVATE).otherwise(mail)
         return frame.with_columns(mail=mail.cast(pl.Int8))
+
+
+def _place_of(cells: dict[str, str | None]) -> dict[str, Any]:
+    """The parts of a place that are there; a cell that is a place itself (JSON) brings its own."""
+    label = cells.pop("label", None) or ""
+    found: dict[str, Any] = {}
+    if label[:1] == "{":
+        try:
+            found = json.loads(label)
+        except ValueError:
+            found = {"label": label}
+    elif label.strip():
+        found = {"label": label}
+    for part, text in cells.items():
+        if text and text.strip():
+            found[part] = places.country(text) if part == "country" else text.strip()
+    return found
 
 
 def _sentence(value: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 from zoneinfo import available_timezones
 
@@ -50,6 +50,13 @@ _PROPERTIES = (
     "genre prefere|favorite genre|favourite genre|favorite_genre|genre_prefere",
     "carte|carte de fidelite|fidelite|card|loyalty card|loyalty_card",
 )
+
+
+# What a place holds besides its name, each by a column of its own.
+PARTS = {
+    "postcode": "code postal|cp|zip|zip code|postcode|postal code|code_postal|postal_code",
+    "country": "pays|country|code pays|country code",
+}
 
 
 class Column(NamedTuple):
@@ -115,6 +122,13 @@ def proposal(imp: Import, sample: list[list[str]]) -> list[Column]:
     taken: set[str] = set()
     result = []
     keys = {f"property:{p.key}" for p in properties}
+    places_ = [p.key for p in properties if p.type == "place"]
+    keys |= {f"part:{key}.{part}" for key in places_ for part in PARTS}
+    if places_:
+        # Beside a column with the town: its postcode and country belong to the same place.
+        alike = {
+            word: f"part:{places_[0]}.{part}" for part, words in PARTS.items() for word in map(plain, words.split("|"))
+        } | alike
     for i, name in enumerate(names):
         header, values = plain(name), [row[i].strip() for row in sample if i < len(row) and row[i].strip()]
         candidates = [
@@ -130,7 +144,7 @@ def proposal(imp: Import, sample: list[list[str]]) -> list[Column]:
                 for target, why in candidates
                 if target
                 and target not in taken
-                and not (target.startswith("property:") and target not in keys)
+                and not (target.startswith(("property:", "part:")) and target not in keys)
                 and not (target == "email" and values and not any(map(is_address, values[:100])))
             ),
             ("skip", "unknown"),
@@ -174,14 +188,17 @@ def set_mapping(imp: Import, mapping: Mapping[str, str], list_id: int | None = N
         raise ImportProblem(gettext("Choose what happens to people who are known already."))
     if list_id is not None and not List.objects.filter(id=list_id, workspace_id=imp.workspace_id).exists():
         raise ImportProblem(gettext("This list does not exist in the workspace: choose another or create it."))
-    keys = set(Property.objects.filter(workspace_id=imp.workspace_id).values_list("key", flat=True))
+    types = dict(Property.objects.filter(workspace_id=imp.workspace_id).values_list("key", "type"))
     seen: set[str] = set()
     for name, target in mapping.items():
         kind, _, rest = target.partition(":")
-        known = target in (*SINGLE, "tag", "skip") or (kind in ("property", "identifier") and rest)
+        known = target in (*SINGLE, "tag", "skip") or (kind in ("property", "identifier", "part") and rest)
         if not known:
             raise ImportProblem(gettext("“%(name)s” is nothing a column can become.") % {"name": target[:60]})
-        if kind == "property" and rest not in keys:
+        place, _, part = rest.partition(".")
+        if kind == "part" and (types.get(place) != "place" or part not in PARTS):
+            raise ImportProblem(gettext("“%(name)s” is nothing a column can become.") % {"name": target[:60]})
+        if kind == "property" and rest not in types:
             raise ImportProblem(
                 gettext("There is no property “%(name)s” in the catalogue: declare it first.") % {"name": rest}
             )
@@ -208,3 +225,9 @@ def must_be_open(imp: Import) -> None:
     """ImportProblem once it has begun to write."""
     if imp.state in ("running", "done", "undone"):
         raise ImportProblem(gettext("This import has begun already: start another with the same file."))
+
+
+def properties_of(targets: Iterable[str]) -> list[str]:
+    """The keys of the properties that these targets fill, whole or in parts."""
+    kinds = (target.partition(":") for target in targets)
+    return sorted({rest.partition(".")[0] for kind, _, rest in kinds if kind in ("property", "part")})

@@ -26,6 +26,7 @@ from django.utils import translation
 
 from envol.consent import suppression
 from envol.contacts.imports.clean import NOT_GRANTED, Cleaner
+from envol.contacts.imports.mapping import properties_of
 from envol.contacts.imports.permission import Grant, grant_of
 from envol.contacts.imports.read import Block, Refused, blocks
 from envol.contacts.imports.receive import copy_of, folder
@@ -340,7 +341,7 @@ def policy_params(imp: Import) -> dict[str, Any]:
     targets = set(imp.mapping.values())
     return {
         "policy": imp.policy,
-        "mapped": sorted(t.partition(":")[2] for t in targets if t.startswith("property:")),
+        "mapped": properties_of(targets),
         "language": "language" in targets,
         "time_zone": "time_zone" in targets,
     }

@@ -15,6 +15,7 @@ from django.utils.translation import gettext
 from envol.accounts.journal import note
 from envol.consent import ledger
 from envol.consent.models import Permission
+from envol.contacts.imports.mapping import properties_of
 from envol.contacts.imports.problem import ImportProblem
 from envol.contacts.models import Import
 from envol.db import execute, sql
@@ -57,9 +58,7 @@ def undo(imp: Import, progress: Callable[[int, int | None, str], None] | None = 
         "import": imp.pk,
         "source": imp.source_id,
         "kinds": [t.partition(":")[2] for t in targets if t.startswith("identifier:")],
-        "emptied": [t.partition(":")[2] for t in targets if t.startswith("property:")]
-        if imp.policy == "replace"
-        else [],
+        "emptied": properties_of(targets) if imp.policy == "replace" else [],
     }
     with transaction.atomic(durable=True):
         tell(0, None, "undoing")

@@ -15,6 +15,7 @@ from envol.accounts.models import Member, Workspace
 from envol.accounts.workspaces import create_api_key
 from envol.campaigns import drafts
 from envol.campaigns.models import Campaign
+from envol.contacts import places
 from envol.contacts.models import Contact, List
 from envol.run.demo.people import Person, Purchase, history, invent, write_csv
 
@@ -140,6 +141,8 @@ def write_files(folder: Path, people: list[Person]) -> tuple[Path, Path]:
         for i, p in enumerate(people):
             if i % 2:
                 place = {"label": p.city, "country": "FR", "lat": p.latitude, "lon": p.longitude}
+                if postcode := places.postcode_of(p.city):
+                    place["postcode"] = postcode
                 line: dict[str, Any] = {
                     "customer": p.customer, "email": p.email, "first_name": p.first_name, "last_name": p.last_name,
                     "birth_date": p.birth_date, "city": place, "genre": p.genre, "card": p.card,

@@ -115,9 +115,12 @@ def _targets(workspace: Workspace) -> list[tuple[str, Any]]:
         ("permission_date", _("date of the permission")),
         ("permission_proof", _("proof of the permission")),
     ]
-    return fixed + [
-        (f"property:{p.key}", label(p)) for p in Property.objects.filter(workspace=workspace).order_by("id")
-    ]
+    for p in Property.objects.filter(workspace=workspace).order_by("id"):
+        fixed.append((f"property:{p.key}", label(p)))
+        if p.type == "place":
+            fixed.append((f"part:{p.key}.postcode", _("%(place)s: postcode") % {"place": label(p)}))
+            fixed.append((f"part:{p.key}.country", _("%(place)s: country") % {"place": label(p)}))
+    return fixed
 
 
 def _step(imp: Import, job: Job | None, busy: bool, asked: str) -> str:
