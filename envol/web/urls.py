@@ -163,6 +163,7 @@ web = (
         path("campaigns/<int:campaign_id>/report", report.report, name="report"),
         path("campaigns/<int:campaign_id>/people", people.people, name="people"),
         path("campaigns/<int:campaign_id>/report/segments", pertinence.report_segments, name="report_segments"),
+        path("campaigns/<int:campaign_id>/report/segments.csv", pertinence.report_segments_csv, name="segments_csv"),
         path("campaigns/<int:campaign_id>/report.csv", report.report_csv, name="report_csv"),
         path("campaigns/<int:campaign_id>/report/preview", report.click_map, name="click_map"),
         path("campaigns/<int:campaign_id>/people.csv", people.people_csv, name="people_csv"),

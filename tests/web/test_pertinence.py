@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -135,3 +136,16 @@ def test_a_rule_that_cannot_be_read_is_said(shop_with_past: Shop, as_member: Sig
     said = text_of(as_member("viewer", shop).get(f"/campaigns/{shop.sent.pk}/report/segments?segment={pk}"))
     assert "A rule can no longer be read" in said
     shop.workspace.segments.filter(pk=pk).delete()
+
+
+def test_the_figures_are_taken_away_as_csv(shop_with_past: Shop, as_member: Sign) -> None:
+    shop = shop_with_past
+    client = as_member("viewer", shop)
+    page = where(shop, "Le <soir>")
+    there = page.replace("/report/segments?", "/report/segments.csv?")
+    assert there.replace("&", "&amp;") in client.get(page).content.decode()
+    head, *lines = csv.reader(client.get(there).content.decode("utf-8-sig").splitlines())
+    clicked = dict(zip(head, next(line for line in lines if line[1] == "clicked"), strict=True))
+    assert (clicked["In it: did"], clicked["In it: of"], clicked["Verdict"]) == ("13", "44", "pertinent")
+    assert clicked["In it: rate"] == "0.295455" and float(clicked["Times as often"]) > 20
+    assert client.get(f"/campaigns/{shop.sent.pk}/report/segments.csv").status_code == 303, "nothing chosen"

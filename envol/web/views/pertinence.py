@@ -7,6 +7,7 @@ from typing import Any
 from babel.numbers import format_decimal, format_percent
 from django.http import HttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
@@ -20,11 +21,14 @@ from envol.audience.models import Segment
 from envol.db import TooSlow, is_large, within
 from envol.insight.pertinence import DAYS_TO_BUY, MANY, MONTH, Comparison, Judged, Pertinence, pertinence
 from envol.insight.report import SMALL
-from envol.insight.trial import COUNTER, NOT_SHOWN, PERTINENT, Group
+from envol.insight.trial import COUNTER, NOT_SHOWN, PERTINENT, TOO_SMALL, Group
 from envol.outbound.models import Send
 from envol.web import charts
+from envol.web.answers import see_path
 from envol.web.doors import MemberRequest, audience
 from envol.web.figures import chosen_sendings
+from envol.web.masking import shown
+from envol.web.tables import line
 from envol.web.templatetags.envol import number, percent
 from envol.web.views.campaigns import one
 from envol.web.views.overlap import chosen_segments, closest
@@ -59,6 +63,56 @@ def report_segments(request: MemberRequest, campaign_id: int) -> HttpResponse:
     read = [_read(segment, judged, found) for segment, judged in zip(chosen, found.segments, strict=True)]
     facts |= {"found": found, "read": read, "many": len(chosen) > MANY, "alike": closest(chosen, found.among)}
     return render(request, "campaigns/pertinence.html", facts)
+
+
+@require_safe
+@audience(Role.VIEWER)
+def report_segments_csv(request: MemberRequest, campaign_id: int) -> HttpResponse:
+    """The figures of the page, one line for each segment and reaction: for a statistician, unrounded."""
+    campaign = one(request, campaign_id)
+    sendings, _only = chosen_sendings(campaign, request.GET.get("sending", ""))
+    _offered, chosen, _too_many = chosen_segments(request)
+    page = see_path(f"{reverse('web:report_segments', args=[campaign.pk])}?{request.GET.urlencode()}")
+    if not sendings or not chosen:
+        return page
+    try:
+        with within(CEILING):
+            found = pertinence(
+                Catalogue(request.workspace), [sending.id for sending in sendings], [s.whole for s in chosen]
+            )
+    except (SegmentProblem, TooSlow):
+        return page  # it says what is wrong, and what to do
+    head = [
+        _("Segment"), _("Reaction"), _("In it: did"), _("In it: of"), _("In it: rate"), _("In it: from"),
+        _("In it: to"), _("The others: did"), _("The others: of"), _("The others: rate"), _("The others: from"),
+        _("The others: to"), _("Times as often"), _("from"), _("to"), _("Chance, corrected"), _("Verdict"),
+        _("In it a month ago"), _("Left since"), _("Entered since"),
+    ]  # fmt: skip
+    lines = ["\ufeff", line(head)]
+    for segment, judged in zip(chosen, found.segments, strict=True):
+        for test in judged.tests:
+            ratio = [test.ratio.value, test.ratio.low, test.ratio.high] if test.ratio else ["", "", ""]
+            sides = [x for g in (test.inside, test.outside) for x in (g.people, g.of, g.rate, *g.interval)]
+            figures = [_plainly(one_) for one_ in (*sides, *ratio, test.chance)]
+            moved = [judged.moved.then, judged.moved.left, judged.moved.entered]
+            name = shown(request, segment.name)
+            lines.append(line([name, metric_name(test.metric), *figures, verdict_word(test.verdict), *moved]))
+    answer = HttpResponse("".join(lines), content_type="text/csv; charset=utf-8")
+    answer["Content-Disposition"] = f'attachment; filename="campaign-{campaign.pk}-segments.csv"'
+    return answer
+
+
+def _plainly(figure: Any) -> Any:
+    return f"{figure:.6g}" if isinstance(figure, float) else "" if figure is None else figure
+
+
+def verdict_word(verdict: str) -> str:
+    return {
+        PERTINENT: _("pertinent"),
+        NOT_SHOWN: _("not shown"),
+        COUNTER: _("counter-productive"),
+        TOO_SMALL: _("too small"),
+    }[verdict]
 
 
 def _read(segment: Segment, judged: Judged, found: Pertinence) -> dict[str, Any]:
