@@ -28,6 +28,7 @@ from envol.web.views import (
     lists,
     media,
     notices,
+    orders,
     overlap,
     people,
     pertinence,
@@ -193,6 +194,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("", include("envol.web.public.urls")),
     path("inbox.json", inbox.inbox_json),
     path("events.json", happenings.tell_events),
+    path("orders.json", orders.tell_orders),
     path("", include("allauth.account.urls")),
     path("2fa/", include("allauth.mfa.urls")),
     # Scripts of allauth's passkeys; our own assets are served before Django is asked.

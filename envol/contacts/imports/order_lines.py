@@ -8,8 +8,6 @@ killed import is simply run again.
 
 from __future__ import annotations
 
-import json
-import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -25,7 +23,7 @@ from django.utils.translation import gettext
 from envol.accounts.jobs import Cancelled
 from envol.accounts.journal import note
 from envol.consent import suppression
-from envol.contacts import catalogue
+from envol.contacts.imports import order_values as values
 from envol.contacts.imports.dates import read_moment
 from envol.contacts.imports.orders import AMOUNTS, BUYERS
 from envol.contacts.imports.plan import Tell, connect, silent
@@ -35,14 +33,11 @@ from envol.contacts.imports.receive import copy_of, refuse_when_full
 from envol.contacts.models import Import
 from envol.contacts.orders import NewLine, NewOrder, add_bulk
 from envol.db import sql
-from envol.wire.address import AddressError, normalise
+from envol.wire.address import AddressError
 
 BATCH = 5_000
 """Orders written in one transaction."""
-MOST_LINES = 1_000
-"""Lines that one cell of JSON may hold."""
 _MOST = 10**15
-_SIGNS = {"€": "EUR", "$": "USD", "£": "GBP"}
 _TABLE = (
     'CREATE TEMP TABLE order_line (no bigint, order_id text COLLATE "C", email text COLLATE "C", kind text, ident text,'
     " at timestamptz, amount bigint, currency text, product text, category text, quantity int, line_amount bigint,"
@@ -87,16 +82,16 @@ class Reader:
             zone = ZoneInfo("UTC")
         self.latest = datetime.now(UTC) + timedelta(days=1)
         self.readers: dict[str, Callable[[str], Any]] = {
-            "order": _number,
-            "email": lru_cache(65536)(_address),
+            "order": values.number,
+            "email": lru_cache(65536)(values.address),
             "date": lru_cache(65536)(lambda text: self.moment(text, zone)),
-            "currency": lru_cache(1024)(_currency),
-            "product": lru_cache(65536)(lambda text: _name(text, 200)),
-            "category": lru_cache(65536)(lambda text: _name(text, 100)),
-            "quantity": lru_cache(1024)(_quantity),
-            "lines": _lines,
-            **dict.fromkeys(("amount", "line", "unit"), lru_cache(65536)(_cents)),
-            **dict.fromkeys(BUYERS[1:], lambda text: _name(text, 200)),
+            "currency": lru_cache(1024)(values.currency),
+            "product": lru_cache(65536)(lambda text: values.name(text, 200)),
+            "category": lru_cache(65536)(lambda text: values.name(text, 100)),
+            "quantity": lru_cache(1024)(values.quantity),
+            "lines": values.lines_of,
+            **dict.fromkeys(("amount", "line", "unit"), lru_cache(65536)(values.cents)),
+            **dict.fromkeys(BUYERS[1:], lambda text: values.name(text, 200)),
         }
 
     def moment(self, text: str, zone: ZoneInfo) -> datetime:
@@ -160,70 +155,6 @@ class Reader:
                 line_amount=amount,
             )
         ]  # fmt: skip
-
-
-class _Listed(NamedTuple):
-    product: str
-    category: str
-    quantity: int
-    amount: int | None
-
-
-def _number(text: str) -> str:
-    if len(text) > 100 or not text.isprintable():
-        raise ValueError(gettext("the number of an order has 1 to 100 visible characters."))
-    return text
-
-
-def _address(text: str) -> str:
-    return normalise(text).key
-
-
-def _currency(text: str) -> str:
-    code = _SIGNS.get(text, text.upper())
-    if not re.fullmatch(r"[A-Z]{3}", code):
-        raise ValueError(gettext("write the currency as three letters, such as EUR."))
-    return code
-
-
-def _name(text: str, most: int) -> str:
-    text = " ".join(text.split())
-    if len(text) > most or not text.isprintable():
-        raise ValueError(gettext("at most %(n)s visible characters are kept.") % {"n": most})
-    return text
-
-
-def _quantity(text: str) -> int:
-    number = catalogue.whole(text)
-    if abs(number) >= 10**9:
-        raise ValueError(gettext("this number is too large."))
-    return number
-
-
-def _cents(text: str) -> int:
-    return catalogue.cents(text)
-
-
-def _lines(text: str) -> list[_Listed]:
-    """``[{"product", "category", "quantity", "amount"}, …]``; ``amount`` is that of the line, ``price`` that of one."""
-    said = gettext('lines are written as [{"product": "…", "category": "…", "quantity": 1, "amount": "12.50"}].')
-    try:
-        found = json.loads(text)
-    except (ValueError, RecursionError):
-        raise ValueError(said) from None
-    if not isinstance(found, list) or not all(isinstance(one, dict) for one in found) or len(found) > MOST_LINES:
-        raise ValueError(said)
-    made = []
-    for one in found:
-        product = _name(str(one.get("product") or one.get("name") or ""), 200)
-        if not product:
-            raise ValueError(said)
-        quantity = _quantity(str(one.get("quantity", 1)))
-        amount = _cents(str(one["amount"])) if one.get("amount") is not None else None
-        if amount is None and one.get("price") is not None:
-            amount = _cents(str(one["price"])) * quantity
-        made.append(_Listed(product, _name(str(one.get("category") or ""), 100), quantity, amount))
-    return made
 
 
 # -- stage, decide -----------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from django.conf import settings
 from django.core.files.uploadedfile import UploadedFile
 from django.http import Http404, HttpResponse, StreamingHttpResponse
 from django.shortcuts import render
@@ -68,7 +69,7 @@ def imports(request: MemberRequest) -> HttpResponse:
             else:
                 return see(request, "import", made.pk)
     page = page_of(request, Import.objects.filter(workspace=_workspace(request)))
-    facts = {"page": page, "problem": problem, "what": what}
+    facts = {"page": page, "problem": problem, "what": what, "address": f"{settings.ENVOL.base_url}/orders.json"}
     return render(request, "imports/list.html", facts, status=422 if problem else 200)
 
 
