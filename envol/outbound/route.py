@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from django.conf import LazySettings
@@ -42,12 +42,16 @@ class Route:
         return self.relay
 
 
+def our_name(config: Any) -> str:
+    """The name this machine gives itself in SMTP."""
+    name: str = config.helo_name or socket.getfqdn()
+    return name if name.isascii() and name and " " not in name else "localhost.localdomain"
+
+
 def of_settings(settings: LazySettings) -> Route:
     """The route of this installation. Raises ValueError when a setting is missing."""
     config = settings.ENVOL
-    helo = config.helo_name or socket.getfqdn()
-    if not helo.isascii() or " " in helo or not helo:
-        helo = "localhost.localdomain"
+    helo = our_name(config)
     if config.route == "local":
         return Route("local", helo=helo, data=config.data)
     if config.route == "direct":

@@ -285,7 +285,7 @@ def check(workspace: Ws = "", data: Data = None, json: Json = False) -> None:
 def up(
     http: Annotated[str | None, typer.Option(help="HOST:PORT of pages, API and links.")] = None,
     submission: Annotated[
-        str | None, typer.Option(help="HOST:PORT of SMTP submission (not built yet: does nothing).")
+        str | None, typer.Option(help="HOST:PORT of SMTP submission; several with a comma between.")
     ] = None,
     inbound: Annotated[
         str | None, typer.Option(help="HOST:PORT of inbound mail (not built yet: does nothing).")
@@ -299,11 +299,16 @@ def up(
     """Start everything and keep it up until Ctrl-C."""
     from envol.run import up as _up
 
-    for name, given in (("--submission", submission), ("--inbound", inbound)):
-        if given:
-            errors.print(f"{name}: this listener does not exist yet; the option does nothing.", style="yellow")
+    if inbound:
+        errors.print("--inbound: this listener does not exist yet; the option does nothing.", style="yellow")
     config = opened(
-        data, http=http, insecure=insecure or None, tls_cert=tls_cert, tls_key=tls_key, log_json=json or None
+        data,
+        http=http,
+        submission=submission,
+        insecure=insecure or None,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        log_json=json or None,
     )
     try:
         code = _up.run(config)

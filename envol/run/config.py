@@ -61,6 +61,23 @@ def _word(value: str) -> str | None:
     return None if not value or value.replace("_", "").isalnum() else "must be letters, digits and underscores"
 
 
+def listeners(value: str) -> list[tuple[str, int, bool]]:
+    """(host, port, TLS from the first octet?) of a list such as ``0.0.0.0:587, 0.0.0.0:465, tls:127.0.0.1:2465``."""
+    found = []
+    for part in value.replace(",", " ").split():
+        host, port = split_address(part.removeprefix("tls:"), "submission")
+        found.append((host, port, port == 465 or part.startswith("tls:")))
+    return found
+
+
+def _listeners(value: str) -> str | None:
+    try:
+        listeners(value)
+    except ConfigError:
+        return "must be HOST:PORT, several with a comma between; tls: in front (or port 465) for TLS from the start"
+    return None
+
+
 def _positive(value: int) -> str | None:
     return None if value > 0 else "must be more than 0"
 
@@ -74,6 +91,14 @@ class Config:
     public_url: str = setting("", "Address that people and links see; empty: http://localhost:PORT.", check=_url)
     http: str = setting("127.0.0.1:8025", "Where pages, API, links and pixels listen.")
     inbox: str = setting("127.0.0.1:0", "Where the local route's SMTP inbox listens (0: any free port).")
+    submission: str = setting(
+        "",
+        "Where programs hand in mail by SMTP: HOST:PORT, several with a comma between; port 465, or tls: in front,"
+        " speaks TLS from the first octet; empty: nowhere.",
+        check=_listeners,
+    )
+    smtp_cert: str = setting("", "PEM file of the certificate of SMTP; empty: tls_cert, else one that signs itself.")
+    smtp_key: str = setting("", "PEM file of its key.")
     tls_cert: str = setting("", "PEM file of a certificate, when no proxy stands in front.")
     tls_key: str = setting("", "PEM file of its key.")
     insecure: bool = setting(False, "Allow a non-loopback address without TLS (a proxy encrypts).")
@@ -127,6 +152,11 @@ class Config:
     @property
     def http_port(self) -> int:
         return split_address(self.http, "http")[1]
+
+    @property
+    def submission_listeners(self) -> list[tuple[str, int, bool]]:
+        """(host, port, TLS from the first octet?) of each."""
+        return listeners(self.submission)
 
     @property
     def proxy_networks(self) -> list[IPv4Network | IPv6Network]:
@@ -226,6 +256,8 @@ def load(data: Path | str | None = None, *, environ: Mapping[str, str] | None = 
         raise ConfigError("secret must be at least 64 hexadecimal digits (32 bytes).") from None
     config = Config(**values)
     split_address(config.http, "http")
+    if bool(config.smtp_cert) != bool(config.smtp_key):
+        raise ConfigError("smtp_cert and smtp_key belong together: name both.")
     if config.queue_connections < 2:
         raise ConfigError(
             f"pool_worker = {config.pool_worker} is too little for worker_jobs = {config.worker_jobs}: "

@@ -45,7 +45,7 @@ def first_link(config: Config) -> str:
 
 
 MOST_CONNECTIONS = 40
-_OF_COURIER, _OF_INBOX, _OF_AUDIENCE = 2, 1, 4
+_OF_COURIER, _OF_INBOX, _OF_AUDIENCE, _OF_SUBMISSION = 2, 1, 4, 2
 """Of the audience four: two for each of two questions at once, or as many while columns are written."""
 _FOR_COMMANDS = 9
 """Kept free: three that PostgreSQL keeps for its superuser, and some for commands and backups beside us."""
@@ -57,6 +57,7 @@ def couriers_of(config: Config, cores: int) -> int:
     Raises ConfigError when more are asked for than the embedded PostgreSQL has room for.
     """
     others = _FOR_COMMANDS + config.pool_http + config.pool_worker + _OF_INBOX + _OF_AUDIENCE
+    others += _OF_SUBMISSION if config.submission else 0
     room = (MOST_CONNECTIONS - others) // _OF_COURIER
     if config.database_url and not os.environ.get(EMBEDDED):
         return config.couriers or min(cores, max(1, room))
@@ -76,6 +77,8 @@ def specs(config: Config) -> list[ProcessSpec]:
     found.append(ProcessSpec("audience", [*python, "audience"]))
     if config.route == "local":
         found.append(ProcessSpec("inbox", [*python, "inbox"]))
+    if config.submission:
+        found.append(ProcessSpec("submission", [*python, "submission"]))
     for number in range(1, couriers + 1):
         env = {"ENVOL_COURIER": str(number)}
         found.append(ProcessSpec(f"courier-{number}", [*python, "courier"], env=env, drain_seconds=630))

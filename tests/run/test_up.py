@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import datetime
 import http.client
+import json
 import os
 import signal
+import smtplib
 import socket
 import ssl
 import subprocess
@@ -89,6 +91,26 @@ def data(tmp_path: Path) -> Iterator[Path]:
         Embedded(folder).remove()
 
 
+def _hand_in_by_smtp(data: Path, env: dict[str, str], port: int, trust: ssl.SSLContext) -> None:
+    """As a developer does: a domain, a key, and the address of the server changed."""
+
+    def envol(*words: str, given: str | None = None) -> str:
+        command = [sys.executable, "-m", "envol.run.cli", *words, "--data", str(data), "--json"]
+        return subprocess.run(command, env=env, check=True, capture_output=True, text=True, input=given).stdout
+
+    envol("setup", "--email", "zoe@boutique.example", "--password-stdin", "--workspace", "Boutique", given="x" * 20)
+    envol("domain", "add", "boutique.example", "--trusted")
+    key = json.loads(envol("apikey", "create", "--name", "la caisse"))
+    with smtplib.SMTP("localhost", port, timeout=20) as client:
+        client.starttls(context=trust)
+        client.login(key["key"], key["secret"])
+        client.sendmail(
+            "zoe@boutique.example",
+            ["luc@lecteurs.example"],
+            b"From: zoe@boutique.example\r\nSubject: x\r\n\r\nBonjour\r\n",
+        )
+
+
 @pytest.mark.slow
 def test_everything_comes_up_with_tls_within_its_connections_and_drains(
     data: Path, certificate: tuple[Path, Path]
@@ -98,12 +120,15 @@ def test_everything_comes_up_with_tls_within_its_connections_and_drains(
         port = free.getsockname()[1]
     env = {k: v for k, v in os.environ.items() if not k.startswith(("ENVOL_", "DATABASE_URL", "DJANGO"))}
     words = ["--http", f"127.0.0.1:{port}", "--tls-cert", str(certificate[0]), "--tls-key", str(certificate[1])]
-    words += ["--submission", "127.0.0.1:9"]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        submission = free.getsockname()[1]
+    words += ["--submission", f"127.0.0.1:{submission}", "--inbound", "127.0.0.1:9"]
     command = [sys.executable, "-m", "envol.run.cli", "up", "--data", str(data), "--json", *words]
     log = data.parent / "log"
     with open(log, "wb") as out:
         process = subprocess.Popen(
-            [*command, "--submission", "127.0.0.1:9"],
+            command,
             env=env,
             stdout=subprocess.PIPE,
             stderr=out,
@@ -123,14 +148,22 @@ def test_everything_comes_up_with_tls_within_its_connections_and_drains(
         answer.read()
         connection.close()
         assert cookies and all(c.startswith("__Host-") and "Secure" in c for c in cookies), cookies
+        _hand_in_by_smtp(data, env, submission, trust)
         server = Embedded(data)
         try:
             with psycopg.connect(server.start()) as database:
+                for _ in range(200):
+                    if found := database.execute("SELECT envelope_to, raw FROM outbound_captured").fetchone():
+                        break
+                    time.sleep(0.1)
+                    database.rollback()
+                assert found is not None and found[0] == ["luc@lecteurs.example"]
+                assert found[1].count(b"DKIM-Signature:") == 2 and b"From: zoe@boutique.example" in found[1]
                 names = [row[0] for row in database.execute("SELECT application_name FROM pg_stat_activity").fetchall()]
         finally:
             server.stop()
         used = Counter(names)
-        assert set(used) >= {"envol worker", "envol courier", "envol http"}
+        assert set(used) >= {"envol worker", "envol courier", "envol http", "envol submission"}
         assert used["envol worker"] <= Config().pool_worker
         assert used["envol http"] <= Config().pool_http
     finally:
@@ -139,5 +172,5 @@ def test_everything_comes_up_with_tls_within_its_connections_and_drains(
         assert process.wait(60) == 0, log.read_text()
         assert time.monotonic() - began < 40
     said = log.read_text().splitlines()
-    assert "--submission: this listener does not exist yet" in said[0]
+    assert "--inbound: this listener does not exist yet" in said[0]
     assert '"event": "all processes ready"' in log.read_text(), "one JSON object a line"

@@ -1,0 +1,221 @@
+"""One SMTP connection of a listener of ours, between the socket and the pure machine (`envol.wire.smtp.server`).
+
+What is the same for all listeners: the greeting, questions answered in order while nothing more is read, time-outs,
+a drain that lets the message in hand be answered, the handshake of STARTTLS. What a listener thinks of senders,
+recipients and messages is its own: it answers questions, at once or in its own time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ssl
+from collections.abc import Awaitable
+from typing import Any
+
+import structlog
+
+from envol.wire.smtp.grammar import Reply, reply
+from envol.wire.smtp.server import (
+    Authenticate,
+    Closed,
+    Event,
+    MailFrom,
+    Message,
+    RcptTo,
+    Server,
+    ServerOptions,
+    StartTls,
+)
+
+log = structlog.get_logger()
+
+IDLE_SECONDS = 300.0  # RFC 5321 §4.5.3.2.7
+HANDSHAKE_SECONDS = 60.0
+MOST_CONNECTIONS = 500
+
+Question = MailFrom | RcptTo | Message | Authenticate
+
+
+class Listener:
+    """What the sessions of one service share."""
+
+    most_connections = MOST_CONNECTIONS
+    tls: ssl.SSLContext | None = None
+
+    def __init__(self, options: ServerOptions) -> None:
+        self.options = options
+        self.sessions: set[Session] = set()
+        self._servers: list[asyncio.Server] = []
+
+    def session(self, *, implicit: bool = False) -> Session:
+        """A session for a new connection; implicit: TLS stands from its first octet (RFC 8314 §3)."""
+        raise NotImplementedError
+
+    async def open(self, host: str, port: int, *, implicit: bool = False) -> tuple[str, int]:
+        """Listen; the address, with the port that was free when `port` is 0."""
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(
+            lambda: self.session(implicit=implicit),
+            host,
+            port,
+            ssl=self.tls if implicit else None,
+            ssl_handshake_timeout=HANDSHAKE_SECONDS if implicit else None,
+        )
+        self._servers.append(server)
+        name = server.sockets[0].getsockname()
+        return name[0], name[1]
+
+    async def drain(self) -> None:
+        """Take no new session, answer what was received, say 421 to the rest."""
+        for server in self._servers:
+            server.close()
+        for session in list(self.sessions):
+            session.shutdown()
+        for _ in range(200):
+            if not self.sessions:
+                break
+            await asyncio.sleep(0.02)
+        for session in list(self.sessions):
+            session.cut()
+
+
+class Session(asyncio.Protocol):
+    """Drives one `Server`; subclasses say in :meth:`judge` what they think of each question."""
+
+    def __init__(self, listener: Listener, *, implicit: bool = False) -> None:
+        self.listener = listener
+        self.server = Server(listener.options, tls=implicit)
+        self._transport: Any = None
+        self._answering: asyncio.Task[None] | None = None
+        self._stop = False
+        self._timer: asyncio.TimerHandle | None = None
+
+    def judge(self, question: Question) -> Reply | Awaitable[Reply]:
+        """The answer, or what will give it. What that raises is a mistake of ours, answered by 451."""
+        raise NotImplementedError
+
+    def refuse_connection(self) -> Reply | None:
+        """Why this connection is not served, or None."""
+        return None
+
+    @property
+    def peer(self) -> str:
+        """The address of the other side."""
+        name = self._transport.get_extra_info("peername") if self._transport else None
+        return str(name[0]) if name else ""
+
+    # ---- the transport's side
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        begun, self._transport = self._transport is None, transport
+        if not begun:
+            return  # the same session, now in TLS
+        refusal = self.refuse_connection()
+        if len(self.listener.sessions) >= self.listener.most_connections:
+            refusal = Reply(421, "4.3.2", ("Too many connections, come back later",))
+        if refusal is not None:
+            self._transport.write(refusal.to_bytes())
+            self._transport.close()
+            return
+        self.listener.sessions.add(self)
+        self._flush()
+        self._wait()
+
+    def data_received(self, data: bytes) -> None:
+        self._wait()
+        self._act(self.server.receive_data(data))
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.listener.sessions.discard(self)
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def shutdown(self) -> None:
+        """Say 421 when nothing is being answered, else after its answer."""
+        self._stop = True
+        if self._answering is None:
+            self._act(self.server.shutdown())
+
+    def cut(self) -> None:
+        self._transport.abort()
+
+    def _wait(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._too_long)
+
+    def _too_long(self) -> None:
+        if self._answering is None:
+            self._act(self.server.shutdown("You were silent for too long"))
+
+    def _flush(self) -> None:
+        if (data := self.server.data_to_send()) and not self._transport.is_closing():
+            self._transport.write(data)
+
+    # ---- questions
+
+    def _act(self, events: list[Event]) -> None:
+        """Answer questions until there are none, or one takes its time."""
+        pending = list(events)
+        while pending:
+            event = pending.pop(0)
+            match event:
+                case Closed():
+                    self._flush()
+                    self._transport.close()
+                    return
+                case StartTls():
+                    self._flush()
+                    self._later(self._handshake())
+                    return
+                case _:
+                    answer = self.judge(event)
+                    if not isinstance(answer, Reply):
+                        self._flush()  # what was said before, pipelined commands included
+                        self._later(self._answer(answer))
+                        return
+                    pending += self.server.answer(answer)
+        self._flush()
+
+    def _later(self, work: Any) -> None:
+        self._transport.pause_reading()
+        self._answering = asyncio.ensure_future(work)
+
+    async def _answer(self, coming: Awaitable[Reply]) -> None:
+        try:
+            answer = await coming
+        except Exception as error:  # a mistake of ours: nothing is promised, and the client may try again
+            log.warning("an SMTP question failed", error=str(error).strip() or type(error).__name__)
+            answer = reply(451, "4.3.0", "Something went wrong here, try again later")
+        self._answering = None
+        if self._transport.is_closing():
+            return
+        self._transport.resume_reading()
+        self._wait()
+        self._act(self.server.answer(answer))
+        if self._stop and not self.server.closed and self._answering is None:
+            self._act(self.server.shutdown())
+
+    async def _handshake(self) -> None:
+        """RFC 3207: what was said in clear before is forgotten by the machine."""
+        context = self.listener.tls
+        try:
+            if context is None:
+                raise RuntimeError("STARTTLS is offered without a certificate.")
+            self._transport = await asyncio.get_running_loop().start_tls(
+                self._transport, self, context, server_side=True, ssl_handshake_timeout=HANDSHAKE_SECONDS
+            )
+        except (OSError, ssl.SSLError, TimeoutError):
+            self._answering = None
+            with contextlib.suppress(Exception):
+                self._transport.abort()
+            return
+        self._answering = None
+        self.server.tls_started()
+        self._wait()
+        if self._stop:
+            self._act(self.server.shutdown())
+
+
+__all__ = ["Authenticate", "Listener", "MailFrom", "Message", "Question", "RcptTo", "Session"]

@@ -1,0 +1,196 @@
+"""The submission relay: programs hand in their mail by SMTP, signed in and in TLS (RFC 6409, RFC 8314).
+
+A ``250`` is said when the message is on disk: what arrives while one commit runs is the next batch. STARTTLS is always
+offered and a sign-in never before it; without a certificate of yours one that signs itself is made and said so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import signal
+import ssl
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from functools import partial
+from typing import Any
+
+import structlog
+
+from envol import disk
+from envol.edge import certificates
+from envol.edge.gather import Busy, Gatherer
+from envol.edge.smtp_session import Authenticate, Listener, MailFrom, Message, Question, RcptTo, Session
+from envol.outbound import relay
+from envol.outbound.accept import Outgoing, Refused
+from envol.outbound.route import our_name
+from envol.wire.message.submit import Unacceptable
+from envol.wire.smtp.grammar import Reply, reply
+from envol.wire.smtp.server import AUTH_FAILED, AUTH_OK, RECIPIENT_OK, SENDER_OK, ServerOptions
+
+log = structlog.get_logger()
+
+PER_PEER = 50
+RELOAD_SECONDS = 30.0
+NOT_KEPT = reply(451, "4.3.0", "The database is away, try again later")
+
+
+class Submission(Listener):
+    """The listeners of the relay and what their sessions share."""
+
+    def __init__(
+        self,
+        host: str,
+        tls: ssl.SSLContext,
+        keep: Callable[[list[Outgoing]], list[int]] = relay.keep,
+        *,
+        door: relay.Door | None = None,
+    ) -> None:
+        super().__init__(
+            ServerOptions(host, starttls=True, tls_required=True, auth=True, auth_required=True, smtputf8=True)
+        )
+        self.tls = tls
+        self.door = door or relay.Door()
+        self.peers: dict[str, int] = {}
+        self.gatherer: Gatherer[Outgoing, int] = Gatherer(keep, max_batch=200, max_waiting=1000, name="submission")
+        # One thread asks whose key it is and whom it may write as: it keeps one database connection.
+        self._asking = ThreadPoolExecutor(1, thread_name_prefix="submission asks")
+
+    def session(self, *, implicit: bool = False) -> Session:
+        return _Session(self, implicit=implicit)
+
+    async def ask(self, work: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._asking, partial(_fresh, work))
+
+    async def close(self) -> None:
+        await self.drain()
+        await self.gatherer.close()
+        self._asking.shutdown(wait=False)
+
+
+class _Session(Session):
+    def __init__(self, submission: Submission, *, implicit: bool) -> None:
+        super().__init__(submission, implicit=implicit)
+        self._submission = submission
+        self._account: relay.Account | None = None
+        self._counted = ""
+        self._named: set[str] = set()
+
+    def refuse_connection(self) -> Reply | None:
+        peer, peers = self.peer, self._submission.peers
+        if self._submission.door.shut(peer):
+            return reply(421, "4.7.0", "Too many failed sign-ins from your address, come back later")
+        if peers.get(peer, 0) >= PER_PEER and not _loopback(peer):
+            return reply(421, "4.7.0", f"At most {PER_PEER} connections from one address")
+        peers[peer] = peers.get(peer, 0) + 1
+        self._counted = peer
+        return None
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._counted:
+            left = self._submission.peers[self._counted] - 1
+            self._submission.peers[self._counted] = left
+            if not left:
+                del self._submission.peers[self._counted]
+            self._counted = ""
+        super().connection_lost(exc)
+
+    def judge(self, question: Question) -> Reply | Awaitable[Reply]:
+        match question:
+            case Authenticate():
+                return self._sign_in(question)
+            case MailFrom():
+                self._named = set()
+                return self._begin(question)
+            case RcptTo():
+                return RECIPIENT_OK
+            case Message():
+                return self._keep(question)
+
+    async def _sign_in(self, given: Authenticate) -> Reply:
+        door, peer = self._submission.door, self.peer
+        if door.shut(peer):
+            return reply(421, "4.7.0", "Too many failed sign-ins from your address, come back later")
+        self._account = await self._submission.ask(lambda: relay.sign_in(given.identity, given.secret))
+        if self._account is None:
+            door.failed(peer)
+            log.info("submission sign-in refused", peer=peer)
+            return AUTH_FAILED
+        return AUTH_OK
+
+    async def _begin(self, asked: MailFrom) -> Reply:
+        account = self._account
+        assert account is not None
+        ok, sentence = await self._submission.ask(lambda: relay.may_begin(account, asked.reverse_path))
+        return SENDER_OK if ok else reply(553, "5.7.1", sentence)
+
+    async def _keep(self, message: Message) -> Reply:
+        account, envelope, server = self._account, message.envelope, self.server
+        assert account is not None
+        received = relay.trace_field(server.options.hostname, esmtp=True, tls=envelope.tls, when=datetime.now(UTC))
+        try:
+            made = await self._submission.ask(
+                lambda: relay.outgoing(account, envelope.recipients, message.data, received)
+            )
+            number = await self._submission.gatherer.put(made)
+        except Unacceptable as error:
+            return reply(550, error.code, str(error))
+        except Refused as error:
+            return reply(550, "5.7.1", str(error))
+        except (Busy, disk.Full) as error:
+            return reply(452, "4.3.1", str(error))
+        except Exception as error:  # whatever it is: not kept, so not promised
+            log.warning("submitted messages could not be kept", error=str(error).strip())
+            return NOT_KEPT
+        return reply(250, "2.0.0", f"OK, your message is in our keeping as {number}")
+
+
+def _loopback(peer: str) -> bool:
+    with contextlib.suppress(ValueError):
+        return ipaddress.ip_address(peer).is_loopback
+    return False
+
+
+def _fresh(work: Callable[[], Any]) -> Any:
+    """With a new connection after a failure of the database."""
+    from django.db import Error, InterfaceError, connection
+
+    try:
+        return work()
+    except (Error, InterfaceError):
+        connection.close()
+        raise
+
+
+def _keep_fresh(batch: list[Outgoing]) -> list[int]:
+    found: list[int] = _fresh(lambda: relay.keep(batch))
+    return found
+
+
+def run(config: Any, ready: Callable[[], None]) -> None:
+    """The process: listen where the setting `submission` says, until SIGTERM."""
+    import uvloop
+
+    async def main() -> None:
+        tls = certificates.Kept(*certificates.files_of(config))
+        submission = Submission(our_name(config), tls.context, _keep_fresh)
+        for host, port, implicit in config.submission_listeners:
+            where = await submission.open(host, port, implicit=implicit)
+            log.info("submission listens", host=where[0], port=where[1], tls="at once" if implicit else "STARTTLS")
+        stopping = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        ready()
+        while not stopping.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), RELOAD_SECONDS)
+            if tls.reload():
+                log.info("certificate of submission read anew", file=str(tls.certificate))
+        await submission.close()
+
+    uvloop.run(main())
+
+
+__all__ = ["Submission", "run"]

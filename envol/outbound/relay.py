@@ -1,0 +1,101 @@
+"""The submission relay: whose key it is, whom it may write as, and what of a submitted message is accepted.
+
+The From field is read once (`envol.wire.message.submit`); the sender it names must be one of the workspace's domains,
+and so must the reverse-path. What is accepted goes the way of every single message (`envol.outbound.accept`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import format_datetime
+
+from envol import disk
+from envol.accounts.workspaces import check_api_key
+from envol.outbound import accept
+from envol.outbound.domains import may_send_from
+from envol.wire.address import AddressError, normalise
+from envol.wire.message.submit import read_submission
+
+_MOST_PEERS = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who is signed in: a key of a workspace."""
+
+    key_id: int
+    workspace_id: int
+
+
+def sign_in(key: str, secret: str) -> Account | None:
+    """The account of a key and its secret, or None."""
+    row = check_api_key(key, secret)
+    return Account(row.pk, row.workspace_id) if row else None
+
+
+def may_begin(account: Account, reverse_path: str) -> tuple[bool, str]:
+    """May a transaction of this account begin with this reverse-path? With a sentence. The null path may."""
+    return may_send_from(account.workspace_id, reverse_path) if reverse_path else (True, "")
+
+
+def outgoing(account: Account, recipients: Sequence[str], raw: bytes, received: bytes) -> accept.Outgoing:
+    """What is to be accepted of a submitted message.
+
+    recipients: of the envelope; one named twice is delivered to once. received: our trace field (RFC 5321 §4.4).
+    Raises :class:`~envol.wire.message.submit.Unacceptable` or :class:`~envol.outbound.accept.Refused`.
+    """
+    read = read_submission(raw)
+    ok, sentence = may_send_from(account.workspace_id, read.author.address)
+    if not ok:
+        raise accept.Refused(sentence)
+    to: dict[str, tuple[str, str]] = {}
+    for recipient in recipients:
+        try:
+            address = normalise(recipient)
+        except AddressError as error:
+            raise accept.Refused(str(error)) from None
+        to.setdefault(address.key, ("", address.written))
+    return accept.Outgoing(
+        workspace_id=account.workspace_id,
+        sender=(read.author.name, read.author.address),
+        to=list(to.values()),
+        subject=read.subject,
+        raw=received + read.raw,
+        facts={"by": "smtp", "key": account.key_id, "message_id": read.message_id},
+    )
+
+
+def keep(batch: list[accept.Outgoing]) -> list[int]:
+    """Accept a batch durably: the number of each message in our log. Raises `disk.Full` or a database error."""
+    disk.refuse_when_full()
+    return [one.message_id for one in accept.accept_messages(batch)]
+
+
+def trace_field(host: str, *, esmtp: bool, tls: bool, when: datetime) -> bytes:
+    """The Received field of a submission; where it came from is nobody's business beyond us (GDPR art. 5(1)(c))."""
+    protocol = ("ESMTP" if esmtp else "SMTP") + ("S" if tls else "") + "A"  # RFC 3848
+    return f"Received: by {host} with {protocol};\r\n {format_datetime(when)}\r\n".encode()
+
+
+class Door:
+    """Failed sign-ins by address: after `most` of them within `seconds` nobody from there is heard for as long."""
+
+    def __init__(self, most: int = 10, seconds: float = 600.0) -> None:
+        self._most, self._seconds = most, seconds
+        self._failed: OrderedDict[str, tuple[int, float]] = OrderedDict()
+
+    def shut(self, peer: str) -> bool:
+        count, since = self._failed.get(peer, (0, 0.0))
+        return count >= self._most and time.monotonic() - since < self._seconds
+
+    def failed(self, peer: str) -> None:
+        count, since = self._failed.pop(peer, (0, 0.0))
+        if time.monotonic() - since >= self._seconds:
+            count = 0
+        self._failed[peer] = (count + 1, time.monotonic())
+        if len(self._failed) > _MOST_PEERS:
+            self._failed.popitem(last=False)

@@ -1,0 +1,245 @@
+"""The submission relay with a real client (smtplib), a real database and real TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import smtplib
+import ssl
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from email.message import EmailMessage
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.db import connection
+
+from envol import db, disk
+from envol.accounts.workspaces import NewKey, create_api_key
+from envol.edge import certificates
+from envol.edge.submission import Submission, _keep_fresh
+from envol.outbound import domains, relay
+
+pytestmark = pytest.mark.usefixtures("empty_database")
+
+HOST = "mail.boutique.example"
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> certificates.Kept:
+    folder = tmp_path_factory.mktemp("tls")
+    certificates.make_self_signed(HOST, folder / "c.pem", folder / "k.pem")
+    assert (folder / "k.pem").stat().st_mode & 0o777 == 0o600
+    return certificates.Kept(folder / "c.pem", folder / "k.pem")
+
+
+class Running:
+    """A relay in a thread of its own, as its process would be."""
+
+    def __init__(self, kept: certificates.Kept, keep: Callable[[Any], Any]) -> None:
+        self.trust = ssl.create_default_context(cafile=str(kept.certificate))
+        self.submission: Submission
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._kept, self._keep = kept, keep
+        self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._run(),))
+        self._thread.start()
+        assert self._ready.wait(20)
+
+    async def _run(self) -> None:
+        self._stop = asyncio.Event()
+        self.submission = Submission(HOST, self._kept.context, self._keep, door=relay.Door(most=3))
+        _, self.port = await self.submission.open("127.0.0.1", 0)
+        _, self.tls_port = await self.submission.open("127.0.0.1", 0, implicit=True)
+        self._ready.set()
+        await self._stop.wait()
+        await self.submission.ask(lambda: connection.close())  # noqa: PLW0108 -- of that thread
+        await self.submission.close()
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(20)
+        self._loop.close()
+
+    def client(self, *, tls: bool = True) -> smtplib.SMTP:
+        client = smtplib.SMTP("127.0.0.1", self.port, local_hostname="shop.example", timeout=20)
+        client._host = "localhost"  # type: ignore[attr-defined]  # whose name the certificate bears
+        if tls:
+            client.starttls(context=self.trust)
+        client.ehlo()
+        return client
+
+
+@pytest.fixture
+def keep() -> Callable[[Any], Any]:
+    def work(batch: Any) -> Any:
+        try:
+            return _keep_fresh(batch)
+        finally:
+            connection.close()  # the database of a test goes with it
+
+    return work
+
+
+@pytest.fixture
+def relay_of(kept: certificates.Kept, keep: Callable[[Any], Any]) -> Iterator[Running]:
+    running = Running(kept, keep)
+    yield running
+    running.stop()
+
+
+@pytest.fixture
+def key(workspace: Any) -> NewKey:
+    domains.add(workspace, "boutique.example", trusted=True)
+    return create_api_key(workspace, "la boutique")
+
+
+def letter(sender: str = "Zoé <zoe@boutique.example>", **more: str) -> EmailMessage:
+    message = EmailMessage()
+    message["From"], message["To"], message["Subject"] = sender, "luc@lecteurs.example", "Votre commande"
+    for name, value in more.items():
+        message[name] = value
+    message.set_content("Elle est partie.\n.\n..deux points\n")
+    return message
+
+
+def queued() -> list[tuple[Any, ...]]:
+    return db.rows("SELECT s.address, m.header ->> 'subject', m.raw FROM outbound_send s JOIN outbound_message m"
+                   " ON m.id = s.message_id ORDER BY s.no")  # fmt: skip
+
+
+def signed_in(relay_of: Running, key: NewKey) -> smtplib.SMTP:
+    client = relay_of.client()
+    client.login(key.key, key.secret)
+    return client
+
+
+def test_a_250_means_it_is_on_disk_once_for_each_person(relay_of: Running, key: NewKey) -> None:
+    with signed_in(relay_of, key) as client:
+        to = ["luc@lecteurs.example", "Lea@Lecteurs.example", "LUC@lecteurs.example", "lea@lecteurs.example"]
+        assert client.send_message(letter(Bcc="lea@lecteurs.example"), to_addrs=to) == {}
+        found = queued()
+        assert [row[0] for row in found] == ["luc@lecteurs.example", "Lea@lecteurs.example"]
+        raw = bytes(found[0][2])
+        assert found[0][1] == "Votre commande" and raw.startswith(b"Received: by mail.boutique.example with ESMTPSA;")
+        assert b"shop.example" not in raw and b"127.0.0.1" not in raw and b"\r\n.\r\n..deux points\r\n" in raw
+        client.send_message(letter())
+        assert len(queued()) == 3, "several transactions in one session"
+    used = db.value("SELECT last_used_at FROM accounts_api_key")
+    assert used is not None
+
+
+def test_tls_comes_first_and_then_the_sign_in(relay_of: Running, kept: certificates.Kept, key: NewKey) -> None:
+    with relay_of.client(tls=False) as client:
+        assert client.has_extn("starttls") and not client.has_extn("auth")
+        assert client.docmd("AUTH", "PLAIN AGEAYg==")[0] == 538
+        assert client.mail("zoe@boutique.example")[0] == 530
+    with relay_of.client() as client:
+        assert not client.has_extn("starttls") and client.has_extn("auth")
+        assert client.mail("zoe@boutique.example")[0] == 530
+        assert client.docmd("ETRN", "boutique.example")[0] == 502
+    with smtplib.SMTP_SSL("127.0.0.1", relay_of.tls_port, context=_any_name(kept), timeout=20) as client:
+        client.login(key.key, key.secret)
+        client.send_message(letter())
+    assert len(queued()) == 1
+
+
+def _any_name(kept: certificates.Kept) -> ssl.SSLContext:
+    loose = ssl.create_default_context(cafile=str(kept.certificate))
+    loose.check_hostname = False
+    return loose
+
+
+@pytest.mark.parametrize(
+    ("sender", "envelope", "code", "said"),
+    [
+        ("zoe@ailleurs.example", "zoe@boutique.example", 550, "not declared"),
+        ("zoe@boutique.example, luc@boutique.example", "zoe@boutique.example", 550, "exactly one mailbox"),
+        ('"security@bank.example" <zoe@boutique.example>', "zoe@boutique.example", 550, "looks like another"),
+        ("zoe@boutique.example", "zoe@ailleurs.example", 553, "not declared"),
+    ],
+)
+def test_the_sender_is_one_the_account_may_use(
+    relay_of: Running, key: NewKey, monkeypatch: pytest.MonkeyPatch, sender: str, envelope: str, code: int, said: str
+) -> None:
+    monkeypatch.setattr(settings, "ENVOL", replace(settings.ENVOL, route="direct"))
+    domains._forget()
+    with signed_in(relay_of, key) as client:
+        raw = f"From: {sender}\r\nTo: luc@lecteurs.example\r\nSubject: x\r\n\r\nx\r\n"
+        with pytest.raises((smtplib.SMTPDataError, smtplib.SMTPSenderRefused)) as error:
+            client.sendmail(envelope, ["luc@lecteurs.example"], raw.encode())
+        assert error.value.smtp_code == code and said in str(error.value.smtp_error)
+        assert client.noop()[0] == 250 and queued() == [], "the session goes on, and nothing was kept"
+        client.sendmail("", ["luc@lecteurs.example"], b"From: zoe@boutique.example\r\n\r\nx\r\n")
+        assert len(queued()) == 1, "the null path may begin"
+
+
+def test_whoever_guesses_is_not_heard_for_a_while(relay_of: Running, key: NewKey) -> None:
+    with relay_of.client() as client:
+        with pytest.raises(smtplib.SMTPAuthenticationError):
+            client.login(key.key, "wrong")  # by PLAIN and by LOGIN
+        with pytest.raises(smtplib.SMTPAuthenticationError) as refused:
+            client.login(key.key, "wrong")
+        assert refused.value.smtp_code == 421
+    with pytest.raises(smtplib.SMTPConnectError) as error:
+        relay_of.client()
+    assert error.value.smtp_code == 421
+    db.execute("UPDATE accounts_api_key SET revoked_at = now()")
+    assert relay.sign_in(key.key, key.secret) is None, "a revoked key opens nothing"
+
+
+def test_what_could_not_be_kept_is_not_promised(kept: certificates.Kept, key: NewKey) -> None:
+    fails: list[Exception] = [RuntimeError("the database is away"), disk.Full("The disk is full.")]
+
+    def keep(batch: Any) -> Any:
+        raise fails.pop(0)
+
+    running = Running(kept, keep)
+    try:
+        with signed_in(running, key) as client:
+            for code in (451, 452):
+                with pytest.raises(smtplib.SMTPDataError) as error:
+                    client.send_message(letter())
+                assert error.value.smtp_code == code
+    finally:
+        running.stop()
+    assert queued() == []
+
+
+def test_a_bare_line_end_is_refused_and_the_session_ends(relay_of: Running, key: NewKey) -> None:
+    with contextlib.suppress(smtplib.SMTPServerDisconnected), signed_in(relay_of, key) as client:
+        client.mail("zoe@boutique.example")
+        client.rcpt("luc@lecteurs.example")
+        client.docmd("DATA")
+        client.send(b"From: zoe@boutique.example\r\n\r\nx\n.\n\r\nMAIL FROM:<x@y.example>\r\n.\r\n")
+        assert client.getreply()[0] == 550
+        with pytest.raises(smtplib.SMTPServerDisconnected):
+            client.noop()
+    assert queued() == []
+
+
+def test_a_new_certificate_is_shown_without_a_restart(tmp_path: Path) -> None:
+    files = tmp_path / "c.pem", tmp_path / "k.pem"
+    certificates.make_self_signed(HOST, *files)
+    kept = certificates.Kept(*files)
+    assert not kept.reload()
+    key_before = files[1].read_bytes()
+    other = tmp_path / "o.pem", tmp_path / "ok.pem"
+    certificates.make_self_signed(HOST, *other)
+    files[0].write_bytes(other[0].read_bytes())
+    assert not kept.reload(), "certificate and key do not fit yet"
+    files[1].write_bytes(other[1].read_bytes())
+    assert files[1].read_bytes() != key_before and kept.reload() and not kept.reload()
+    shown: list[str] = []
+
+    async def work() -> None:
+        submission = Submission(HOST, kept.context, lambda batch: [])
+        _, port = await submission.open("127.0.0.1", 0, implicit=True)
+        shown.append(await asyncio.to_thread(ssl.get_server_certificate, ("127.0.0.1", port)))
+        await submission.close()
+
+    asyncio.run(work())
+    assert shown[0].split() == other[0].read_text().split()

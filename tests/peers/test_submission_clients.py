@@ -1,0 +1,66 @@
+"""Real clients hand in mail to the relay: curl and swaks, where they are installed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from envol.accounts.workspaces import NewKey
+from envol.edge import certificates
+from envol.edge.submission import _keep_fresh
+from tests.edge.test_submission import HOST, Running, key, queued
+
+pytestmark = pytest.mark.usefixtures("empty_database")
+__all__ = ["key"]
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Running]:
+    from django.db import connection
+
+    files = tmp_path / "c.pem", tmp_path / "k.pem"
+    certificates.make_self_signed(HOST, *files)
+
+    def keep(batch: list) -> list[int]:  # type: ignore[type-arg]
+        try:
+            return _keep_fresh(batch)
+        finally:
+            connection.close()
+
+    found = Running(certificates.Kept(*files), keep)
+    yield found
+    found.stop()
+
+
+@pytest.mark.parametrize("client", ["curl", "curl, TLS at once", "swaks", "swaks, TLS at once"])
+def test_a_real_client_hands_in_its_mail(running: Running, key: NewKey, tmp_path: Path, client: str) -> None:
+    program = client.partition(",")[0]
+    if shutil.which(program) is None:
+        pytest.skip(f"{program} is not installed")
+    if (
+        program == "swaks"
+        and "TLS supported" not in subprocess.run(["swaks", "--support"], capture_output=True, text=True).stdout
+    ):
+        pytest.skip("swaks has no TLS here: install libnet-ssleay-perl")
+    at_once = client.endswith("once")
+    port = running.tls_port if at_once else running.port
+    letter = tmp_path / "letter"
+    letter.write_bytes(
+        b"From: Zoe <zoe@boutique.example>\r\nTo: luc@lecteurs.example\r\nSubject: essai\r\n\r\n.\r\nfin\r\n"
+    )
+    if program == "curl":
+        command = ["curl", "-sS", "--insecure", "--ssl-reqd", f"smtp{'s' if at_once else ''}://127.0.0.1:{port}"]
+        command += ["--mail-from", "zoe@boutique.example", "--mail-rcpt", "luc@lecteurs.example"]
+        command += ["--user", f"{key.key}:{key.secret}", "--upload-file", str(letter)]
+    else:
+        command = ["swaks", "--server", "127.0.0.1", "--port", str(port), "--tls-on-connect" if at_once else "--tls"]
+        command += ["--auth-user", key.key, "--auth-password", key.secret, "--from", "zoe@boutique.example"]
+        command += ["--to", "luc@lecteurs.example", "--header", "Subject: essai", "--hide-all"]
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert said.returncode == 0, said.stdout + said.stderr
+    found = queued()
+    assert [(row[0], row[1]) for row in found] == [("luc@lecteurs.example", "essai")]
