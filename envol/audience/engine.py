@@ -121,7 +121,8 @@ class PostgresEngine:
     ) -> Reason | None:
         """Rule by rule why this contact is in or not; None when there is no such contact here."""
         compiler = self.compiler(workspace, now, only=[contact_id])
-        root = parse(tree, compiler.catalogue)
+        whole = parse(tree, compiler.catalogue)
+        root = replace(whole, people=None)  # what the rule itself says
         nodes: list[Group | Rule] = []
 
         def collect(node: Group | Rule) -> None:
@@ -140,8 +141,8 @@ class PostgresEngine:
             return None
         holds = {id(node): bool(value) for node, value in zip(nodes, found[0], strict=True)}
         hand = None
-        if root.people is not None:
-            chosen = SegmentPerson.objects.filter(segment_id=root.people, contact_id=contact_id)
+        if whole.people is not None:
+            chosen = SegmentPerson.objects.filter(segment_id=whole.people, contact_id=contact_id)
             if (inside := chosen.values_list("inside", flat=True).first()) is not None:
                 hand = Reason("", inside, wording.put_by_hand(inside, language))
 
@@ -152,7 +153,8 @@ class PostgresEngine:
             return Reason(node.path, holds[id(node)], sentence, node.match, tuple(reason(r) for r in node.rules))
 
         told = reason(root)
-        return told if hand is None else replace(told, parts=(hand, *told.parts))
+        # A choice by hand decides alone; what the rule would have said stands beside it.
+        return told if hand is None else Reason("", hand.holds, "", "any" if hand.holds else "all", (hand, told))
 
     def by_reason(self, workspace: Whose, tree: Tree, purpose: Purpose, *, now: When = None) -> dict[str, int]:
         """How many of the chosen people the gate lets through (key ``""``) and refuses, by reason.

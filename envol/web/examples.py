@@ -205,11 +205,30 @@ def _loyalty(catalogue: Catalogue, bought: bool) -> Iterator[Example]:
         yield Example(
             _("Fans: they read and they buy"), _all(assiduous, _rule("orders.count", "gte", 2, within_days=365))
         )
+    if told := _fans(catalogue):
+        yield Example(_("Fans: they recommend, answer or vote"), {"v": 1, "match": "any", "rules": told})
     reads = _rule("mail.clicked", "at_least", 1, within_days=90)
     yield Example(_("With us for over a year and still reading"), _all(_rule("created", "more_than_ago", 365), reads))
     yield Example(_("Anniversary of arrival this week"), _all(_rule("created", "anniversary", 3)))
     if birth := _birth(catalogue):
         yield Example(_("Birthday this week"), _all(_rule(birth, "anniversary", 3)))
+
+
+# Words in the names of a workspace's own events, and how often it takes to be more than chance.
+_FANS = {
+    "referral": 1, "parrain": 1, "reply": 1, "repon": 1, "survey": 1, "sondage": 1, "vote": 2, "review": 2, "avis": 2,
+}  # fmt: skip
+
+
+def _fans(catalogue: Catalogue) -> list[dict[str, Any]]:
+    """Rules about events that only people who care bring about, where programs tell such events."""
+    return [
+        _rule(field.key, "at_least", times)
+        for field in catalogue.fields.values()
+        if field.kind == "happening"
+        for times in [next((n for word, n in _FANS.items() if word in field.key.partition(".")[2]), 0)]
+        if times
+    ]
 
 
 def _largest_list(catalogue: Catalogue) -> int | None:

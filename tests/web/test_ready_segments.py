@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 import pytest
 from django.test import Client
@@ -15,6 +16,7 @@ from envol.audience.catalogue import Catalogue
 from envol.contacts.models import Property
 from envol.db import execute
 from envol.web.examples import families
+from tests.audience.segment_people import add_happening, add_person
 from tests.web.shop import Shop, open_shop
 
 Sign = Callable[..., Client]
@@ -72,6 +74,15 @@ def test_what_is_not_known_is_not_offered(workspace: Workspace) -> None:
     assert not found["purchases"].examples and found["purchases"].lacking
     assert not found["interests"].examples and found["interests"].lacking
     assert found["activity"].examples and found["loyalty"].examples
+
+
+def test_fans_are_told_by_the_events_that_a_program_brings(workspace: Workspace) -> None:
+    fan, other = (add_person(workspace, f"{name}@lecteurs.example") for name in ("fan", "other"))
+    add_happening(workspace, fan, "newsletter_referral", datetime.now(UTC), {})
+    add_happening(workspace, other, "visit", datetime.now(UTC), {})
+    with override("en"):
+        found = {e.name: e.tree for e in families(Catalogue(workspace))[3].examples}
+    assert engine.count(workspace, found["Fans: they recommend, answer or vote"]) == 1
 
 
 def test_a_sensitive_field_is_never_offered(known: Shop) -> None:
