@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 from django.db.models import Count, Q
 
 from envol.accounts.models import Workspace
-from envol.audience import stages, standings
-from envol.audience.models import Segment, SegmentPerson, Shop, Topic
+from envol.audience import reasons, stages, standings
+from envol.audience.models import Rhythm, Segment, SegmentPerson, Shop, Topic
 from envol.consent.models import Purpose
 from envol.contacts.models import List, Property
 from envol.events.models import CustomEvent
@@ -99,6 +99,23 @@ _FIXED = (
         "Stage of activity",
         tuple(Choice(key, fr, en) for key, (fr, en) in stages.LABELS.items()),
     ),
+    Field(
+        "inactivity.reason",
+        "reason",
+        "activity",
+        "Raison de l'inactivité",
+        "Reason for inactivity",
+        tuple(Choice(key, fr, en) for key, (fr, en) in reasons.LABELS.items()),
+    ),
+    Field(
+        "inactivity.answer",
+        "answered",
+        "activity",
+        "Réponse à « pourquoi si peu ? »",
+        "Answer to “why so little?”",
+        tuple(Choice(key, fr, en) for key, (fr, en) in reasons.ANSWERS.items()),
+    ),
+    Field("activity.rhythm", "rhythm", "activity", "Son propre rythme", "One's own rhythm"),
     Field("random", "random", "computed", "Part au hasard", "Random share"),
 )
 
@@ -214,6 +231,11 @@ class Catalogue:
         counted = SegmentPerson.objects.filter(workspace_id=self.workspace.pk).values_list("segment_id")
         both = counted.annotate(n=Count("pk", filter=Q(inside=True)), m=Count("pk", filter=Q(inside=False)))
         return {pk: (n, m) for pk, n, m in both.order_by()}
+
+    @cached_property
+    def by_rhythm(self) -> bool:
+        """Whether stages of activity follow each person's own rhythm."""
+        return Rhythm.objects.filter(workspace=self.workspace, on=True).exists()
 
     @cached_property
     def sendings(self) -> dict[int, str]:

@@ -20,7 +20,7 @@ from typing import Any
 import sqlglot
 from sqlglot import exp
 
-from envol.audience import buying, caring, happening, loyalty, territory
+from envol.audience import buying, caring, happening, loyalty, quiet, territory
 from envol.audience.catalogue import Catalogue, activity_source
 from envol.audience.days import Days
 from envol.audience.language import Group, Rule
@@ -46,6 +46,7 @@ NEGATIVE = {
     "not_of_category": "of_category",
     "not_of_product": "of_product",
     "nothing": "anything",
+    "beyond": "within",
 }
 _COMPARISONS = {"is": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 
@@ -346,7 +347,7 @@ class Compiler:
         assert rule.inner is not None
         return exp.paren(self.condition(rule.inner))
 
-    of_stage = of_segment
+    of_stage = of_reason = of_segment
 
     def of_score(self, rule: Rule) -> Node:
         return buying.score(self, rule)
@@ -356,6 +357,12 @@ class Compiler:
 
     def of_just_bought(self, rule: Rule) -> Node:
         return buying.just_bought(self, rule)
+
+    def of_answered(self, rule: Rule) -> Node:
+        return quiet.answered(self, rule)
+
+    def of_rhythm(self, rule: Rule) -> Node:
+        return quiet.within(self, rule)
 
     def of_interest(self, rule: Rule) -> Node:
         return caring.interest(self, rule)

@@ -21,7 +21,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from envol.audience import stages
+from envol.audience import reasons, stages
 from envol.audience.catalogue import Catalogue, Field
 from envol.audience.operators import NARROWING, OPERATORS, SHAPES, Wrong
 
@@ -67,13 +67,14 @@ class SegmentProblem(ValueError):
         super().__init__(" ".join(f"[{p.path or '·'}] {p.sentence}" for p in problems))
 
 
-def parse(tree: Any, catalogue: Catalogue, *, within: int | None = None) -> Group:
+def parse(tree: Any, catalogue: Catalogue, *, within: int | None = None, levels: int = MAX_LEVELS) -> Group:
     """Read and check a tree; ``None`` is everybody.
 
-    ``within`` is the id of the segment being saved: a tree that leads back to it is refused.
+    ``within`` is the id of the segment being saved: a tree that leads back to it is refused. ``levels``: how deep
+    groups may be nested; trees of ours may go deeper than what people make.
     Raises :class:`SegmentProblem` with all problems at once.
     """
-    reader = _Reader(catalogue)
+    reader = _Reader(catalogue, levels)
     root = reader.tree(tree, "", (within,) if within is not None else ())
     if reader.count > MAX_RULES:
         reader.wrong("", _("More than %(n)s rules, those of inner segments included; use fewer.") % {"n": MAX_RULES})
@@ -83,8 +84,8 @@ def parse(tree: Any, catalogue: Catalogue, *, within: int | None = None) -> Grou
 
 
 class _Reader:
-    def __init__(self, catalogue: Catalogue) -> None:
-        self.catalogue = catalogue
+    def __init__(self, catalogue: Catalogue, levels: int = MAX_LEVELS) -> None:
+        self.catalogue, self.levels = catalogue, levels
         self.problems: list[Problem] = []
         self.count = 0
 
@@ -111,8 +112,8 @@ class _Reader:
         people = self.people(raw, path) if level == 1 else None
         if unknown := set(raw) - {"v", "match", "rules"} - ({"people"} if level == 1 else set()):
             self.wrong(path, _("A group does not know %(what)s; remove it.") % {"what": _listed(unknown)})
-        if level > MAX_LEVELS:
-            self.wrong(path, _("Groups may be nested %(n)s levels deep; move this one up.") % {"n": MAX_LEVELS})
+        if level > self.levels:
+            self.wrong(path, _("Groups may be nested %(n)s levels deep; move this one up.") % {"n": self.levels})
             return nothing
         if level > 1 and not raw["rules"]:
             self.wrong(path, _("This group is empty; add a rule or remove the group."))
@@ -169,7 +170,12 @@ class _Reader:
             return None
         inner = None
         if known.kind == "stage":
-            return Rule(path, known, op, value, where, parse(stages.meant(value), self.catalogue))
+            return Rule(
+                path, known, op, value, where, parse(stages.meant(value, self.catalogue.by_rhythm), self.catalogue)
+            )
+        if known.kind == "reason":
+            told = reasons.meant(list(reasons.LABELS) if value is None else value, where.get("origin", ""))
+            return Rule(path, known, op, value, where, parse(told, self.catalogue, levels=2 * MAX_LEVELS))
         if known.kind == "segment":
             inner = self.inner(value, raw.get("tree"), path, stack)
             if inner is None:

@@ -196,3 +196,14 @@ class Inference(models.Model):
 
     class Meta:
         db_table = "audience_inference"
+
+
+class Rhythm(models.Model):
+    """Whether stages of activity follow each person's own rhythm, and how many messages make one."""
+
+    workspace = models.OneToOneField(Workspace, on_delete=models.CASCADE, primary_key=True)
+    on = models.BooleanField(default=False)
+    sends = models.PositiveSmallIntegerField(default=12)
+
+    class Meta:
+        db_table = "audience_rhythm_setting"

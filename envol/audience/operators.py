@@ -102,6 +102,9 @@ OPERATORS: dict[str, dict[str, str]] = {
     "measured": {"is": "choice", "is_not": "choice"},
     "segment": {"in": "id", "not_in": "id"},
     "stage": {"in": "choices", "not_in": "choices"},
+    "reason": {"in": "choices", "not_in": "choices", **_KNOWN},
+    "answered": {"in": "choices", "not_in": "choices", **_KNOWN},
+    "rhythm": {"within": "rhythms", "beyond": "rhythms"},
     "random": {"share": "share"},
 }
 
@@ -119,6 +122,7 @@ NARROWING: dict[str, dict[str, str]] = {
         for kind in ("order_count", "order_sum", "order_average", "order_date")
     },
     "activity": {"within_days": "days", "sending": "whole"},
+    "reason": {"origin": "origin"},
     "interest": {"origin": "origin", "strength": "strength"},
     "happening": {"property": "fact", "within_days": "days", "after": "date", "before": "date"},
 }
@@ -324,6 +328,7 @@ SHAPES: dict[str, Callable[[Any], Any]] = {
     "days": _days,
     "spread": _integer(0, 182, gettext_noop("Write a number of days between %(low)s and %(high)s.")),
     "times": _integer(1, 10**6, gettext_noop("Write how many times, between %(low)s and %(high)s.")),
+    "rhythms": _integer(1, 10, gettext_noop("Write how many times, between %(low)s and %(high)s.")),
     "year_days": _year_days,
     "ages": _pair(_integer(0, MAX_AGE, gettext_noop("Write an age in years, between %(low)s and %(high)s."))),
     "near": _near,

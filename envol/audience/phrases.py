@@ -89,9 +89,52 @@ def _cares_fr(words: Words, rule: Rule) -> str:
     return f"qui s'intéressent à {words.several(named, 'et' if rule.op == 'has_all' else 'ou')}{scope}"
 
 
+def _reason_en(words: Words, rule: Rule) -> str:
+    whose = "who gave" if rule.field.kind == "answered" else "who have gone quiet for"
+    scope = _scope(rule, ", by their own words", ", as far as it can be told")
+    if rule.op in ("known", "unknown"):
+        if rule.field.kind == "answered":
+            return f"who gave {'a' if rule.op == 'known' else 'no'} reason for their silence"
+        return f"who have gone quiet for a reason that is {'' if rule.op == 'known' else 'not '}known{scope}"
+    named = words.several([words.named(rule, one) for one in rule.value], "or")
+    if rule.op == "not_in":
+        whose = "who did not give" if rule.field.kind == "answered" else "who have not gone quiet for"
+    return f"{whose} the reason {named}{scope}"
+
+
+def _reason_fr(words: Words, rule: Rule) -> str:
+    scope = _scope(rule, ", d'après ce qu'elles ont dit", ", pour autant qu'on puisse le savoir")
+    if rule.op in ("known", "unknown"):
+        if rule.field.kind == "answered":
+            return (
+                "qui ont dit pourquoi elles se taisent"
+                if rule.op == "known"
+                else "qui n'ont pas dit pourquoi elles se taisent"
+            )
+        known = "pour une raison connue" if rule.op == "known" else "sans raison connue, ou qui ne se taisent pas"
+        return f"qui se taisent {known}{scope}"
+    named = words.several([words.named(rule, one) for one in rule.value], "ou" if rule.op == "in" else "ni")
+    if rule.field.kind == "answered":
+        return f"{'qui ont' if rule.op == 'in' else 'qui n’ont pas'} donné la raison {named}{scope}"
+    return f"{'qui se taisent' if rule.op == 'in' else 'qui ne se taisent pas'} pour la raison {named}{scope}"
+
+
+def _rhythm_en(words: Words, rule: Rule) -> str:
+    times = "" if rule.value == 1 else f"{words.number(rule.value)} times "
+    return f"who {'did' if rule.op == 'within' else 'did not do'} something within {times}their own rhythm"
+
+
+def _rhythm_fr(words: Words, rule: Rule) -> str:
+    times = "leur propre rythme" if rule.value == 1 else f"{words.number(rule.value)} fois leur propre rythme"
+    return f"{'qui ont' if rule.op == 'within' else 'qui n’ont pas'} réagi en {times}"
+
+
 _KINDS: dict[str, tuple[Callable[[Words, Rule], str], Callable[[Words, Rule], str]]] = {
     "happening": (_happened_en, _happened_fr),
     "interest": (_cares_en, _cares_fr),
+    "reason": (_reason_en, _reason_fr),
+    "answered": (_reason_en, _reason_fr),
+    "rhythm": (_rhythm_en, _rhythm_fr),
 }
 KINDS = frozenset(_KINDS)
 

@@ -13,6 +13,8 @@ _OF_PERSON = (
     "audience_score",
     "audience_tier",
     "audience_interest",
+    "audience_reason",
+    "audience_rhythm",
     "audience_member",
     "audience_move",
     "audience_segment_person",
@@ -60,20 +62,32 @@ def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
         " JOIN audience_segment s ON s.id = p.segment_id WHERE p.workspace_id = %s AND p.contact_id = %s ORDER BY p.at",
         [workspace_id, contact_id],
     )
-    for row in (*scores, *tiers, *interests, *moves, *hands):
+    reasons = dicts(
+        "SELECT reason, words, source, since, until FROM audience_reason WHERE workspace_id = %s AND contact_id = %s"
+        " ORDER BY since, id",
+        [workspace_id, contact_id],
+    )
+    rhythm = dicts(
+        "SELECT days AS days_of_silence_that_say_something FROM audience_rhythm"
+        " WHERE workspace_id = %s AND contact_id = %s",
+        [workspace_id, contact_id],
+    )
+    for row in (*scores, *tiers, *interests, *moves, *hands, *reasons):
         for key, value in row.items():
             if hasattr(value, "isoformat"):
                 row[key] = value.isoformat()
     chosen: dict[str, Any] = {"segments": moves} if moves else {}
     if hands:
         chosen["segments_by_hand"] = hands
-    if not scores and not tiers and not interests:
+    if not (scores or tiers or interests or reasons or rhythm):
         return chosen
     return {
         **chosen,
         "purchases": scores[0] if scores else None,
         "tiers": tiers,
         "interests": interests,
+        "reasons_for_inactivity": reasons,
+        "rhythm": rhythm[0] if rhythm else None,
         "logic_of_interests": "Declared: what she said. Inferred: five different articles or products of a topic"
         " within 90 days, and three tenths of all topical ones; it fades by half in 60 days."
         " Refused: she wants no more of it.",
@@ -87,6 +101,9 @@ def describe() -> list[Data]:
         Data("audience_score", "scores from orders: how recent, how many, how large; the segment they give"),
         Data("audience_tier", "stays in the tiers premium, gold and bronze"),
         Data("audience_interest", "topics she said she likes or not, or that her reading and buying shows"),
+        Data("audience_reason", "why she reads little, as she answered"),
+        Data("audience_rhythm", "after how many days of silence she counts as less active"),
+        Data("audience_rhythm_setting", "whether stages follow one's own rhythm", False),
         Data("audience_topic", "topics and how their articles are known", False),
         Data("audience_topic_article", "pages that were given a topic", False),
         Data("audience_inference", "when interests were last inferred, and how many", False),

@@ -32,8 +32,11 @@ def _none(*rules: dict[str, Any]) -> dict[str, Any]:
     return {"match": "none", "rules": list(rules)}
 
 
-def _signal(days: int | None) -> dict[str, Any]:
-    """Did something in the last ``days`` days, or ever."""
+def _signal(days: int | None, rhythms: int = 0) -> dict[str, Any]:
+    """Did something in the last ``days`` days, or ever; or within so many times one's own rhythm."""
+    if rhythms:
+        own = {"field": "activity.rhythm", "op": "within", "value": rhythms}
+        return {"match": "any", "rules": [*_signal(days)["rules"], own]}
     where = {"where": {"within_days": days}} if days is not None else {}
     clicked = {"field": "mail.clicked", "op": "at_least", "value": 1, **where}
     opened = {"field": "mail.opened", "op": "at_least", "value": 1, **where}
@@ -48,23 +51,26 @@ _NEVER = (
 )
 
 
-def _tree(stage: str) -> dict[str, Any]:
+def _tree(stage: str, own: bool) -> dict[str, Any]:
+    active, cooling, inactive = (
+        _signal(days, times if own else 0) for days, times in ((ACTIVE_DAYS, 1), (COOLING_DAYS, 2), (INACTIVE_DAYS, 4))
+    )
     match stage:
         case "new":
             return _all(_NEW)
         case "active":
-            return _all(_none(_NEW), _signal(ACTIVE_DAYS))
+            return _all(_none(_NEW), active)
         case "cooling":
-            return _all(_none(_NEW, _signal(ACTIVE_DAYS)), _signal(COOLING_DAYS))
+            return _all(_none(_NEW, active), cooling)
         case "inactive":
-            return _all(_none(_NEW, _signal(COOLING_DAYS)), _signal(INACTIVE_DAYS))
+            return _all(_none(_NEW, cooling), inactive)
         case "dormant":
-            return _all(_none(_NEW, _signal(INACTIVE_DAYS)), _signal(None))
+            return _all(_none(_NEW, inactive), _signal(None))
         case "never":
             return _all(_none(_NEW, _signal(None)), *_NEVER)
     return _all(_none(_NEW, _signal(None), _all(*_NEVER)))
 
 
-def meant(chosen: list[str]) -> dict[str, Any]:
-    """The tree of "is in one of these stages"."""
-    return {"v": 1, "match": "any", "rules": [_tree(stage) for stage in chosen]}
+def meant(chosen: list[str], own: bool = False) -> dict[str, Any]:
+    """The tree of "is in one of these stages"; ``own``: measured by each person's own rhythm."""
+    return {"v": 1, "match": "any", "rules": [_tree(stage, own) for stage in chosen]}

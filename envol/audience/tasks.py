@@ -107,12 +107,13 @@ def nightly_interests(timestamp: int) -> None:
     from django.conf import settings
 
     from envol.accounts.models import Workspace
-    from envol.audience import interests, topics
+    from envol.audience import interests, reasons, topics
     from envol.audience.days import Days
     from envol.audience.models import Inference
 
     topics.sweep()
-    interests.sweep(settings.ENVOL.event_months)
+    for room in (interests, reasons):
+        room.sweep(settings.ENVOL.event_months)
     known = dict(Inference.objects.values_list("workspace_id", "reference"))
     for workspace in Workspace.objects.filter(topics__removed_at=None, topics__isnull=False).distinct().order_by("pk"):
         local = timezone.now().astimezone(Days.of(timezone.now(), workspace.time_zone).zone)
@@ -143,3 +144,14 @@ def infer_interests(workspace_id: int, job_id: int) -> None:
         progress.at(0, 3, "reading", force=True)
         made = interests.infer(Workspace.objects.get(pk=workspace_id), tell=progress.at)
         progress.result = {"people": made.people, "gained": made.gained, "lost": made.lost}
+
+
+@app.periodic(cron="37 2 * * *")
+@app.task(queue="house", name="audience.nightly_rhythm", queueing_lock="audience.nightly_rhythm")
+def nightly_rhythm(timestamp: int) -> None:
+    """Everybody's own rhythm anew, where stages follow it."""
+    from envol.accounts.models import Workspace
+    from envol.audience import rhythm
+
+    for workspace in Workspace.objects.filter(rhythm__on=True).order_by("pk"):
+        rhythm.count(workspace)

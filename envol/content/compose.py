@@ -168,6 +168,7 @@ class Composer:
                 ("unsubscribe_url", Kind.UNSUBSCRIBE),
                 ("preferences_url", Kind.PREFERENCES),
                 ("web_version_url", Kind.WEB),
+                ("survey_url", Kind.SURVEY),
             )
             if name in names
         ]

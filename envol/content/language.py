@@ -94,7 +94,8 @@ _REMOVED_FILTERS = [
     "center",
 ]
 ROOTS = frozenset(
-    "contact campaign sender workspace tier language today unsubscribe_url preferences_url web_version_url".split()  # noqa: SIM905
+    "contact campaign sender workspace tier language today"  # noqa: SIM905
+    " unsubscribe_url preferences_url web_version_url survey_url".split()
 )
 _FACTS = {
     "campaign": frozenset({"name"}),

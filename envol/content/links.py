@@ -8,6 +8,7 @@ The target of a click is looked up from the sending's version, never taken from 
 be made to lead elsewhere.
 
     /c/T click   /o/T pixel   /u/T unsubscribe   /p/T preferences (of a message, or of a person)   /w/T web version
+    /i/T the question why somebody reads so little
 
 A token without a person (``no`` is None) measures in sum: it is the same for everybody in the sending.
 """
@@ -36,6 +37,7 @@ class Kind(StrEnum):
     RETURN_PATH = "return_path"
     MESSAGE = "message"
     PERSON = "person"
+    SURVEY = "survey"
 
 
 class Target(NamedTuple):
@@ -54,6 +56,7 @@ PATHS = {
     Kind.PREFERENCES: "p",
     Kind.WEB: "w",
     Kind.PERSON: "p",
+    Kind.SURVEY: "i",
 }
 # Numbers on the wire: never reused, because old mail keeps its links for years.
 _CODES = {kind: code for code, kind in enumerate(Kind, 1)}
@@ -179,6 +182,11 @@ def preferences_token(sending_id: int, no: int) -> str:
 def person_token(workspace_id: int, contact_id: int) -> str:
     """The preferences of somebody who holds no message of ours yet: she has just confirmed her address."""
     return token(Kind.PERSON, workspace_id, contact_id)
+
+
+def survey_token(sending_id: int, no: int) -> str:
+    """The question why she reads so little, asked by a message."""
+    return token(Kind.SURVEY, sending_id, no)
 
 
 def web_token(sending_id: int, no: int) -> str:

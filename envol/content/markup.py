@@ -24,7 +24,7 @@ VOID = frozenset(
     ["area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "param", "source", "track", "wbr"]
 )
 _RAW_TEXT = frozenset(["script", "style", "textarea", "title", "xmp", "mj-style", "mj-title", "mj-preview"])
-PERSONAL = frozenset(["unsubscribe_url", "preferences_url", "web_version_url"])
+PERSONAL = frozenset(["unsubscribe_url", "preferences_url", "web_version_url", "survey_url"])
 
 
 def blank(source: str, tags: list[Tag]) -> str:

@@ -198,7 +198,7 @@ def _ask_database() -> None:
 class _Discreet(logging.Filter):
     """Django names the path of a failed request; ours hold tokens, which open a person's page."""
 
-    _TOKEN = re.compile(r"/[comupws]/[A-Za-z0-9_-]{20,}(?:/[A-Za-z0-9_-]+)?")
+    _TOKEN = re.compile(r"/[comupwsi]/[A-Za-z0-9_-]{20,}(?:/[A-Za-z0-9_-]+)?")
 
     def filter(self, record: logging.LogRecord) -> bool:
         record.msg = self._TOKEN.sub("/…", record.getMessage())

@@ -176,6 +176,16 @@ def _activity(catalogue: Catalogue) -> Iterator[Example]:
         label = stage.label_fr if language.startswith("fr") else stage.label_en
         yield Example(_("Stage: %(stage)s") % {"stage": label}, _all(_rule("activity.stage", "in", [stage.value])))
     yield Example(_("With an open complaint"), _all(_rule("complaint", "open")))
+    yield from _quiet()
+
+
+def _quiet() -> Iterator[Example]:
+    yield Example(_("Gone quiet: too many messages"), _all(_rule("inactivity.reason", "in", ["too_many"])))
+    yield Example(_("Gone quiet: bought within the year"), _all(_rule("inactivity.reason", "in", ["moment"])))
+    yield Example(
+        _("Gone quiet without a known reason"),
+        _all(_rule("activity.stage", "in", ["inactive", "dormant", "never"]), _rule("inactivity.reason", "unknown")),
+    )
 
 
 def _purchases() -> Iterator[Example]:

@@ -72,6 +72,7 @@ WORDS = {
     "property.added": gettext_lazy("added a field"),
     "property.changed": gettext_lazy("changed a field"),
     "property.deleted": gettext_lazy("deleted a field"),
+    "rhythm.changed": gettext_lazy("changed how stages of activity are measured"),
     "segment.changed": gettext_lazy("changed a segment"),
     "segment.created": gettext_lazy("made a segment"),
     "segment.followed": gettext_lazy("began to follow a segment"),

@@ -62,6 +62,7 @@ MORE = (
     Place("tiers", _("Tiers"), "chart"),
     Place("delays", _("Repurchase delays"), "clock"),
     Place("topics", _("Interests"), "tag"),
+    Place("inactivity", _("Inactivity"), "clock"),
     Place("happenings", _("Your own events"), "clock"),
     Place("shops", _("Our shops"), "globe"),
     Place("analysis", _("Ask by SQL"), "table", least=Role.EDITOR),

@@ -158,6 +158,14 @@ class Drawing:
             view.notes.append(_("Days begin at midnight in the zone %(zone)s.") % {"zone": zone})
         if known.kind == "just_bought":
             view.notes.append(_("As long as each category's delay says, or until it is paid back."))
+        if known.kind == "rhythm":
+            view.notes.append(
+                _("Of people whose rhythm is longer than 90 days, as counted each night where stages follow it.")
+            )
+        if known.kind == "reason":
+            view.notes.append(
+                _("Of inactive, dormant and never active people: what they answered, else what can be told.")
+            )
         if known.kind == "interest":
             view.notes.append(
                 _("What is inferred follows reading and buying each night; what people said holds at once.")

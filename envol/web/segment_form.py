@@ -290,6 +290,7 @@ class Meaning:
 _PROPOSED = {
     "boolean": ("v", "true"),
     "times": ("v", "1"),
+    "rhythms": ("v", "1"),
     "spread": ("v", "0"),
     "share": ("v.percent", "10"),
     "percent": ("v", "50"),
@@ -402,7 +403,7 @@ def _value(draft: DraftRule, part: str, shape: str, spot: Callable[[str], tuple[
             return {"list": int(chosen) if is_id else chosen, "years": years, "days": days}
         case "countries":
             return [country_code(one) for one in draft.typed.get(part, []) if one.strip()]
-        case "number" | "whole" | "days" | "spread" | "times" | "strength" | "percent" | "shop_km":
+        case "number" | "whole" | "days" | "spread" | "times" | "strength" | "percent" | "shop_km" | "rhythms":
             return _squeezed(text)
         case "numbers" | "wholes" | "ages":
             return [_squeezed(draft.text(f"{part}.low")), _squeezed(draft.text(f"{part}.high"))]

@@ -38,6 +38,8 @@ class Human:
     tier: str | None = None
     happenings: list[dict[str, Any]] = field(default_factory=list)
     interests: list[dict[str, Any]] = field(default_factory=list)
+    reason: str | None = None
+    rhythm: int | None = None
 
 
 def add_person(
@@ -190,6 +192,18 @@ def add_interest(
     )
 
 
+def add_quiet(workspace: Workspace, contact: int, reason: str | None, rhythm: int | None, since: datetime) -> None:
+    """The reason somebody gave, after another one, and her own rhythm in days."""
+    if reason:
+        db.execute(
+            "INSERT INTO audience_reason (workspace_id, contact_id, reason, source, since, until)"
+            " VALUES (%s, %s, 'other', 'survey', %s, %s), (%s, %s, %s, 'survey', %s, NULL)",
+            [workspace.id, contact, since - timedelta(days=9), since, workspace.id, contact, reason, since],
+        )
+    if rhythm:
+        db.execute("INSERT INTO audience_rhythm VALUES (%s, %s, %s)", [workspace.id, contact, rhythm])
+
+
 def declare(workspace: Workspace, key: str, type_: str, choices: list[str] | None = None, **more: Any) -> Property:
     facts = {
         "label_fr": more.pop("fr", key.capitalize()),
@@ -273,6 +287,16 @@ def everybody(workspace: Workspace) -> list[Human]:
     ):
         if row["contact_id"] in by_id:
             by_id[row["contact_id"]].interests.append(row)
+    for contact, reason in db.rows(
+        "SELECT contact_id, reason FROM audience_reason WHERE workspace_id = %s AND until IS NULL", [workspace.id]
+    ):
+        if contact in by_id:
+            by_id[contact].reason = reason
+    for contact, days in db.rows(
+        "SELECT contact_id, days FROM audience_rhythm WHERE workspace_id = %s", [workspace.id]
+    ):
+        if contact in by_id:
+            by_id[contact].rhythm = days
     return found
 
 

@@ -67,6 +67,7 @@ class Reference:
             "may_not_write",
             "unknown",
             "not_open",
+            "beyond",
         } | set(BOUGHT):
             twin = {
                 "is_not": "is",
@@ -77,9 +78,17 @@ class Reference:
                 "may_not_write": "may_write",
                 "unknown": "known",
                 "not_open": "open",
+                "beyond": "within",
                 **BOUGHT,
             }
             return not self.holds({**tree, "op": twin[op]}, human)
+        if field == "inactivity.answer":
+            return human.reason is not None and (op == "known" or human.reason in value)
+        if field == "inactivity.reason":
+            told = self.reason(human, where.get("origin", ""))
+            return told is not None and (op == "known" or told in value)
+        if field == "activity.rhythm":
+            return self.rhythm(value, human)
         if field == "interest":
             return self.cares(op, value, where, human)
         if field == "complaint":
@@ -404,6 +413,38 @@ class Reference:
         if op == "known":
             return bool(found)
         return bool(found & set(value)) if op == "has_any" else found >= set(value)
+
+    def reason(self, human: Human, origin: str) -> str | None:
+        """What she answered, else the first thing that can be told; of people who have gone quiet."""
+        if self.stage(human) not in ("inactive", "dormant", "never"):
+            return None
+        if human.reason is not None:
+            return human.reason if origin != "inferred" else None
+        if origin == "declared":
+            return None
+
+        def did(kind: str, times: int, days: int) -> bool:
+            return self.activity(kind, "at_least", times, {"within_days": days}, human)
+
+        if did("sent", 3, 90) and not did("delivered", 1, 90):
+            return "unreached"
+        if did("delivered", 12, 30):
+            return "too_many"
+        agreed = bool(human.allowed >> self.bits["measure_opens"] & 1)
+        # Of opens "never" too is told among people who agreed alone.
+        if agreed and did("delivered", 8, 180) and self.activity("opened", "never", None, {"within_days": 180}, human):
+            return "not_opening"
+        return "moment" if self.orders("last", "in_last", 365, {}, human) else None
+
+    def rhythm(self, times: int, human: Human) -> bool:
+        if human.rhythm is None:
+            return False
+        where = {"within_days": human.rhythm * times}
+        return (
+            self.activity("clicked", "at_least", 1, where, human)
+            or self.activity("opened", "at_least", 1, where, human)
+            or self.orders("count", "gte", 1, where, human)
+        )
 
     def stage(self, human: Human) -> str:
         """The one stage somebody is in, told in order."""

@@ -30,6 +30,7 @@ from tests.audience.segment_people import (
     add_interest,
     add_order,
     add_person,
+    add_quiet,
     add_score,
     add_send,
     add_stay,
@@ -224,6 +225,10 @@ def _behaviour(workspace: Workspace, rnd: random.Random) -> None:
                 add_happening(
                     workspace, person[0], name, NOW - timedelta(hours=rnd.choice([0, 1, 24 * 29, 24 * 31])), told
                 )
+        reason = rnd.choice([None, None, "content", "money", "other"])
+        add_quiet(
+            workspace, person[0], reason, rnd.choice([None, None, 100, 200]), NOW - timedelta(days=rnd.randrange(60))
+        )
         for topic in (wine, jazz):
             since = NOW - timedelta(days=rnd.randrange(90))
             if rnd.random() < 0.2:
@@ -286,6 +291,7 @@ SHAPES: dict[str, st.SearchStrategy[Any]] = {
     ),
     "countries": _several(st.sampled_from(["FR", "be", "IT"])),
     "currency": st.sampled_from(["EUR", "CHF"]),
+    "rhythms": st.integers(1, 4),
     "origin": st.sampled_from(["declared", "inferred"]),
     "strength": st.sampled_from([1, 40, 63, 64, 70, 100]),
     "fact": st.sampled_from(
@@ -402,7 +408,7 @@ SAMPLES: dict[str, list[Any]] = {
     "dates": [["2024-01-01", "2027-02-28"]], "days": [0, 30, 365], "spread": [0, 1], "times": [1, 2],
     "year_days": [["12-31", "01-01"], ["02-28", "03-01"]], "ages": [[0, 3], [46, 47]],
     "near": [{"lat": 47.2, "lon": -1.5, "km": 60}, {"lat": 47.2, "lon": -1.5, "km": 20_040}],
-    "shop_km": [60], "departments": [["44", "75"]], "regions": [["52"]], "percent": [50],
+    "rhythms": [1, 2], "shop_km": [60], "departments": [["44", "75"]], "regions": [["52"]], "percent": [50],
     "countries": [["FR", "BE"]], "share": [{"percent": 50, "seed": ""}],
 }  # fmt: skip
 

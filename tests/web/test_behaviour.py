@@ -17,9 +17,9 @@ from django.test import Client
 
 from envol.accounts.models import Job, Undo
 from envol.accounts.workspaces import create_api_key
-from envol.audience import engine, interests, tasks, topics
+from envol.audience import engine, interests, reasons, rhythm, tasks, topics
 from envol.audience.models import Topic
-from envol.content import links
+from envol.content import links, templates
 from envol.db import rows
 from envol.events.models import CustomEvent
 from tests.web.shop import Shop, open_shop
@@ -225,3 +225,68 @@ def test_the_command_line_brings_a_file(shop2: Shop, tmp_path: Path) -> None:
     with open(file, encoding="utf-8") as text:
         told = happenings.tell(shop2.workspace, _json_lines(text))
     assert told.added == 1 and [place for place, _ in told.refused] == [1, 2]
+
+
+# -- inactivity ----------------------------------------------------------------------------------
+
+
+def test_the_question_is_asked_by_a_link_and_answered_by_a_post(shop2: Shop) -> None:
+    page, who = Client(HTTP_HOST="localhost"), shop2.people[5]
+    where = f"/i/{links.survey_token(shop2.sending.pk, who.pk)}"
+    said = text_of(page.get(where).content)
+    assert "Pourquoi lisez-vous si peu nos messages ?" in said and "Il y en a trop" in said
+    assert who.email not in page.get(where).content.decode()
+    assert reasons.present(shop2.workspace, who.pk) is None, "a GET changes nothing"
+    assert page.post(where, {"reason": "nonsense", "words": "peu de temps"}).status_code == 422
+    answer = page.post(where, {"reason": "other", "words": "peu de temps"})
+    assert answer.status_code == 200 and "votre réponse est notée" in text_of(answer.content)
+    assert reasons.present(shop2.workspace, who.pk) == ("other", "peu de temps")
+    assert "Why do you read" in text_of(page.get(where + "?l=en").content)
+    assert page.get("/i/" + "x" * 43).status_code == 404
+    assert page.get(f"/i/{links.web_token(shop2.sending.pk, who.pk)}").status_code == 404
+
+
+def test_whoever_leaves_may_say_why(shop2: Shop) -> None:
+    page, who = Client(HTTP_HOST="localhost"), shop2.people[6]
+    answer = page.post(f"/u/{links.unsubscribe_token(shop2.sending.pk, who.pk)}", {"act": "unsubscribe"})
+    form = answer.content.decode()
+    where = html.unescape(re.findall(r'action="(/i/[^"]+)"', form)[0])
+    page.post(where, {"reason": "competitor", "from": "unsubscribed"})
+    assert rows("SELECT reason, source FROM audience_reason WHERE contact_id = %s", [who.pk]) == [
+        ("competitor", "unsubscribed")
+    ]
+
+
+def test_a_message_can_hold_the_question(shop2: Shop) -> None:
+    source = '<html><body><p><a href="{{ survey_url }}">Dites-nous pourquoi</a></p></body></html>'
+    version = templates.save(shop2.workspace, "Question", "html", source, "Pourquoi ?")
+    assert version.links == [] and "survey_url" in version.variables
+
+
+def test_reasons_and_stages_open_their_people(shop2: Shop, as_member: Sign) -> None:
+    reasons.answer(shop2.workspace, shop2.people[7].pk, "too_many")
+    editor = as_member("editor", shop2)
+    page = editor.get("/audience/inactivity").content.decode()
+    tried = 0
+    for link in re.findall(r'href="(/segments/new[^"]+)"[^>]*>', page):
+        tree = json.loads(parse_qs(urlsplit(html.unescape(link)).query)["tree"][0])
+        assert engine.count(shop2.workspace, tree) > 0
+        assert editor.get(html.unescape(link)).status_code == 200
+        tried += 1
+    assert tried >= 3
+    assert "too many e-mails" in text_of(editor.get(f"/contacts/{shop2.people[7].pk}").content)
+    viewer = as_member("viewer", shop2)
+    shown = viewer.get("/audience/inactivity").content.decode()
+    assert "/segments/new" not in shown and "audience/inactivity/rhythm" not in shown
+
+
+def test_the_rhythm_is_a_setting(shop2: Shop, as_member: Sign) -> None:
+    editor = as_member("editor", shop2)
+    wrong = editor.post("/audience/inactivity/rhythm", {"on": "on", "sends": "0"})
+    assert wrong.status_code == 422 and "between 1 and 100" in text_of(wrong.content)
+    assert editor.post("/audience/inactivity/rhythm", {"on": "on", "sends": "10"}).status_code == 303
+    kept = rhythm.of(shop2.workspace)
+    assert (kept.on, kept.sends) == (True, 10)
+    editor.post("/audience/inactivity/rhythm", {"sends": "12"})
+    assert not rhythm.of(shop2.workspace).on
+    assert as_member("viewer", shop2).post("/audience/inactivity/rhythm", {"sends": "12"}).status_code == 403

@@ -31,7 +31,7 @@ POST_ONLY = {
     "grant",
     "new_list", "change_list", "new_field", "field_act",
     "segment_figures", "leave_segment", "restore_segment",
-    "new_topic", "infer_interests", "change_interest", "change_happening",
+    "new_topic", "infer_interests", "change_interest", "change_happening", "change_rhythm",
     "compute_scores", "change_tiers", "change_delays", "export_act", "follow_segment",
     "silence_contact", "put_contact", "put_into_segment", "new_shop", "remove_shop",
 }  # fmt: skip

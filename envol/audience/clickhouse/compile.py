@@ -8,17 +8,18 @@ columns cannot tell is :class:`Refused`, by rule, and never guessed.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sqlglot import exp, parse_one
 
+from envol.audience import reasons
 from envol.audience.catalogue import Catalogue
 from envol.audience.columns import shape
 from envol.audience.columns.compile import Leaf, LeafCompiler, Lower, Unanswerable
 from envol.audience.compile import NEGATIVE
 from envol.audience.days import Days
-from envol.audience.language import Group, Rule
+from envol.audience.language import MAX_LEVELS, Group, Rule, parse
 from envol.audience.operators import OPERATORS
 from envol.consent import gates
 from envol.consent.models import Purpose
@@ -94,10 +95,10 @@ class TreeCompiler:
         return exp.or_(exp.paren(kept, copy=False), put_in, copy=False)
 
     def rule(self, rule: Rule) -> Node:
-        if rule.field.kind in ("segment", "stage"):
+        if rule.field.kind in ("segment", "stage", "reason"):
             assert rule.inner is not None
             inner = exp.paren(self.condition(rule.inner), copy=False)
-            return exp.not_(inner, copy=False) if rule.op == "not_in" else inner
+            return exp.not_(inner, copy=False) if rule.op in ("not_in", "unknown") else inner
         if rule.field.kind == "permission" and self.days.limit is None:
             told = exp.Is(this=self.refusal(self.catalogue.purposes[rule.value]), expression=exp.null())
             return told if rule.op == "may_write" else exp.not_(exp.paren(told), copy=False)
@@ -211,7 +212,10 @@ def refusals(catalogue: Catalogue, days: Days, columns: dict[str, dict[str, str]
                 OPERATORS[one.kind][op], lambda field: field.choices[0].value if field.choices else "x"
             )
             rule = Rule("0", one, op, value(one))
-            if one.kind in ("segment", "stage"):
+            if one.kind == "reason":  # a tree of ours, with a rule about answers in it
+                told = reasons.meant([one.choices[0].value])
+                rule = replace(rule, inner=parse(told, catalogue, levels=2 * MAX_LEVELS))
+            elif one.kind in ("segment", "stage"):
                 continue  # trees of other rules: refused where one of those is
             if OPERATORS[one.kind][op] in ("shops", "shop_km") and not catalogue.shops:
                 continue  # nobody can ask that yet
@@ -269,6 +273,7 @@ _EXAMPLES: dict[str, Callable[[Any], Any]] = {
     "departments": lambda one: ["44"],
     "regions": lambda one: ["52"],
     "percent": lambda one: 50,
+    "rhythms": lambda one: 1,
     "id": _first,
     "id_years": lambda one: {"list": _first(one), "years": [1], "days": 1},
     "id_days": lambda one: {"list": _first(one), "days": 1},

@@ -40,6 +40,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 LEFT = {
+    "answered": "answers are few rows, and given at any time",
+    "rhythm": "each person's own window",
     "interest": "interests are few rows, and said or lost at any time",
     "happening": "custom events and their properties are not copied",
 }

@@ -267,10 +267,10 @@ class Question:
         return found
 
     def rule(self, rule: Rule, catalogue: Catalogue, days: Days) -> Array:
-        if rule.field.kind in ("segment", "stage"):
+        if rule.field.kind in ("segment", "stage", "reason"):
             assert rule.inner is not None
             inner = self.node(rule.inner, catalogue, days)
-            return ~inner if rule.op == "not_in" else inner
+            return ~inner if rule.op in ("not_in", "unknown") else inner
         if rule.field.kind == "permission" and days.limit is None:
             may = self.refusals(catalogue.purposes[rule.value]) == 0
             return may if rule.op == "may_write" else ~may

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from django.urls import path
 
-from envol.web.public import signup, views
+from envol.web.public import signup, survey, views
 
 app_name = "public"
 urlpatterns = [
     path("u/<str:token>", views.unsubscribe, name="unsubscribe"),
     path("p/<str:token>", views.preferences, name="preferences"),
+    path("i/<str:token>", survey.survey, name="survey"),
     path("m/<str:token>/<str:file>", views.picture, name="picture"),
     path("w/<str:token>", views.web_version, name="web_version"),
     path("s/<str:token>", signup.signup_page, name="signup"),

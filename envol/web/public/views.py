@@ -11,6 +11,7 @@ from django.http.multipartparser import MultiPartParserError
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_safe
 
+from envol.audience import reasons
 from envol.consent import purposes
 from envol.content import media
 from envol.content.compose import Composer
@@ -32,7 +33,7 @@ MESSAGE_POLICY = (
 )
 
 
-def _words(who: Visitor, language: str) -> Words:
+def words_of(who: Visitor, language: str) -> Words:
     purpose = choices.purpose_of(who)
     return Words(
         language,
@@ -42,7 +43,7 @@ def _words(who: Visitor, language: str) -> Words:
     )
 
 
-def _facts(request: HttpRequest, who: Visitor, words: Words) -> dict[str, Any]:
+def facts_of(request: HttpRequest, who: Visitor, words: Words) -> dict[str, Any]:
     purpose = choices.purpose_of(who)
     switched = f"?l={words.language}" if words.language != who.language else ""
     return {
@@ -57,12 +58,17 @@ def _facts(request: HttpRequest, who: Visitor, words: Words) -> dict[str, Any]:
     }
 
 
-def _post(request: HttpRequest) -> dict[str, str]:
+def posted(request: HttpRequest) -> dict[str, str]:
     """The form, urlencoded or multipart; what cannot be read is an empty one."""
     try:
         return {key: str(value) for key, value in request.POST.items()}
     except (MultiPartParserError, SuspiciousOperation, OSError, ValueError):
         return {}
+
+
+def survey_of(words: Words) -> list[tuple[str, str]]:
+    """The answers to why somebody reads so little, in her language."""
+    return [(key, words(f"survey_{key}")) for key in reasons.ANSWERS]
 
 
 def _numbers(listed: str) -> list[int]:
@@ -78,11 +84,11 @@ def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
     if who is None:
         return nowhere(request)
     language = spoken(request, who.language)
-    words = _words(who, language)
-    facts = _facts(request, who, words)
+    words = words_of(who, language)
+    facts = facts_of(request, who, words)
     if request.method != "POST":
         return page("unsubscribe", language, facts)
-    form = _post(request)
+    form = posted(request)
     match form.get("act"):
         case "undo" if choices.resubscribe(who, _numbers(form.get("seen", ""))):
             return page("unsubscribed", language, {**facts, "said": words("resubscribed"), "undo": False})
@@ -102,7 +108,9 @@ def unsubscribe(request: HttpRequest, token: str) -> HttpResponse:
             if not changed:
                 said = words("was_unsubscribed")
     undo = facts["purpose"] is not None and who.contact is not None
-    return page("unsubscribed", language, {**facts, "said": said, "undo": undo})
+    # Whoever leaves may say why, and need not; the undo above stands whether she does or not.
+    ask = {"ask": "/i/" + facts["here"].removeprefix("/u/"), "reasons": survey_of(words)}
+    return page("unsubscribed", language, {**facts, "said": said, "undo": undo, **(ask if who.contact else {})})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -115,7 +123,7 @@ def preferences(request: HttpRequest, token: str) -> HttpResponse:
         return nowhere(request)
     language, said = spoken(request, who.language), ""
     if request.method == "POST":
-        form = _post(request)
+        form = posted(request)
         if form.get("act") == "all":
             changed = choices.unsubscribe(who, everything=True)
             said = "unsubscribed_all" if changed else "was_unsubscribed"
@@ -128,13 +136,13 @@ def preferences(request: HttpRequest, token: str) -> HttpResponse:
             language = who.language  # what she has just chosen, if she did
         if who.contact is not None:
             who.contact.refresh_from_db()
-    words = _words(who, language)
+    words = words_of(who, language)
     offered = choices.choices(who, language)
     return page(
         "preferences",
         language,
         {
-            **_facts(request, who, words),
+            **facts_of(request, who, words),
             "said": words(said) if said else "",
             "marketing": [_row(c, language) for c in offered if c.purpose.kind == "marketing"],
             "measuring": [_row(c, language) for c in offered if c.purpose.kind == "measuring"],

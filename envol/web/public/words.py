@@ -79,6 +79,31 @@ WORDS: dict[str, dict[str, str]] = {
         "en": "Why I see this: you followed or bought {reads} different articles of this topic, out of {of}, the last "
         "on {last}. It fades with time.",
     },
+    "survey": {"fr": "Pourquoi lisez-vous si peu nos messages ?", "en": "Why do you read so few of our messages?"},
+    "survey_intro": {
+        "fr": "Une seule réponse suffit. Elle sert à vous écrire mieux, ou moins ; elle ne change rien à vos "
+        "inscriptions.",
+        "en": "One answer is enough. It helps us write better to you, or less; it changes none of your subscriptions.",
+    },
+    "survey_reason": {"fr": "La raison principale", "en": "The main reason"},
+    "survey_content": {"fr": "Le contenu ne m’intéresse pas", "en": "The content is not relevant to me"},
+    "survey_moment": {
+        "fr": "Ce n’est pas le bon moment : je viens d’acheter, ou je n’en suis pas là",
+        "en": "It is not the right moment: I have just bought, or am not there yet",
+    },
+    "survey_not_opening": {"fr": "Je n’ouvre pas ces messages", "en": "I do not open these messages"},
+    "survey_too_many": {"fr": "Il y en a trop", "en": "There are too many of them"},
+    "survey_competitor": {"fr": "Une autre maison m’a répondu avant", "en": "Somebody else was first"},
+    "survey_money": {"fr": "J’ai moins d’argent à dépenser", "en": "I have less money to spend"},
+    "survey_other": {"fr": "Une autre raison", "en": "Another reason"},
+    "survey_words": {"fr": "Si c’est une autre raison, dites-la ici", "en": "If it is another reason, say it here"},
+    "survey_send": {"fr": "Envoyer ma réponse", "en": "Send my answer"},
+    "survey_done": {
+        "fr": "Merci : votre réponse est notée. Vous pouvez la changer en répondant encore.",
+        "en": "Thank you: your answer is noted. You can change it by answering again.",
+    },
+    "survey_needed": {"fr": "Choisissez une réponse.", "en": "Choose an answer."},
+    "survey_left": {"fr": "Voulez-vous dire pourquoi ?", "en": "Would you say why?"},
     "always": {"fr": "Toujours possible", "en": "Always possible"},
     "language": {"fr": "Langue", "en": "Language"},
     "language_of_mail": {"fr": "Langue de mes messages", "en": "Language of my messages"},

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from envol.accounts.journal import note
 from envol.accounts.models import Role, User, Workspace
-from envol.audience import hands, shops
+from envol.audience import hands, reasons, shops
 from envol.audience.models import Segment
 from envol.consent import acts, silence
 from envol.consent import purposes as purpose_service
@@ -29,7 +29,7 @@ from envol.web.answers import refuse, see
 from envol.web.doors import MemberRequest, audience
 from envol.web.meanwhile import moved as moved_on
 from envol.web.meanwhile import sentence
-from envol.web.purchases import of_person
+from envol.web.purchases import of_person, word
 from envol.web.story import MOST, PAGE, story_of
 from envol.web.templatetags.envol import label
 from envol.web.values import field_value, typed_value
@@ -141,6 +141,7 @@ def page(request: MemberRequest, person: Contact, *, status: int = 200, **more: 
         "languages": sorted({*LANGUAGES, *([person.language] if person.language else [])}),
         "given": {},
         "cares": cared_for(workspace, person),
+        "why_quiet": _why_quiet(workspace, person),
     }
     return render(request, "contacts/one.html", facts | more, status=status)
 
@@ -162,6 +163,12 @@ def hands_of(workspace: Workspace, contact_id: int) -> dict[str, Any]:
         "held": [(one, held[one.pk]) for one in found if one.pk in held],
         "others": [one for one in found if one.pk not in held],
     }
+
+
+def _why_quiet(workspace: Workspace, person: Contact) -> tuple[str, str] | None:
+    """The reason she gave for reading so little, in the reader's language, and her own words."""
+    found = reasons.present(workspace, person.id)
+    return (word(reasons.ANSWERS, found[0], get_language() or "en"), found[1]) if found else None
 
 
 @require_safe
