@@ -59,7 +59,7 @@ def _page(request: MemberRequest, *, status: int = 200, **more: Any) -> HttpResp
         for key in stages.LABELS
     ]
     answered = reasons.counts(workspace)
-    told = []
+    told: list[dict[str, Any]] = []
     for key in reasons.LABELS:
         name = word(reasons.LABELS, key, language)
         said = {"field": "inactivity.answer", "op": "in", "value": [key]}
