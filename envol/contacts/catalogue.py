@@ -287,9 +287,23 @@ def _date(_: Property, raw: Any) -> str:
         raise ValueError(gettext("%(text)s is no day of the calendar.") % {"text": text[:20]}) from None
 
 
+# As files write it. A title (Madame, Mr) is none of these: who chose it chose a title.
+_GENDERS = {
+    "f": "woman",
+    "female": "woman",
+    "h": "man",
+    "m": "man",
+    "male": "man",
+    "masculin": "man",
+    "féminin": "woman",
+}
+
+
 def _pick(property: Property, raw: Any) -> str:
     text = _text(raw)
     wanted = text.casefold()
+    if property.key == "gender":
+        wanted = _GENDERS.get(wanted, wanted)
     for choice in property.choices:
         if wanted in (choice["value"].casefold(), choice["label_fr"].casefold(), choice["label_en"].casefold()):
             return str(choice["value"])

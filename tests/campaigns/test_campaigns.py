@@ -17,6 +17,7 @@ from envol.audience.language import SegmentProblem
 from envol.campaigns import actions, checks, drafts, expand, tick
 from envol.campaigns.models import Campaign
 from envol.campaigns.refusals import Conflict, Refused
+from envol.consent import silence
 from envol.contacts.models import Property
 from envol.content import templates
 from envol.outbound import accept, lease, making, states
@@ -69,6 +70,20 @@ def test_letters_and_tests_say_the_name_the_campaign_had_when_it_was_sent(worksp
         tried.id: "[Test] Rentree d'automne : bonjour",
         sent.id: "Rentree d'automne : bonjour",
     }
+
+
+def test_marketing_rests_for_whoever_has_an_open_complaint(shop: Shop) -> None:
+    """Not chosen while it is open, and held back when it is opened after the courier took her letter."""
+    before, after, third = (shop.person(f"{name}@lecteurs.example") for name in ("a", "b", "c"))
+    shop.segment()
+    silence.open(shop.workspace.pk, before, "colis perdu")
+    assert actions.summary(shop.campaign).excluded == {"silenced": 1}
+    sending = start(shop)
+    assert set(Send.objects.filter(sending_id=sending.id).values_list("contact_id", flat=True)) == {after, third}
+    leases = lease.lease("courier", 100, seconds=60)
+    assert lease.changed(leases) == {}
+    silence.open(shop.workspace.pk, after, "facture fausse")
+    assert list(lease.changed(leases).values()) == [("suppressed", "silenced")]
 
 
 def _subjects() -> dict[int, str]:

@@ -31,6 +31,9 @@ def test_each_can_be_taken_over_once(workspace: Workspace) -> None:
 def test_gender_is_said_freely_or_not_at_all(workspace: Workspace) -> None:
     gender = fields.adopt(workspace, "gender")
     assert "undisclosed" in [choice["value"] for choice in gender.choices]
+    assert [catalogue.canonical(gender, text) for text in ("F", "h", "femme")] == ["woman", "man", "woman"]
+    with pytest.raises(ValueError, match="none of the choices"):
+        catalogue.canonical(gender, "Madame")
     with pytest.raises(ValueError, match="inferred"):
         catalogue.declare(workspace, "gender", "choice", "Genre", "Gender", choices=["x"], inferred=True)
     form = signup.create(workspace, List.objects.create(workspace=workspace, name="Club"), "letter")

@@ -52,7 +52,7 @@ def test_a_shop_is_added_by_its_postcode_and_people_near_it_are_found(own: Own, 
     assert (count(own, "near_shop", 15), count(own, "near_shop", 1)) == (2, 0)
     assert (count(own, "nearest_shop", [lyon.pk]), count(own, "nearest_shop", [lyon.pk, paris.pk])) == (1, 30)
     page = client.get(f"/contacts/{own.people[0].pk}").content.decode()
-    assert "Nearest shop: Lyon Bellecour" in page
+    assert "Nearest shop: Lyon Bellecour" in page and "Rhône · Auvergne-Rhône-Alpes" in page
 
 
 def test_what_is_wrong_is_said_at_its_place_and_nothing_typed_is_lost(own: Own, as_member: Sign) -> None:

@@ -131,6 +131,13 @@ JSON_MAPPING = {
 }
 
 
+SHOPS = (
+    ("Nantes Graslin", "44000", "Nantes"),
+    ("Lyon Bellecour", "69002", "Lyon"),
+    ("Paris Bastille", "75011", "Paris"),
+)
+
+
 def write_files(folder: Path, people: list[Person]) -> tuple[Path, Path]:
     """What the shop brings: the till's export for one half, the web shop's for the other."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -245,12 +252,14 @@ def bring_orders(shop: Shop, bar: Bar) -> int:
 
 def prepare_campaign(shop: Shop) -> Campaign:
     """Segments, the letter, and a draft that is ready to be sent."""
-    from envol.audience import segments
+    from envol.audience import segments, shops
     from envol.consent import purposes
     from envol.content import templates
     from envol.outbound import domains
 
     domains.add(shop.workspace, DOMAIN, trusted=True)
+    for name, postcode, town in SHOPS:
+        shops.save(shop.workspace, {"name": name, "postcode": postcode, "town": town, "country": "FR"})
     chosen = segments.save(shop.workspace, SEGMENT, TREE)
     for name, tree in OTHER_SEGMENTS.items():
         segments.save(shop.workspace, name, tree)

@@ -22,7 +22,7 @@ from envol.audience.models import Segment
 from envol.consent import acts, silence
 from envol.consent import purposes as purpose_service
 from envol.consent.models import Basis, Purpose, PurposeText
-from envol.contacts import bulk, people
+from envol.contacts import bulk, people, places
 from envol.contacts.filters import Filter
 from envol.contacts.models import Contact, Identifier, List, Membership, Note, Order, Property, PropertyHistory, Source
 from envol.web.answers import refuse, see
@@ -133,6 +133,7 @@ def page(request: MemberRequest, person: Contact, *, status: int = 200, **more: 
         "rested": [one for one in rests if one.until is not None],
         "hands": hands_of(workspace, person.id),
         "nearest": _nearest(workspace, properties),
+        "zone": _zone(workspace, properties),
         "buyer": of_person(workspace, person.id, get_language() or "en"),
         "story": story[:events],
         "older": events + PAGE if len(story) > events and events < MOST else 0,
@@ -152,6 +153,23 @@ def _nearest(workspace: Workspace, properties: list[dict[str, Any]]) -> shops.Ne
         spot, declared = one["value"], one["property"]
         if declared and declared.type == "place" and isinstance(spot, dict) and "lat" in spot and "lon" in spot:
             return shops.nearest(workspace, (spot["lat"], spot["lon"]))
+    return None
+
+
+def _zone(workspace: Workspace, properties: list[dict[str, Any]]) -> tuple[str, str] | None:
+    """Department and region of the first French place that is known of her."""
+    home = "FR" if workspace.time_zone in places.FRENCH_ZONES else ""
+    for one in properties:
+        spot, declared = one["value"], one["property"]
+        if (
+            declared
+            and declared.type == "place"
+            and isinstance(spot, dict)
+            and spot.get("country", home) in places.FRENCH
+        ):
+            code = places.department_of(str(spot.get("postcode", "")))
+            if code:
+                return places.department(code), places.region(places.region_of(code))
     return None
 
 
