@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable, Iterator
 
@@ -78,6 +79,12 @@ def test_the_file_is_harmless_to_a_spreadsheet(asked: Shop, as_member: Sign) -> 
     lines = text.removeprefix("\ufeff").splitlines()
     assert lines[0] == "f,email" and len(lines) == 4 and all(line.startswith("'=1+1,") for line in lines[1:])
     assert JournalEntry.objects.filter(workspace=asked.workspace, action="analysis.exported").exists()
+
+
+def test_midnights_are_days(asked: Shop, as_member: Sign) -> None:
+    sql = "SELECT date_trunc('month', created) AS month, max(created) AS last FROM people GROUP BY ALL"
+    text = as_member("owner").post(PATH, {"sql": sql, "act": "ask"}).content.decode()
+    assert re.search(r"<td>\d{4}-\d\d-01</td><td>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d</td>", text)
 
 
 def test_every_example_runs(asked: Shop, as_member: Sign) -> None:

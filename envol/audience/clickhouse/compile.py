@@ -134,7 +134,9 @@ class TreeCompiler:
             assert isinstance(query, exp.Select)
             if leaf.kind == "count":  # it came as "how often"; here it says for whom that is often enough
                 query.set("expressions", [exp.column("contact")])
-                if leaf.least > 1:
+                if leaf.least <= 1:
+                    query.set("group", None)
+                else:
                     query = query.having(f"COUNT(*) >= {int(leaf.least)}", dialect="clickhouse")
             query = exp.In(this=exp.column("id"), query=exp.Subquery(this=query))
         return exp.not_(exp.paren(query, copy=False), copy=False) if leaf.negated else query

@@ -144,7 +144,7 @@ class Question:
         reasons: dict[str, int] = {}
         for why, n in self._reasons(catalogue, tree, purpose, days):
             reasons[why] = reasons.get(why, 0) + int(n)
-        sample = self._there(catalogue, tree, days, exp.column("id"), limit=10, order="intHash64(id)")
+        sample = self._there(catalogue, tree, days, exp.column("id"), limit=10, order="cityHash64(id)")
         found = [int(row[0]) for row in sample]
         if self.changed and len(found) < 10:
             found += [int(row[0]) for row in self._here(catalogue, tree, days)][: 10 - len(found)]

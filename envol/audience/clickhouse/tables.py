@@ -33,7 +33,7 @@ _SORTED = {
     **{name: {"sending"} for name in shape.OF_MAIL},
 }  # sorting columns are never absent
 _MONTH = "toYYYYMM(fromUnixTimestamp64Micro(at))"
-SHARD = "intHash64(contact)"
+SHARD = "cityHash64(contact)"
 
 
 def name(workspace_id: int, version: str, table: str) -> str:
@@ -51,6 +51,8 @@ def create(table: shape.Table, called: str, cluster: str = "") -> list[str]:
     for column in table.columns:
         codec = " CODEC(Delta, ZSTD(1))" if column.name in ("at", "id") else ""
         columns.append(f'"{column.name}" {type_of(column.type, absent=column.name not in always)}{codec}')
+    if table.name == "events":  # what one sending brings about lies together in time
+        columns.append("INDEX of_sending sending TYPE minmax GRANULARITY 1")
     split = f" PARTITION BY {_MONTH}" if table.name == "events" else ""
     order = _ORDER.get(table.name, "contact")
     return _made(called, ", ".join(columns), f"{split} ORDER BY {order}", cluster)

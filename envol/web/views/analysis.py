@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -25,6 +26,7 @@ from envol.web.doors import MemberRequest, audience
 from envol.web.masking import mask_text, sees_addresses
 
 FARTHEST = 100_000  # row that a page may begin at
+_MIDNIGHT = re.compile(r"\d{4}-\d\d-\d\d 00:00:00")
 KEPT = 1_000  # characters of a question in the journal
 
 
@@ -67,11 +69,11 @@ def analysis(request: MemberRequest) -> HttpResponseBase:
     note(workspace, "member", act, actor_id=request.member.pk, sql=kept, rows=len(found.rows), first=first)
     if as_file:
         return _file(found)
-    numbers = [all(_is_number(row[n]) for row in found.rows) for n in range(len(found.columns))]
+    numbers = [_is_figure([row[n] for row in found.rows]) for n in range(len(found.columns))]
     facts |= {
         "found": found,
         "heads": list(zip(found.columns, numbers, strict=True)),
-        "rows": [list(zip(map(_shown, row), numbers, strict=True)) for row in found.rows],
+        "rows": [list(zip(row, numbers, strict=True)) for row in _days(found.rows)],
         "from": first + 1,
         "to": first + len(found.rows),
         "before": max(0, first - ask.PAGE),
@@ -84,8 +86,20 @@ def _first(raw: str) -> int:
     return min(int(raw), FARTHEST) if raw.isascii() and raw.isdigit() and len(raw) < 9 else 0
 
 
-def _is_number(value: Any) -> bool:
-    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+def _is_figure(values: list[Any]) -> bool:
+    """A column of numbers, some of them absent."""
+    told = [value for value in values if value is not None]
+    return bool(told) and all(isinstance(value, int | float) and not isinstance(value, bool) for value in told)
+
+
+def _days(rows: list[list[Any]]) -> list[list[str]]:
+    """Rows as texts; a column of nothing but midnights is one of days."""
+    told = [[_shown(value) for value in row] for row in rows]
+    for n in range(len(told[0]) if told else 0):
+        if all(not row[n] or _MIDNIGHT.fullmatch(row[n]) for row in told):
+            for row in told:
+                row[n] = row[n][:10]
+    return told
 
 
 def _shown(value: Any) -> str:
