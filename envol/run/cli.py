@@ -361,7 +361,10 @@ def restore(file: Path, data: Data = None, json: Json = False) -> None:
 
 
 def main() -> None:
-    from envol.run import cli_audience  # noqa: F401 - it adds its commands
+    from envol.run import (
+        cli_audience,  # noqa: F401 - it adds its commands
+        cli_mail,  # noqa: F401 -- mail and reply
+    )
     from envol.run.cli_road import app as whole  # with contacts, segment, campaign and demo
 
     whole()

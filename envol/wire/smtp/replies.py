@@ -13,7 +13,39 @@ from datetime import timedelta
 from typing import NamedTuple
 
 from .grammar import Stage
-from .reply_rules import BASIC, ENHANCED, ENHANCED_OF_RECEIVER, GENERAL, OF_RECEIVER, SUBJECTS, Action, Meaning, Rule
+from .reply_rules import (
+    BASIC,
+    CLASS_OF,
+    ENHANCED,
+    ENHANCED_OF_RECEIVER,
+    GENERAL,
+    OF_RECEIVER,
+    SUBJECTS,
+    Action,
+    Meaning,
+    Rule,
+)
+
+CLASSES = (
+    "user_unknown",
+    "mailbox_disabled",
+    "mailbox_full",
+    "host_unknown",
+    "blocked",
+    "spam",
+    "content",
+    "size",
+    "rate_limited",
+    "temporary",
+    "auth",
+    "other",
+)
+"""The words of reports, of which every cause is one."""
+
+
+def class_of(cause: str, digit: str) -> str:
+    """The class of a cause; what a 4yz left unexplained is temporary."""
+    return CLASS_OF.get(cause, "temporary" if digit == "4" else "other")
 
 
 class Verdict(NamedTuple):
@@ -51,13 +83,39 @@ def classify(
     stage: the command answered. Before RCPT no reply speaks of the recipient, so none
     of them can suppress an address.
     """
+    return explain(reply_code, enhanced, text, provider, stage).verdict
+
+
+class Explained(NamedTuple):
+    """A verdict, its class (see `CLASSES`), and the rule that decided."""
+
+    verdict: Verdict
+    kind: str
+    rule: str
+
+
+def explain(
+    reply_code: int, enhanced: str | None, text: str, provider: str | None = None, stage: Stage | str = Stage.RCPT
+) -> Explained:
+    """What one reply means and why: as :func:`classify`, for people who ask.
+
+    rule: ``receiver NAME: cause``, ``words: cause``, ``enhanced code 5.1.1``, ``code 550`` or what else decided.
+    """
     stage = Stage(stage)
     if 200 <= reply_code < 300:
-        return Verdict("delivered", "delivered", True)
+        return Explained(Verdict("delivered", "delivered", True), "other", "first digit")
     if not 400 <= reply_code < 600:
-        return Verdict("retry", "protocol", False)
+        return Explained(Verdict("retry", "protocol", False), "other", "not a reply to a command")
     digit = str(reply_code)[0]
-    action, cause = _read(reply_code, digit, enhanced, text[:_MAX_TEXT].lower(), provider or "")
+    (action, cause), rule = _read(reply_code, digit, enhanced, text[:_MAX_TEXT].lower(), provider or "")
+    verdict = _judged(action, cause, digit, stage)
+    kind = class_of(verdict.cause, digit)
+    if rule.startswith("enhanced code") and enhanced and enhanced[2:3] == "6":
+        kind = "content"  # RFC 3463 §3.7: form and media of the message, not what somebody thinks of it
+    return Explained(verdict, kind, rule)
+
+
+def _judged(action: Action, cause: str, digit: str, stage: Stage) -> Verdict:
     if action == "hard_bounce" and stage not in _RECIPIENT_STAGES and cause != "null_mx":
         action, cause = ("blocked", "refused_by_host") if stage in _HOST_STAGES else ("fail", "sender_refused")
     if stage in (Stage.CONNECT, Stage.GREETING, Stage.EHLO) and action == "fail":
@@ -73,20 +131,23 @@ def classify(
     return Verdict(action, cause, True)
 
 
-def _read(code: int, digit: str, enhanced: str | None, text: str, provider: str) -> Meaning:
-    if (found := _match(OF_RECEIVER.get(provider, ()), digit, text) or _match(GENERAL, digit, text)) is not None:
-        return found
+def _read(code: int, digit: str, enhanced: str | None, text: str, provider: str) -> tuple[Meaning, str]:
+    if (found := _match(OF_RECEIVER.get(provider, ()), digit, text)) is not None:
+        return found, f"receiver {provider}: {found[1]}"
+    if (found := _match(GENERAL, digit, text)) is not None:
+        return found, f"words: {found[1]}"
     if enhanced:
         detail = enhanced[2:]
         own = ENHANCED_OF_RECEIVER.get(provider, {})
-        found = own.get(enhanced) or own.get(detail) or ENHANCED.get(detail) or SUBJECTS.get(detail.partition(".")[0])
-        if found is not None:
-            return found
+        if (found := own.get(enhanced) or own.get(detail)) is not None:
+            return found, f"receiver {provider}: enhanced code {enhanced}"
+        if (found := ENHANCED.get(detail) or SUBJECTS.get(detail.partition(".")[0])) is not None:
+            return found, f"enhanced code {enhanced}"
     if code in BASIC:
-        return BASIC[code]
+        return BASIC[code], f"code {code}"
     if 500 <= code <= 504:
-        return "fail", "protocol"
-    return ("retry", "later") if digit == "4" else ("fail", "refused")
+        return ("fail", "protocol"), f"code {code}"
+    return (("retry", "later") if digit == "4" else ("fail", "refused")), f"first digit {digit}"
 
 
 def _match(rules: Iterable[Rule], digit: str, text: str) -> Meaning | None:

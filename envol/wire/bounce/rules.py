@@ -1,0 +1,158 @@
+# ruff: noqa: E501 -- words are read better in one line than broken
+"""The words of returned mail as data: layouts of programs, reasons beyond those of SMTP replies, and look-alikes.
+
+All patterns are asked of lower-case text. Order matters: the first that holds decides.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import NamedTuple
+
+ADDRESS = r"[a-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+"
+
+
+class Layout(NamedTuple):
+    """How a program that writes no delivery-status tells of failure.
+
+    here: found in its text. who: matches each failed address (group 1). delayed: it still tries.
+    """
+
+    name: str
+    here: re.Pattern[str]
+    who: re.Pattern[str]
+    delayed: bool = False
+
+
+def _layout(name: str, here: str, who: str, *, delayed: bool = False) -> Layout:
+    return Layout(name, re.compile(here), re.compile(who, re.MULTILINE), delayed)
+
+
+_BRACKETED = rf"^[ \t]*<({ADDRESS})>"
+_ALONE = rf"^[ \t]*<?({ADDRESS})>?:?[ \t]*$"
+_LEADING = rf"^[ \t]*<?({ADDRESS})>?(?=[:;, \t]|$)"
+_ANYWHERE = rf"<?({ADDRESS})>?"
+
+LAYOUTS: tuple[Layout, ...] = (
+    _layout(
+        "delay notice",
+        r"(?:still being retried|will (?:keep|continue) trying|has not (?:yet )?been delivered (?:after|for)|warning only"
+        r"|this is a warning|do not need to (?:do anything|resend)|not yet been delivered|no action is required"
+        r"|message still undelivered|delivery attempts will continue|temporary problem delivering|temporarily deferred"
+        r"|tentatives? de (?:remise|distribution) (?:se poursui|vont continuer)|wird weiterhin versucht)",
+        _ANYWHERE,
+        delayed=True,
+    ),
+    _layout("exim", r"this message was created automatically by mail delivery software", _ALONE),
+    _layout("qmail", r"(?:this is the .{0,40}qmail-send program|i wasn't able to deliver your message)", _BRACKETED),
+    _layout("postfix", r"this is the (?:mail system|postfix program|.{0,20}mail system) at host", _BRACKETED),
+    _layout("sendmail", r"the following addresses had (?:permanent|fatal|delivery)", _LEADING),
+    _layout("courier", r"running the courier mail server", _LEADING),
+    _layout("smail", r"\|-+ failed addresses follow", rf"({ADDRESS})[ \t]*\.\.\."),
+    _layout(
+        "exchange",
+        r"did not reach (?:some or all of )?the (?:intended|following) recipient",
+        rf"^[ \t]*<?({ADDRESS})>?",
+    ),
+    _layout("mdaemon", r"failed address(?:es)?:", rf"failed address(?:es)?:[ \t]*<?({ADDRESS})>?"),
+    _layout("exchange", r"the following recipient\(?s?\)? (?:could|cannot|can't|can not)", _ANYWHERE),
+    _layout("exchange", r"(?:couldn't be delivered|wasn't delivered|could not be delivered) to:?", _ANYWHERE),
+    _layout("google", r"delivery to the following recipients? (?:has )?(?:failed|been delayed)", _LEADING),
+    _layout(
+        "google", r"your message (?:wasn't|was not|couldn't be|to .{1,80} has been) (?:delivered|blocked)", _ANYWHERE
+    ),
+    _layout("yahoo", r"sorry, we were unable to deliver your message", _BRACKETED),
+    _layout("groupwise", r"message that you sent was undeliverable to the following", rf"\(?({ADDRESS})\)?"),
+    _layout("notes", r"(?:user .{0,80}not listed in|delivery failure report)", _ANYWHERE),
+    _layout("imail", r"(?:unknown user|user mailbox exceeds allowed size|invalid final delivery userid):", _ANYWHERE),
+    _layout(
+        "generic",
+        r"(?:^|\n)[ \t]*(?:failed|final|original)?[ \t-]*recipients?(?: address)?(?:\(s\))?[ \t]*:",
+        _ANYWHERE,
+    ),
+    _layout(
+        "failure sentence",
+        r"(?:could(?: not|n.t) be delivered|can(?:not|.t) be delivered|was(?: not|n.t) delivered|unable to deliver|undeliverable|not deliverable"
+        r"|delivery (?:has )?failed|failed to deliver|returned to sender|permanent (?:fatal )?error"
+        r"|n.a pas pu .tre (?:remis|distribu|d.livr|achemin|envoy)|impossible de (?:remettre|distribuer|d.livrer)"
+        r"|.chec de (?:la )?(?:remise|distribution|livraison)|non (?:remis|distribu|d.livr)"
+        r"|nicht zugestellt werden|konnte nicht zustell|unzustellbar|no se pudo entregar|no ha podido entregarse"
+        r"|non .{0,20}stato possibile (?:recapitare|consegnare)|n.o p.de ser entregue|kon niet worden (?:bezorgd|afgeleverd))",
+        _ANYWHERE,
+    ),
+)
+
+SENDERS = re.compile(
+    r"mailer-?daemon|postmaster|mail ?delivery|mail administrator|mdaemon|maildelivery|bounce|no-?reply.*deliver"
+    r"|system administrator|administrateur|microsoftexchange|mail system"
+)
+SUBJECTS = re.compile(
+    r"undeliver|delivery (?:status|failure|notification|problem|report|error|has failed)|returned mail|mail delivery"
+    r"|failure notice|delivery failed|non.?delivery|could not be delivered|not delivered|delayed|mail could not|rejected"
+    r"|warning: .*(?:delayed|could not|undelivered)|message (?:delayed|not delivered|status)|bounce"
+    r"|non remis|.chec|non distribu|notification d.{0,3}.tat|message non|retour|unzustellbar|zustellung|nicht zugestellt"
+    r"|no se ha podido|no entregad|devuelto|mancata consegna|impossibile|n.o entregue|onbestelbaar|niet bezorgd"
+)
+ORIGINAL = re.compile(
+    r"^(?:-{2,}[ \t]*(?:this is a copy of|the (?:header|body|original)|original|undelivered|below|returned|start of|enclosed"
+    r"|unsent|a copy of|below this line|forwarded|message d.origine|message original|transcript of session)[^\n]*"
+    r"|below (?:this line )?is a copy of|included is a copy of|original message (?:follows|headers)"
+    r"|message headers follow|your (?:original )?message follows|reporting-mta:|received: from |return-path: <)",
+    re.MULTILINE,
+)
+"""Where the returned message begins: addresses behind it are not those that failed."""
+
+AUTO_SUBJECTS = re.compile(
+    r"^(?:\[[^\]]*\] ?)?(?:(?:re|aw|tr|sv|antw|rif): ?)*(?:auto(?:matic)?[ -]?(?:reply|response|answer|respon)"
+    r"|autoreply|auto:|automatische? |out of (?:the )?office|ooo\b|vacation|away from|on (?:holiday|leave|vacation)|i am (?:away|out)"
+    r"|r.ponse automatique|absen(?:ce|t)\b|absence du bureau|en cong.s|message d.absence|accus. de r.ception"
+    r"|abwesenheit|automatische antwort|respuesta autom|fuera de (?:la )?oficina|risposta automatica|fuori (?:sede|ufficio)"
+    r"|resposta autom|afwezig|automatisch antwoord|autosvar|poissa|ticket received|we have received|thank you for (?:your|contact))"
+)
+NO_BOUNCE_SUBJECTS = re.compile(
+    r"^(?:read:|lu ?:|gelesen:|le.do:|letto:|accepted:|declined:|tentative:|accept. ?:|refus. ?:|report domain:|canceled:"
+    r"|not read:|non lu ?:|tr ?: |fwd?: |wg: )"
+)
+
+REASONS: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
+    (re.compile(pattern), action, cause)
+    for pattern, action, cause in (
+        (
+            r"(?:retry|delivery) time(?:out)? (?:not reached|exceeded|expired)|time ?out exceeded|(?:delivery )?time expired"
+            r"|expired|for (?:more than )?\d+ (?:hours|days)|gave up|giving up|too long|d.lai .{0,20}(?:d.pass|expir)"
+            r"|maximum (?:retries|queue)",
+            "fail",
+            "expired",
+        ),
+        (
+            r"connection (?:timed out|refused|reset|closed|dropped|lost)|lost connection|timed? ?out|no route to host"
+            r"|network (?:is )?unreachable|could not connect|couldn't establish an smtp connection|host (?:is )?unreachable"
+            r"|no answer from|connect to .{0,80}(?:refused|failed)|server (?:is )?(?:down|not respond)",
+            "fail",
+            "unreachable",
+        ),
+        (
+            r"unrouteable (?:mail )?domain|all relevant mx records|name service error|host (?:or domain name )?not found"
+            r"|host unknown|unknown host|couldn't find any host|domain (?:name )?(?:not found|does not exist|lookup|unknown)"
+            r"|illegal host|dns .{0,40}(?:nxdomain|not exist|fail)|nxdomain|domaine .{0,30}(?:inconnu|introuvable|n.existe)"
+            r"|has no mail exchanger|no mx|null mx|domain .{0,60}couldn't be found",
+            "hard_bounce",
+            "unknown_domain",
+        ),
+        (
+            r"couldn't be found|wasn't found at|address not found|no mailbox here|adress(?:e)? introuvable|bo.te .{0,30}inexistante"
+            r"|n.est pas (?:valide|reconnu)|empf.nger .{0,30}(?:unbekannt|nicht gefunden)|existiert nicht|usuario desconocido"
+            r"|no existe|utente (?:sconosciuto|inesistente)|onbekende gebruiker|user doesn.t have|not our customer"
+            r"|no such (?:person|mailbox)|not found in directory|not listed in|recipnotfound|resolver\.adr",
+            "hard_bounce",
+            "unknown_user",
+        ),
+        (
+            r"speicherplatz|postfach .{0,20}voll|buz.n .{0,20}lleno|casella .{0,20}piena|mailbox vol|bo.te .{0,40}pleine"
+            r"|storage quota|quota .{0,20}(?:d.pass|exced|super)|is (?:over|above) (?:its )?quota|quotaexceeded|mailbox exceeds",
+            "fail",
+            "mailbox_full",
+        ),
+    )
+)
+"""What returned mail says and SMTP replies do not: asked after the words of replies."""
