@@ -59,6 +59,9 @@ _FIXED = (
     Field("orders.count", "order_count", "orders", "Nombre de commandes", "Number of orders", inner="count"),
     Field("orders.sum", "order_sum", "orders", "Total des commandes", "Total of orders", inner="sum"),
     Field("orders.average", "order_average", "orders", "Commande moyenne", "Average order", inner="average"),
+    Field(
+        "orders.coded", "order_share", "orders", "Part achetée avec un code", "Share bought with a code", inner="coded"
+    ),
     Field("orders.first", "order_date", "orders", "Première commande", "First order", inner="min"),
     Field("orders.last", "order_date", "orders", "Dernière commande", "Last order", inner="max"),
     Field("orders.just_bought", "just_bought", "orders", "Achat tout récent", "Just bought"),

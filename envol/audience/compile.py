@@ -437,6 +437,9 @@ class Compiler:
             having = self.compare(count, positive, rule.value)
         elif rule.field.inner == "sum":
             having = self.compare(amount, positive, rule.value)
+        elif rule.field.inner == "coded":
+            coded = _parsed("COUNT(DISTINCT CASE WHEN o.code <> '' THEN o.id END) * 100").copy()
+            having = self.compare(coded, positive, rule.value, times=count)
         elif rule.field.inner == "average":
             having = self.compare(amount, positive, rule.value, times=count)
         else:

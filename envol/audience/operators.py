@@ -82,6 +82,7 @@ OPERATORS: dict[str, dict[str, str]] = {
     "order_count": {**dict.fromkeys(_COMPARE, "whole"), "between": "wholes"},
     "order_sum": {**dict.fromkeys(_COMPARE, "cents"), "between": "cents_pair"},
     "order_average": {**dict.fromkeys(_COMPARE, "cents"), "between": "cents_pair", **_KNOWN},
+    "order_share": {"gte": "percent", "lt": "percent", **_KNOWN},
     "order_date": _DATE,
     "just_bought": {
         "of_category": "texts",
@@ -119,7 +120,7 @@ NARROWING: dict[str, dict[str, str]] = {
             "product": "texts",
             "currency": "currency",
         }
-        for kind in ("order_count", "order_sum", "order_average", "order_date")
+        for kind in ("order_count", "order_sum", "order_average", "order_share", "order_date")
     },
     "activity": {"within_days": "days", "sending": "whole"},
     "reason": {"origin": "origin"},

@@ -129,8 +129,23 @@ def _rhythm_fr(words: Words, rule: Rule) -> str:
     return f"{'qui ont' if rule.op == 'within' else 'qui n’ont pas'} réagi en {times}"
 
 
+def _coded_en(words: Words, rule: Rule) -> str:
+    if rule.op in ("known", "unknown"):
+        return f"who placed {'an' if rule.op == 'known' else 'no'} order{words.window(rule)}"
+    share = f"{'at least' if rule.op == 'gte' else 'less than'} {words.number(rule.value)}%"
+    return f"who placed {share} of their orders{words.window(rule)} with a code"
+
+
+def _coded_fr(words: Words, rule: Rule) -> str:
+    if rule.op in ("known", "unknown"):
+        return f"{'qui ont' if rule.op == 'known' else 'qui n’ont pas'} passé de commande{words.window(rule)}"
+    share = f"{'au moins' if rule.op == 'gte' else 'moins de'} {words.number(rule.value)}\u202f%"
+    return f"qui ont passé {share} de leurs commandes{words.window(rule)} avec un code"
+
+
 _KINDS: dict[str, tuple[Callable[[Words, Rule], str], Callable[[Words, Rule], str]]] = {
     "happening": (_happened_en, _happened_fr),
+    "order_share": (_coded_en, _coded_fr),
     "interest": (_cares_en, _cares_fr),
     "reason": (_reason_en, _reason_fr),
     "answered": (_reason_en, _reason_fr),

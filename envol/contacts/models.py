@@ -183,6 +183,7 @@ class Order(models.Model):
     amount = models.BigIntegerField()  # cents
     currency = models.CharField(max_length=3)
     import_id = models.BigIntegerField(null=True)  # the file that brought it, to undo it
+    code = models.CharField(max_length=60, default="")  # that made it cheaper, "" when there was none
 
     class Meta:
         db_table = "contacts_order"

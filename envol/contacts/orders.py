@@ -29,7 +29,9 @@ class NewLine(NamedTuple):
 
 
 class NewOrder(NamedTuple):
-    """Name the buyer by ``address`` or by ``contact_id``. ``amount`` in cents; below zero for a refund."""
+    """Name the buyer by ``address`` or by ``contact_id``. ``amount`` in cents; below zero for a refund. ``code``: what
+    made it cheaper, "" when nothing did.
+    """
 
     external_id: str
     at: datetime
@@ -38,6 +40,7 @@ class NewOrder(NamedTuple):
     address: str = ""
     contact_id: int | None = None
     lines: Sequence[NewLine] = ()
+    code: str = ""
 
 
 @dataclass
@@ -90,8 +93,9 @@ def _add(workspace_id: int, batch: list[tuple[int, NewOrder]], result: Added, im
             table.append((order, contact_id))
     made = dict(
         rows(
-            "INSERT INTO contacts_order (workspace_id, import_id, contact_id, external_id, at, amount, currency)"
-            " SELECT %s, %s, * FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::bigint[], %s::text[])"
+            "INSERT INTO contacts_order (workspace_id, import_id, contact_id, external_id, at, amount, currency, code)"
+            " SELECT %s, %s, * FROM unnest(%s::bigint[], %s::text[], %s::timestamptz[], %s::bigint[], %s::text[],"
+            " %s::text[])"
             " ON CONFLICT (workspace_id, external_id) DO NOTHING RETURNING external_id, id",
             [
                 workspace_id,
@@ -101,6 +105,7 @@ def _add(workspace_id: int, batch: list[tuple[int, NewOrder]], result: Added, im
                 [order.at for order, _ in table],
                 [order.amount for order, _ in table],
                 [order.currency for order, _ in table],
+                [order.code for order, _ in table],
             ],
         )
         if table
@@ -129,6 +134,8 @@ def _checked(order: NewOrder, limit: datetime) -> str:
         raise ValueError(f"Order {name}: its date is not possible; correct it.")
     if not re.fullmatch(r"[A-Z]{3}", order.currency or ""):
         raise ValueError(f"Order {name}: write the currency as three letters, such as EUR.")
+    if not isinstance(order.code, str) or len(order.code) > 60 or "\0" in order.code:
+        raise ValueError(f"Order {name}: a code has at most 60 characters.")
     for line in order.lines:
         if not line.product.strip() or len(line.product) > 200 or len(line.category) > 100:
             raise ValueError(f"Order {name}: a line needs a product (200 characters) and a category of at most 100.")

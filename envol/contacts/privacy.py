@@ -97,7 +97,8 @@ def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
             person,
         ),
         "orders": _plain(
-            "SELECT o.external_id AS id, o.at, o.amount, o.currency, coalesce((SELECT jsonb_agg(jsonb_build_object("
+            "SELECT o.external_id AS id, o.at, o.amount, o.currency, o.code,"
+            " coalesce((SELECT jsonb_agg(jsonb_build_object("
             "'product', l.product, 'category', l.category, 'quantity', l.quantity, 'amount', l.amount) ORDER BY l.id)"
             " FROM contacts_order_line l WHERE l.order_id = o.id), '[]') AS lines FROM contacts_order o"
             " WHERE o.workspace_id = %s AND o.contact_id = %s ORDER BY o.at",

@@ -3,7 +3,8 @@
 ::
 
     {"id": "A-1042", "email": "zoe@lecteurs.example", "at": "2026-03-14T10:30:00+01:00", "amount": "36.90",
-     "currency": "EUR", "lines": [{"product": "Kind of Blue", "category": "jazz", "quantity": 1, "amount": "24.90"}]}
+     "currency": "EUR", "code": "RENTREE10",
+     "lines": [{"product": "Kind of Blue", "category": "jazz", "quantity": 1, "amount": "24.90"}]}
 
 The buyer is named by ``email``, by ``contact`` (our number) or by ``identifier`` ("customer:4711"). An amount is
 written in the currency, not in cents; without one the order is worth its lines. Nobody is taken in by an order.
@@ -24,7 +25,7 @@ from envol.contacts.orders import Added, NewLine, NewOrder, add_bulk
 from envol.db import rows
 from envol.wire.address import AddressError
 
-_KEYS = {"id", "email", "contact", "identifier", "at", "amount", "currency", "lines"}
+_KEYS = {"id", "email", "contact", "identifier", "at", "amount", "currency", "lines", "code"}
 
 
 def tell(workspace: Workspace, told: Iterable[Any]) -> Added:
@@ -90,6 +91,7 @@ def _read(raw: Any) -> tuple[NewOrder, tuple[str, str] | None]:
             raise ValueError(gettext("Write an identifier as kind:value, such as customer:4711."))
         identifier = (kind[:40], text)
     currency = values.currency(str(raw.get("currency") or "EUR"))
+    code = values.name(str(raw["code"]), 60) if raw.get("code") else ""
     alone = len(lines) == 1
     made = [
         NewLine(
@@ -97,7 +99,7 @@ def _read(raw: Any) -> tuple[NewOrder, tuple[str, str] | None]:
         )
         for line in lines
     ]
-    return NewOrder(number, at, amount, currency, address, contact, made), identifier
+    return NewOrder(number, at, amount, currency, address, contact, made, code), identifier
 
 
 def _people(workspace: Workspace, wanted: set[tuple[str, str]]) -> dict[tuple[str, str], int]:

@@ -33,6 +33,7 @@ KINDS: dict[str, Any] = {
     "order_count": _("number"),
     "order_sum": _("amount"),
     "order_average": _("amount"),
+    "order_share": _("share"),
     "order_date": _("date"),
     "just_bought": _("purchases"),
     "score": _("score"),
@@ -132,6 +133,12 @@ OPERATORS: dict[str, dict[str, Any]] = {
     "order_count": _NUMBER,
     "order_sum": _NUMBER,
     "order_average": {**_NUMBER, "known": _("exists"), "unknown": _("does not exist")},
+    "order_share": {
+        "gte": _("is at least"),
+        "lt": _("is less than"),
+        "known": _("exists"),
+        "unknown": _("does not exist"),
+    },
     "just_bought": {
         "of_category": _("in the category"),
         "of_product": _("of the product"),

@@ -94,11 +94,12 @@ def add_order(
     lines: list[tuple[str, str, int]],
     currency: str = "EUR",
     amount: int | None = None,
+    code: str = "",
 ) -> None:
     """``lines`` are (product, category, cents); the order's amount is their sum unless given."""
     order = db.value(
-        "INSERT INTO contacts_order (workspace_id, contact_id, external_id, at, amount, currency)"
-        " VALUES (%s, %s, %s, %s, %s, %s) RETURNING id",
+        "INSERT INTO contacts_order (workspace_id, contact_id, external_id, at, amount, currency, code)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING id",
         [
             workspace.id,
             contact,
@@ -106,6 +107,7 @@ def add_order(
             at,
             sum(line[2] for line in lines) if amount is None else amount,
             currency,
+            code,
         ],
     )
     for product, category, cents in lines:
@@ -247,7 +249,8 @@ def everybody(workspace: Workspace) -> list[Human]:
     ):
         by_id[contact].stays.append((list_id, since, until))
     for row in db.dicts(
-        "SELECT o.id, o.contact_id, o.at, o.amount, o.currency, (SELECT coalesce(json_agg(json_build_array(l.product,"
+        "SELECT o.id, o.contact_id, o.at, o.amount, o.currency, o.code,"
+        " (SELECT coalesce(json_agg(json_build_array(l.product,"
         " l.category, l.amount, l.quantity)), '[]')::text FROM contacts_order_line l WHERE l.order_id = o.id) AS lines"
         " FROM contacts_order o WHERE workspace_id = %s",
         [workspace.id],

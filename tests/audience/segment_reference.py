@@ -246,7 +246,7 @@ class Reference:
         )
 
     def orders(self, what: str, op: str, value: Any, where: dict[str, Any], human: Human) -> bool:
-        found = []
+        found, coded = [], 0
         for order in human.orders:
             if not self.within(order["at"], where) or order["currency"] != where.get("currency", order["currency"]):
                 continue
@@ -262,6 +262,7 @@ class Reference:
                     continue
                 amount = sum(line[2] for line in lines)
             found.append((order["at"], amount))
+            coded += order["code"] != ""
         if what == "count":
             return self.compared(op, Decimal(len(found)), value)
         if what == "sum":
@@ -270,6 +271,8 @@ class Reference:
             return False
         if op == "known":
             return True
+        if what == "coded":
+            return self.compared(op, Decimal(100 * coded) / len(found), value)
         if what == "average":
             from fractions import Fraction
 

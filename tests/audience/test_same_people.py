@@ -95,7 +95,7 @@ def _value(rnd: random.Random, kind: str) -> Any:
 
 
 def _base(workspace: Workspace) -> None:
-    rnd, more = random.Random(20270227), random.Random(20270228)
+    rnd, more, codes = random.Random(20270227), random.Random(20270228), random.Random(20270302)
     if not Purpose.objects.filter(workspace=workspace).exists():
         purposes.create_defaults(workspace)
     Property.objects.filter(workspace=workspace).delete()  # only those the plain evaluator knows
@@ -138,7 +138,7 @@ def _base(workspace: Workspace) -> None:
             amount = -sum(line[2] for line in lines) - 1 if back else None
             if back and more.random() < 0.5:
                 lines = [(product, category, -cents) for product, category, cents in lines]
-            add_order(workspace, person, at, lines, rnd.choice(["EUR", "CHF"]), amount)
+            add_order(workspace, person, at, lines, rnd.choice(["EUR", "CHF"]), amount, codes.choice(["", "", "DIX"]))
         if more.random() < 0.7:
             named = more.choice(["champions", "loyal", "lost"])
             r, f, m = (more.randint(1, 5) for _ in range(3))

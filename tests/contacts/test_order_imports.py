@@ -110,6 +110,19 @@ def test_buyers_are_found_by_their_number_too(workspace: Workspace, zoe: Contact
     assert stored(workspace) == {"1": (1000, "EUR", [])}
 
 
+def test_the_code_of_an_order_may_stand_on_one_of_its_lines(workspace: Workspace, zoe: Contact, tmp_path: Path) -> None:
+    text = (
+        "commande;email;date;produit;montant ligne;code promo\n"
+        "C1;zoe@lecteurs.example;2026-01-02;Vian;10,00;\nC1;zoe@lecteurs.example;2026-01-02;Perec;12,00;RENTREE10\n"
+        "C2;zoe@lecteurs.example;2026-01-03;Perec;12,00;\n"
+    )
+    imp = bring(workspace, tmp_path, text)
+    assert imp.mapping["code promo"] == "code"
+    imports.run(imp)
+    found = Order.objects.filter(workspace_id=workspace.pk).order_by("external_id").values_list("external_id", "code")
+    assert list(found) == [("C1", "RENTREE10"), ("C2", "")]
+
+
 def test_json_lines_may_hold_the_lines_of_an_order(workspace: Workspace, zoe: Contact, tmp_path: Path) -> None:
     rows = [
         {"order_id": "J1", "email": "zoe@lecteurs.example", "date": "2026-01-02T10:00:00+01:00", "currency": "CHF",

@@ -11,14 +11,14 @@ from envol.contacts.models import Contact, Order, OrderLine
 from envol.contacts.orders import NewLine, NewOrder, add_bulk
 
 T0 = datetime(2026, 1, 5, tzinfo=UTC)
-GOOD = NewOrder("A-1", T0, 2990, "EUR", "Zoe@lecteurs.example", None, [NewLine("Kind of Blue", "jazz", 2, 2990)])
+GOOD = NewOrder("A-1", T0, 2990, "EUR", "Zoe@lecteurs.example", None, [NewLine("Kind of Blue", "jazz", 2, 2990)], "DIX")
 
 
 def test_an_order_is_stored_once_however_often_it_comes(workspace: Workspace, zoe: Contact) -> None:
     assert add_bulk(workspace, [GOOD, GOOD]).__dict__ == {"added": 1, "known": 1, "refused": []}
     assert add_bulk(workspace, [GOOD._replace(amount=1)]).known == 1
     order = Order.objects.get(workspace_id=workspace.id)
-    assert (order.contact_id, order.amount, order.currency, order.at) == (zoe.pk, 2990, "EUR", T0)
+    assert (order.contact_id, order.amount, order.currency, order.at, order.code) == (zoe.pk, 2990, "EUR", T0, "DIX")
     line = OrderLine.objects.get(order_id=order.pk)
     assert (line.product, line.category, line.quantity, line.amount) == ("Kind of Blue", "jazz", 2, 2990)
 
@@ -41,6 +41,7 @@ def test_the_same_number_may_be_used_by_two_workspaces(workspace: Workspace, zoe
         ({"amount": 10**16}, "whole cents"),
         ({"address": "zoe"}, "no @"),
         ({"address": "nobody@lecteurs.example"}, "nobody here"),
+        ({"code": "x" * 61}, "60 characters"),
         ({"lines": [NewLine(" ")]}, "product"),
         ({"lines": [NewLine("x", "", 1.5)]}, "quantity"),
     ],

@@ -356,6 +356,10 @@ class LeafCompiler:
                 having = self.compare(count, positive, rule.value, "bigint")
             case "sum":
                 having = self.compare(amount, positive, rule.value, "bigint")
+            case "coded":
+                coded = _parsed("COUNT(DISTINCT CASE WHEN :c THEN no END) * 100").copy()
+                coded = exp.replace_placeholders(coded, c=self.column("coded", "lines" if lines else "orders"))
+                having = self.compare(coded, positive, rule.value, "double", times=count)
             case "average":
                 having = self.compare(amount, positive, rule.value, "bigint", times=count)
             case inner:

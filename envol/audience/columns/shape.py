@@ -165,6 +165,7 @@ def tables(catalogue: Catalogue) -> dict[str, Table]:
         Column("at", "BIGINT", MICROS.format("o.at")),
         Column("amount", "BIGINT", "o.amount"),
         Column("currency", "VARCHAR", "o.currency::text"),
+        Column("coded", "BOOLEAN", "o.code <> ''"),
     )
     line = (
         *order[:2],

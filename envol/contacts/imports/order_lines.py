@@ -40,8 +40,8 @@ BATCH = 5_000
 _MOST = 10**15
 _TABLE = (
     'CREATE TEMP TABLE order_line (no bigint, order_id text COLLATE "C", email text COLLATE "C", kind text, ident text,'
-    " at timestamptz, amount bigint, currency text, product text, category text, quantity int, line_amount bigint,"
-    " bad boolean, raw text)"
+    " at timestamptz, amount bigint, currency text, code text, product text, category text, quantity int,"
+    " line_amount bigint, bad boolean, raw text)"
 )
 
 
@@ -56,6 +56,7 @@ class _Line(NamedTuple):
     at: datetime | None = None
     amount: int | None = None
     currency: str | None = None
+    code: str | None = None
     product: str | None = None
     category: str = ""
     quantity: int = 1
@@ -86,6 +87,7 @@ class Reader:
             "email": lru_cache(65536)(values.address),
             "date": lru_cache(65536)(lambda text: self.moment(text, zone)),
             "currency": lru_cache(1024)(values.currency),
+            "code": lru_cache(1024)(lambda text: values.name(text, 60)),
             "product": lru_cache(65536)(lambda text: values.name(text, 200)),
             "category": lru_cache(65536)(lambda text: values.name(text, 100)),
             "quantity": lru_cache(1024)(values.quantity),
@@ -131,7 +133,9 @@ class Reader:
         get = partial(self.value, cells=cells)
         ident = get(self.of_buyer) if self.of_buyer else None
         kind = self.of_buyer.partition(":")[2] if ident else None
-        head = _Line(no, order_id, get("email"), kind, ident, get("date"), get("amount"), get("currency"), raw=raw)
+        head = _Line(
+            no, order_id, get("email"), kind, ident, get("date"), get("amount"), get("currency"), get("code"), raw=raw
+        )
         if listed := get("lines"):
             known = all(line.amount is not None for line in listed)
             return [
@@ -270,7 +274,7 @@ class Orders:
         assert most is not None
         for low in range(0, most[0], BATCH):
             heads = self.pg.execute(
-                "SELECT h.order_id, h.at, h.amount::bigint, h.currency, h.contact_id, h.products,"
+                "SELECT h.order_id, h.at, h.amount::bigint, h.currency, h.code, h.contact_id, h.products,"
                 " CASE WHEN h.products > 0 THEN (SELECT json_agg(json_build_array(l.product, l.category, l.quantity,"
                 " l.line_amount) ORDER BY l.no) FROM order_line l"
                 " WHERE l.order_id = h.order_id AND l.product IS NOT NULL) END"
@@ -278,8 +282,10 @@ class Orders:
                 [low, low + BATCH],
             )
             yield [
-                NewOrder(order_id, at, amount, currency, contact_id=contact, lines=_priced(lines or [], amount))
-                for order_id, at, amount, currency, contact, _products, lines in heads
+                NewOrder(
+                    order_id, at, amount, currency, contact_id=contact, lines=_priced(lines or [], amount), code=code
+                )
+                for order_id, at, amount, currency, code, contact, _products, lines in heads
             ]
 
 

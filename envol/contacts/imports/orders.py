@@ -18,7 +18,20 @@ from envol.contacts.models import Import
 
 BUYERS = ("email", "identifier:customer", "identifier:external")
 AMOUNTS = ("amount", "line", "unit", "lines")
-TARGETS = ("order", "date", *BUYERS, "amount", "currency", "product", "category", "quantity", "line", "unit", "lines")
+TARGETS = (
+    "order",
+    "date",
+    *BUYERS,
+    "amount",
+    "currency",
+    "code",
+    "product",
+    "category",
+    "quantity",
+    "line",
+    "unit",
+    "lines",
+)
 
 # Headers as shops and tills write them.
 _HEADERS = table_of(
@@ -33,6 +46,8 @@ _HEADERS = table_of(
         "amount": "montant total amount|montant total|total ttc|montant ttc|order total|total amount|grand total|"
         "total de la commande|total commande|montant de la commande",
         "currency": "devise currency|monnaie|code devise|currency code",
+        "code": "code promo|code promotionnel|code reduction|code de reduction|code avantage|coupon|coupon code|"
+        "voucher|discount code|promo code|bon de reduction",
         "product": "produit article product item|product name|nom du produit|item name|lineitem name|designation|"
         "libelle|titre|title|sku",
         "category": "categorie category rayon|famille|product type|product category|type de produit",

@@ -4,7 +4,7 @@ CREATE TEMP TABLE order_head AS
 SELECT row_number() OVER (ORDER BY min(no)) AS g, order_id, min(no) AS no, bool_or(bad) AS bad,
        min(email) AS email, min(kind) AS kind, min(ident) AS ident,
        (array_agg(at ORDER BY no) FILTER (WHERE at IS NOT NULL))[1] AS at,
-       coalesce(min(amount), sum(line_amount)) AS amount, min(currency) AS currency,
+       coalesce(min(amount), sum(line_amount)) AS amount, min(currency) AS currency, coalesce(min(code), '') AS code,
        count(*) FILTER (WHERE product IS NOT NULL) AS products,
        count(DISTINCT email) > 1 OR count(DISTINCT ident) > 1 AS other_buyer,
        count(DISTINCT amount) > 1 AS other_amount, count(DISTINCT currency) > 1 AS other_currency,

@@ -95,6 +95,7 @@ def _order_targets() -> list[tuple[str, Any]]:
         ("identifier:external", _("identifier of another system")),
         ("amount", _("total of the order")),
         ("currency", _("currency")),
+        ("code", _("code that made it cheaper")),
         ("product", _("product of the line")),
         ("category", _("category of the product")),
         ("quantity", _("quantity")),
