@@ -29,6 +29,7 @@ CLICKED, BOUGHT, LEFT, COMPLAINED = "clicked", "bought", "unsubscribed", "compla
 HARM = (LEFT, COMPLAINED)
 DAYS_TO_BUY = 7
 MONTH = 30  # days over which people who come and go are counted
+CAMPAIGNS = 6  # the last ones over which a segment is followed
 MANY = 5  # segments beyond which a chance finding is to be expected
 
 
@@ -137,6 +138,47 @@ def pertinence(whose: Whose, sending_ids: Sequence[int], trees: Sequence[Tree]) 
         until=ended if ended > timezone.now() else None,
         among=Overlap(among),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Once:
+    """The same segment on the message of one campaign, as it was when that one began to leave."""
+
+    campaign_id: int
+    since: datetime
+    test: Comparison
+
+
+def over_campaigns(whose: Whose, tree: Tree, most: int = CAMPAIGNS) -> list[Once]:
+    """Clicks on the last campaigns, oldest first: does the segment differ time and again, or did it once?
+
+    Campaigns whose clicks are not known by name are left out. Raises ``SegmentProblem``.
+    """
+    catalogue = Catalogue.of(whose)
+    workspace = catalogue.workspace
+    if workspace.clicks_mode != "individual":
+        return []
+    of: dict[int, list[Sending]] = {}
+    for sending in Sending.objects.filter(
+        workspace=workspace, kind="campaign", campaign_id__isnull=False, started_at__isnull=False
+    ).order_by("-started_at", "-id"):
+        if len(of) == most and sending.campaign_id not in of:
+            break
+        of.setdefault(sending.campaign_id or 0, []).append(sending)
+    told = []
+    for campaign_id, sendings in of.items():
+        ids = [one.id for one in sendings]
+        if counters.frozen(ids):
+            continue
+        since = min(one.started_at or one.created_at for one in sendings)
+        asked = masks_sql(catalogue, [tree], now=Days.until(since, workspace.time_zone))
+        inside, outside = _groups(_people(workspace, ids, *asked), CLICKED, 0)
+        by_chance = chance(inside, outside)
+        said = verdict(inside, outside, harm=False, by_chance=by_chance)
+        told.append(
+            Once(campaign_id, since, Comparison(CLICKED, inside, outside, ratio(inside, outside), by_chance, said))
+        )
+    return sorted(told, key=lambda one: one.since)
 
 
 @dataclass(frozen=True, slots=True)

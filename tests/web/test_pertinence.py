@@ -149,3 +149,14 @@ def test_the_figures_are_taken_away_as_csv(shop_with_past: Shop, as_member: Sign
     assert (clicked["In it: did"], clicked["In it: of"], clicked["Verdict"]) == ("13", "44", "pertinent")
     assert clicked["In it: rate"] == "0.295455" and float(clicked["Times as often"]) > 20
     assert client.get(f"/campaigns/{shop.sent.pk}/report/segments.csv").status_code == 303, "nothing chosen"
+
+
+def test_over_the_last_campaigns_it_says_whether_it_holds(shop_with_past: Shop, as_member: Sign) -> None:
+    shop = shop_with_past
+    client = as_member("viewer", shop)
+    assert "over=1#over" in client.get(where(shop, "Le <soir>")).content.decode()
+    said = text_of(client.get(where(shop, "Le <soir>") + "&over=1"))
+    assert "Each time people in it clicked more often (1 of 1): it holds." in said
+    part = said.split("Over the last campaigns")[1]
+    assert shop.sent.name in part and "29.55% (13 of 44)" in part
+    assert "over=1" not in client.get(where(shop, "Le <soir>", "Fidèles")).content.decode(), "one segment at a time"

@@ -18,8 +18,18 @@ from envol.audience import overlap
 from envol.audience.catalogue import Catalogue
 from envol.audience.language import SegmentProblem
 from envol.audience.models import Segment
+from envol.campaigns.models import Campaign
 from envol.db import TooSlow, is_large, within
-from envol.insight.pertinence import DAYS_TO_BUY, MANY, MONTH, Comparison, Judged, Pertinence, pertinence
+from envol.insight.pertinence import (
+    DAYS_TO_BUY,
+    MANY,
+    MONTH,
+    Comparison,
+    Judged,
+    Pertinence,
+    over_campaigns,
+    pertinence,
+)
 from envol.insight.report import SMALL
 from envol.insight.trial import COUNTER, NOT_SHOWN, PERTINENT, TOO_SMALL, Group
 from envol.outbound.models import Send
@@ -60,6 +70,12 @@ def report_segments(request: MemberRequest, campaign_id: int) -> HttpResponse:
         return render(request, "campaigns/pertinence.html", facts | {"unreadable": str(error)})
     except TooSlow:
         return render(request, "campaigns/pertinence.html", facts | {"slow": True})
+    if len(chosen) == 1:
+        given = request.GET.copy()
+        given["over"] = "1"
+        facts["over_href"] = f"?{given.urlencode()}#over"
+        if "over" in request.GET:
+            facts |= _over(catalogue, chosen[0])
     read = [_read(segment, judged, found) for segment, judged in zip(chosen, found.segments, strict=True)]
     facts |= {"found": found, "read": read, "many": len(chosen) > MANY, "alike": closest(chosen, found.among)}
     return render(request, "campaigns/pertinence.html", facts)
@@ -100,6 +116,41 @@ def report_segments_csv(request: MemberRequest, campaign_id: int) -> HttpRespons
     answer = HttpResponse("".join(lines), content_type="text/csv; charset=utf-8")
     answer["Content-Disposition"] = f'attachment; filename="campaign-{campaign.pk}-segments.csv"'
     return answer
+
+
+def _over(catalogue: Catalogue, segment: Segment) -> dict[str, Any]:
+    """The same comparison on the last campaigns, and what they say together."""
+    try:
+        with within(CEILING):
+            told = over_campaigns(catalogue, segment.whole)
+    except TooSlow:
+        return {"over_slow": True}
+    names = dict(Campaign.objects.filter(pk__in=[one_.campaign_id for one_ in told]).values_list("pk", "name"))
+    rows = [
+        {
+            "campaign": names.get(one_.campaign_id, ""),
+            "id": one_.campaign_id,
+            "since": one_.since,
+            "inside": _of(one_.test.inside),
+            "outside": _of(one_.test.outside),
+            "ratio": _times(one_.test.ratio.value) if one_.test.ratio else "–",
+            "between": _span(_times(one_.test.ratio.low), _times(one_.test.ratio.high)) if one_.test.ratio else "",
+            "verdict": one_.test.verdict,
+        }
+        for one_ in told
+    ]
+    ratios = [one_.test.ratio.value for one_ in told if one_.test.ratio and one_.test.verdict != TOO_SMALL]
+    more = sum(1 for value in ratios if value > 1)
+    facts = {"more": number(more), "all": number(len(ratios))}
+    if not ratios:
+        said = _("None of the last campaigns is large enough to say anything.")
+    elif more == len(ratios):
+        said = _("Each time people in it clicked more often (%(more)s of %(all)s): it holds.") % facts
+    elif more == 0:
+        said = _("Not once did people in it click more often (%(more)s of %(all)s).") % facts
+    else:
+        said = _("People in it clicked more often %(more)s times of %(all)s: it depends on the message.") % facts
+    return {"over": rows, "over_said": said}
 
 
 def _plainly(figure: Any) -> Any:
