@@ -38,6 +38,8 @@ from envol.wire.address import AddressError
 BATCH = 5_000
 """Orders written in one transaction."""
 _MOST = 10**15
+_LOOKED_UP = 20_000  # addresses of strangers looked up at once
+_PLACE = "\ue000"  # no text of a file: where the number of the order goes
 _TABLE = (
     'CREATE TEMP TABLE order_line (no bigint, order_id text COLLATE "C", email text COLLATE "C", kind text, ident text,'
     " at timestamptz, amount bigint, currency text, code text, product text, category text, quantity int,"
@@ -212,32 +214,34 @@ class Orders:
                         statement, {"workspace": imp.workspace_id, "import": imp.pk, "currency": imp.currency or "EUR"}
                     )
             self._forget_erased(cursor)
-            lacking = {
-                "order_differs": gettext("Order %(order)s: its lines differ in: %(what)s."),
-                "order_lacks": gettext("Order %(order)s: this is missing: %(what)s."),
-            }
-            words = {
-                "buyer": gettext("the buyer"), "date": gettext("the date"), "amount": gettext("the amount"),
-                "currency": gettext("the currency"),
-            }  # fmt: skip
-            refused = [
-                Refused(no, cause, lacking[cause] % {"order": order, "what": words[lacks]} if lacks else order, raw)
-                for no, cause, order, lacks, raw in cursor.execute(
-                    "SELECT DISTINCT ON (l.no) l.no, h.cause, h.order_id, h.lacks, l.raw FROM order_head h"
+            for cause, lacks, said in _reasons():
+                # The sentence is written where the rows are: of a file of strangers every line is refused.
+                cursor.execute(
+                    "INSERT INTO contacts_import_refusal (import_id, line, cause, value, row)"
+                    " SELECT DISTINCT ON (l.no) %s, l.no, h.cause, replace(%s, %s, h.order_id), l.raw FROM order_head h"
                     " JOIN order_line l ON l.order_id = h.order_id"
-                    " WHERE h.cause IS NOT NULL AND NOT l.bad AND h.cause <> 'erased' ORDER BY l.no"
+                    " WHERE h.cause = %s AND h.lacks = %s AND NOT l.bad ORDER BY l.no",
+                    [imp.pk, said % {"order": _PLACE}, _PLACE, cause, lacks],
                 )
-            ]
-            self._refuse(cursor, refused)
+                self.refused[cause] += cursor.rowcount
+            self.refused = +self.refused
 
     def _forget_erased(self, cursor: psycopg.Cursor[Any]) -> None:
         """Who was erased is no buyer that somebody should import again: her lines are dropped, and counted."""
-        found = cursor.execute("SELECT DISTINCT email FROM order_head WHERE cause = 'nobody' AND email IS NOT NULL")
-        keys = [row[0] for row in found]
-        erased = [key for key, one in suppression.lookup(self.imp.workspace_id, keys).items() if one.erased]
-        cursor.execute(
-            "UPDATE order_head SET cause = 'erased' WHERE cause = 'nobody' AND email = ANY(%s::text[])", [erased]
-        )
+        last = ""
+        while True:
+            found = cursor.execute(
+                "SELECT DISTINCT email FROM order_head WHERE cause = 'nobody' AND email > %s ORDER BY 1 LIMIT %s",
+                [last, _LOOKED_UP],
+            )
+            keys = [row[0] for row in found]
+            if not keys:
+                return
+            last = keys[-1]
+            erased = [key for key, one in suppression.lookup(self.imp.workspace_id, keys).items() if one.erased]
+            cursor.execute(
+                "UPDATE order_head SET cause = 'erased' WHERE cause = 'nobody' AND email = ANY(%s::text[])", [erased]
+            )
 
     def counts(self) -> dict[str, Any]:
         """What a run brings: by number of orders, except ``lines`` and ``refused``."""
@@ -287,6 +291,22 @@ class Orders:
                 )
                 for order_id, at, amount, currency, code, contact, _products, lines in heads
             ]
+
+
+def _reasons() -> list[tuple[str, str, str]]:
+    """Cause and what is lacking, as `import_orders.sql` names them, and the sentence."""
+    differs = gettext("Order %(order)s: its lines differ in: %(what)s.")
+    lacks = gettext("Order %(order)s: this is missing: %(what)s.")
+    words = {
+        "buyer": gettext("the buyer"), "date": gettext("the date"), "amount": gettext("the amount"),
+        "currency": gettext("the currency"),
+    }  # fmt: skip
+    return [
+        ("order_part", "", "%(order)s"),
+        ("nobody", "", "%(order)s"),
+        *(("order_differs", key, differs.replace("%(what)s", word)) for key, word in words.items()),
+        *(("order_lacks", key, lacks.replace("%(what)s", word)) for key, word in words.items()),
+    ]
 
 
 def _priced(lines: list[list[Any]], total: int) -> list[NewLine]:

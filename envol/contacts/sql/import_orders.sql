@@ -1,5 +1,7 @@
 -- Lines of a file of orders as they were read, in `order_line` (of this session), become orders in `order_head`: what
 -- each says, who bought, and why it stays out. What is true of the whole order may stand on one of its lines only.
+CREATE INDEX ON order_line (order_id);
+ANALYZE order_line;
 CREATE TEMP TABLE order_head AS
 SELECT row_number() OVER (ORDER BY min(no)) AS g, order_id, min(no) AS no, bool_or(bad) AS bad,
        min(email) AS email, min(kind) AS kind, min(ident) AS ident,
