@@ -20,7 +20,7 @@ from envol.accounts import undo as undos
 from envol.accounts.jobs import Cancelled
 from envol.accounts.journal import note
 from envol.accounts.models import Undo, Workspace
-from envol.contacts import catalogue, filters
+from envol.contacts import catalogue, filters, places
 from envol.contacts.filters import Filter
 from envol.contacts.models import BulkAct, BulkPerson, List, Property, Source
 from envol.contacts.people import tag_name
@@ -35,8 +35,11 @@ AT_ONCE = 500
 """Up to here an act is done while the page waits; above, a job does it and the page may be left."""
 
 Tell = Callable[[int, int | None, str], None]
-ACTS = ("tag", "untag", "join", "leave", "set", "merge")
+ACTS = ("tag", "untag", "join", "leave", "set", "merge", "locate")
 _EVENTS = {"join": (Kind.LIST_JOINED, Kind.LIST_LEFT), "leave": (Kind.LIST_LEFT, Kind.LIST_JOINED)}
+
+
+_UNDONE_AS = {"locate": "set"}  # one value each, put back the same way
 
 
 class BulkProblem(ValueError):
@@ -55,7 +58,8 @@ def prepare(
     """Check an act and write down what is meant; nobody is changed yet.
 
     ``argument``: {"tag"} for tag and untag, {"list": id} for join and leave, {"property": key, "value": raw}
-    for set (no value: it is taken away), {"from": key, "into": key} for merge. ``source`` says where values come
+    for set (no value: it is taken away), {"from": key, "into": key} for merge, {"property": key} of a place for
+    locate (it gets the coordinates that its postcode or name tell). ``source`` says where values come
     from, if not from this act on several people. Raises BulkProblem.
     """
     checked = _checked(workspace, act, argument)
@@ -102,6 +106,11 @@ def _checked(workspace: Workspace, act: str, argument: Mapping[str, Any]) -> dic
             except ValueError as error:
                 raise BulkProblem(str(error)) from None
             return {"property": key, "value": value}
+        case "locate":
+            found_property = catalogue.of(workspace).get(str(argument.get("property") or ""))
+            if found_property is None or found_property.type != "place":
+                raise BulkProblem(_("Choose a property that holds a place."))
+            return {"property": found_property.key}
         case "merge":
             return _mergeable(workspace, str(argument.get("from") or ""), str(argument.get("into") or ""))
     raise BulkProblem(_("There is no such act; nothing was changed."))
@@ -186,6 +195,9 @@ def _choose(bulk: BulkAct) -> int:
     params: dict[str, Any] = found.params | {"bulk": bulk.pk}
     if bulk.act == "merge":
         extra, params["from"] = " AND c.props ? %(from)s", bulk.argument["from"]
+    elif bulk.act == "locate":
+        extra = " AND jsonb_typeof(c.props -> %(from)s) = 'object' AND NOT c.props -> %(from)s ? 'lat'"
+        params["from"] = bulk.argument["property"]
     with transaction.atomic():
         chosen = execute(
             f"INSERT INTO contacts_bulk_person (bulk_id, contact_id) SELECT %(bulk)s, chosen.id FROM ({found.select}"
@@ -211,7 +223,10 @@ def _step(bulk: BulkAct) -> bool:
         if batch is None:
             return False
         last, size = batch
-        changed = [row[0] for row in rows(sql("contacts", f"bulk_{bulk.act}"), _params(bulk, bulk.at_contact, last))]
+        params = _params(bulk, bulk.at_contact, last)
+        if bulk.act == "locate":
+            params |= _located(bulk, params)
+        changed = [row[0] for row in rows(sql("contacts", f"bulk_{bulk.act}"), params)]
         _record(bulk, changed, 0)
         bulk.at_contact = last
         bulk.counts = bulk.counts | {
@@ -235,7 +250,7 @@ def _next(bulk: BulkAct, after: int, *, changed: bool = False) -> tuple[int, int
 
 def _params(bulk: BulkAct, after: int, last: int) -> dict[str, Any]:
     argument = bulk.argument
-    value = argument.get("value")
+    value = {} if bulk.act == "locate" else argument.get("value")  # undoing asks only whether one was given
     return {
         "bulk": bulk.pk,
         "after": after,
@@ -248,6 +263,21 @@ def _params(bulk: BulkAct, after: int, last: int) -> dict[str, Any]:
         "from": argument.get("from"),
         "into": argument.get("into"),
     }
+
+
+def _located(bulk: BulkAct, params: dict[str, Any]) -> dict[str, list[str]]:
+    """The places of a batch that the table completes: as they are, and as they will be."""
+    home = "FR" if bulk.workspace.time_zone in places.FRENCH_ZONES else ""
+    found = rows(
+        "SELECT DISTINCT (c.props -> %(key)s)::text FROM contacts_bulk_person p JOIN contacts_contact c"
+        " ON c.id = p.contact_id WHERE p.bulk_id = %(bulk)s AND p.contact_id > %(after)s AND p.contact_id <= %(last)s"
+        " AND jsonb_typeof(c.props -> %(key)s) = 'object'",
+        params,
+    )
+    now = [json.loads(text) for (text,) in found]
+    pairs = [(place, places.filled(place, home)) for place in now if all(isinstance(v, str) for v in place.values())]
+    changed = [(before, after) for before, after in pairs if before != after]
+    return {"before": [json.dumps(one) for one, _ in changed], "filled": [json.dumps(one) for _, one in changed]}
 
 
 def _record(bulk: BulkAct, contacts: Sequence[int], which: int) -> None:
@@ -305,7 +335,12 @@ def undo(bulk: BulkAct, progress: Tell | None = None) -> dict[str, Any]:
         tell(met, total, "undoing")
         last, size = batch
         with transaction.atomic():
-            back = [row[0] for row in rows(sql("contacts", f"bulk_undo_{bulk.act}"), _params(bulk, after, last))]
+            back = [
+                row[0]
+                for row in rows(
+                    sql("contacts", f"bulk_undo_{_UNDONE_AS.get(bulk.act, bulk.act)}"), _params(bulk, after, last)
+                )
+            ]
             _record(bulk, back, 1)
             # Not again, should this be stopped and taken up once more.
             BulkPerson.objects.filter(bulk_id=bulk.pk, contact_id__gt=after, contact_id__lte=last).update(changed=False)

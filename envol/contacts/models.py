@@ -287,7 +287,7 @@ class BulkAct(models.Model):
     """One act of a member on many people: what, on whom, how far it came; undone for 7 days."""
 
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
-    act = models.CharField(max_length=10)  # tag, untag, join, leave, set, merge
+    act = models.CharField(max_length=10)  # tag, untag, join, leave, set, merge, locate
     argument = models.JSONField(default=dict)  # {"tag"}, {"list", "name"}, {"property", "value"}, {"from", "into"…}
     chosen = models.JSONField(default=dict)  # the filter, as `envol.contacts.filters` writes it
     state = models.CharField(max_length=10, default="waiting")  # waiting, running, done, cancelled, failed, undone

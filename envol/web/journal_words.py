@@ -14,6 +14,7 @@ WORDS = {
     "bulk.join": gettext_lazy("put people on a list"),
     "bulk.leave": gettext_lazy("took people off a list"),
     "bulk.merge": gettext_lazy("merged two fields"),
+    "bulk.locate": gettext_lazy("completed places from the table"),
     "bulk.set": gettext_lazy("set a value of many people"),
     "bulk.tag": gettext_lazy("tagged many people"),
     "bulk.undone": gettext_lazy("took an act on many people back"),

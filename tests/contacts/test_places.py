@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from envol.accounts.models import Workspace
-from envol.contacts import catalogue, places
-from envol.contacts.models import Property
+from envol.contacts import bulk, catalogue, people, places
+from envol.contacts.filters import Filter
+from envol.contacts.models import Contact, Property, PropertyHistory
 
 
 @pytest.mark.parametrize(
@@ -101,3 +102,28 @@ def test_the_same_clocks_are_needed_to_guess_the_country(workspace: Workspace) -
     city = Property.objects.get(workspace=workspace, key="city")
     assert catalogue.canonical(city, {"postcode": "69115"}) == {"postcode": "69115"}
     assert "lat" in catalogue.canonical(city, {"postcode": "69001", "country": "FR"})
+
+
+def test_places_that_came_without_coordinates_are_completed_and_taken_back(workspace: Workspace) -> None:
+    source = people.source(workspace, "import", "vieux.csv")
+    known = {}
+    for n, place in enumerate(
+        ({"label": "Nantes"}, {"label": "Nantes"}, {"label": "Saint-Martin"}, {"postcode": "69001"}, {"label": "Ys"})
+    ):
+        person = people.upsert(workspace, f"p{n}@lecteurs.example", {}, source=source)
+        Contact.objects.filter(pk=person.pk).update(props={"city": place}, sources={"city": source.pk})
+        known[person.pk] = place
+    act = bulk.prepare(workspace, "locate", {"property": "city"}, Filter())
+    counts = bulk.apply(act)
+    assert (counts["chosen"], counts["changed"]) == (5, 3)
+    now = dict(Contact.objects.filter(pk__in=known).order_by("pk").values_list("pk", "props"))
+    found = [props["city"].get("lat") for props in now.values()]
+    assert found[0] == found[1] == pytest.approx(47.2, abs=0.1) and found[3] == pytest.approx(45.76, abs=0.1)
+    assert found[2] is None and found[4] is None, "many are called so; none is"
+    assert PropertyHistory.objects.filter(workspace_id=workspace.pk, key="city").count() == 3
+    assert bulk.apply(bulk.prepare(workspace, "locate", {"property": "city"}, Filter()))["changed"] == 0
+    assert bulk.undo(act) == {"restored": 3, "kept": 0}
+    assert {pk: one["city"] for pk, one in Contact.objects.filter(pk__in=known).values_list("pk", "props")} == known
+    assert not PropertyHistory.objects.filter(workspace_id=workspace.pk).exists()
+    with pytest.raises(bulk.BulkProblem, match="holds a place"):
+        bulk.prepare(workspace, "locate", {"property": "first_name"}, Filter())

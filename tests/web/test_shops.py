@@ -12,6 +12,7 @@ from envol.accounts.models import Undo
 from envol.audience import engine, segments
 from envol.audience.models import Segment, Shop
 from envol.contacts import people
+from envol.contacts.models import Contact
 from tests.web.shop import Shop as Own
 from tests.web.shop import open_shop
 
@@ -129,3 +130,15 @@ def test_departments_and_regions_by_name_or_number(own: Own, as_member: Sign) ->
     assert "is in the department “Isère”" in page and "Rhône" in page
     wrong = client.post("/segments/new", form | {"r.0.v.more": "Bavière", "act": "save", "name": "x"})
     assert wrong.status_code == 422 and "“Bavière” is no department" in wrong.content.decode()
+
+
+def test_places_are_completed_from_the_page_of_the_field(own: Own, as_member: Sign) -> None:
+    client, city = as_member("editor", own), own.workspace.properties.get(key="city")
+    one = own.people[0]
+    Contact.objects.filter(pk=one.pk).update(props={"city": {"label": "Nantes"}})
+    assert "Complete the places" in client.get(f"/fields/{city.pk}").content.decode()
+    assert client.post(f"/fields/{city.pk}/act", {"act": "locate"}).status_code == 303
+    assert "The place of 1 person got its coordinates." in client.get(f"/fields/{city.pk}").content.decode()
+    assert "lat" in Contact.objects.get(pk=one.pk).props["city"]
+    client.post(f"/undo/{last_undo(own)}", {"next": "/fields"})
+    assert Contact.objects.get(pk=one.pk).props["city"] == {"label": "Nantes"}

@@ -87,6 +87,10 @@ def done_sentence(act: BulkAct) -> str:
                 "“%(from)s” became part of “%(into)s” for %(n)s people.",
                 n,
             )
+        case "locate":
+            said = ngettext(
+                "The place of %(n)s person got its coordinates.", "The places of %(n)s people got their coordinates.", n
+            )
         case _:
             found = catalogue.of(act.workspace).get(argument.get("property", ""))
             facts["name"] = label(found) if found else argument.get("property", "")

@@ -213,6 +213,15 @@ def field_act(request: MemberRequest, property_id: int) -> HttpResponse:
         elif act == "empty":
             argument = {"property": one.key, "value": None}
             made = bulk.prepare(workspace, "set", argument, Filter(), member_id=request.member.pk)
+        elif act == "locate":
+            made = bulk.prepare(
+                workspace,
+                "locate",
+                {"property": one.key},
+                Filter(),
+                member_id=request.member.pk,
+                source=_("Table of places: the middle of the postcode or town"),
+            )
         elif act == "delete":
             undo = service.delete(one, actor_id=request.member.pk)
             return see(request, "fields", said=_("“%(name)s” left the catalogue.") % {"name": label(one)}, undo=undo)
