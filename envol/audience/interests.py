@@ -185,6 +185,7 @@ def infer(workspace: Workspace, now: datetime | None = None, tell: Tell | None =
             " AND origin = 'refused' AND until IS NULL AND since < %(now)s - make_interval(days => %(days)s)",
             {"w": workspace.pk, "now": now, "days": REFUSED_DAYS},
         )
+        _said(workspace, now)
         gained = _gain(workspace, shown, now)
         lost = _lose(workspace, shown, sorted(minors), today, now)
         people = int(
@@ -255,6 +256,39 @@ def _births(workspace: Workspace) -> list[str]:
     """Keys of the properties that hold a date of birth."""
     dates = Property.objects.filter(workspace=workspace, type="date").values_list("key", flat=True)
     return [key for key in dates if "birth" in key or "naissance" in key or key in ("born", "ne_le", "nee_le")]
+
+
+# Whoever has spoken on the topic since the value is there, either way, is left as she said.
+_NEWLY_SAID = (
+    "INSERT INTO audience_interest (workspace_id, contact_id, topic_id, origin, source, since)"
+    " SELECT %(workspace)s, h.contact_id, h.topic_id, 'declared', h.source, h.since FROM holds h"
+    " WHERE NOT EXISTS (SELECT FROM audience_interest i WHERE i.topic_id = h.topic_id AND i.contact_id = h.contact_id"
+    " AND i.origin <> 'inferred' AND (i.until IS NULL OR i.until >= h.since))"
+)
+_NO_LONGER_SAID = (
+    "UPDATE audience_interest i SET until = greatest(%(now)s, i.since)"
+    " WHERE i.workspace_id = %(workspace)s AND i.until IS NULL AND (i.source LIKE 'field %%' AND NOT EXISTS"
+    " (SELECT FROM holds h WHERE h.topic_id = i.topic_id AND h.contact_id = i.contact_id)"
+    " OR i.origin = 'inferred' AND EXISTS"
+    " (SELECT FROM holds h WHERE h.topic_id = i.topic_id AND h.contact_id = i.contact_id))"
+)
+
+
+def _said(workspace: Workspace, now: datetime) -> None:
+    """Who chose a value that says it, in a form, a file or through a member, declared the interest."""
+    kept = Property.objects.filter(workspace=workspace, type__in=["choice", "list"], sensitive=False, inferred=False)
+    keys = set(kept.values_list("key", flat=True))
+    said = [(t.pk, key, value) for t in topics.of(workspace) for key, value in t.said_by if key in keys]
+    asked = {
+        "workspace": workspace.pk,
+        "now": now,
+        "topics": [one[0] for one in said],
+        "keys": [one[1] for one in said],
+        "values": [one[2] for one in said],
+    }
+    holds = db.sql("audience", "interests_holds")
+    for act in (_NO_LONGER_SAID, _NEWLY_SAID):
+        db.execute(holds + act, asked)
 
 
 def _gain(workspace: Workspace, shown: Iterable[tuple[Any, ...]], now: datetime) -> int:

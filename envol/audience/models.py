@@ -164,6 +164,7 @@ class Topic(models.Model):
     label_en = models.CharField(max_length=80)
     categories = models.JSONField(default=list)  # of orders, in small letters
     addresses = models.JSONField(default=list)  # parts of addresses, in small letters
+    said_by = models.JSONField(default=list, db_default=[])  # [[key of a property, value]]: who chose it said so
     created_at = models.DateTimeField(db_default=Now())
     removed_at = models.DateTimeField(null=True)  # hidden since; a week later it goes with everybody's interest in it
 

@@ -57,6 +57,7 @@ class Written(NamedTuple):
     label_en: str
     categories: Sequence[str] = ()
     addresses: Sequence[str] = ()
+    said_by: Sequence[Sequence[str]] = ()
 
 
 def register_links(links: LinksOf) -> None:
@@ -96,7 +97,8 @@ def _clean(written: Written) -> Written:
         raise TopicProblem(_("Give it a name of 1 to %(n)s characters in French and in English.") % {"n": LABEL})
     categories = list(dict.fromkeys(one.strip().lower() for one in written.categories if one.strip()))
     addresses = list(dict.fromkeys(one.strip().lower() for one in written.addresses if one.strip()))
-    for one in (fr, en, *categories, *addresses):
+    said_by = sorted({(str(key), str(value)) for key, value in written.said_by})
+    for one in (fr, en, *categories, *addresses, *(value for _key, value in said_by)):
         if sensitive(one):
             said = _(
                 "“%(text)s” touches health, belief, politics, unions, sexuality or origin: no interest may be kept on"
@@ -105,12 +107,12 @@ def _clean(written: Written) -> Written:
             raise TopicProblem(said % {"text": one})
         if len(one) > 200 or "\0" in one:
             raise TopicProblem(_("This text is longer than %(n)s characters; shorten it.") % {"n": 200})
-    if len(categories) > MOST_PARTS or len(addresses) > MOST_PARTS:
+    if max(len(categories), len(addresses), len(said_by)) > MOST_PARTS:
         raise TopicProblem(_("A topic has at most %(n)s categories and parts of addresses.") % {"n": MOST_PARTS})
     for one in addresses:
         if len(one) < 3:
             raise TopicProblem(_("“%(text)s” is too short: it would fit nearly every address.") % {"text": one})
-    return Written(fr, en, categories, addresses)
+    return Written(fr, en, categories, addresses, [list(pair) for pair in said_by])
 
 
 def create(workspace: Workspace, written: Written, *, actor_id: int | None = None) -> Topic:

@@ -14,7 +14,7 @@ from django.utils import timezone
 from envol.accounts.models import Workspace
 from envol.audience import engine, interests, segments, topics
 from envol.audience.models import Topic
-from envol.contacts import people
+from envol.contacts import catalogue, people
 from envol.contacts.models import Contact
 from envol.contacts.orders import NewLine, NewOrder, add_bulk
 from envol.content import templates
@@ -229,3 +229,29 @@ def test_a_topic_that_a_segment_speaks_of_stays(workspace: Workspace, wine: Topi
     execute("UPDATE audience_topic SET removed_at = now() - interval '8 days' WHERE id = %s", [wine.pk])
     topics.sweep()
     assert not Topic.objects.filter(pk=wine.pk).exists()
+
+
+def test_a_value_chosen_in_a_form_or_a_file_says_it(workspace: Workspace, read: Read, zoe: Contact) -> None:
+    for key, kind in (("genre", "choice"), ("likes", "list")):
+        catalogue.declare(workspace, key, kind, key, key, choices=["vin", "jazz"])
+    wine = topics.create(workspace, topics.Written("Vin", "Wine", [], ["/vin/"], [["genre", "vin"], ["likes", "vin"]]))
+    for n in range(6):
+        read(f"vin/article-{n}")
+    assert infer(workspace) == [("Wine", "inferred")]
+    form = people.source(workspace, "form", "La lettre")
+    people.upsert(workspace, zoe.email, {"likes": ["jazz", "vin"]}, source=form)
+    other = people.upsert(
+        workspace, "paul@lecteurs.example", {"genre": "vin"}, source=people.source(workspace, "import", "caisse")
+    )
+    assert infer(workspace) == [("Wine", "declared")] * 2
+    assert interests.of_person(workspace, zoe.pk)[0].source == "field form"
+    assert interests.of_person(workspace, other.pk)[0].source == "field import"
+    # What she says on her own page stands, also after another night.
+    interests.say(workspace, other.pk, wine, "", "page")
+    interests.say(workspace, zoe.pk, wine, "refused", "page")
+    assert infer(workspace) == [("Wine", "refused")]
+    # A value that is gone says nothing any more.
+    third = people.upsert(workspace, "lea@lecteurs.example", {"genre": "vin"}, source=form)
+    assert ("Wine", "declared") in infer(workspace)
+    people.upsert(workspace, "lea@lecteurs.example", {"genre": "jazz"}, source=form)
+    assert infer(workspace) == [("Wine", "refused")] and interests.present(workspace, third.pk, wine) == ""

@@ -7,6 +7,7 @@ from typing import Any
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
@@ -93,6 +94,7 @@ def _written(request: MemberRequest) -> topics.Written:
         posted.get("label_en", ""),
         [*posted.getlist("categories"), *more],
         posted.get("addresses", "").splitlines(),
+        [pair.split("=", 1) for pair in posted.getlist("said_by") if "=" in pair],
     )
 
 
@@ -120,7 +122,7 @@ def _one(request: MemberRequest, topic_id: int) -> Topic:
 def topic(request: MemberRequest, topic_id: int) -> HttpResponse:
     found = _one(request, topic_id)
     if request.method != "POST":
-        kept = topics.Written(found.label_fr, found.label_en, found.categories, found.addresses)
+        kept = topics.Written(found.label_fr, found.label_en, found.categories, found.addresses, found.said_by)
         return _topic(request, found, kept)
     if request.POST.get("act") == "remove":
         try:
@@ -137,6 +139,22 @@ def topic(request: MemberRequest, topic_id: int) -> HttpResponse:
     return see(request, "topic", found.pk, said=_("Saved; what is inferred follows it tonight, or when you ask."))
 
 
+def _said(workspace: Workspace, chosen: set[tuple[str, str]]) -> list[dict[str, Any]]:
+    """Values of fields that people chose, which may say the interest."""
+    fields = [
+        field
+        for field in Catalogue(workspace).fields.values()
+        if field.key.startswith("prop.") and field.kind in ("choice", "list") and not field.sensitive
+    ]
+    made = []
+    for field in fields:
+        values = [(str(c.value), c.label_fr if get_language() == "fr" else c.label_en) for c in field.choices]
+        boxes = [(f"{field.inner}={value}", name, (field.inner, value) in chosen) for value, name in values[:50]]
+        if boxes:
+            made.append({"name": field.label(get_language() or "en"), "boxes": boxes})
+    return made
+
+
 def _topic(
     request: MemberRequest, found: Topic, written: topics.Written, *, status: int = 200, problem: str = ""
 ) -> HttpResponse:
@@ -149,6 +167,7 @@ def _topic(
         "topic": found,
         "written": written,
         "boxes": list(dict.fromkeys(boxes)),
+        "said": _said(request.workspace, {(key, value) for key, value in written.said_by}),
         "addresses": "\n".join(written.addresses),
         "articles": list(found.articles.order_by("article").values_list("article", flat=True)[:50]),
         "problem": problem,
