@@ -62,7 +62,7 @@ class Submission(Listener):
         return _Session(self, implicit=implicit)
 
     async def ask(self, work: Callable[[], Any]) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._asking, partial(_fresh, work))
+        return await asyncio.get_running_loop().run_in_executor(self._asking, partial(fresh, work))
 
     async def close(self) -> None:
         await self.drain()
@@ -153,7 +153,7 @@ def _loopback(peer: str) -> bool:
     return False
 
 
-def _fresh(work: Callable[[], Any]) -> Any:
+def fresh(work: Callable[[], Any]) -> Any:
     """With a new connection after a failure of the database."""
     from django.db import Error, InterfaceError, connection
 
@@ -165,7 +165,7 @@ def _fresh(work: Callable[[], Any]) -> Any:
 
 
 def _keep_fresh(batch: list[Outgoing]) -> list[int]:
-    found: list[int] = _fresh(lambda: relay.keep(batch))
+    found: list[int] = fresh(lambda: relay.keep(batch))
     return found
 
 

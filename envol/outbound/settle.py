@@ -204,16 +204,22 @@ def _words(result: Result) -> str:
 def _judge_address(result: Result) -> None:
     """Does this refusal end the address, or only this message?"""
     row = result.row
-    workspace_id = row.sending.workspace_id
     key = row.email_key
     if key is None:
         try:
             key = normalise(row.address).key
         except AddressError:
             return
-    reason = result.cause or "hard_bounce"
-    if result.cause in ("mailbox_full", "mailbox_disabled"):
-        full = result.cause == "mailbox_full"
+    judge(row.sending.workspace_id, key, result.cause, row.sending.id, row.no)
+
+
+def judge(workspace_id: int, key: str, cause: str, sending_id: int, no: int) -> bool:
+    """What a refusal with this cause, heard in a session or in returned mail, means for an address.
+
+    key: of the address. A full or disabled mailbox is believed by repetition alone. True: nothing more goes there.
+    """
+    if cause in ("mailbox_full", "mailbox_disabled"):
+        full = cause == "mailbox_full"
         found = db.value(
             "WITH now_too AS (INSERT INTO outbound_trouble (workspace_id, digest, cause, sending_id, no)"
             " VALUES (%(workspace)s, %(digest)s, %(cause)s, %(sending)s, %(no)s) ON CONFLICT DO NOTHING"
@@ -225,14 +231,14 @@ def _judge_address(result: Result) -> None:
             {
                 "workspace": workspace_id,
                 "digest": address_digest(workspace_id, key),
-                "cause": result.cause,
-                "sending": row.sending.id,
-                "no": row.no,
+                "cause": cause,
+                "sending": sending_id,
+                "no": no,
                 "full": full,
                 "window": FULL_WINDOW if full else DISABLED_WINDOW,
             },
         )
         if found < (FULL_DAYS if full else DISABLED_TIMES):
-            return
-        reason = result.cause
-    suppression.add(workspace_id, key, "all", reason, f"outcome {row.sending.id}/{row.no}")
+            return False
+    suppression.add(workspace_id, key, "all", cause or "hard_bounce", f"outcome {sending_id}/{no}")
+    return True

@@ -288,7 +288,7 @@ def up(
         str | None, typer.Option(help="HOST:PORT of SMTP submission; several with a comma between.")
     ] = None,
     inbound: Annotated[
-        str | None, typer.Option(help="HOST:PORT of inbound mail (not built yet: does nothing).")
+        str | None, typer.Option(help="HOST:PORT where bounces and complaints come in; several with a comma between.")
     ] = None,
     insecure: Annotated[bool, typer.Option("--insecure", help="Listen beyond this machine without TLS.")] = False,
     tls_cert: Annotated[str | None, typer.Option(help="PEM certificate.")] = None,
@@ -299,12 +299,11 @@ def up(
     """Start everything and keep it up until Ctrl-C."""
     from envol.run import up as _up
 
-    if inbound:
-        errors.print("--inbound: this listener does not exist yet; the option does nothing.", style="yellow")
     config = opened(
         data,
         http=http,
         submission=submission,
+        inbound=inbound,
         insecure=insecure or None,
         tls_cert=tls_cert,
         tls_key=tls_key,

@@ -97,6 +97,11 @@ class Config:
         " speaks TLS from the first octet; empty: nowhere.",
         check=_listeners,
     )
+    inbound: str = setting(
+        "",
+        "Where bounces and complaints come home by SMTP (the MX): HOST:PORT, several with a comma; empty: nowhere.",
+        check=_listeners,
+    )
     smtp_cert: str = setting("", "PEM file of the certificate of SMTP; empty: tls_cert, else one that signs itself.")
     smtp_key: str = setting("", "PEM file of its key.")
     tls_cert: str = setting("", "PEM file of a certificate, when no proxy stands in front.")
@@ -157,6 +162,11 @@ class Config:
     def submission_listeners(self) -> list[tuple[str, int, bool]]:
         """(host, port, TLS from the first octet?) of each."""
         return listeners(self.submission)
+
+    @property
+    def inbound_listeners(self) -> list[tuple[str, int, bool]]:
+        """(host, port, no matter) of each: an MX speaks in clear until STARTTLS."""
+        return listeners(self.inbound)
 
     @property
     def proxy_networks(self) -> list[IPv4Network | IPv6Network]:

@@ -1,4 +1,4 @@
-"""The processes of an installation: ``python -m envol.run.process http|inbox|submission|courier|worker|audience``.
+"""The processes of an installation: ``python -m envol.run.process NAME``, for the names see the end of `main`.
 
 Each is stateless and may run alone on another machine with the same ``DATABASE_URL`` and secret.
 """
@@ -50,6 +50,10 @@ def main(name: str) -> None:
             from envol.edge import submission
 
             submission.run(config, supervisor.notify_ready)
+        case "inbound":
+            from envol.edge import inbound
+
+            inbound.run(config, supervisor.notify_ready)
         case "courier":
             from envol.edge import courier
 
@@ -63,7 +67,7 @@ def main(name: str) -> None:
 
             serve.run(config.data)
         case _:
-            sys.exit(f"There is no process {name!r}: http, inbox, submission, courier, worker, audience.")
+            sys.exit(f"There is no process {name!r}: http, inbox, submission, inbound, courier, worker, audience.")
 
 
 def _refuse_open_routes() -> None:

@@ -57,7 +57,7 @@ def couriers_of(config: Config, cores: int) -> int:
     Raises ConfigError when more are asked for than the embedded PostgreSQL has room for.
     """
     others = _FOR_COMMANDS + config.pool_http + config.pool_worker + _OF_INBOX + _OF_AUDIENCE
-    others += _OF_SUBMISSION if config.submission else 0
+    others += _OF_SUBMISSION * (bool(config.submission) + bool(config.inbound))
     room = (MOST_CONNECTIONS - others) // _OF_COURIER
     if config.database_url and not os.environ.get(EMBEDDED):
         return config.couriers or min(cores, max(1, room))
@@ -79,6 +79,8 @@ def specs(config: Config) -> list[ProcessSpec]:
         found.append(ProcessSpec("inbox", [*python, "inbox"]))
     if config.submission:
         found.append(ProcessSpec("submission", [*python, "submission"]))
+    if config.inbound:
+        found.append(ProcessSpec("inbound", [*python, "inbound"]))
     for number in range(1, couriers + 1):
         env = {"ENVOL_COURIER": str(number)}
         found.append(ProcessSpec(f"courier-{number}", [*python, "courier"], env=env, drain_seconds=630))

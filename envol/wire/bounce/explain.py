@@ -59,9 +59,12 @@ class Recipient:
 
 @dataclass(slots=True)
 class Explanation:
+    """marks: Message-ID and reverse-path of the message it is about, by which its sender may know it."""
+
     type: Kind
     rule: str
     recipients: list[Recipient] = field(default_factory=list)
+    marks: list[str] = field(default_factory=list)
 
 
 def explain(raw: bytes) -> Explanation:
@@ -69,13 +72,15 @@ def explain(raw: bytes) -> Explanation:
     try:
         message = email.message_from_bytes(raw[:MAX_OCTETS], policy=email.policy.compat32)
         parts = list(_parts(message))
-        return (
+        found = (
             _report(message, parts)
             or _status(parts)
             or _look_alike(message, parts)
             or _words(message, parts)
             or _plain(message)
         )
+        found.marks = list(_marks(parts))
+        return found
     except Exception as error:  # the library's parser meets hostile mail
         return Explanation("not_bounce", f"unreadable: {type(error).__name__}")
 
@@ -128,6 +133,15 @@ def _feedback(parts: list[Message]) -> Explanation:
     found = next((match[0] for text in named if (match := _ADDRESS.search(text))), "")
     one = [Recipient(found.lower(), "fail", "", hard, "spam" if hard else "other", kind)] if found else []
     return Explanation("feedback", f"feedback report: {kind} (RFC 5965)", one)
+
+
+def _marks(parts: list[Message]) -> Iterator[str]:
+    for part in parts:
+        kind = part.get_content_type()
+        if kind in ("message/rfc822", "text/rfc822-headers") and (inner := _inside(part)) is not None:
+            yield from (found for name in ("Return-Path", "Message-ID") if (found := _header(inner, name)))
+        elif kind == "message/feedback-report":
+            yield from (found for block in _blocks(part) if (found := _header(block, "Original-Mail-From")))
 
 
 def _inside(part: Message) -> Message | None:

@@ -1,0 +1,118 @@
+"""The inbound MX: bounces and complaints come home, and nothing else comes in.
+
+Never an open relay: a recipient is ours or refused in the session, so that nothing has to be bounced later (no
+backscatter). ``250`` is said when what the message means is on disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import ssl
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import structlog
+
+from envol import disk
+from envol.edge import certificates
+from envol.edge.gather import Busy, Gatherer
+from envol.edge.smtp_session import Authenticate, Listener, MailFrom, Message, Question, RcptTo, Session
+from envol.edge.submission import NOT_KEPT, RELOAD_SECONDS, fresh
+from envol.outbound import returned
+from envol.outbound.returned import Returned
+from envol.outbound.route import our_name
+from envol.wire.smtp.grammar import Reply, reply
+from envol.wire.smtp.server import ACCEPTED, RECIPIENT_OK, SENDER_OK, ServerOptions
+
+log = structlog.get_logger()
+
+MAX_SIZE = 10 * 1024 * 1024
+NOT_OURS = reply(550, "5.7.1", "We take nothing for this address")
+
+
+class Inbound(Listener):
+    """The listeners of the MX and what their sessions share."""
+
+    def __init__(
+        self, host: str, tls: ssl.SSLContext | None, take: Callable[[list[Returned]], list[str]] = returned.take
+    ) -> None:
+        super().__init__(ServerOptions(host, max_size=MAX_SIZE, max_recipients=100, starttls=tls is not None))
+        self.tls = tls
+        self.gatherer: Gatherer[Returned, str] = Gatherer(take, max_batch=100, max_waiting=500, name="inbound")
+        self._asking = ThreadPoolExecutor(1, thread_name_prefix="inbound asks")
+
+    def session(self, *, implicit: bool = False) -> Session:
+        return _Session(self)
+
+    async def ask(self, work: Callable[[], Any]) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._asking, partial(fresh, work))
+
+    async def close(self) -> None:
+        await self.drain()
+        await self.gatherer.close()
+        self._asking.shutdown(wait=False)
+
+
+class _Session(Session):
+    def __init__(self, inbound: Inbound) -> None:
+        super().__init__(inbound)
+        self._inbound = inbound
+
+    def judge(self, question: Question) -> Reply | Awaitable[Reply]:
+        match question:
+            case MailFrom():
+                return SENDER_OK
+            case RcptTo():
+                return self._known(question.recipient)
+            case Message():
+                return self._take(question)
+            case Authenticate():
+                raise AssertionError("it is not offered")
+
+    async def _known(self, recipient: str) -> Reply:
+        ours = await self._inbound.ask(lambda: returned.is_ours(recipient))
+        return RECIPIENT_OK if ours else NOT_OURS
+
+    async def _take(self, message: Message) -> Reply:
+        try:
+            for recipient in dict.fromkeys(message.envelope.recipients):
+                kind = await self._inbound.gatherer.put(Returned(recipient, message.data))
+                log.info("mail came back", kind=kind)
+        except (Busy, disk.Full) as error:
+            return reply(452, "4.3.1", str(error))
+        except Exception as error:  # whatever it is: not kept, so not promised
+            log.warning("returned mail could not be kept", error=str(error).strip())
+            return NOT_KEPT
+        return ACCEPTED
+
+
+def _take_fresh(batch: list[Returned]) -> list[str]:
+    found: list[str] = fresh(lambda: returned.take(batch))
+    return found
+
+
+def run(config: Any, ready: Callable[[], None]) -> None:
+    """The process: listen where the setting `inbound` says, until SIGTERM."""
+    import uvloop
+
+    async def main() -> None:
+        tls = certificates.Kept(*certificates.files_of(config))
+        inbound = Inbound(our_name(config), tls.context, _take_fresh)
+        for host, port, _implicit in config.inbound_listeners:
+            where = await inbound.open(host, port)
+            log.info("inbound listens", host=where[0], port=where[1])
+        stopping = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        ready()
+        while not stopping.is_set():
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), RELOAD_SECONDS)
+            tls.reload()
+        await inbound.close()
+
+    uvloop.run(main())
