@@ -152,6 +152,7 @@ def test_everything_comes_up_with_tls_within_its_connections_and_drains(
         _hand_in_by_smtp(data, env, submission, trust)
         with smtplib.SMTP("localhost", inbound, timeout=20) as client:
             client.starttls(context=trust)
+            client.ehlo()
             client.mail("")
             assert client.rcpt("luc@lecteurs.example")[0] == 550, "never an open relay"
         server = Embedded(data)
