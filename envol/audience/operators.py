@@ -344,7 +344,7 @@ SHAPES: dict[str, Callable[[Any], Any]] = {
     "share": _share,
     "fact": _fact,
     "origin": _origin,
-    "strength": _integer(1, 100, "Write a strength in percent, between %(low)s and %(high)s."),
+    "strength": _integer(1, 100, gettext_noop("Write a strength in percent, between %(low)s and %(high)s.")),
     "choice": _text,
     "choices": _several(_text),
 }

@@ -15,9 +15,10 @@ from envol.audience.catalogue import Catalogue
 from envol.audience.language import parse, to_json
 from envol.audience.models import Segment, Shop
 from envol.audience.operators import NARROWING, OPERATORS
+from envol.events.models import CustomEvent
 from envol.web.segment_drawing import Drawing, said
 from envol.web.segment_form import DraftGroup, DraftRule, act, draft_of, names, read, tree_of
-from tests.audience.segment_people import add_person, declare, make_list
+from tests.audience.segment_people import add_person, declare, make_list, make_topic
 from tests.examples import examples
 
 PROPS = {
@@ -64,6 +65,9 @@ def shelf() -> Workspace:
     for key, kind in PROPS.items():
         declare(workspace, key, kind, choices=["calm", "happy"] if kind in ("choice", "list") else None)
     make_list(workspace, "Abonnés")
+    make_topic(workspace, "Vin")
+    told = {"shop": "text", "amount": "number", "first": "boolean"}
+    CustomEvent.objects.create(workspace=workspace, key="visit", label_fr="Visite", label_en="Visit", properties=told)
     for n in range(2):
         Shop.objects.create(workspace=workspace, name=f"Boutique {n}", country="FR", lat=45 + n, lon=4)
     add_person(workspace, "a@lecteurs.example", props={"city": "Nantes", "genres": ["calm"]}, tags=["vip"])
@@ -99,7 +103,14 @@ def value(catalogue: Catalogue, field: Any, shape: str, draw: Any) -> Any:
         "shop_km": st.integers(1, 500), "shops": st.lists(ids, min_size=1, max_size=2, unique=True),
         "departments": st.lists(st.sampled_from(["69", "2A", "Isère"]), min_size=1, unique=True),
         "regions": st.lists(st.sampled_from(["Bretagne", "11"]), min_size=1, unique=True),
-        "percent": st.integers(0, 100),
+        "percent": st.integers(0, 100), "rhythms": st.integers(1, 10), "strength": st.integers(1, 100),
+        "origin": st.sampled_from(["declared", "inferred"]),
+        "fact": st.sampled_from(
+            [
+                {"name": "shop", "op": "contains", "value": "Nantes"}, {"name": "amount", "op": "gte", "value": 2.5},
+                {"name": "first", "op": "is", "value": True},
+            ]
+        ),
         "id_years": st.fixed_dictionaries(
             {"list": ids, "years": st.lists(st.integers(1, 9), min_size=1, unique=True), "days": st.integers(0, 9)}
         ),
