@@ -40,7 +40,7 @@ def questions(lists: list[int], sendings: list[int], saved: list[int]) -> dict[s
     """Name → (tree, milliseconds it may take)."""
     last = sendings[-5:]
     town = _rule("prop.town", "is", "Brest")
-    near = {"lat": 48.39, "lon": -4.49, "km": 25}
+    near = {"lat": 47.22, "lon": -1.55, "km": 25}
     return {
         "one town": (_all(town), 100),
         "town and a range": (_all(town, _rule("prop.points", "between", [500, 900])), 100),
@@ -73,15 +73,15 @@ JSONB = {
     "one town": "attribs ->> 'town' = 'Brest'",
     "town and a range": "attribs ->> 'town' = 'Brest' AND (attribs ->> 'points')::int BETWEEN 500 AND 900",
     "within 25 km": "2 * 6371 * asin(sqrt(least(1,"
-    " power(sin(radians((attribs #>> '{home,lat}')::float8 - 48.39) / 2), 2)"
-    " + cos(radians(48.39)) * cos(radians((attribs #>> '{home,lat}')::float8))"
-    " * power(sin(radians((attribs #>> '{home,lon}')::float8 + 4.49) / 2), 2)))) <= 25",
+    " power(sin(radians((attribs #>> '{home,lat}')::float8 - 47.22) / 2), 2)"
+    " + cos(radians(47.22)) * cos(radians((attribs #>> '{home,lat}')::float8))"
+    " * power(sin(radians((attribs #>> '{home,lon}')::float8 + 1.55) / 2), 2)))) <= 25",
 }
 TYPED = {
     "one town": "town = 'Brest'",
     "town and a range": "town = 'Brest' AND points BETWEEN 500 AND 900",
-    "within 25 km": "2 * 6371 * asin(sqrt(least(1, power(sin(radians(lat - 48.39) / 2), 2)"
-    " + cos(radians(48.39)) * cos(radians(lat)) * power(sin(radians(lon + 4.49) / 2), 2)))) <= 25",
+    "within 25 km": "2 * 6371 * asin(sqrt(least(1, power(sin(radians(lat - 47.22) / 2), 2)"
+    " + cos(radians(47.22)) * cos(radians(lat)) * power(sin(radians(lon + 1.55) / 2), 2)))) <= 25",
 }
 
 
