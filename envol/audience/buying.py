@@ -61,6 +61,16 @@ def score(compiler: Compiler, rule: Rule) -> exp.Expr:
     return _people(compiler, select.where(*where))
 
 
+def expected(compiler: Compiler, rule: Rule) -> exp.Expr:
+    """What a buyer is expected to do, as of the last computation; whoever never bought is in no rule."""
+    select = parse_one("SELECT x.contact_id FROM audience_expected AS x", dialect="postgres")
+    assert isinstance(select, exp.Select)
+    where = compiler.about("x")
+    if rule.op != "known":
+        where.append(compiler.compare(exp.column(rule.field.inner, "x"), rule.op, rule.value))
+    return _people(compiler, select.where(*where))
+
+
 def standing(compiler: Compiler, rule: Rule) -> exp.Expr:
     """The named segment or the tier of a buyer is one of these."""
     if rule.field.inner != "tier":

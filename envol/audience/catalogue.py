@@ -77,6 +77,22 @@ _FIXED = (
         inner="fm",
     ),
     Field(
+        "orders.expected",
+        "expected",
+        "orders",
+        "Achats attendus en 90 jours",
+        "Purchases expected in 90 days",
+        inner="purchases",
+    ),
+    Field(
+        "orders.alive",
+        "expected",
+        "orders",
+        "Chance d'acheter encore, en %",
+        "Chance of buying again, in %",
+        inner="alive",
+    ),
+    Field(
         "rfm.segment",
         "standing",
         "orders",

@@ -352,6 +352,9 @@ class Compiler:
     def of_score(self, rule: Rule) -> Node:
         return buying.score(self, rule)
 
+    def of_expected(self, rule: Rule) -> Node:
+        return buying.expected(self, rule)
+
     def of_standing(self, rule: Rule) -> Node:
         return buying.standing(self, rule)
 

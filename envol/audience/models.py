@@ -208,3 +208,17 @@ class Rhythm(models.Model):
 
     class Meta:
         db_table = "audience_rhythm_setting"
+
+
+class Expectation(models.Model):
+    """The last fit of expected purchases, where there is enough of a history."""
+
+    workspace = models.OneToOneField(Workspace, on_delete=models.CASCADE, primary_key=True)
+    computed_at = models.DateTimeField(db_default=Now())
+    reference = models.DateField()
+    buyers = models.IntegerField()
+    expected = models.BigIntegerField()  # purchases of all of them in the next 90 days
+    parameters = models.JSONField()  # r, alpha, a, b
+
+    class Meta:
+        db_table = "audience_expectation"

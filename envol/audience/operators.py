@@ -93,6 +93,7 @@ OPERATORS: dict[str, dict[str, str]] = {
         "nothing": "none",
     },
     "score": {**_COMPARE, "between": "numbers", **_KNOWN},
+    "expected": {"gte": "number", "lt": "number", "between": "numbers", **_KNOWN},
     "standing": {"is": "choice", "is_not": "choice", "in": "choices", "not_in": "choices", **_KNOWN},
     "mark": {"open": "none", "not_open": "none"},
     "reading": {"gte": "percent", "lt": "percent", **_KNOWN},

@@ -14,6 +14,7 @@ _OF_PERSON = (
     "audience_tier",
     "audience_interest",
     "audience_reason",
+    "audience_expected",
     "audience_rhythm",
     "audience_member",
     "audience_move",
@@ -72,6 +73,11 @@ def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
         " WHERE workspace_id = %s AND contact_id = %s",
         [workspace_id, contact_id],
     )
+    expected = dicts(
+        "SELECT purchases::text AS purchases_expected_in_90_days, alive AS percent_likely_to_buy_again"
+        " FROM audience_expected WHERE workspace_id = %s AND contact_id = %s",
+        [workspace_id, contact_id],
+    )
     for row in (*scores, *tiers, *interests, *moves, *hands, *reasons):
         for key, value in row.items():
             if hasattr(value, "isoformat"):
@@ -87,6 +93,7 @@ def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
         "tiers": tiers,
         "interests": interests,
         "reasons_for_inactivity": reasons,
+        "expected_purchases": expected[0] if expected else None,
         "rhythm": rhythm[0] if rhythm else None,
         "logic_of_interests": "Declared: what she said. Inferred: five different articles or products of a topic"
         " within 90 days, and three tenths of all topical ones; it fades by half in 60 days."
@@ -101,6 +108,8 @@ def describe() -> list[Data]:
         Data("audience_score", "scores from orders: how recent, how many, how large; the segment they give"),
         Data("audience_tier", "stays in the tiers premium, gold and bronze"),
         Data("audience_interest", "topics she said she likes or not, or that her reading and buying shows"),
+        Data("audience_expected", "purchases to be expected, from how often and when she bought"),
+        Data("audience_expectation", "when that was computed, and with which parameters", False),
         Data("audience_reason", "why she reads little, as she answered"),
         Data("audience_rhythm", "after how many days of silence she counts as less active"),
         Data("audience_rhythm_setting", "whether stages follow one's own rhythm", False),

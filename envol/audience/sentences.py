@@ -238,7 +238,7 @@ class _English:
     def property(self, rule: Rule) -> str:
         v, op = rule.value, rule.op
         match rule.field.kind:
-            case "number" | "money" | "score" if op not in {"known", "unknown"}:
+            case "number" | "money" | "score" | "expected" if op not in {"known", "unknown"}:
                 return self.compared(rule)
             case "date" | "instant":
                 return self.dated(rule)
@@ -453,7 +453,7 @@ class _French(_English):
     def property(self, rule: Rule) -> str:
         v, op = rule.value, rule.op
         match rule.field.kind:
-            case "number" | "money" | "score" if op not in {"known", "unknown"}:
+            case "number" | "money" | "score" | "expected" if op not in {"known", "unknown"}:
                 return self.compared(rule)
             case "date" | "instant":
                 return self.dated(rule)

@@ -43,7 +43,7 @@ def copy_into_clickhouse(timestamp: int) -> None:
 def nightly_scores(timestamp: int) -> None:
     """Once in each workspace's night, as soon as it is three o'clock there; a night that was missed is caught up."""
     from envol.accounts.models import Workspace
-    from envol.audience import scores
+    from envol.audience import expected, scores
     from envol.audience.days import Days
     from envol.audience.models import Scoring
     from envol.contacts.models import Order
@@ -56,6 +56,7 @@ def nightly_scores(timestamp: int) -> None:
             continue
         if done is not None or Order.objects.filter(workspace_id=workspace.pk).exists():
             scores.compute(workspace)
+            expected.compute(workspace)
 
 
 @app.periodic(cron="*/10 * * * *")
@@ -92,11 +93,13 @@ def start_scores(workspace: Workspace) -> Job:
 def compute_scores(workspace_id: int, job_id: int) -> None:
     from envol.accounts.jobs import Progress
     from envol.accounts.models import Workspace
-    from envol.audience import scores
+    from envol.audience import expected, scores
 
     with Progress(job_id) as progress:
         progress.at(0, 4, "scores", force=True)
-        made = scores.compute(Workspace.objects.get(pk=workspace_id), tell=progress.at)
+        workspace = Workspace.objects.get(pk=workspace_id)
+        made = scores.compute(workspace, tell=progress.at)
+        expected.compute(workspace)
         progress.result = {"buyers": made.buyers if made else 0}
 
 

@@ -193,6 +193,7 @@ def _purchases() -> Iterator[Example]:
     yield Example(_("First order this month"), _all(_rule("orders.first", "in_last", 30)))
     yield Example(_("Faithful customers"), _all(_rule("orders.count", "gte", 2, within_days=365)))
     yield Example(_("No order for a year"), _all(_rule("orders.last", "more_than_ago", 365)))
+    yield Example(_("Expected to buy soon"), _all(_rule("orders.expected", "gte", 1)))
     yield Example(_("Wait for a code"), _all(_rule("orders.coded", "gte", 50), _rule("orders.count", "gte", 2)))
     yield Example(_("Buy at full price"), _all(_rule("orders.coded", "lt", 1)))
     yield Example(_("Never bought"), _all(_rule("orders.count", "lt", 1)))

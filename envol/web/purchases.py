@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from envol.accounts.models import Workspace
-from envol.audience import scores
+from envol.audience import expected, scores
 from envol.audience.models import Scoring
 from envol.audience.standings import NAMED, TIERS
 from envol.web.charts import bar
@@ -110,11 +110,18 @@ def of_person(workspace: Workspace, contact_id: int, language: str) -> dict[str,
     return {
         "named": word(NAMED, found.named, language),
         "scores": f"{found.r}-{found.f}-{found.m}",
+        "expected": _ahead(workspace, contact_id),
         "stays": [
             (word(TIERS, tier, language), day(since, language), day(until, language) if until else "")
             for tier, since, until in reversed(found.stays)
         ],
     }
+
+
+def _ahead(workspace: Workspace, contact_id: int) -> dict[str, str] | None:
+    """Expected purchases and the chance of another one, where they are computed."""
+    told = expected.of_person(workspace, contact_id)
+    return {"purchases": number(round(told[0], 2)), "alive": str(told[1])} if told else None
 
 
 class Page:

@@ -189,7 +189,7 @@ class Drawing:
             view.notes.append(
                 _("While a complaint is open no marketing leaves for this person, whatever the rule says.")
             )
-        if known.kind in ("score", "standing"):
+        if known.kind in ("score", "standing", "expected"):
             view.notes.append(_("As of the last computation, each night; people who never bought have none."))
         return view
 

@@ -37,6 +37,7 @@ KINDS: dict[str, Any] = {
     "order_date": _("date"),
     "just_bought": _("purchases"),
     "score": _("score"),
+    "expected": _("number"),
     "standing": _("choice"),
     "activity": _("messages"),
     "reason": _("reason"),
@@ -148,6 +149,7 @@ OPERATORS: dict[str, dict[str, Any]] = {
         "nothing": _("nothing at all"),
     },
     "score": _NUMBER,
+    "expected": _NUMBER,
     "standing": _CHOICE,
     "order_date": {**_DATE, "known": _("exists"), "unknown": _("does not exist")},
     "activity": {

@@ -40,6 +40,7 @@ class Human:
     interests: list[dict[str, Any]] = field(default_factory=list)
     reason: str | None = None
     rhythm: int | None = None
+    expected: tuple[Any, int] | None = None
 
 
 def add_person(
@@ -290,6 +291,11 @@ def everybody(workspace: Workspace) -> list[Human]:
     ):
         if row["contact_id"] in by_id:
             by_id[row["contact_id"]].interests.append(row)
+    for contact, purchases, alive in db.rows(
+        "SELECT contact_id, purchases, alive FROM audience_expected WHERE workspace_id = %s", [workspace.id]
+    ):
+        if contact in by_id:
+            by_id[contact].expected = purchases, alive
     for contact, reason in db.rows(
         "SELECT contact_id, reason FROM audience_reason WHERE workspace_id = %s AND until IS NULL", [workspace.id]
     ):

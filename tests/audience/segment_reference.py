@@ -82,6 +82,10 @@ class Reference:
                 **BOUGHT,
             }
             return not self.holds({**tree, "op": twin[op]}, human)
+        if field in ("orders.expected", "orders.alive"):
+            if human.expected is None or human.objected:
+                return False
+            return op == "known" or self.compared(op, Decimal(human.expected[field == "orders.alive"]), value)
         if field == "inactivity.answer":
             return human.reason is not None and (op == "known" or human.reason in value)
         if field == "inactivity.reason":

@@ -225,6 +225,9 @@ def _behaviour(workspace: Workspace, rnd: random.Random) -> None:
                 add_happening(
                     workspace, person[0], name, NOW - timedelta(hours=rnd.choice([0, 1, 24 * 29, 24 * 31])), told
                 )
+        if rnd.random() < 0.6:
+            ahead = [workspace.pk, person[0], rnd.choice([0.1, 2, 2.5, 3.125]), rnd.choice([0, 2, 50, 100])]
+            db.execute("INSERT INTO audience_expected VALUES (%s, %s, %s, %s)", ahead)
         reason = rnd.choice([None, None, "content", "money", "other"])
         add_quiet(
             workspace, person[0], reason, rnd.choice([None, None, 100, 200]), NOW - timedelta(days=rnd.randrange(60))

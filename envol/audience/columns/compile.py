@@ -40,6 +40,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 LEFT = {
+    "expected": "what is expected is computed and asked for seldom",
     "answered": "answers are few rows, and given at any time",
     "rhythm": "each person's own window",
     "interest": "interests are few rows, and said or lost at any time",

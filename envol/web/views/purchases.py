@@ -14,7 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 from envol.accounts.jobs import cancel
 from envol.accounts.models import Job, Role, Workspace
 from envol.audience import delays, scores, tasks, tiers
-from envol.audience.models import Privilege, Scoring
+from envol.audience.models import Expectation, Privilege, Scoring
 from envol.audience.standings import TIERS
 from envol.contacts.models import Order
 from envol.web import purchases
@@ -57,6 +57,7 @@ def rfm(request: MemberRequest) -> HttpResponse:
     if scoring is None:
         facts["orders"] = Order.objects.filter(workspace_id=workspace.pk).exists()
     elif scoring.buyers:
+        facts["expectation"] = Expectation.objects.filter(workspace=workspace).first()
         page = purchases.Page(workspace, scoring, _language(), _edits(request))
         facts |= {
             "page": page,
