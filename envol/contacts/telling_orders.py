@@ -88,7 +88,8 @@ def _read(raw: Any) -> tuple[NewOrder, tuple[str, str] | None]:
     else:
         kind, _colon, text = str(raw["identifier"]).partition(":")
         if not kind or not text or len(text) > 200 or "\0" in kind + text:
-            raise ValueError(gettext("Write an identifier as kind:value, such as customer:4711."))
+            said = gettext("Write an identifier with its kind, like %(example)s.")
+            raise ValueError(said % {"example": "customer:4711"})
         identifier = (kind[:40], text)
     currency = values.currency(str(raw.get("currency") or "EUR"))
     code = values.name(str(raw["code"]), 60) if raw.get("code") else ""
