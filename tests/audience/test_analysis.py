@@ -334,6 +334,9 @@ def test_what_takes_too_long_or_too_much_is_ended(base: Workspace, monkeypatch: 
         " FROM people a, people b, people c, people d, people e) AS x"
     )
     assert refused(base, much) in ("memory", "slow")
+    doubled = ", ".join(f"t{n} AS (SELECT concat(e, e) AS e FROM t{n - 1})" for n in range(1, 33))
+    grown = f"WITH t0 AS (SELECT max(email) AS e FROM people), {doubled} SELECT length(e) FROM t32"
+    assert refused(base, grown) in ("memory", "slow", "engine")
     assert ask.ask(base, "SELECT count(*) FROM people", masked=False).rows == [[60]], "and nothing is left of it"
 
 

@@ -21,7 +21,7 @@ from envol.audience.catalogue import Catalogue
 from envol.audience.clickhouse import engine, load
 from envol.audience.clickhouse.client import Client
 from envol.audience.columns import shape, store
-from envol.audience.columns.build import address
+from envol.audience.columns.build import address, computed, sendings
 from envol.events import tasks as events
 
 OLD = 24 * 3600.0
@@ -48,8 +48,14 @@ def why(client: Client, workspace: Workspace) -> str:
     if time.time() - copy.made_at > OLD:
         return "a day went by"
     with psycopg.connect(address(), autocommit=True) as pg:
-        changed = len(engine.changed_since(pg, tables, copy.watermark))
-    return "many people changed" if changed > engine.MOST else ""
+        if computed(pg, workspace.pk) != copy.scored:
+            return "scores were computed"
+        if len(engine.changed_since(pg, tables, copy.watermark)) > engine.MOST:
+            return "many people changed"
+        late = [one for one, ended in sendings(pg, workspace.pk, copy.finished) if ended]
+        if late and len(engine.written_to_since(pg, tables, workspace.pk, copy.finished)) > engine.MOST:
+            return "many messages were sent"
+    return ""
 
 
 def look_after() -> list[int]:
