@@ -18,6 +18,7 @@ class AudienceConfig(AppConfig):
         from envol.audience import hands, interests, privacy, segments, shops, topics
         from envol.audience.models import Segment
         from envol.contacts import fields, filters, lists, timeline
+        from envol.contacts.imports.undo import keep_when
 
         def resolve(workspace: Workspace, segment_id: int) -> tuple[str, dict[str, Any]]:
             from envol.audience import engine  # sqlglot: 30 MB that a courier never needs
@@ -44,6 +45,9 @@ class AudienceConfig(AppConfig):
 
         timeline.register(moves)
         privacy.register()
+        # Undoing an import must not remove people who told us something themselves.
+        keep_when("EXISTS (SELECT FROM audience_interest i WHERE i.contact_id = c.id AND i.source = 'page')")
+        keep_when("EXISTS (SELECT FROM audience_reason r WHERE r.contact_id = c.id)")
         filters.register_segment(resolve)
         fields.register_use(of_properties)
         lists.register_use(lambda workspace, list_id: [s.name for s in segments.using_list(workspace, list_id)])

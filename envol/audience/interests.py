@@ -358,5 +358,9 @@ def counts(workspace: Workspace) -> dict[int, dict[str, int]]:
 
 
 def sweep(months: int) -> int:
-    """Forget what ended longer ago than events are kept."""
-    return db.execute("DELETE FROM audience_interest WHERE until < now() - make_interval(months => %s)", [months])
+    """Forget what ended longer ago than events are kept, and what was said by people whose import was undone."""
+    return db.execute(
+        "DELETE FROM audience_interest i WHERE i.until < now() - make_interval(months => %s)"
+        " OR NOT EXISTS (SELECT FROM contacts_contact c WHERE c.id = i.contact_id)",
+        [months],
+    )

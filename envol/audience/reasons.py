@@ -132,5 +132,9 @@ def words(workspace: Workspace, limit: int = 20) -> list[tuple[str, Any]]:
 
 
 def sweep(months: int) -> int:
-    """Forget what ended longer ago than events are kept."""
-    return db.execute("DELETE FROM audience_reason WHERE until < now() - make_interval(months => %s)", [months])
+    """Forget what ended longer ago than events are kept, and what was said by people whose import was undone."""
+    return db.execute(
+        "DELETE FROM audience_reason i WHERE i.until < now() - make_interval(months => %s)"
+        " OR NOT EXISTS (SELECT FROM contacts_contact c WHERE c.id = i.contact_id)",
+        [months],
+    )

@@ -255,3 +255,12 @@ def test_a_value_chosen_in_a_form_or_a_file_says_it(workspace: Workspace, read: 
     assert ("Wine", "declared") in infer(workspace)
     people.upsert(workspace, "lea@lecteurs.example", {"genre": "jazz"}, source=form)
     assert infer(workspace) == [("Wine", "refused")] and interests.present(workspace, third.pk, wine) == ""
+
+
+def test_what_was_said_by_somebody_who_is_gone_goes_at_night(workspace: Workspace, wine: Topic, zoe: Contact) -> None:
+    interests.say(workspace, zoe.pk, wine, "declared", "member")
+    interests.sweep(13)
+    assert interests.present(workspace, zoe.pk, wine) == "declared"
+    execute("DELETE FROM contacts_contact WHERE id = %s", [zoe.pk])
+    interests.sweep(13)
+    assert interests.present(workspace, zoe.pk, wine) == ""
