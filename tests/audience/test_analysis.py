@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -399,3 +400,16 @@ def test_no_text_breaks_the_guard_or_gets_past_it(locked: Any) -> None:
 _mixed = st.tuples(st.sampled_from(GOOD), st.sampled_from(ATTACKS[:110]), st.integers(0, 40)).map(
     lambda parts: parts[0][: parts[2]] + " " + parts[1] + " " + parts[0][parts[2] :]
 )
+
+
+@pytest.mark.slow
+def test_by_command_line(base: Workspace) -> None:
+    def envol(question: str, *more: str, code: int = 0) -> dict[str, Any]:
+        command = [sys.executable, "-m", "envol.run.cli", "sql", question, "--workspace", base.name, "--json", *more]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        assert done.returncode == code, done.stdout + done.stderr
+        return json.loads(done.stdout)
+
+    found = envol("SELECT email FROM people ORDER BY id", "--masked", "--rows", "2")
+    assert (found["columns"], found["rows"], found["more"]) == (["email"], [["p•••@lecteurs.example"]] * 2, True)
+    assert "Only SELECT is possible" in envol("DROP VIEW people", code=1)["error"]
