@@ -20,6 +20,8 @@ from envol.accounts.workspaces import create_api_key
 from envol.audience import engine, interests, reasons, rhythm, tasks, topics
 from envol.audience.models import Topic
 from envol.content import links, templates
+from envol.content.compose import Composer
+from envol.content.preview import person_of
 from envol.db import rows
 from envol.events.models import CustomEvent
 from tests.web.shop import Shop, open_shop
@@ -261,6 +263,11 @@ def test_a_message_can_hold_the_question(shop2: Shop) -> None:
     source = '<html><body><p><a href="{{ survey_url }}">Dites-nous pourquoi</a></p></body></html>'
     version = templates.save(shop2.workspace, "Question", "html", source, "Pourquoi ?")
     assert version.links == [] and "survey_url" in version.variables
+    sender = {"name": "Zoé", "address": "zoe@boutique.example"}
+    composer = Composer(shop2.sending, version, shop2.workspace, sender, (), "https://envol.example", attachments=())
+    parts = composer.parts(person_of(shop2.people[8], shop2.people[8].pk), pixel=False)
+    token = links.survey_token(shop2.sending.pk, shop2.people[8].pk)
+    assert f'href="https://envol.example/i/{token}"' in (parts.html or "")
 
 
 def test_reasons_and_stages_open_their_people(shop2: Shop, as_member: Sign) -> None:
