@@ -23,6 +23,7 @@ from envol.audience import engine, scores
 from envol.audience.catalogue import Catalogue
 from envol.audience.columns import build, delta
 from envol.audience.columns.engine import Columns, Question
+from envol.audience.models import RepurchaseDelay
 from envol.consent.models import Purpose
 from envol.outbound.models import Sending
 from tests.audience.segment_people import add_event, add_order, add_person, add_send, add_stay
@@ -181,6 +182,42 @@ def test_scores_and_tiers_are_told_by_columns_until_they_are_computed_anew(
         for rule in BUYERS:
             _same(question, catalogue, _alone(rule))
         assert not asked
+    columns.close()
+
+
+def test_what_was_just_bought_is_told_by_columns(
+    base: Workspace, tmp_path: Path, pg: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalogue = Catalogue(base)
+    build.build(base, tmp_path, build.address())
+    columns = Columns(base, tmp_path)
+    rules: list[dict[str, Any]] = [
+        {"field": "orders.just_bought", "op": op, "value": value}
+        for op, value in (
+            ("anything", None), ("nothing", None), ("of_category", ["MUSIQUE"]), ("not_of_category", ["Musique", "x"]),
+            ("of_product", ["cd", "Livre"]), ("not_of_product", ["CD"]),
+        )
+    ]  # fmt: skip
+    rules += [
+        {"field": "orders.coded", "op": op, "value": 50, "where": {"category": ["Musique"]}} for op in ("lt", "gte")
+    ]
+
+    def same() -> None:
+        with columns.question(pg) as question:
+            asked = _asks(question, monkeypatch)
+            for rule in rules:
+                for now in (NOW, NOW - timedelta(days=40), NOW.date() - timedelta(days=8)):
+                    _same(question, catalogue, _alone(rule), now)
+            assert not asked
+
+    same()
+    # Delays change from one question to the next, and so do orders: one is paid back in full.
+    RepurchaseDelay.objects.filter(workspace=base).exclude(category="").update(days=400)
+    buyer = db.value("SELECT min(contact_id) FROM contacts_order WHERE workspace_id = %s", [base.pk])
+    add_order(base, buyer, NOW - timedelta(hours=1), [("CD", "Musique", -500)], "EUR")
+    same()
+    RepurchaseDelay.objects.filter(workspace=base).delete()
+    same()
     columns.close()
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +23,9 @@ from envol.audience.catalogue import Catalogue
 from envol.audience.columns.shape import EVENT_KINDS
 from envol.audience.compile import NEGATIVE, number_holds
 from envol.audience.days import Days
+from envol.audience.delays import DELAY
 from envol.audience.language import Rule
+from envol.audience.models import RepurchaseDelay
 
 if TYPE_CHECKING:
     import psycopg
@@ -130,6 +132,8 @@ class LeafCompiler:
             return self.activity(rule)
         if kind == "on_list":
             return self.on_list(rule)
+        if kind == "just_bought":
+            return self.of_just_bought(rule)
         if kind.startswith("order_"):
             return self.orders(rule)
         if kind in LEFT:
@@ -373,6 +377,34 @@ class LeafCompiler:
         table = "lines" if lines else "orders"
         query = self.select(table, where).group_by(exp.column("pos"), copy=False).having(having, copy=False)
         return Leaf(table, "set", query, self.params, negated=empty_inside != (rule.op in NEGATIVE))
+
+    def of_just_bought(self, rule: Rule) -> Leaf:
+        """Bought, and kept, something that is not yet bought again: each category has its own delay."""
+        days = self.days
+        own = dict(
+            RepurchaseDelay.objects.filter(workspace=self.catalogue.workspace)
+            .order_by("category")
+            .values_list("category", "days")
+        )
+        usual = own.pop("", DELAY)
+        begins = {name: micros(days.midnight(days.shifted(-n))) for name, n in {**own, "": usual}.items()}
+        since = self.bind(begins.pop(""), "bigint")
+        if begins:
+            since = _t(
+                "COALESCE(list_extract(:begins, list_position(:own, category)), :usual)",
+                begins=self.bind(list(begins.values()), "bigint[]"),
+                own=self.bind(list(begins), "varchar[]"),
+                usual=since,
+            )
+        end = self.bind(micros(days.midnight(days.today + timedelta(days=1))), "bigint")
+        where = [_t("at < :end", end=end), _t("at >= :since", since=since)]
+        positive = NEGATIVE.get(rule.op, rule.op)
+        what = "product" if positive == "of_product" else "category"
+        if positive != "anything":
+            where.append(_t(f"list_contains(:p, {what})", p=self.texts(rule.value)))
+        query = self.select("lines", where).group_by(exp.column("pos"), exp.column(what), copy=False)
+        query = query.having(_t("SUM(:kept) > 0", kept=self.column("kept", "lines")), copy=False)
+        return Leaf("lines", "set", query, self.params, negated=positive != rule.op)
 
     def buyers(self, rule: Rule) -> Leaf:
         """Scores and tiers of buyers, those who objected among them."""

@@ -11,7 +11,7 @@ microseconds since 1970 (UTC); a day is the number YYYYMMDD, which sorts as days
                  p_<key>…
     memberships  pos, list, since, until
     orders       pos, no, at, amount, currency
-    lines        pos, no, at, currency, product, category, amount
+    lines        pos, no, at, currency, coded, product, category, amount, kept
     events       pos, kind, at, sending          (human ones of people: machines are apart)
     scores       pos, r, f, m, named
     tiers        pos, tier, since, until
@@ -169,10 +169,17 @@ def tables(catalogue: Catalogue) -> dict[str, Table]:
     )
     line = (
         *order[:2],
-        order[3],
+        *order[3:],  # currency, coded
         Column("product", "VARCHAR", "lower(l.product)"),
         Column("category", "VARCHAR", "lower(l.category)"),
         Column("amount", "BIGINT", "l.amount"),
+        # What went back takes away from what was bought; a line without a price goes the way of its order.
+        Column(
+            "kept",
+            "BIGINT",
+            "CASE WHEN l.amount < 0 OR l.quantity < 0 OR (l.amount = 0 AND o.amount < 0)"
+            " THEN -abs(l.quantity::bigint) ELSE l.quantity END",
+        ),
     )
     event = (
         Column("kind", "SMALLINT", "e.kind"),
