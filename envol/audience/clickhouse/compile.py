@@ -38,7 +38,6 @@ TYPES = {
 
 _WHY = {
     "reading": "what was read of the last sendings is told by PostgreSQL",
-    "just_bought": "the delays of categories and what went back are told by PostgreSQL",
     "permission": "permissions of a past day are told by PostgreSQL",
 }
 """Of rules that columns have no words for: where the answer is."""

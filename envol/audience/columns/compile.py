@@ -390,11 +390,12 @@ class LeafCompiler:
         begins = {name: micros(days.midnight(days.shifted(-n))) for name, n in {**own, "": usual}.items()}
         since = self.bind(begins.pop(""), "bigint")
         if begins:
-            since = _t(
-                "COALESCE(list_extract(:begins, list_position(:own, category)), :usual)",
-                begins=self.bind(list(begins.values()), "bigint[]"),
-                own=self.bind(list(begins), "varchar[]"),
-                usual=since,
+            since = exp.Case(
+                ifs=[
+                    exp.If(this=_t("category = :own", own=self.bind(name, "varchar")), true=self.bind(begin, "bigint"))
+                    for name, begin in begins.items()
+                ],
+                default=since,
             )
         end = self.bind(micros(days.midnight(days.today + timedelta(days=1))), "bigint")
         where = [_t("at < :end", end=end), _t("at >= :since", since=since)]
