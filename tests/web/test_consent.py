@@ -145,7 +145,7 @@ def test_a_purpose_is_created_and_renamed(own: Shop, as_member: Sign) -> None:
     assert (made.label_fr, made.label_en, made.key) == ("Sorties", "Events", "diary")
 
 
-def test_without_purposes_the_usual_four_are_proposed(
+def test_without_purposes_the_usual_five_are_proposed(
     tmp_path_factory: pytest.TempPathFactory, as_member: Sign
 ) -> None:
     shop = open_shop("Vide", readers=30, folder=tmp_path_factory.mktemp("none"))
@@ -155,10 +155,10 @@ def test_without_purposes_the_usual_four_are_proposed(
     Purpose.objects.filter(workspace=shop.workspace).delete()
     editor = as_member("editor", shop)
     page = editor.get("/consent").content.decode()
-    assert page.count('name="proposed"') == 4 and "May I write to people" in page
+    assert page.count('name="proposed"') == 5 and "May I write to people" in page
     assert editor.post("/consent/purposes", {"proposed": "newsletter"}).status_code == 303
     assert purposes.get(shop.workspace, "newsletter").kind == "marketing"
-    assert editor.get("/consent").content.decode().count('name="proposed"') == 3
+    assert editor.get("/consent").content.decode().count('name="proposed"') == 4
 
 
 def test_words_are_no_markup(own: Shop, as_member: Sign) -> None:
@@ -330,6 +330,7 @@ def test_a_figure_is_kept_only_while_no_answer_was_given(own: Shop, monkeypatch:
     count = overview._count
     monkeypatch.setattr(overview, "_count", lambda workspace: counted.append(workspace) or count(workspace))
     offers = purposes.get(own.workspace, "offers").pk
+    grant(own, 23)
     before = overview.answers(own.workspace.pk)[offers]["granted"]
     assert overview.answers(own.workspace.pk)[offers]["granted"] == before and len(counted) == 1
     grant(own, 20)
