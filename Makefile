@@ -5,7 +5,7 @@ ARGS ?=
 FACTOR ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-check picture looks screenshots journeys test test-peers lint bench crash fuzz wheel clean lock setup messages
+.PHONY: help demo demo-check picture looks screenshots journeys promised test test-peers lint bench crash fuzz wheel clean lock setup messages
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -65,6 +65,9 @@ picture: setup ## the picture of the README, from a running `make demo`
 
 journeys: setup ## play the journeys by keyboard, count clicks and seconds, write docs/journeys.md
 	@$(BIN)/python -m pytest -q tests/journeys $(ARGS) && $(BIN)/python -m tests.journeys.table
+
+promised: setup ## one segment of six rules by keyboard, in under a minute, in both languages
+	@$(BIN)/python -m pytest -q tests/browser/test_promised_segment.py $(ARGS)
 
 looks: setup ## axe over every page in all eight pairings of language, theme and width
 	@$(BIN)/python -m pytest -q --timeout 900 tests/browser/test_pages.py -k every_page $(ARGS)

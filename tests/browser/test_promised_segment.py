@@ -121,6 +121,7 @@ class Keyboard:
         raise AssertionError(f"no Tab leads to {wanted}; the focus is at {self.focused()}")
 
 
+@pytest.mark.road  # it is held to a minute, so it has the machine to itself: make promised
 @pytest.mark.parametrize("language", ["en", "fr"])
 def test_the_promised_segment_by_keyboard_in_under_a_minute(
     browser: Any, address: str, promised: Any, language: str

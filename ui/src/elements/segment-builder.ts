@@ -11,6 +11,8 @@ class SegmentBuilder extends HTMLElement {
   private asked = "";
   private open: string[] = [];
   private waiting = 0;
+  private later = 0;
+  private lettered = 0; // when a letter was pressed last
   private drawn: Promise<unknown> = Promise.resolve();
 
   connectedCallback(): void {
@@ -23,7 +25,11 @@ class SegmentBuilder extends HTMLElement {
     });
     this.form.addEventListener("change", (event) => {
       const target = event.target as HTMLElement;
-      if (target.closest("#tree")) this.draw("draw");
+      clearTimeout(this.later);
+      // Who types the first letters of an option changes the select with each of them: drawn between two letters it
+      // would forget the first ones.
+      const spelt = target instanceof HTMLSelectElement && performance.now() - this.lettered < 300;
+      if (target.closest("#tree")) this.later = window.setTimeout(() => this.draw("draw"), spelt ? 300 : 0);
       else if (target.id === "purpose") this.count();
     });
     this.form.addEventListener("submit", (event) => {
@@ -53,6 +59,7 @@ class SegmentBuilder extends HTMLElement {
 
   private key(event: KeyboardEvent): void {
     const target = event.target as HTMLElement;
+    if (event.key.length === 1) this.lettered = performance.now();
     if (event.altKey && (event.key === "ArrowUp" || event.key === "ArrowDown")) {
       const verb = event.key === "ArrowUp" ? "up" : "down";
       const mover = target.closest(".rule, .rule-group")?.querySelector<HTMLElement>(`.tools [value^="${verb}:"]`);
