@@ -204,8 +204,8 @@ def test_the_audience_process_asks_it_and_says_when_it_cannot(
     assert len(ask("ids", limit=7)["ids"]) == 7
     told = ask("figures", purpose="newsletter")
     assert (told["total"], sum(told["reasons"].values()), len(told["sample"])) == (40, 30, 10)
-    sent = {"v": 1, "match": "all", "rules": [{"field": "orders.just_bought", "op": "anything"}]}
-    assert "just_bought" in ask("count", sent)["why"], "a rule it refuses is left to PostgreSQL"
+    refused = {"v": 1, "match": "all", "rules": [{"field": "inactivity.answer", "op": "known"}]}
+    assert "inactivity.answer" in ask("count", refused)["why"], "a rule it refuses is left to PostgreSQL"
     assert "why" in ask("moved", day="2026-11-01")
 
 
