@@ -69,7 +69,12 @@ class TooSlow(Exception):
 
 @contextmanager
 def within(seconds: float) -> Iterator[None]:
-    """Reading that is given up after so long: each statement of the block; then :class:`TooSlow`."""
+    """Reading that is given up after so long: each statement of the block; then :class:`TooSlow`.
+
+    Without any time left nothing is asked at all.
+    """
+    if seconds <= 0:
+        raise TooSlow
     try:
         with transaction.atomic():
             execute(f"SET LOCAL statement_timeout = {max(1, int(seconds * 1000))}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
+import time
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -99,20 +100,25 @@ class Look:
 def look(campaign: Campaign, seconds: float | None = None) -> Look:
     """Everything that would stop this campaign (first) or spoil it.
 
-    With ``seconds``, what the people say is left out where asking a large base takes longer.
+    With ``seconds``, what the people say is left out where asking a large base takes longer, all questions together.
     """
     patient = seconds is None or not is_large(Contact._meta.db_table)
+    begun = time.monotonic()
+
+    def in_time() -> AbstractContextManager[None]:
+        return nullcontext() if patient else within((seconds or 0) - (time.monotonic() - begun))
+
     who: Summary | None = None
     audience: list[Check] = []
     missing: list[Check] = []
     complete = True
     try:
-        with nullcontext() if patient else within(seconds or 0):
-            try:
-                who = summary(campaign, seconds)
-            except SegmentProblem:
-                pass  # told by the audience
-            audience, missing = _audience(campaign, who), _missing_of(campaign)
+        with in_time(), suppress(SegmentProblem):  # the problem is told by the audience
+            who = summary(campaign, seconds)
+        with in_time():
+            audience = _audience(campaign, who)
+        with in_time():
+            missing = _missing_of(campaign)
     except TooSlow:
         who, complete = None, False
     found = [*audience, *_sender(campaign), *_public_address(), *_content(campaign), *missing, *_late(campaign)]

@@ -33,16 +33,21 @@ _ENDED = (
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """A set of contacts as a query: ``column`` of the rows of ``body`` (FROM and WHERE)."""
+    """A set of contacts as a query: ``column`` of the rows of ``body`` (FROM and WHERE).
+
+    once: no contact stands there twice, so that nothing has to be put in order to say each once.
+    """
 
     column: str
     body: str
     params: dict[str, Any]
+    once: bool = False
 
     @property
     def sql(self) -> str:
         """A SELECT with one column ``id``, each contact once."""
-        return f"SELECT DISTINCT {self.column} AS id FROM {self.body} AND {self.column} IS NOT NULL"
+        each = "" if self.once else "DISTINCT "
+        return f"SELECT {each}{self.column} AS id FROM {self.body} AND {self.column} IS NOT NULL"
 
     def includes(self, person: str) -> str:
         """A condition on somebody's id: is she one of them?
@@ -167,7 +172,7 @@ def behind(sending_ids: Sequence[int], figure: str) -> People:
         params |= {"state": name, "cause": rest}
         cause = " AND o.cause = %(cause)s" if rest else ""
         ended = "outbound_outcome AS o WHERE o.sending_id = ANY(%(sendings)s) AND o.state = %(state)s"
-        return _distinct("o.no", f"{ended}{cause}", params)
+        return People("o.no", f"{ended}{cause}", params, once=len(set(sending_ids)) == 1)
     else:
         body, more = _standing(name, rest, figure)
         params |= more

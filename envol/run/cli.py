@@ -310,10 +310,9 @@ def up(
         log_json=json or None,
     )
     try:
-        code = _up.run(config)
+        _up.become(config)
     except _config.ConfigError as error:
         fail(str(error), 3)
-    raise typer.Exit(code)
 
 
 @app.command()

@@ -463,7 +463,7 @@ def demo(
     check: Annotated[
         bool, typer.Option("--check", help="No screen; fail unless every figure is right, then end.")
     ] = False,
-    http: Annotated[str, typer.Option(help="HOST:PORT of the pages.")] = "127.0.0.1:8025",
+    http: Annotated[str, typer.Option(help="HOST:PORT of the pages.", envvar="ENVOL_HTTP")] = "127.0.0.1:8025",
     people: Annotated[int, typer.Option(help="How many of the 23,570 customers.")] = 0,
     data: Data = None,
     json: Json = False,

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import sys
 
-from envol.run import logs, supervisor
+from envol.run import supervisor
 
 
 def main(name: str) -> None:
@@ -22,6 +22,8 @@ def main(name: str) -> None:
         engine = [sys.executable, "-m", "envol.run.process", "columns"]
         door.keep(load().data, engine, supervisor.notify_ready, **supervisor.parent_of_children())
         return
+    from envol.run import logs
+
     if name == "http":
         # Pages and API speak to the database as the role that row-level security can hold.
         os.environ.setdefault("ENVOL_DB_ROLE", "envol_page")

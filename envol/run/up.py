@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import ipaddress
 import os
+import signal
 import sys
-from collections.abc import Callable
-
-import structlog
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import NoReturn
 
 from envol.run import logs
-from envol.run.config import Config, ConfigError
+from envol.run.config import Config, ConfigError, load
 from envol.run.embedded import Embedded
 from envol.run.installation import EMBEDDED
-from envol.run.supervisor import Keeper, ProcessSpec, Supervisor
+from envol.run.supervisor import Keeper, ProcessSpec, Supervisor, die_with_parent
 
 
 def is_loopback(host: str) -> bool:
@@ -95,17 +97,58 @@ def supervisor(config: Config) -> Supervisor:
         server = Embedded(config.data)
         server.start()
         keepers.append(Keeper("postgresql", server.alive, server.start))
-    return Supervisor(specs(config), structlog.get_logger(), keepers=keepers)
+    return Supervisor(specs(config), logs.get_logger(), keepers=keepers)
 
 
-def run(config: Config, *, on_ready: Callable[[], object] | None = None) -> int:
-    """Keep everything up until SIGTERM or Ctrl-C; the exit code."""
+def run(config: Config, *, link: str = "", on_ready: Callable[[], object] | None = None) -> int:
+    """Keep everything up until SIGTERM or Ctrl-C; the exit code. link: the one-time link of the first owner."""
     logs.setup("up", level=config.log_level, json=config.log_json)
     keeper = supervisor(config)
 
     def ready() -> None:
         print(f"Envol is up: {config.base_url}   (Ctrl-C stops it)", flush=True)
-        if link := first_link(config):
+        if link:
             print(f"Nobody is here yet. Become the first owner: {link}   (works once)", flush=True)
 
     return asyncio.run(keeper.run(on_ready or ready))
+
+
+_LINK = "ENVOL_FIRST_LINK"  # by the environment: arguments can be read by everybody on the machine
+
+
+def become(config: Config) -> NoReturn:
+    """Keep an opened installation up, as this process but without what it loaded to open it (50 MB of Django).
+
+    Settings and database are in the environment already (`open_installation`). Raises ConfigError before it goes.
+    """
+    refuse_open_doors(config)
+    couriers_of(config, len(os.sched_getaffinity(0)))
+    sys.stdout.flush()
+    command = [sys.executable, "-m", "envol.run.up"]
+    os.execve(sys.executable, command, os.environ | {_LINK: first_link(config)})  # noqa: S606 -- our own interpreter
+
+
+@contextmanager
+def alone(config: Config) -> Iterator[None]:
+    """One supervisor for one data directory: two would fight over the port and the inbox. Raises ConfigError."""
+    with open(config.data / "up.lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"Envol is up already on {config.data}. Stop that one first, or name another directory with --data."
+            ) from None
+        yield
+
+
+if __name__ == "__main__":
+    die_with_parent(signal.SIGTERM)  # the demonstration's, when it was that which started us
+    first = os.environ.pop(_LINK, "")
+    try:
+        settings = load()
+        with alone(settings):
+            code = run(settings, link=first)
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        code = 3
+    sys.exit(code)

@@ -31,7 +31,7 @@ from envol.wire.dkim_verify import Reason
 from envol.wire.message import read
 from envol.wire.message.read import ReadMessage
 
-PAGE = 200
+MOST = 1000  # messages of one answer
 MANY = 1000  # messages, above which emptying the inbox asks for the number
 VIEWS = ("html", "text", "headers", "source", "files")
 HEAD = 16_384  # octets of a message in which its header fields stand
@@ -59,10 +59,13 @@ def as_dict(row: Captured) -> dict[str, Any]:
 @require_safe
 @api_key_or(Role.OWNER)
 def inbox_json(request: HttpRequest) -> JsonResponse:
-    """Newest last; ``?after=ID`` gives what came later, ``?limit=N`` up to 1,000, ``next`` the following address."""
+    """A list, newest last: the latest 1,000, or with ``?after=ID`` those that came later, ``?limit=N`` at a time.
+
+    When more may follow, the header Link names where (RFC 8288, ``rel="next"``).
+    """
     try:
         after = int(request.GET.get("after", 0))
-        limit = min(max(int(request.GET.get("limit", PAGE)), 1), 1000)
+        limit = min(max(int(request.GET.get("limit", MOST)), 1), MOST)
     except ValueError:
         return JsonResponse({"error": "after and limit are whole numbers."}, status=400)
     rows = Captured.objects.filter(workspace_id=request.workspace.id)  # type: ignore[attr-defined]
@@ -70,8 +73,10 @@ def inbox_json(request: HttpRequest) -> JsonResponse:
         page = list(rows.filter(id__gt=after).order_by("id")[:limit])
     else:
         page = list(reversed(rows.order_by("-id")[:limit]))
-    following = f"/inbox.json?after={page[-1].id}&limit={limit}" if len(page) == limit else None
-    return JsonResponse({"messages": [as_dict(row) for row in page], "next": following})
+    answer = JsonResponse([as_dict(row) for row in page], safe=False)
+    if len(page) == limit:
+        answer["Link"] = f'</inbox.json?after={page[-1].id}&limit={limit}>; rel="next"'
+    return answer
 
 
 @require_safe

@@ -4,6 +4,7 @@ import datetime
 import http.client
 import json
 import os
+import re
 import signal
 import smtplib
 import socket
@@ -55,6 +56,33 @@ def test_all_processes_together_stay_within_forty_connections(tmp_path: Path) ->
     assert up.couriers_of(load(tmp_path, environ=elsewhere, couriers=30), 2) == 30
     with pytest.raises(ConfigError, match="pool_worker"):
         load(tmp_path, environ={}, worker_jobs=5)
+
+
+def test_what_keeps_processes_up_does_not_carry_the_pages_with_it() -> None:
+    code = "import sys, envol.run.up; print([m for m in ('django', 'typer', 'psycopg') if m in sys.modules])"
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert said.strip() == "[]"
+
+
+def test_the_server_of_the_demonstration_ends_with_who_waits_for_it() -> None:
+    code = (
+        "import os, subprocess, sys; child = subprocess.Popen(['sleep', '600']); print(child.pid, flush=True);"
+        "os.execv(sys.executable, [sys.executable, '-m', 'envol.run.demo.stay', str(child.pid)])"
+    )
+    waits = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert waits.stdout is not None
+    child = int(waits.stdout.readline())
+    end = time.monotonic() + 30
+    end = time.monotonic() + 30
+
+    def listens() -> bool:
+        caught = re.search(r"SigCgt:\s(\w+)", Path(f"/proc/{waits.pid}/status").read_text())
+        return caught is not None and bool(int(caught[1], 16) >> (signal.SIGTERM - 1) & 1)
+
+    while not listens() and time.monotonic() < end:
+        time.sleep(0.05)
+    waits.send_signal(signal.SIGTERM)
+    assert waits.wait(30) == 128 + signal.SIGTERM and not Path(f"/proc/{child}").exists()
 
 
 @pytest.fixture
@@ -138,6 +166,8 @@ def test_everything_comes_up_with_tls_within_its_connections_and_drains(
     try:
         assert process.stdout is not None
         assert process.stdout.readline().decode().startswith(f"Envol is up: https://localhost:{port}"), log.read_text()
+        second = subprocess.run(command, env=env, capture_output=True, text=True, timeout=60)
+        assert second.returncode == 3 and "Envol is up already" in second.stderr, "one supervisor for one directory"
         trust = ssl.create_default_context(cafile=str(certificate[0]))
         connection = http.client.HTTPSConnection("localhost", port, context=trust, timeout=20)
         connection.request("GET", "/ready")

@@ -162,15 +162,20 @@ def test_filters_do_not_reach_into_another_workspace(shop: Shop, other_shop: Sho
 
 def test_the_captured_mail_opens_to_an_owner_or_a_key(shop: Shop, other_shop: Shop, as_member: Sign) -> None:
     assert as_member("editor").get("/inbox.json").status_code == 403
-    assert len(as_member("owner").get("/inbox.json").json()["messages"]) == 1
+    assert len(as_member("owner").get("/inbox.json").json()) == 1
     key = create_api_key(other_shop.workspace, "essai")
     import base64
 
     basic = base64.b64encode(f"{key.key}:{key.secret}".encode()).decode()
-    found = Client(HTTP_HOST="localhost").get("/inbox.json", headers={"Authorization": f"Basic {basic}"}).json()
-    assert [m["id"] for m in found["messages"]] == [other_shop.captured.pk]
+    key_holder = Client(HTTP_HOST="localhost", headers={"Authorization": f"Basic {basic}"})
+    answer = key_holder.get("/inbox.json")
+    found = answer.json()
+    assert [m["id"] for m in found] == [other_shop.captured.pk] and "Link" not in answer
+    first = key_holder.get("/inbox.json?limit=1")
+    following = f"/inbox.json?after={other_shop.captured.pk}&limit=1"
+    assert first["Link"] == f'<{following}>; rel="next"' and key_holder.get(following).json() == []
     keys = ["id", "received_at", "envelope_from", "envelope_to", "subject", "headers", "text", "html", "raw"]
-    assert list(found["messages"][0]) == keys
+    assert list(found[0]) == keys
     assert Client(HTTP_HOST="localhost").get("/inbox.json", headers={"Authorization": "Basic eDp5"}).status_code == 401
 
 

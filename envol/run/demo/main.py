@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -20,6 +22,8 @@ from rich.progress import Progress
 
 from envol.run.cli_road import bar, bars
 from envol.run.config import ConfigError
+from envol.run.supervisor import parent_of_children
+from envol.run.up import alone
 
 WAIT_FOR_RETRIES = 150.0  # seconds; the greylisted are tried again about a minute after the first try
 
@@ -43,6 +47,8 @@ def run(data: Path, *, http: str, headless: bool, limit: int = 0, as_json: bool 
     began = time.monotonic()
     try:
         config = open_installation(data, http=http)
+        with alone(config):
+            pass
     except (NotReady, ConfigError) as error:
         return _failed(str(error), 3, as_json)
     from envol.run import logs
@@ -65,10 +71,11 @@ def run(data: Path, *, http: str, headless: bool, limit: int = 0, as_json: bool 
                     print(result)
                 if headless:
                     return 0
-            if as_json:
-                return server.wait()
-            _tour(config.base_url, data)
-            return server.wait()
+            if not as_json:
+                _tour(config.base_url, data)
+            sys.stdout.flush()
+            # Whoever looks around for an hour need not keep 400 MB of what prepared it.
+            os.execv(sys.executable, [sys.executable, "-m", "envol.run.demo.stay", str(server.pid)])  # noqa: S606
     except (Failed, verify.Wrong) as error:
         return _failed(f"FAILED: {error}", 1, as_json)
     except KeyboardInterrupt:
@@ -167,11 +174,15 @@ def _steps(headless: bool) -> Iterator[Callable[[str], Callable[..., None]]]:
 @contextmanager
 def _up(data: Path, address: str) -> Iterator[subprocess.Popen[bytes]]:
     """``envol up`` as a process of its own, ready to serve; ended with the block."""
+    host, _, port = address.rpartition(":")
+    host = host.strip("[]")
+    with contextlib.suppress(OSError), socket.create_connection((host, int(port)), timeout=2):
+        raise Failed(f"Something listens on {address} already. Stop it, or name another address: --http HOST:PORT")
     command = [sys.executable, "-m", "envol.run.cli", "up", "--data", str(data), "--http", address]
-    env = {k: v for k, v in os.environ.items() if k != "DATABASE_URL"} | {"ENVOL_LOG_LEVEL": "WARNING"}
+    env = {k: v for k, v in os.environ.items() if k != "DATABASE_URL"}
+    env |= {"ENVOL_LOG_LEVEL": "WARNING"} | parent_of_children()
     server = subprocess.Popen(command, env=env, stdout=subprocess.DEVNULL, start_new_session=True)
     try:
-        host, _, port = address.rpartition(":")
         deadline = time.monotonic() + 60
         while True:
             if server.poll() is not None:
@@ -179,7 +190,7 @@ def _up(data: Path, address: str) -> Iterator[subprocess.Popen[bytes]]:
                     f"envol up ended with code {server.returncode}. Is {address} in use? Name another: --http HOST:PORT"
                 )
             try:
-                connection = http.client.HTTPConnection(host.strip("[]"), int(port), timeout=2)
+                connection = http.client.HTTPConnection(host, int(port), timeout=2)
                 connection.request("GET", "/ready")
                 if connection.getresponse().status == 200:
                     break
@@ -210,8 +221,6 @@ def _forget(data: Path) -> None:
 
 
 def _free_port(address: str) -> str:
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return f"127.0.0.1:{probe.getsockname()[1]}"

@@ -70,12 +70,12 @@ def mailbox(base: str, key: str, secret: str, until: str = "9") -> Iterator[dict
     token = base64.b64encode(f"{key}:{secret}".encode()).decode()
     path: str | None = f"{base}/inbox.json?after=0&limit=500"
     while path:
-        status, _, body = browser.request("GET", path, Authorization=f"Basic {token}")
+        status, headers, body = browser.request("GET", path, Authorization=f"Basic {token}")
         if status != 200:
             raise RuntimeError(f"/inbox.json answered {status}: {body[:200]!r}")
-        page = json.loads(body)
-        yield from (m for m in page["messages"] if m["received_at"] < until)
-        path = page["next"] and base + page["next"]
+        yield from (m for m in json.loads(body) if m["received_at"] < until)
+        following = re.match(r'<([^>]*)>; rel="next"', headers.get("link", ""))
+        path = base + following[1] if following else None
 
 
 def simulate(
