@@ -53,7 +53,7 @@ def test_orders_are_kept_once_with_their_lines(shop: Shop) -> None:
         ({"email": None}, "by one of"),
         ({"contact": 5}, "by one of"),
         ({"email": None, "contact": "5"}, "whole number"),
-        ({"email": None, "identifier": "C-1"}, "kind:value"),
+        ({"email": None, "identifier": "C-1"}, "customer:4711"),
         ({"email": None, "identifier": "customer:absent"}, "Nobody here"),
         ({"at": "yesterday"}, "not a date"),
         ({"at": "2999-01-01"}, "not possible"),
