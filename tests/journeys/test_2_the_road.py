@@ -80,7 +80,7 @@ def bring_people(one: Traveller, file: Path) -> None:
     """2 and 3: a file of 10,000 people, and what they agreed to."""
     one.page.goto(f"{one.address}/imports")
     with one.page.expect_file_chooser() as chooser:
-        one.press(one.say("Drop a file of people here, or choose it"))
+        one.press(one.say("Drop the file here, or choose it"))
     chooser.value.set_files(file)
     one.at(r"/imports/\d+")
     one.sees(one.say("Which column is what?"))
