@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from django.conf import settings
-from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
-from django.utils.translation import override
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
 
@@ -19,13 +16,11 @@ from envol.audience import segments
 from envol.contacts import happenings as service
 from envol.events import custom
 from envol.events.models import CustomEvent
-from envol.web import segment_words
+from envol.web import segment_words, telling
 from envol.web.answers import refuse, see
 from envol.web.doors import MemberRequest, api_key, audience
 from envol.web.purchases import opened
 from envol.web.templatetags.envol import label
-
-MOST = 5000  # events of one request
 
 
 @csrf_exempt  # an API key is asked for, and no cookie counts
@@ -33,18 +28,7 @@ MOST = 5000  # events of one request
 @api_key
 def tell_events(request: HttpRequest) -> JsonResponse:
     """``{"events": [ … ]}`` or one event; 200 with what was kept, what was known and what was refused and why."""
-    try:
-        raw = json.loads(request.body)
-    except (ValueError, RecursionError, RequestDataTooBig):
-        return JsonResponse({"error": 'Send JSON: one event, or {"events": [ … ]}.'}, status=400)
-    lines = raw.get("events", [raw]) if isinstance(raw, dict) else raw
-    if not isinstance(lines, list) or len(lines) > MOST:
-        return JsonResponse({"error": f"Send a list of at most {MOST} events."}, status=400)
-    with override("en"):
-        told = service.tell(request.workspace, lines)  # type: ignore[attr-defined]
-    refused = [{"event": place, "why": why} for place, why in told.refused]
-    status = 422 if refused and not (told.added or told.known) else 200
-    return JsonResponse({"added": told.added, "known": told.known, "refused": refused}, status=status)
+    return telling.tell(request, "event", service.tell)
 
 
 @require_safe
