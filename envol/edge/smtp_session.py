@@ -89,6 +89,7 @@ class Session(asyncio.Protocol):
         self._transport: Any = None
         self._answering: asyncio.Task[None] | None = None
         self._stop = False
+        self._early: bytearray | None = None  # while hands are shaken: what came right behind it, in TLS
         self._timer: asyncio.TimerHandle | None = None
 
     def judge(self, question: Question) -> Reply | Awaitable[Reply]:
@@ -124,6 +125,11 @@ class Session(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._wait()
+        if self._early is not None:
+            # A client's first command may come in one segment with the end of its handshake: the TLS layer hands it
+            # to us before `start_tls` has returned, and answering it now would write in clear.
+            self._early += data
+            return
         self._act(self.server.receive_data(data))
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -200,6 +206,7 @@ class Session(asyncio.Protocol):
     async def _handshake(self) -> None:
         """RFC 3207: what was said in clear before is forgotten by the machine."""
         context = self.listener.tls
+        self._early = bytearray()
         try:
             if context is None:
                 raise RuntimeError("STARTTLS is offered without a certificate.")
@@ -214,8 +221,11 @@ class Session(asyncio.Protocol):
         self._answering = None
         self.server.tls_started()
         self._wait()
+        early, self._early = bytes(self._early), None
         if self._stop:
             self._act(self.server.shutdown())
+        elif early:
+            self._act(self.server.receive_data(early))
 
 
 __all__ = ["Authenticate", "Listener", "MailFrom", "Message", "Question", "RcptTo", "Session"]

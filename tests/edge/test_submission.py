@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import smtplib
+import socket
 import ssl
 import threading
 from collections.abc import Callable, Iterator
@@ -145,6 +146,32 @@ def test_tls_comes_first_and_then_the_sign_in(relay_of: Running, kept: certifica
         client.login(key.key, key.secret)
         client.send_message(letter())
     assert len(queued()) == 1
+
+
+def test_a_command_behind_the_handshake_is_answered_in_tls(relay_of: Running) -> None:
+    """RFC 3207 §4: the end of a client's handshake and its first command may come in one segment."""
+    coming, going = ssl.MemoryBIO(), ssl.MemoryBIO()
+    tls = relay_of.trust.wrap_bio(coming, going, server_hostname="localhost")
+    with socket.create_connection(("127.0.0.1", relay_of.port), timeout=20) as wire:
+        for said in (b"", b"EHLO shop.example\r\n", b"STARTTLS\r\n"):
+            wire.sendall(said)
+            last = wire.recv(4096)
+        assert last.startswith(b"220 ")
+        for _ in range(10):
+            try:
+                tls.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                wire.sendall(going.read())
+                coming.write(wire.recv(65536))
+        tls.write(b"EHLO shop.example\r\n")
+        wire.sendall(going.read())
+        answer = b""
+        while b"250 " not in answer:
+            coming.write(wire.recv(65536))
+            with contextlib.suppress(ssl.SSLWantReadError):
+                answer += tls.read(4096)
+        assert b"AUTH" in answer, "said in TLS, as one who may sign in"
 
 
 def _any_name(kept: certificates.Kept) -> ssl.SSLContext:
