@@ -81,25 +81,31 @@ def _filled(workspace: Workspace, total: int) -> dict[str, int]:
     """How many have each property. Opening every document of a million takes seconds, so a large base is
     asked by a sample of its pages, which is right to about one in a hundred.
     """
-    sample = ""
-    params: dict[str, object] = {"w": workspace.id}
-    if total > COUNTED:
-        share = 100.0 * SAMPLE / max(int(value(_ROWS) or 0), total)
-        sample = "TABLESAMPLE SYSTEM (%(share)s) REPEATABLE (1)"
-        params["share"] = max(share, 0.01)
+    if total <= COUNTED:
+        return _met(workspace, 100.0)[1]
+    # Of a table shared with larger workspaces, or larger once, a share holds few of ours: then a larger share is asked.
+    share = max(100.0 * SAMPLE / max(int(value(_ROWS) or 0), total), 0.01)
+    met, found = _met(workspace, share)
+    while met < SAMPLE // 2 and share < 100:
+        share *= 8
+        met, found = _met(workspace, share)
+    return {key: round(n * total / met) for key, n in found.items()} if met else {}
+
+
+def _met(workspace: Workspace, share: float) -> tuple[int, dict[str, int]]:
+    """People of the workspace in so many percent of the table's pages, and how many of them have each property."""
+    sample = "" if share >= 100 else "TABLESAMPLE SYSTEM (%(share)s) REPEATABLE (1)"
     met, found = 0, {}
     for key, n in rows(
         f"SELECT k.key, count(*) FROM contacts_contact c {sample} CROSS JOIN LATERAL (SELECT NULL AS key UNION ALL"
         " SELECT jsonb_object_keys(c.props)) AS k WHERE c.workspace_id = %(w)s GROUP BY k.key",
-        params,
+        {"w": workspace.id, "share": share},
     ):
         if key is None:
             met = n
         else:
             found[key] = n
-    if not sample or not met:
-        return found
-    return {key: round(n * total / met) for key, n in found.items()}
+    return met, found
 
 
 def uses_of(workspace: Workspace, keys: Sequence[str]) -> dict[str, list[Use]]:

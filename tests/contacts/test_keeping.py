@@ -136,6 +136,8 @@ def test_who_sees_no_addresses_finds_nobody_by_guessing_one(workspace: Workspace
 
 
 def test_a_large_base_is_asked_by_a_sample(workspace: Workspace, add: Add, monkeypatch: pytest.MonkeyPatch) -> None:
+    from django.core.cache import cache
+
     from envol.contacts import fields
     from envol.db import execute
 
@@ -154,3 +156,7 @@ def test_a_large_base_is_asked_by_a_sample(workspace: Workspace, add: Add, monke
     about = fields.overview(workspace)
     guessed = {line.property.key: line.filled for line in about.lines}
     assert about.estimated and about.total == 4000 and 1800 < guessed["first_name"] < 2200 and guessed["city"] == 0
+    monkeypatch.setattr(fields, "_ROWS", "SELECT 10000000")
+    cache.clear()
+    guessed = {line.property.key: line.filled for line in fields.overview(workspace).lines}
+    assert 1800 < guessed["first_name"] < 2200, "of a table where we are few, a larger share is asked"
