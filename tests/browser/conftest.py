@@ -48,7 +48,17 @@ def skip_without(items: list[pytest.Item], folder: Path) -> None:
 
 
 class _Server(ThreadingMixIn, WSGIServer):
+    """Each thread gives its connection to the database back: settings keep them, and a thread here serves once."""
+
     daemon_threads = True
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        from django.db import connections
+
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            connections.close_all()
 
 
 class _Quiet(WSGIRequestHandler):
