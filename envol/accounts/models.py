@@ -86,8 +86,24 @@ class Member(models.Model):
         constraints = [models.UniqueConstraint(fields=["workspace", "user"], name="one_role_per_member")]
 
 
+class Scope(models.TextChoices):
+    """What a program may do with its key."""
+
+    SMTP = "smtp", "Hand in mail by SMTP"
+    READ = "read", "Read the captured mail"
+    EVENTS = "events", "Tell events"
+    ORDERS = "orders", "Tell orders"
+
+
+def every_scope() -> list[str]:
+    return [scope.value for scope in Scope]
+
+
 class ApiKey(models.Model):
-    """Looked up by its public part; of the secret only SHA-256 is kept, it is shown once."""
+    """Looked up by its public part; of the secret only SHA-256 is kept, it is shown once.
+
+    What limits it is asked by `envol.accounts.api_keys`.
+    """
 
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="api_keys")
     public_id = models.CharField(max_length=32, unique=True)
@@ -97,9 +113,29 @@ class ApiKey(models.Model):
     created_at = models.DateTimeField(db_default=Now())
     last_used_at = models.DateTimeField(null=True)
     revoked_at = models.DateTimeField(null=True)
+    scopes = models.JSONField(default=every_scope, db_default=["smtp", "read", "events", "orders"])
+    senders = models.JSONField(default=list, db_default=[])  # domains and addresses From may be of; none: any of ours
+    per_hour = models.PositiveIntegerField(null=True)  # copies of messages, one for each recipient
+    per_day = models.PositiveIntegerField(null=True)
+    most_recipients = models.PositiveIntegerField(null=True)  # of one message
+    expires_at = models.DateTimeField(null=True)
+    paused_at = models.DateTimeField(null=True)
+    paused_reason = models.CharField(max_length=300, db_default="", default="")
 
     class Meta:
         db_table = "accounts_api_key"
+
+
+class KeyUse(models.Model):
+    """How many copies a key with a rate handed in, by stretches of five minutes; kept for a day and an hour."""
+
+    pk = models.CompositePrimaryKey("key_id", "since")
+    key = models.ForeignKey(ApiKey, on_delete=models.CASCADE)
+    since = models.DateTimeField()
+    copies = models.IntegerField()
+
+    class Meta:
+        db_table = "accounts_key_use"
 
 
 class JournalEntry(models.Model):

@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 
+from envol.accounts.api_keys import Limits
 from envol.accounts.journal import note
 from envol.accounts.keys import seal, unseal
 from envol.accounts.models import ApiKey, Member, Role, User, Workspace
@@ -72,8 +73,13 @@ class NewKey:
     secret: str
 
 
-def create_api_key(workspace: Workspace, name: str) -> NewKey:
-    """A new API key; its secret is in the answer and nowhere else afterwards."""
+def create_api_key(
+    workspace: Workspace, name: str, limits: Limits | None = None, *, by: str = "command", actor_id: int | None = None
+) -> NewKey:
+    """A new API key; its secret is in the answer and nowhere else afterwards.
+
+    Raises ValueError with a sentence when the limits are none.
+    """
     public, secret = secrets.token_hex(16), secrets.token_hex(16)
     row = ApiKey.objects.create(
         workspace=workspace,
@@ -81,8 +87,9 @@ def create_api_key(workspace: Workspace, name: str) -> NewKey:
         secret_sha256=hashlib.sha256(secret.encode()).digest(),
         secret_end=secret[-4:],
         name=name,
+        **(limits or Limits()).columns(),
     )
-    note(workspace, "command", "api_key.created", row)
+    note(workspace, by, "api_key.created", row, actor_id=actor_id)
     return NewKey(public, secret)
 
 

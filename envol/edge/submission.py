@@ -11,6 +11,7 @@ import contextlib
 import ipaddress
 import signal
 import ssl
+import unicodedata
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -20,6 +21,7 @@ from typing import Any
 import structlog
 
 from envol import disk
+from envol.accounts.api_keys import Barred
 from envol.edge import certificates
 from envol.edge.gather import Busy, Gatherer
 from envol.edge.smtp_session import Authenticate, Listener, MailFrom, Message, Question, RcptTo, Session
@@ -44,7 +46,7 @@ class Submission(Listener):
         self,
         host: str,
         tls: ssl.SSLContext,
-        keep: Callable[[list[Outgoing]], list[int]] = relay.keep,
+        keep: Callable[[list[Outgoing]], list[int | Barred]] = relay.keep,
         *,
         door: relay.Door | None = None,
     ) -> None:
@@ -54,7 +56,9 @@ class Submission(Listener):
         self.tls = tls
         self.door = door or relay.Door()
         self.peers: dict[str, int] = {}
-        self.gatherer: Gatherer[Outgoing, int] = Gatherer(keep, max_batch=200, max_waiting=1000, name="submission")
+        self.gatherer: Gatherer[Outgoing, int | Barred] = Gatherer(
+            keep, max_batch=200, max_waiting=1000, name="submission"
+        )
         # One thread asks whose key it is and whom it may write as: it keeps one database connection.
         self._asking = ThreadPoolExecutor(1, thread_name_prefix="submission asks")
 
@@ -76,7 +80,7 @@ class _Session(Session):
         self._submission = submission
         self._account: relay.Account | None = None
         self._counted = ""
-        self._named: set[str] = set()
+        self._recipients = 0
 
     def refuse_connection(self) -> Reply | None:
         peer, peers = self.peer, self._submission.peers
@@ -102,10 +106,10 @@ class _Session(Session):
             case Authenticate():
                 return self._sign_in(question)
             case MailFrom():
-                self._named = set()
+                self._recipients = 0
                 return self._begin(question)
             case RcptTo():
-                return RECIPIENT_OK
+                return self._one_more()
             case Message():
                 return self._keep(question)
 
@@ -113,11 +117,14 @@ class _Session(Session):
         door, peer = self._submission.door, self.peer
         if door.shut(peer):
             return reply(421, "4.7.0", "Too many failed sign-ins from your address, come back later")
-        self._account = await self._submission.ask(lambda: relay.sign_in(given.identity, given.secret))
-        if self._account is None:
+        found = await self._submission.ask(lambda: relay.sign_in(given.identity, given.secret))
+        if found is None:
             door.failed(peer)
             log.info("submission sign-in refused", peer=peer)
             return AUTH_FAILED
+        if isinstance(found, str):
+            return reply(535, "5.7.13", _ascii(found))  # RFC 5248: the account is there, and shut
+        self._account = found
         return AUTH_OK
 
     async def _begin(self, asked: MailFrom) -> Reply:
@@ -125,6 +132,14 @@ class _Session(Session):
         assert account is not None
         ok, sentence = await self._submission.ask(lambda: relay.may_begin(account, asked.reverse_path))
         return SENDER_OK if ok else reply(553, "5.7.1", sentence)
+
+    def _one_more(self) -> Reply:
+        most = self._account.most_recipients if self._account else None
+        if most is not None and self._recipients >= most:
+            # RFC 5321 §4.5.3.1.10: the client sends the rest in another transaction.
+            return reply(452, "4.5.3", f"This key may name {most} recipients at a time")
+        self._recipients += 1
+        return RECIPIENT_OK
 
     async def _keep(self, message: Message) -> Reply:
         account, envelope, server = self._account, message.envelope, self.server
@@ -144,7 +159,15 @@ class _Session(Session):
         except Exception as error:  # whatever it is: not kept, so not promised
             log.warning("submitted messages could not be kept", error=str(error).strip())
             return NOT_KEPT
+        if isinstance(number, Barred):
+            code, enhanced = (550, "5.7.1") if number.lasting else (450, "4.7.1")
+            return reply(code, enhanced, _ascii(number.sentence))
         return reply(250, "2.0.0", f"OK, your message is in our keeping as {number}")
+
+
+def _ascii(sentence: str) -> str:
+    """The reason of a pause is somebody's own words; a reply is ASCII (RFC 5321 §4.2)."""
+    return unicodedata.normalize("NFKD", sentence).encode("ascii", "ignore").decode()
 
 
 def _loopback(peer: str) -> bool:
@@ -164,8 +187,8 @@ def fresh(work: Callable[[], Any]) -> Any:
         raise
 
 
-def _keep_fresh(batch: list[Outgoing]) -> list[int]:
-    found: list[int] = fresh(lambda: relay.keep(batch))
+def _keep_fresh(batch: list[Outgoing]) -> list[int | Barred]:
+    found: list[int | Barred] = fresh(lambda: relay.keep(batch))
     return found
 
 

@@ -13,7 +13,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from email.utils import format_datetime
 
+from django.db import connection, transaction
+
 from envol import disk
+from envol.accounts import api_keys
+from envol.accounts.api_keys import Barred
+from envol.accounts.models import Scope
 from envol.accounts.workspaces import check_api_key
 from envol.outbound import accept
 from envol.outbound.domains import may_send_from
@@ -29,17 +34,30 @@ class Account:
 
     key_id: int
     workspace_id: int
+    senders: tuple[str, ...] = ()
+    most_recipients: int | None = None
 
 
-def sign_in(key: str, secret: str) -> Account | None:
-    """The account of a key and its secret, or None."""
+def sign_in(key: str, secret: str) -> Account | str | None:
+    """The account of a key and its secret; None when they do not fit, a sentence when they do and may not come in."""
     row = check_api_key(key, secret)
-    return Account(row.pk, row.workspace_id) if row else None
+    if row is None:
+        return None
+    said = api_keys.closed(row) or api_keys.lacks(row, Scope.SMTP)
+    return said or Account(row.pk, row.workspace_id, tuple(row.senders), row.most_recipients)
 
 
 def may_begin(account: Account, reverse_path: str) -> tuple[bool, str]:
     """May a transaction of this account begin with this reverse-path? With a sentence. The null path may."""
-    return may_send_from(account.workspace_id, reverse_path) if reverse_path else (True, "")
+    if not reverse_path:
+        return True, ""
+    if not api_keys.may_write_as(account.senders, reverse_path, envelope=True):
+        return False, _not_among(account, reverse_path)
+    return may_send_from(account.workspace_id, reverse_path)
+
+
+def _not_among(account: Account, address: str) -> str:
+    return f"This key may not write as {address}; its senders are: {', '.join(account.senders)}"
 
 
 def outgoing(account: Account, recipients: Sequence[str], raw: bytes, received: bytes) -> accept.Outgoing:
@@ -49,6 +67,8 @@ def outgoing(account: Account, recipients: Sequence[str], raw: bytes, received: 
     Raises :class:`~envol.wire.message.submit.Unacceptable` or :class:`~envol.outbound.accept.Refused`.
     """
     read = read_submission(raw)
+    if not api_keys.may_write_as(account.senders, read.author.address):
+        raise accept.Refused(_not_among(account, read.author.address))
     ok, sentence = may_send_from(account.workspace_id, read.author.address)
     if not ok:
         raise accept.Refused(sentence)
@@ -69,10 +89,17 @@ def outgoing(account: Account, recipients: Sequence[str], raw: bytes, received: 
     )
 
 
-def keep(batch: list[accept.Outgoing]) -> list[int]:
-    """Accept a batch durably: the number of each message in our log. Raises `disk.Full` or a database error."""
+def keep(batch: list[accept.Outgoing]) -> list[int | Barred]:
+    """Accept a batch durably: the number of each message in our log, or why its key may not send it now.
+
+    Raises `disk.Full` or a database error: then nothing of the batch was kept.
+    """
     disk.refuse_when_full()
-    return [one.message_id for one in accept.accept_messages(batch)]
+    with transaction.atomic(durable=not connection.in_atomic_block):
+        barred = api_keys.use([(one.facts["key"], len(one.to)) for one in batch])
+        taken = [one for one, why in zip(batch, barred, strict=True) if why is None]
+        numbers = iter(accept.accept_messages(taken))
+        return [why or next(numbers).message_id for why in barred]
 
 
 def trace_field(host: str, *, esmtp: bool, tls: bool, when: datetime) -> bytes:

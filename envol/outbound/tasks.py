@@ -32,3 +32,12 @@ def rotate(timestamp: int) -> None:
     from envol.outbound import rotation
 
     rotation.look_after()
+
+
+@app.periodic(cron="41 * * * *")
+@app.task(queue="house", name="outbound.forget_uses", queueing_lock="outbound.forget_uses")
+def forget_uses(timestamp: int) -> None:
+    """Every hour: drop counts of keys that no rate asks for any more."""
+    from envol.accounts import api_keys
+
+    api_keys.forget_uses()

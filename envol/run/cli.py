@@ -124,25 +124,6 @@ def setup(
     show(made, json, lambda: say(made["sentence"]))
 
 
-apikey = typer.Typer(no_args_is_help=True, help="API keys.")
-app.add_typer(apikey, name="apikey")
-
-
-@apikey.command("create")
-def apikey_create(
-    name: Annotated[str, typer.Option(help="What will use it.")],
-    workspace: Ws = "",
-    data: Data = None,
-    json: Json = False,
-) -> None:
-    """Make a key and print it with its secret, once, as JSON."""
-    opened(data)
-    from envol.accounts.workspaces import create_api_key
-
-    new = create_api_key(workspace_named(workspace), name)
-    sys.stdout.write(_json.dumps({"key": new.key, "secret": new.secret}) + "\n")
-
-
 domain = typer.Typer(no_args_is_help=True, help="Domains to send from.")
 app.add_typer(domain, name="domain")
 
@@ -361,6 +342,7 @@ def restore(file: Path, data: Data = None, json: Json = False) -> None:
 def main() -> None:
     from envol.run import (
         cli_audience,  # noqa: F401 - it adds its commands
+        cli_keys,  # noqa: F401 -- apikey
         cli_mail,  # noqa: F401 -- mail and reply
     )
     from envol.run.cli_road import app as whole  # with contacts, segment, campaign and demo

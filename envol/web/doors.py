@@ -1,7 +1,7 @@
 """Who may enter which route. A route that does not say so stops the start of Envol.
 
 ``@audience(Role.EDITOR)`` lets in members of a workspace with at least that role, ``@anybody`` lets
-in the world, ``@api_key_or(Role.OWNER)`` also takes a key and its secret by HTTP Basic (RFC 7617).
+in the world, ``@api_key_or(Role.OWNER, Scope.READ)`` also takes a key with this scope by HTTP Basic (RFC 7617).
 A member's workspace is the one in her session; a foreign id finds nothing there (404).
 """
 
@@ -18,7 +18,8 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 from django.shortcuts import render
 from django.urls import URLPattern, URLResolver, get_resolver
 
-from envol.accounts.models import Member, Role, User, Workspace
+from envol.accounts import api_keys
+from envol.accounts.models import Member, Role, Scope, User, Workspace
 from envol.accounts.workspaces import check_api_key
 from envol.web.kept import sign_in_first
 from envol.web.language import use_zone_of
@@ -122,34 +123,34 @@ def anybody(view: View) -> View:
     return _marked(view, "anybody")
 
 
-def workspace_of_key(request: HttpRequest) -> Workspace | None:
-    """The workspace of the API key in ``Authorization: Basic``, or None."""
+def _enter_by_key(request: HttpRequest, scope: Scope) -> JsonResponse | None:
+    """Let the API key in ``Authorization: Basic`` in, or say why not: 401 who it is not, 403 what it may not."""
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
-    if scheme.lower() != "basic":
-        return None
     try:
         public, _, secret = base64.b64decode(value, validate=True).decode("ascii").partition(":")
     except (binascii.Error, UnicodeDecodeError):
-        return None
-    row = check_api_key(public, secret)
-    return row.workspace if row else None
+        public = secret = ""
+    row = check_api_key(public, secret) if scheme.lower() == "basic" else None
+    if row is None:
+        sentence = "Give an API key and its secret by HTTP Basic: what came does not open anything."
+        answer = JsonResponse({"error": sentence}, status=401)
+        answer["WWW-Authenticate"] = 'Basic realm="Envol", charset="UTF-8"'
+        return answer
+    if said := api_keys.closed(row) or api_keys.lacks(row, scope):
+        return JsonResponse({"error": said}, status=403)
+    request.workspace = row.workspace  # type: ignore[attr-defined]
+    request.member = None  # type: ignore[attr-defined]
+    return None
 
 
-def api_key_or(least: Role) -> Callable[[View], View]:
-    """An API key of the workspace, or a member with at least this role."""
+def api_key_or(least: Role, scope: Scope) -> Callable[[View], View]:
+    """An API key of the workspace that may do this, or a member with at least this role."""
 
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if "Authorization" in request.headers:
-                workspace = workspace_of_key(request)
-                if workspace is None:
-                    answer = JsonResponse({"error": "This API key and secret do not open anything."}, status=401)
-                    answer["WWW-Authenticate"] = 'Basic realm="Envol", charset="UTF-8"'
-                    return answer
-                request.workspace = workspace  # type: ignore[attr-defined]
-                request.member = None  # type: ignore[attr-defined]
-                return view(request, *args, **kwargs)
+                return _enter_by_key(request, scope) or view(request, *args, **kwargs)
             member = member_of(request)
             if member is None:
                 return JsonResponse({"error": "Sign in, or give an API key by HTTP Basic."}, status=401)
@@ -163,21 +164,18 @@ def api_key_or(least: Role) -> Callable[[View], View]:
     return decorate
 
 
-def api_key(view: View) -> View:
-    """An API key of the workspace and nothing else: no cookie enters, so no other site can make a browser post here."""
+def api_key(scope: Scope) -> Callable[[View], View]:
+    """An API key of the workspace that may do this and nothing else: no cookie enters, so no other site can make a
+    browser post here."""
 
-    @wraps(view)
-    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        workspace = workspace_of_key(request)
-        if workspace is None:
-            answer = JsonResponse({"error": "Give an API key and its secret by HTTP Basic."}, status=401)
-            answer["WWW-Authenticate"] = 'Basic realm="Envol", charset="UTF-8"'
-            return answer
-        request.workspace = workspace  # type: ignore[attr-defined]
-        request.member = None  # type: ignore[attr-defined]
-        return view(request, *args, **kwargs)
+    def decorate(view: View) -> View:
+        @wraps(view)
+        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+            return _enter_by_key(request, scope) or view(request, *args, **kwargs)
 
-    return _marked(guarded, "an API key")
+        return _marked(guarded, "an API key")
+
+    return decorate
 
 
 def routes(patterns: Iterable[URLPattern | URLResolver] | None = None, prefix: str = "") -> list[tuple[str, str, str]]:
@@ -199,7 +197,7 @@ def every_route_says_who(app_configs: Any, **kwargs: Any) -> list[Error]:
         Error(
             f"The route /{path} ({name or 'no name'}) does not say who may enter.",
             id="envol.E001",
-            hint="Mark its view with @audience(Role.…), @anybody or @api_key_or(Role.…).",
+            hint="Mark its view with @audience(Role.…), @anybody or @api_key_or(Role.…, Scope.…).",
         )
         for path, name, who in routes()
         if not who

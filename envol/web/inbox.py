@@ -19,7 +19,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.clickjacking import xframe_options_exempt
 from django.views.decorators.http import require_http_methods, require_safe
 
-from envol.accounts.models import Role
+from envol.accounts.models import Role, Scope
 from envol.outbound import captured
 from envol.outbound.models import Captured
 from envol.web.answers import see
@@ -57,7 +57,7 @@ def as_dict(row: Captured) -> dict[str, Any]:
 
 
 @require_safe
-@api_key_or(Role.OWNER)
+@api_key_or(Role.OWNER, Scope.READ)
 def inbox_json(request: HttpRequest) -> JsonResponse:
     """A list, newest last: the latest 1,000, or with ``?after=ID`` those that came later, ``?limit=N`` at a time.
 

@@ -19,6 +19,9 @@ from django.conf import settings
 from django.db import connection
 
 from envol import db, disk
+from envol.accounts import api_keys
+from envol.accounts.api_keys import Limits
+from envol.accounts.models import ApiKey
 from envol.accounts.workspaces import NewKey, create_api_key
 from envol.edge import certificates
 from envol.edge.submission import Submission, _keep_fresh
@@ -216,6 +219,55 @@ def test_whoever_guesses_is_not_heard_for_a_while(relay_of: Running, key: NewKey
     assert error.value.smtp_code == 421
     db.execute("UPDATE accounts_api_key SET revoked_at = now()")
     assert relay.sign_in(key.key, key.secret) is None, "a revoked key opens nothing"
+
+
+def test_a_key_does_what_it_may_and_nothing_else(relay_of: Running, workspace: Any, key: NewKey) -> None:
+    """Its senders, its recipients a message, its rate: each refused in the session, with a sentence and a code."""
+    for name in ("autre.example", "boutique.example"):
+        domains.add(workspace, name, trusted=True)
+    limits = Limits(senders=["orders@boutique.example"], per_hour=3, most_recipients=2)
+    with signed_in(relay_of, create_api_key(workspace, "orders", limits)) as client:
+        assert client.mail("zoe@autre.example")[0] == 553
+        with pytest.raises(smtplib.SMTPDataError) as error:
+            client.send_message(letter("Zoé <zoe@boutique.example>"))
+        assert error.value.smtp_code == 550 and b"its senders are: orders@boutique.example" in error.value.smtp_error
+        mine = letter("Orders <Orders@boutique.example>")
+        refused = client.send_message(mine, to_addrs=["a@lecteurs.example", "b@lecteurs.example", "c@lecteurs.example"])
+        assert refused["c@lecteurs.example"][0] == 452, "the rest in another transaction"
+        client.send_message(mine)
+        with pytest.raises(smtplib.SMTPDataError) as error:
+            client.send_message(mine)
+        assert error.value.smtp_code == 450 and error.value.smtp_error.startswith(b"4.7.1 This key may send 3 messages")
+    assert len(queued()) == 3
+
+
+def test_a_paused_or_expired_key_is_told_so_and_an_open_session_too(
+    relay_of: Running, workspace: Any, key: NewKey
+) -> None:
+    row = ApiKey.objects.get(public_id=key.key)
+    with signed_in(relay_of, key) as client:
+        api_keys.pause(row, "elle a l\u2019air volée")
+        with pytest.raises(smtplib.SMTPDataError) as error:
+            client.send_message(letter())
+        assert error.value.smtp_code == 550 and b"This key is paused" in error.value.smtp_error
+    with relay_of.client() as client:
+        with pytest.raises(smtplib.SMTPAuthenticationError) as refused:
+            client.login(key.key, key.secret)
+        assert refused.value.smtp_code == 535 and b"paused: elle a lair volee" in refused.value.smtp_error
+        with pytest.raises(smtplib.SMTPAuthenticationError) as refused:
+            client.login(key.key, "wrong")
+        assert b"paused" not in refused.value.smtp_error, "told to nobody who does not hold the secret"
+    api_keys.resume(row)
+    for column, said in (
+        ("expires_at = now()", b"expired"),
+        ("expires_at = NULL, scopes = '[\"read\"]'", b"scopes are"),
+    ):
+        db.execute(f"UPDATE accounts_api_key SET {column}")
+        with relay_of.client() as client:
+            with pytest.raises(smtplib.SMTPAuthenticationError) as refused:
+                client.login(key.key, key.secret)
+            assert refused.value.smtp_code == 535 and said in refused.value.smtp_error
+    assert queued() == []
 
 
 def test_what_could_not_be_kept_is_not_promised(kept: certificates.Kept, key: NewKey) -> None:

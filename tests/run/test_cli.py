@@ -56,6 +56,15 @@ def test_the_road_by_command_line(data: Path, tmp_path: Path) -> None:
 
     key = json.loads(envol("apikey", "create", "--name", "shop", data=data))
     assert set(key) == {"key", "secret"}
+    limits = ("--scope", "smtp", "--domain", "boutique.example", "--rate", "5/hour", "--expires", "2099-01-31")
+    till = json.loads(envol("apikey", "create", "--name", "till", *limits, data=data))["key"]
+    assert "no rate" in envol("apikey", "create", "--name", "x", "--rate", "5 a day", data=data, code=2)
+    assert json.loads(envol("apikey", "pause", till[:8], "--reason", "lost", "--json", data=data))["changed"]
+    shown = {one["key"]: one for one in json.loads(envol("apikey", "list", "--json", data=data))}
+    assert shown[till]["state"] == "This key is paused: lost." and shown[till]["senders"] == ["boutique.example"]
+    assert shown[key["key"]]["state"] == "open" and "till" in envol("apikey", "list", data=data)
+    assert json.loads(envol("apikey", "resume", till, "--json", data=data))["changed"]
+    assert json.loads(envol("apikey", "limit", till, "--scope", "read", "--json", data=data))["per_hour"] is None
     domain = json.loads(envol("domain", "add", "boutique.example", "--trusted", "--json", data=data))
     assert {r["record"] for r in domain["records"]} >= {"DKIM", "SPF", "DMARC"}
 

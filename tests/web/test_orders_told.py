@@ -9,7 +9,10 @@ from typing import Any
 import pytest
 from django.test import Client
 
-from envol.accounts.workspaces import create_api_key
+from envol.accounts import api_keys
+from envol.accounts.api_keys import Limits
+from envol.accounts.models import ApiKey
+from envol.accounts.workspaces import NewKey, create_api_key
 from envol.contacts.models import Identifier, Order, OrderLine
 from tests.web.shop import Shop
 
@@ -83,3 +86,15 @@ def test_another_workspace_s_people_are_nobody_and_a_key_is_needed(shop: Shop, o
     order = {"id": "O-1", "contact": other_shop.people[0].pk, "at": "2026-01-02", "amount": "1.00"}
     assert "nobody here" in post(shop, order).json()["refused"][0]["why"]
     assert Client(HTTP_HOST="localhost").post("/orders.json", order, content_type="application/json").status_code == 401
+
+
+def test_a_key_without_the_scope_or_paused_is_told_why(shop: Shop) -> None:
+    key = create_api_key(shop.workspace, "relais", Limits(scopes=["smtp"]))
+    refused = post(shop, [], key)
+    assert refused.status_code == 403 and "orders is not among them" in refused.json()["error"]
+    open_key = create_api_key(shop.workspace, "caisse")
+    api_keys.pause(ApiKey.objects.get(public_id=open_key.key), "we look into it")
+    refused = post(shop, [], open_key)
+    assert refused.status_code == 403 and refused.json()["error"] == "This key is paused: we look into it."
+    wrong = post(shop, [], NewKey(open_key.key, "wrong"))
+    assert wrong.status_code == 401 and "paused" not in wrong.json()["error"]

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
 
-from envol.accounts.models import Role, Workspace
+from envol.accounts.models import Role, Scope, Workspace
 from envol.audience import segments
 from envol.contacts import happenings as service
 from envol.events import custom
@@ -25,7 +25,7 @@ from envol.web.templatetags.envol import label
 
 @csrf_exempt  # an API key is asked for, and no cookie counts
 @require_POST
-@api_key
+@api_key(Scope.EVENTS)
 def tell_events(request: HttpRequest) -> JsonResponse:
     """``{"events": [ … ]}`` or one event; 200 with what was kept, what was known and what was refused and why."""
     return telling.tell(request, "event", service.tell)
