@@ -12,6 +12,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -182,6 +183,38 @@ def test_scores_and_tiers_are_told_by_columns_until_they_are_computed_anew(
         for rule in BUYERS:
             _same(question, catalogue, _alone(rule))
         assert not asked
+    columns.close()
+
+
+def test_what_concerns_all_orders_is_read_from_one_row_a_person(
+    base: Workspace, tmp_path: Path, pg: psycopg.Connection[Any]
+) -> None:
+    catalogue = Catalogue(base)
+    build.build(base, tmp_path, build.address())
+    columns = Columns(base, tmp_path)
+    rules: list[dict[str, Any]] = [
+        {"field": f"orders.{name}", "op": op, "value": value}
+        for name, op, value in (
+            ("count", "gte", 2), ("count", "lt", 1), ("sum", "between", [500, 4000]), ("sum", "is", 0),
+            ("sum", "lt", 900), ("average", "gt", 700), ("first", "in_last", 60),
+            ("last", "before", "2026-01-01"), ("last", "unknown", None),
+        )
+    ]  # fmt: skip
+    # Rules about all orders cannot read single orders now; others can read nothing else.
+    columns.db.execute("DROP VIEW orders")
+
+    def same() -> None:
+        with columns.question(pg) as question:
+            for rule in rules:
+                _same(question, catalogue, _alone(rule))
+
+    same()
+    _change(base, random.Random(5))
+    same()
+    with columns.question(pg) as question, pytest.raises(duckdb.CatalogException):
+        question.count(
+            catalogue, _alone({"field": "orders.count", "op": "gte", "value": 1, "where": {"within_days": 9}})
+        )
     columns.close()
 
 

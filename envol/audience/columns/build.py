@@ -57,7 +57,8 @@ def build(workspace: Workspace, data: Path, url: str, tell: Tell | None = None) 
             version=version,
             watermark=watermark,
             people=made.people,
-            columns={t.name: {c.name: c.told for c in t.columns} for t in made.tables.values()},
+            columns={t.name: {c.name: c.told for c in t.columns} for t in made.tables.values()}
+            | ({"totals": shape.TOTALS} if "totals" in made.files else {}),
             rows=made.rows,
             files=made.files,
             months=kept_months,
@@ -105,7 +106,34 @@ class _Build:
                 "SELECT min(e.at), max(e.at) FROM events_event e WHERE " + self.tables["events"].rows
             ).fetchone()
             self.work(self._pieces(months or (None, None)))
+        self.total()
         return watermark
+
+    def total(self) -> None:
+        """All orders of each person in one row: a rule about all of them reads this and not every order."""
+        if not self.files["orders"]:
+            return
+        import duckdb
+
+        made = self.place / "totals.parquet"
+        told = ", ".join(f"{how} AS {name}" for name, how in shape.TOTALS.items())
+        orders = self.place / self.files["orders"][0]
+        config: dict[str, Any] = {
+            "threads": str(STREAMS),
+            "memory_limit": "512MB",
+            "temp_directory": str(self.place / "spill"),
+        }
+        with closing(duckdb.connect(":memory:", config=config)) as db:
+            try:
+                db.execute(
+                    f"COPY (SELECT pos, {told} FROM read_parquet('{orders}') GROUP BY pos ORDER BY pos)"
+                    f" TO '{made}' (FORMAT parquet, COMPRESSION zstd)"
+                )
+            except duckdb.ConversionException:  # a sum beyond 64 bits: rules read every order then
+                made.unlink(missing_ok=True)
+                return
+        os.chmod(made, 0o600)
+        self.files["totals"] = [made.name]
 
     def _pieces(self, span: tuple[Any, Any]) -> list[tuple[str, str, str]]:
         """(table, file, condition) of every file to write, the largest first."""

@@ -137,7 +137,7 @@ class Columns:
             listed = ", ".join(f"'{file}'" for file in files)
             self.db.execute(f"CREATE VIEW {name} AS SELECT * FROM read_parquet([{listed}])")
             return
-        types = {c.name: c.type for c in self.tables[name].columns}
+        types = {c.name: c.type for c in self.tables[name].columns} if name in self.tables else {}
         empty = ", ".join(f'NULL::{types.get(column, "BIGINT")} AS "{column}"' for column in columns)
         self.db.execute(f"CREATE VIEW {name} AS SELECT NULL::INTEGER AS pos, {empty} WHERE false")
 
@@ -208,7 +208,9 @@ class Question:
         after: int | None = None,
         limit: int | None = None,
     ) -> list[int]:
-        found = np.sort(self.delta.every_id[self.chosen(catalogue, tree, now)])
+        found = self.delta.every_id[self.chosen(catalogue, tree, now)]
+        if self.delta.added:  # positions stand in the order of ids, newcomers behind
+            found.sort()
         if after is not None:
             found = found[np.searchsorted(found, after, side="right") :]
         return [int(one) for one in found[:limit]]
@@ -309,48 +311,44 @@ class Question:
         return ~found if positive != rule.op else found
 
     def leaf(self, leaf: Leaf) -> Array:
-        told = leaf.key  # made once: it writes the whole query
-        key = (told, leaf.negated, leaf.least, self.delta.version, self.length)
+        key = (leaf.key, leaf.negated, leaf.least, self.delta.version, self.length)
         found = self.of.answers.get(key)
         if found is not None:
             return found
         if self.asking.stopped:
             raise Interrupted
-        base = self._over_slabs(leaf, told)
+        base = self._over_slabs(leaf)
         whole = np.zeros(self.length, base.dtype)
         whole[: len(base)] = base
         self._over_delta(leaf, whole)
         answer = whole >= leaf.least if leaf.kind == "count" else whole
         return self.of.answers.put(key, np.logical_not(answer) if leaf.negated else answer)
 
-    def _over_slabs(self, leaf: Leaf, key: str) -> Array:
-        found = self.of.slabs.get(key)
+    def _over_slabs(self, leaf: Leaf) -> Array:
+        found = self.of.slabs.get(leaf.key)
         if found is not None:
             return found
-        n = len(self.of.ids)
-        if leaf.kind == "count":
-            rows = self._ask(leaf.query, leaf.params)
-            made = np.zeros(n, np.int32)
-            made[rows["pos"]] = rows["n"]
+        if leaf.kind == "row":
+            rows = self._ask(_people("contacts", leaf), leaf.params)
         else:
-            query = _people("contacts", leaf) if leaf.kind == "row" else leaf.query
-            made = np.zeros(n, np.bool_)
-            made[self._ask(query, leaf.params)["pos"]] = True
-        return self.of.slabs.put(key, made)
+            rows = self._ask(leaf.sql if leaf.short is None else leaf.short, leaf.params)
+        made = np.zeros(len(self.of.ids), np.int32 if leaf.kind == "count" else np.bool_)
+        made[rows["pos"]] = rows["n"] if leaf.kind == "count" else True
+        return self.of.slabs.put(leaf.key, made)
 
     def _over_delta(self, leaf: Leaf, whole: Array) -> None:
         """Put in place what the delta says of those it knows."""
         if leaf.source in shape.OF_BUYERS:
             return  # they change all at once, and then slabs are not asked
-        if leaf.source in shape.OF_MAIL:
-            if self.delta.mail:
-                rows = self._ask(_renamed(leaf.query, leaf.source, f"d_{leaf.source}"), leaf.params)
-                whole[rows["pos"]] += rows["n"].astype(whole.dtype)
-            return
-        if leaf.kind == "count":
-            if self.delta.fixed or self.delta.passing:
-                rows = self._ask(_renamed(leaf.query, "events", "d_every_event"), leaf.params)
-                whole[rows["pos"]] += rows["n"].astype(whole.dtype)
+        if leaf.kind in ("count", "ever"):  # rows that are only ever added
+            of_mail = leaf.source in shape.OF_MAIL
+            if self.delta.mail if of_mail else (self.delta.fixed or self.delta.passing):
+                table = f"d_{leaf.source}" if of_mail else "d_every_event"
+                rows = self._ask(_renamed(leaf.query, leaf.source, table), leaf.params)
+                if leaf.kind == "count":
+                    whole[rows["pos"]] += rows["n"].astype(whole.dtype)
+                else:
+                    whole[rows["pos"]] = True
             return
         source = "orders" if leaf.source == "lines" else leaf.source
         dirty = self.delta.dirty[source]
@@ -369,9 +367,11 @@ class Question:
         if found is not None:
             return found
         refusal = gates.refusal_sql("c", bit=purpose.bit, transactional=purpose.kind == "transactional")
-        told = parse_one(refusal, dialect="postgres").sql(dialect="duckdb")
-        names = ", ".join(f"'{reason}'" for reason in REASONS)
-        code = f"(list_position([{names}], COALESCE({told}, '')) - 1)::TINYINT AS code"
+        told = parse_one(refusal, dialect="postgres")
+        for reason in list(told.find_all(exp.Literal)):
+            if reason.is_string:  # a number instead of its name: a million texts cost more than the question
+                reason.replace(exp.Literal.number(REASONS.index(reason.this)))
+        code = f"COALESCE({told.sql(dialect='duckdb')}, 0)::TINYINT AS code"
         base = self.of.slabs.get(key)
         if base is None:
             rows = self.cursor.execute(f"SELECT c.pos, {code} FROM contacts c").fetchnumpy()
@@ -406,8 +406,8 @@ class Question:
         whole[place[every[place] == found]] = True
         return whole
 
-    def _ask(self, query: exp.Expr, params: dict[str, Any]) -> dict[str, Array]:
-        text = query.sql(dialect="duckdb")
+    def _ask(self, query: exp.Expr | str, params: dict[str, Any]) -> dict[str, Array]:
+        text = query if isinstance(query, str) else query.sql(dialect="duckdb")
         used = {name: value for name, value in params.items() if f"${name}" in text}
         return self.cursor.execute(text, used).fetchnumpy()
 
@@ -415,12 +415,9 @@ class Question:
         return cased(self.pg, texts, how)
 
 
-def _people(table: str, leaf: Leaf) -> exp.Expr:
+def _people(table: str, leaf: Leaf) -> str:
     """Positions of those who fit a condition on their own row."""
-    made = exp.Select(expressions=[exp.column("pos")])
-    made.set("from_" if "from_" in exp.Select.arg_types else "from", exp.From(this=exp.to_table(table)))
-    made.set("where", exp.Where(this=leaf.query.copy()))
-    return made
+    return f"SELECT pos FROM {table} WHERE {leaf.sql}"
 
 
 def _renamed(query: exp.Expr, table: str, name: str) -> exp.Expr:

@@ -11,6 +11,7 @@ microseconds since 1970 (UTC); a day is the number YYYYMMDD, which sorts as days
                  p_<key>…
     memberships  pos, list, since, until
     orders       pos, no, at, amount, currency
+    totals       pos, n, amount, first, last     (all orders of a person in one row; slabs only)
     lines        pos, no, at, currency, coded, product, category, amount, kept
     events       pos, kind, at, sending          (human ones of people: machines are apart)
     scores       pos, r, f, m, named
@@ -34,6 +35,14 @@ EVENT_KINDS = {"opened": Kind.OPENED, "clicked": Kind.CLICKED, "unsubscribed": K
 assert set(EVENT_KINDS) == set(FROM_EVENTS)
 OF_MAIL = ("sent", "delivered")
 OF_BUYERS = ("scores", "tiers")
+
+TOTALS = {
+    "n": "COUNT(*)",
+    "amount": "SUM(amount)::BIGINT",
+    "first": 'MIN("at")',
+    "last": 'MAX("at")',
+}
+"""What ``totals`` tells of each person's rows of ``orders``, in DuckDB's words."""
 
 _MOST = "1e307"  # beyond it no double, and no value that the catalogue would take
 MICROS = "(extract(epoch FROM {}) * 1000000)::bigint"
