@@ -133,12 +133,15 @@ class Composer:
         purposes: Mapping[str, int] | None = None,
         attachments: Iterable[Attachment] | None = None,
         bounce_domain: str = "",
+        replies: str = "",
     ) -> None:
         self._sending, self._version, self._workspace, self._signers = sending, version, workspace, tuple(signers)
         self._base = base_url.rstrip("/")
         self._unsubscribe = f"{self._base}/{links.PATHS[Kind.UNSUBSCRIBE]}/"
         self._domain = sender["address"].rpartition("@")[2].lower()
         self._bounce_domain = bounce_domain or self._domain
+        self._leave_by_mail = bool(bounce_domain)
+        self._replies = replies
         self._urls = {int(link["no"]): str(link["url"]) for link in version.links}
         self._raws = {int(link["no"]): str(link["raw"]) for link in version.links}
         self._subject_template = "[Test] " * (sending is not None and sending.kind == "test") + version.subject
@@ -190,7 +193,7 @@ class Composer:
 
     def _constant_headers(self, sender: Mapping[str, str]) -> dict[str, Any]:
         sending, workspace = self._sending, self._workspace
-        reply_to = sender.get("reply_to") or self._version.reply_to
+        reply_to = sender.get("reply_to") or self._version.reply_to or self._replies
         headers: dict[str, Any] = {"from_name": sender.get("name", ""), "from_address": sender["address"]}
         if reply_to:
             headers["reply_to"] = [Mailbox("", reply_to)]
@@ -228,13 +231,16 @@ class Composer:
         variant = self._variant(*self._measures(person))
         tokens = variant.tokens(person.no)
         subject, html, text = self._values(variant, person, tokens, now)
+        leave = tokens[_UNSUBSCRIBE].decode("ascii")
+        by_mail = links.unsubscribe_address(leave, self._bounce_domain) if self._leave_by_mail else None
         header = variant.skeleton.header(
             to_name=one_line(person.name)[:200],
             to_address=person.address,
             subject=one_line(self._subject.text(subject)),
             message_id=f"{tokens[_MESSAGE].decode('ascii')}@{self._domain}",
             date=now,
-            list_unsubscribe_url=f"{self._unsubscribe}{tokens[_UNSUBSCRIBE].decode('ascii')}",
+            list_unsubscribe_url=f"{self._unsubscribe}{leave}",
+            list_unsubscribe_mailto=f"{by_mail}?subject=unsubscribe" if by_mail else None,
         )
         if variant.layout is not None:
             filled = variant.layout.fill([*text, *html])

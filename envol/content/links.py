@@ -213,20 +213,36 @@ def return_path(sending_id: int, no: int, domain: str) -> str:
     return f"b+{raw[:16].hex()}{raw[17:30].hex()}@{domain}"
 
 
+def unsubscribe_address(token: str, domain: str) -> str:
+    """The address by which a person leaves (RFC 2369 §3.2), for an unsubscribe token; short and blind to case as
+    `return_path`."""
+    raw = a2b_base64(token.translate(_PLAIN) + "=")
+    return f"u+{raw[:16].hex()}{raw[17:30].hex()}@{domain}"
+
+
 def read_return_path(address: object) -> Target | None:
     """The recipient a bounce to ``address`` (whole, or its local part) speaks of; None when it is not ours."""
+    return _read_address(address, "b+", Kind.RETURN_PATH)
+
+
+def read_unsubscribe_address(address: object) -> Target | None:
+    """Who leaves by a mail to ``address``; None when it is not ours."""
+    return _read_address(address, "u+", Kind.UNSUBSCRIBE)
+
+
+def _read_address(address: object, mark: str, kind: Kind) -> Target | None:
     if not isinstance(address, str) or not address.isascii():
         return None
     local = address.partition("@")[0].lower()
-    if not _RETURN.fullmatch(local):
+    if not local.startswith(mark) or not _SHORT.fullmatch(local, 2):
         return None
     short = bytes.fromhex(local[2:])
     stream = _stream(short[:16])
     target = _open(short[:16] + stream[:1] + short[16:] + stream[14:])
-    return target if target is not None and target.kind is Kind.RETURN_PATH else None
+    return target if target is not None and target.kind is kind else None
 
 
-_RETURN = re.compile(r"b\+[0-9a-f]{58}")
+_SHORT = re.compile(r"[0-9a-f]{58}")
 
 
 def read_message_id(value: object) -> Target | None:

@@ -2,34 +2,32 @@
 
 from __future__ import annotations
 
-import ipaddress
 import re
 import time
-from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from datetime import timedelta
 
-import dns.exception
 import dns.resolver
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from envol.accounts.journal import note
 from envol.accounts.keys import seal, unseal
 from envol.accounts.models import Workspace
+from envol.outbound import records
 from envol.outbound.models import DkimKey, Domain
+from envol.outbound.records import SEALED_FOR as _SEALED_FOR
+from envol.outbound.records import Resolver as Resolver
+from envol.outbound.records import expected_records as expected_records
+from envol.outbound.records import return_host, with_parents
+from envol.outbound.records import zone_of as zone_of
 from envol.wire import dkim
 from envol.wire.address import AddressError, domain_of, normalise
 
-_SEALED_FOR = "dkim key"
 _CACHE_SECONDS = 30.0
-
-
-class Resolver(Protocol):
-    """What is asked of a resolver: dnspython's, or one of a test that speaks to a server of its own."""
-
-    def resolve(self, qname: str, rdtype: str) -> Iterable[Any]: ...
+REPLIES = "replies"
 
 
 # ---- declaring
@@ -125,16 +123,18 @@ def finish_rotation(domain: Domain, resolver: Resolver | None = None) -> None:
 def unpublished(domain: Domain, resolver: Resolver | None = None) -> list[str]:
     """Selectors of next keys whose records are not in DNS."""
     coming = DkimKey.objects.filter(domain=domain, state="next").order_by("selector")
-    return [key.selector for key in coming if not _key_finding(domain, key, resolver or _resolver())["ok"]]
+    return [key.selector for key in coming if not records.key_finding(domain, key, resolver or own_resolver())["ok"]]
 
 
 _signers: dict[tuple[int, str], tuple[float, list[dkim.Signer]]] = {}
 _allowed: dict[tuple[int, str], tuple[float, bool, bool]] = {}
+_homes: dict[tuple[int, str], tuple[float, str, bool]] = {}
 
 
 def _forget() -> None:
     _signers.clear()
     _allowed.clear()
+    _homes.clear()
 
 
 def signers_for(workspace_id: int, address: str) -> list[dkim.Signer]:
@@ -148,18 +148,13 @@ def signers_for(workspace_id: int, address: str) -> list[dkim.Signer]:
     by_domain: dict[str, list[DkimKey]] = {}
     for key in keys.order_by("-algorithm"):
         by_domain.setdefault(key.domain.name, []).append(key)
-    closest = next((parent for parent in _with_parents(name) if parent in by_domain), None)
+    closest = next((parent for parent in with_parents(name) if parent in by_domain), None)
     signers = [
         dkim.Signer(key.domain.name, key.selector, unseal(key.private_sealed, _SEALED_FOR), key.algorithm)
         for key in (by_domain[closest] if closest else ())
     ]
     _signers[workspace_id, name] = (time.monotonic(), signers)
     return signers
-
-
-def _with_parents(name: str) -> list[str]:
-    labels = name.split(".")
-    return [".".join(labels[i:]) for i in range(len(labels) - 1)]
 
 
 def may_send_from(workspace_id: int, address: str) -> tuple[bool, str]:
@@ -189,138 +184,82 @@ def may_send_from(workspace_id: int, address: str) -> tuple[bool, str]:
 # ---- records
 
 
-def expected_records(domain: Domain) -> list[dict[str, Any]]:
-    """The TXT records to publish: dictionaries of record, name, expected."""
-    records = [
-        {"record": "DKIM", "name": dkim.record_name(domain.name, key.selector), "expected": key.record}
-        for key in _published(domain)
-    ]
-    records.append({"record": "SPF", "name": domain.name, "expected": f"v=spf1 {_our_mechanism()} ~all"})
-    records.append({"record": "DMARC", "name": f"_dmarc.{domain.name}", "expected": "v=DMARC1; p=none"})
-    return records
-
-
-def zone_of(domain: Domain) -> str:
-    """The same records as lines of a zone file (RFC 1035 §5); long texts in strings of at most 255 bytes."""
-    lines = []
-    for record in expected_records(domain):
-        text = record["expected"]
-        parts = " ".join(f'"{text[i : i + 255]}"' for i in range(0, len(text), 255))
-        lines.append(f"{record['name']}. 3600 IN TXT {parts}")
-    return "\n".join(lines)
-
-
-def _published(domain: Domain) -> Sequence[DkimKey]:
-    return list(DkimKey.objects.filter(domain=domain, state__in=["active", "next"]).order_by("state", "-algorithm"))
-
-
-def _our_mechanism() -> str:
-    if settings.ENVOL.route == "smart_host" and settings.ENVOL.smart_host:
-        return f"a:{settings.ENVOL.smart_host.rpartition(':')[0]}"
-    return f"a:{settings.ENVOL.helo_name}" if settings.ENVOL.helo_name else "a mx"
-
-
-def check(domain: Domain, resolver: Resolver | None = None) -> Domain:
+def check(domain: Domain, resolver: Resolver | None = None, *, patience: timedelta = timedelta()) -> Domain:
     """Compare the records found in DNS with those expected, and keep what was found.
 
-    Ready (`passed_at`) when SPF, DMARC and every active key are right; a later failure takes it back. Keys
-    that wait for rotation are shown and not required.
+    Ready (`passed_at`) when SPF, DMARC and every active key are right; a later failure takes it back, after
+    ``patience``: a check by the clock first tells, since records are also lost by mistake for an hour.
     """
-    asked = resolver or _resolver()
-    findings = []
-    needed = True
-    for key in _published(domain):
-        finding = _key_finding(domain, key, asked)
-        findings.append(finding)
-        needed = needed and (finding["ok"] or key.state != "active")
-    for finding in (_spf_finding(domain, asked), _dmarc_finding(domain, asked)):
-        findings.append(finding)
-        needed = needed and finding["ok"]
+    findings = records.findings(domain, resolver or own_resolver())
+    needed = all(one["ok"] for one in findings if one["level"] == records.NEEDED)
+    home = {one["key"]: one["ok"] for one in findings}
     now = timezone.now()
     domain.findings, domain.checked_at = findings, now
-    domain.passed_at = (domain.passed_at or now) if needed else None
-    domain.save(update_fields=["findings", "checked_at", "passed_at"])
+    since = domain.failing_at or now
+    domain.failing_at = None if needed else since
+    if needed:
+        domain.passed_at = domain.passed_at or now
+    elif now - since >= patience:
+        domain.passed_at = None
+    returns = bool(home.get("return_mx") and home.get("return_spf"))
+    domain.returns_at = (domain.returns_at or now) if returns else None
+    domain.save(update_fields=["findings", "checked_at", "passed_at", "failing_at", "returns_at"])
     _forget()
     return domain
 
 
-def _resolver() -> Resolver:
+def own_resolver() -> Resolver:
     resolver = dns.resolver.Resolver()
     resolver.lifetime = 8.0
     return resolver
 
 
-def _texts(resolver: Resolver, name: str) -> list[str]:
-    """TXT records of a name, their strings joined; what cannot be found is no record."""
-    try:
-        answer = resolver.resolve(name, "TXT")
-    except (dns.exception.DNSException, OSError):
-        return []
-    return [b"".join(record.strings).decode("utf-8", "replace") for record in answer]
+def return_domain(workspace_id: int, address: str) -> str:
+    """Where bounces of mail from this address come home: ``bounces.`` its closest declared domain, once its records
+    are found (aligned with the sender, RFC 9989 relaxed mode); else empty. Known for half a minute."""
+    return _home(workspace_id, address)[0]
 
 
-def _finding(record: str, name: str, expected: str, found: str, ok: bool) -> dict[str, Any]:
-    return {"record": record, "name": name, "expected": expected, "found": found, "ok": ok}
+def replies_address(workspace_id: int, address: str) -> str:
+    """Where answers to mail from this address are taken and passed on; empty where they go to the sender herself."""
+    host, taken = _home(workspace_id, address)
+    return f"{REPLIES}@{host}" if host and taken else ""
 
 
-def _key_finding(domain: Domain, key: DkimKey, resolver: Resolver) -> dict[str, Any]:
-    name = dkim.record_name(domain.name, key.selector)
-    found = _texts(resolver, name)
-    ok = False
-    shown = found[0] if found else ""
-    if len(found) == 1:
+def _home(workspace_id: int, address: str) -> tuple[str, bool]:
+    name = domain_of(address)
+    known = _homes.get((workspace_id, name))
+    if known is None or time.monotonic() - known[0] >= _CACHE_SECONDS:
+        ready = Domain.objects.filter(workspace_id=workspace_id, name__in=with_parents(name), returns_at__isnull=False)
+        closest = max(ready, key=lambda one: len(one.name), default=None) if settings.ENVOL.inbound else None
+        known = (time.monotonic(), *((return_host(closest.name), bool(closest.replies_to)) if closest else ("", False)))
+        _homes[workspace_id, name] = known
+    return known[1], known[2]
+
+
+def pass_replies_on(domain: Domain, address: str, *, actor_id: int | None = None) -> None:
+    """Replies to mail of this domain are taken here and go on to ``address``; empty: they go to the sender herself.
+
+    Raises ValueError with a sentence for an address that cannot be, or that would lead back to us.
+    """
+    address = address.strip()
+    if address:
         try:
-            private = dkim.load_private_key(unseal(key.private_sealed, _SEALED_FOR))
-            ok = dkim.parse_record(found[0]).publishes(private)
-        except ValueError as error:
-            shown = f"{found[0]} ({error})"
-    elif found:
-        shown = f"{len(found)} records; publish one"
-    return _finding("DKIM", name, key.record, shown, ok)
+            address = normalise(address).written
+        except AddressError as error:
+            raise ValueError(error.told(_)) from None
+        if Domain.objects.filter(name=records.parent_of(domain_of(address))).exists() and domain_of(address).startswith(
+            f"{records.RETURN_LABEL}."
+        ):
+            raise ValueError(_("This address leads back here: name a mailbox that somebody reads."))
+    domain.replies_to = address
+    domain.save(update_fields=["replies_to"])
+    note(domain.workspace, "member", "domain.replies", domain, actor_id=actor_id, on=bool(address))
+    _forget()
 
 
-def _spf_finding(domain: Domain, resolver: Resolver) -> dict[str, Any]:
-    """SPF (RFC 7208): exactly one record, and it names the host we send from."""
-    expected = f"v=spf1 {_our_mechanism()} ~all"
-    found = [text for text in _texts(resolver, domain.name) if re.match(r"v=spf1(?: |$)", text, re.IGNORECASE)]
-    if len(found) != 1:
-        shown = "" if not found else f"{len(found)} records; RFC 7208 §3.2 allows one"
-        return _finding("SPF", domain.name, expected, shown, False)
-    terms = [term.lower().lstrip("+") for term in found[0].split()[1:]]
-    ours = _our_mechanism().split()
-    ok = any(term in terms for term in ours) or _names_address(terms, resolver)
-    # Somebody else's record may hold our host: what is included is theirs to keep right.
-    ok = ok or any(term.startswith(("include:", "redirect=")) for term in terms)
-    return _finding("SPF", domain.name, expected, found[0], ok)
-
-
-def _names_address(terms: Sequence[str], resolver: Resolver) -> bool:
-    networks = []
-    for term in terms:
-        if term.startswith(("ip4:", "ip6:")):
-            try:
-                networks.append(ipaddress.ip_network(term[4:], strict=False))
-            except ValueError:
-                continue
-    host = _our_mechanism().removeprefix("a:")
-    if not networks or " " in host:
-        return False
-    for kind in ("A", "AAAA"):
-        try:
-            addresses = [ipaddress.ip_address(record.address) for record in resolver.resolve(host, kind)]
-        except (dns.exception.DNSException, OSError):
-            continue
-        if any(address in network for address in addresses for network in networks):
-            return True
-    return False
-
-
-def _dmarc_finding(domain: Domain, resolver: Resolver) -> dict[str, Any]:
-    """DMARC: the domain's own policy or that of a parent, found by walking up (RFC 9989)."""
-    expected = "v=DMARC1; p=none"
-    for parent in _with_parents(domain.name):
-        name = f"_dmarc.{parent}"
-        found = [text for text in _texts(resolver, name) if re.match(r"v=DMARC1\s*(?:;|$)", text)]
-        if len(found) == 1:
-            return _finding("DMARC", name, expected, found[0], True)
-    return _finding("DMARC", f"_dmarc.{domain.name}", expected, "", False)
+def at_host(host: str) -> Domain | None:
+    """The domain whose mail comes in at this host: its own name, or its return host; a checked one first."""
+    names = {host.lower(), records.parent_of(host.lower())}
+    found = Domain.objects.filter(name__in=names).select_related("workspace")
+    return found.order_by(F("passed_at").asc(nulls_last=True), "id").first()

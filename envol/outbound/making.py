@@ -16,7 +16,7 @@ from envol import db
 from envol.accounts.models import Workspace
 from envol.content.compose import Composer, Person, compose_message
 from envol.content.models import Version
-from envol.outbound.domains import may_send_from, signers_for
+from envol.outbound.domains import may_send_from, replies_address, return_domain, signers_for
 from envol.outbound.lease import Lease, Row, SendingFacts
 from envol.outbound.models import Sending
 from envol.wire import dkim
@@ -119,6 +119,8 @@ def campaign_maker(sending: SendingFacts, base_url: str) -> Maker:
             signers,
             base_url,
             campaign_name=str(sending.sender.get("campaign_name", "")),
+            bounce_domain=return_domain(sending.workspace_id, address),
+            replies=replies_address(sending.workspace_id, address),
         )
     except ValueError as error:
         raise NotReady(str(error)) from None
@@ -166,8 +168,10 @@ def _single(sending: SendingFacts, body: Body) -> Maker:
     else:
         signers = _may_leave(sending, address)
 
+    home = return_domain(sending.workspace_id, address)
+
     def make(row: Row) -> Made:
-        made = compose_message(body, row.no, signers, kind=sending.kind)
+        made = compose_message(body, row.no, signers, kind=sending.kind, bounce_domain=home)
         return Made(made.envelope_from, encode_data(made.data))
 
     return make

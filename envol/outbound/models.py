@@ -26,7 +26,10 @@ class Domain(models.Model):
     trusted = models.BooleanField(default=False)  # the operator vouches
     checked_at = models.DateTimeField(null=True)
     passed_at = models.DateTimeField(null=True)
-    findings = models.JSONField(default=list)  # [{"record", "name", "expected", "found", "ok"}]
+    findings = models.JSONField(default=list)  # as `records.findings` made them
+    failing_at = models.DateTimeField(null=True)  # since when a check finds something needed missing
+    returns_at = models.DateTimeField(null=True)  # since when bounces come home to ``bounces.`` the domain
+    replies_to = models.CharField(max_length=254, db_default="", default="")  # where replies that come here go on to
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -209,11 +212,24 @@ class Excluded(models.Model):
         managed = False
 
 
+class CapturedKind(models.TextChoices):
+    """Why a message is kept."""
+
+    CAPTURED = "captured", "Captured"  # by the local route
+    REPLY = "reply", "Reply"
+    PEOPLE = "people", "For the people of a domain"  # postmaster and abuse (RFC 2142)
+
+
 class Captured(models.Model):
-    """A message of the ``local`` route: it was delivered to the page /inbox and nowhere else."""
+    """A message kept for the page /inbox: of the ``local`` route, which delivered it nowhere else, or one that came
+    in for people to read."""
 
     id = models.BigAutoField(primary_key=True)
     received_at = models.DateTimeField(db_default=Now())
+    kind = models.CharField(max_length=10, choices=CapturedKind.choices, default="captured", db_default="captured")
+    contact_id = models.BigIntegerField(null=True)  # who wrote it, when she is known
+    sending_id = models.BigIntegerField(null=True)  # what it answers
+    forwarded_at = models.DateTimeField(null=True)
     workspace_id = models.IntegerField(null=True)
     envelope_from = models.CharField(max_length=254, blank=True)
     envelope_to = models.JSONField()

@@ -40,6 +40,12 @@ def erase(workspace_id: int, contact_id: int) -> dict[str, int]:
         f" WHERE k.workspace_id = %(w)s AND k.envelope_to @> to_jsonb(s.address) AND {mine}",
         given,
     )
+    # What she wrote herself, whether or not we wrote to her.
+    captured += db.execute(
+        "DELETE FROM outbound_captured WHERE workspace_id = %(w)s"
+        " AND (contact_id = %(c)s OR (kind <> 'captured' AND lower(envelope_from) = ANY(%(addresses)s::text[])))",
+        given,
+    )
     sends = db.execute(f"UPDATE outbound_send s SET address = '{ERASED}', site = 'invalid' WHERE {mine}", given)
     return {"outbound_send": sends, "outbound_message": messages, "outbound_captured": captured}
 
@@ -56,7 +62,15 @@ def export(workspace_id: int, contact_id: int) -> dict[str, Any]:
     for row in found:
         row["created_at"] = row["created_at"].isoformat()
         row["at"] = row["at"].isoformat() if row["at"] else None
-    return {"messages": found}
+    written = db.dicts(
+        "SELECT received_at, subject, raw AS message FROM outbound_captured"
+        " WHERE workspace_id = %s AND contact_id = %s AND kind = 'reply' ORDER BY id",
+        [workspace_id, contact_id],
+    )
+    for row in written:
+        row["received_at"] = row["received_at"].isoformat()
+        row["message"] = bytes(row["message"]).decode("utf-8", "replace")
+    return {"messages": found, "replies": written}
 
 
 def describe() -> list[Data]:
@@ -65,7 +79,9 @@ def describe() -> list[Data]:
         Data("outbound_message", "words of single messages"),
         Data("outbound_outcome", "how each mail ended; replies of hosts, without the address"),
         Data("outbound_trouble", "keyed digest of addresses in trouble", True, "30 days"),
-        Data("outbound_captured", "messages of the local route", True, "until emptied"),
+        Data(
+            "outbound_captured", "messages of the local route; mail people wrote to us", True, "until emptied; 90 days"
+        ),
     ]
 
 

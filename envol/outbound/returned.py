@@ -3,7 +3,8 @@
 A bounce comes to the reverse-path of one recipient of one sending (`content.links.return_path`); who it speaks of
 stands in that address, not in the words of the mail. A complaint (RFC 5965) comes to ``fbl@`` one of our domains and
 names a message of ours by its Message-ID or reverse-path. Mail without such a mark suppresses nobody.
-Mail for ``postmaster@`` and ``abuse@`` (RFC 2142) is kept for people to read.
+A mail to a signed address of List-Unsubscribe is somebody who leaves. Mail for ``postmaster@`` and ``abuse@`` (RFC
+2142) and replies are kept for people to read (`outbound.mailbox`).
 """
 
 from __future__ import annotations
@@ -16,17 +17,17 @@ from django.db import connection, transaction
 
 from envol import db, disk
 from envol.consent import suppression
+from envol.consent.models import Purpose
+from envol.contacts.models import Contact
 from envol.content import links
 from envol.events.models import Kind
 from envol.events.writing import NewEvent, record
-from envol.outbound import settle
-from envol.outbound.capture import subject_of
-from envol.outbound.models import Captured, Domain
+from envol.outbound import domains, leaving, mailbox, settle
+from envol.outbound.models import CapturedKind, Send, Sending
 from envol.wire.address import AddressError, domain_of, normalise
 from envol.wire.bounce import Explanation, Recipient, explain
 
 COMPLAINTS = "fbl"
-FOR_PEOPLE = frozenset({"postmaster", "abuse"})
 # Classes of returned mail that speak of the address → cause of a refusal (`outbound.settle.judge`).
 _OF_ADDRESS = {
     "user_unknown": "unknown_user",
@@ -34,6 +35,9 @@ _OF_ADDRESS = {
     "mailbox_disabled": "mailbox_disabled",
     "mailbox_full": "mailbox_full",
 }
+
+
+_SERVICES = frozenset({COMPLAINTS, mailbox.REPLIES}) | mailbox.PEOPLE
 
 
 class Returned(NamedTuple):
@@ -44,15 +48,18 @@ class Returned(NamedTuple):
 
 
 def is_ours(recipient: str) -> bool:
-    """Do we take mail for this address? A signed reverse-path of ours, or a service address of a declared domain."""
-    if links.read_return_path(recipient) is not None:
+    """Do we take mail for this address? A signed address of ours, or a service address of a declared domain."""
+    if links.read_return_path(recipient) is not None or links.read_unsubscribe_address(recipient) is not None:
         return True
-    local = recipient.partition("@")[0].lower()
-    return (local == COMPLAINTS or local in FOR_PEOPLE) and _domain(recipient) is not None
+    local = _local(recipient)
+    if local not in _SERVICES:
+        return False
+    domain = domains.at_host(domain_of(recipient))
+    return domain is not None and (local != mailbox.REPLIES or bool(domain.replies_to))
 
 
-def _domain(recipient: str) -> Domain | None:
-    return Domain.objects.filter(name=domain_of(recipient)).order_by("-passed_at", "id").first()
+def _local(recipient: str) -> str:
+    return recipient.partition("@")[0].lower()
 
 
 def take(batch: Sequence[Returned]) -> list[str]:
@@ -61,26 +68,21 @@ def take(batch: Sequence[Returned]) -> list[str]:
     Raises `disk.Full` and database errors: then nothing of the batch was taken.
     """
     disk.refuse_when_full()
-    read = [(one, None if _for_people(one) else explain(one.raw)) for one in batch]
+    read = [(one, explain(one.raw)) for one in batch]
     with transaction.atomic(durable=not connection.in_atomic_block):
         return [_take(one, found) for one, found in read]
 
 
-def _for_people(one: Returned) -> bool:
-    return one.recipient.partition("@")[0].lower() in FOR_PEOPLE
-
-
-def _take(one: Returned, found: Explanation | None) -> str:
-    if found is None:
-        domain = _domain(one.recipient)
-        Captured.objects.create(
-            workspace_id=domain.workspace_id if domain else None,
-            envelope_from="",
-            envelope_to=[one.recipient],
-            subject=subject_of(one.raw),
-            raw=one.raw,
-        )
-        return "kept"
+def _take(one: Returned, found: Explanation) -> str:
+    local = _local(one.recipient)
+    if local in _SERVICES and local != COMPLAINTS:
+        domain = domains.at_host(domain_of(one.recipient))
+        if local in mailbox.PEOPLE:
+            mailbox.keep(domain, one.recipient, one.raw, CapturedKind.PEOPLE)
+            return "kept"
+        return mailbox.take_reply(domain, one.recipient, one.raw, found) if domain else "kept by nobody"
+    if (leaving_one := links.read_unsubscribe_address(one.recipient)) is not None:
+        return _left(leaving_one, found)
     target = links.read_return_path(one.recipient)
     if found.type == "feedback":
         target = target or next(filter(None, map(_marked, found.marks)), None)
@@ -96,6 +98,33 @@ def _take(one: Returned, found: Explanation | None) -> str:
         act = _bounced if found.type == "bounce" else _complained
         act(workspace_id, address, contact_id, target.sending_id, target.no, found)
     return found.type
+
+
+def _left(target: links.Target, found: Explanation) -> str:
+    """She wrote to the address of List-Unsubscribe, or her mail program did. What came back from elsewhere, and an
+    absence notice, are no wish of hers."""
+    if found.type != "not_bounce" and not found.rule.startswith("Auto-Submitted: auto-generated"):
+        return found.type
+    send = Send.objects.filter(sending_id=target.sending_id, no=target.no or 0).first()
+    sending = Sending.objects.filter(id=target.sending_id).first()
+    if send is None or sending is None:
+        return "unsubscribed before"
+    try:
+        key = normalise(send.address).key
+    except AddressError:  # erased since
+        return "unsubscribed before"
+    purpose = Purpose.objects.filter(id=sending.purpose_id or 0, workspace_id=sending.workspace_id).first()
+    contact = Contact.objects.filter(id=send.contact_id or 0, workspace_id=sending.workspace_id).first()
+    changed = leaving.unsubscribe(
+        sending.workspace_id,
+        contact.pk if contact else None,
+        contact.email_key if contact else key,
+        purpose,
+        sending_id=sending.pk,
+        cause=f"sending {sending.pk}/{target.no}",
+        via="mail",
+    )
+    return "unsubscribed" if changed else "unsubscribed before"
 
 
 def _marked(mark: str) -> links.Target | None:

@@ -41,3 +41,12 @@ def forget_uses(timestamp: int) -> None:
     from envol.accounts import api_keys
 
     api_keys.forget_uses()
+
+
+@app.periodic(cron="13 4 * * *")
+@app.task(queue="house", name="outbound.forget_mail", queueing_lock="outbound.forget_mail")
+def forget_mail(timestamp: int) -> None:
+    """Every night: mail that people wrote to us is kept for a while, not for ever."""
+    from envol.outbound import mailbox
+
+    mailbox.forget_old()

@@ -132,6 +132,18 @@ class AccountForm(Unchanged, forms.ModelForm):
         fields = ("name", "language", "time_zone")
 
 
+class RepliesForm(forms.Form):
+    replies_to = forms.EmailField(
+        label=_("Pass replies on to"),
+        required=False,
+        max_length=254,
+        help_text=_(
+            "People’s replies are kept in the inbox for 90 days and go on to this address; absence notices do not."
+            " Leave it empty, and replies go to the sender’s address as before."
+        ),
+    )
+
+
 ROLES = [
     (Role.VIEWER.value, _("viewer: reads results, never a whole address")),
     (Role.EDITOR.value, _("editor: contacts, segments, campaigns")),

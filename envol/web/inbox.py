@@ -1,4 +1,4 @@
-"""The captured mail of the ``local`` route, as pages and as JSON.
+"""The captured mail of the ``local`` route, and mail that people wrote to us, as pages and as JSON.
 
 Open to owners and API keys and to nobody else, because password mails land here too.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from base64 import b64encode
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -21,7 +22,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 
 from envol.accounts.models import Role, Scope
 from envol.outbound import captured
-from envol.outbound.models import Captured
+from envol.outbound.models import Captured, CapturedKind
 from envol.web.answers import see
 from envol.web.doors import MemberRequest, api_key_or, audience
 from envol.web.paging import page_of
@@ -68,7 +69,7 @@ def inbox_json(request: HttpRequest) -> JsonResponse:
         limit = min(max(int(request.GET.get("limit", MOST)), 1), MOST)
     except ValueError:
         return JsonResponse({"error": "after and limit are whole numbers."}, status=400)
-    rows = Captured.objects.filter(workspace_id=request.workspace.id)  # type: ignore[attr-defined]
+    rows = captured.of(request.workspace, kind=CapturedKind.CAPTURED)  # type: ignore[attr-defined]
     if "after" in request.GET:
         page = list(rows.filter(id__gt=after).order_by("id")[:limit])
     else:
@@ -82,9 +83,12 @@ def inbox_json(request: HttpRequest) -> JsonResponse:
 @require_safe
 @audience(Role.OWNER)
 def inbox(request: MemberRequest) -> HttpResponse:
-    """Newest first, 50 a page; ``?before=ID`` goes back, ``?q=`` looks in subject and recipient."""
+    """Newest first, 50 a page; ``?before=ID`` goes back, ``?q=`` looks in subject, sender and recipient, ``?kind=``
+    chooses what was captured, replies, or mail for the people of a domain."""
     query = request.GET.get("q", "").strip()[:200]
-    rows = captured.of(request.workspace, query)
+    there = captured.kinds(request.workspace)
+    kind = _kind(request.GET.get("kind", ""), there)
+    rows = captured.of(request.workspace, query, kind)
     page = page_of(request, rows.defer("raw").annotate(head=Substr("raw", 1, HEAD)))
     for row in page.rows:
         row.sender = read(bytes(row.head)).get("From") or row.envelope_from
@@ -96,8 +100,30 @@ def inbox(request: MemberRequest) -> HttpResponse:
         "many": MANY,
         "ask": "ask" in request.GET,
         "local": settings.ENVOL.route == "local",
+        "kind": kind,
+        "kinds": [(one, _kind_word(one), there.get(one, 0)) for one in _shown(there)],
     }
     return render(request, "inbox/list.html", facts)
+
+
+def _shown(there: Mapping[str, int]) -> list[str]:
+    """The kinds this installation can have, or has."""
+    local, takes = settings.ENVOL.route == "local", bool(settings.ENVOL.inbound)
+    possible = {CapturedKind.CAPTURED: local, CapturedKind.REPLY: takes, CapturedKind.PEOPLE: takes}
+    return [str(one) for one, can in possible.items() if can or there.get(one)]
+
+
+def _kind(wanted: str, there: Mapping[str, int]) -> str:
+    shown = _shown(there) or [str(CapturedKind.CAPTURED)]
+    return wanted if wanted in shown else shown[0]
+
+
+def _kind_word(kind: str) -> str:
+    return {
+        CapturedKind.CAPTURED: _("Captured"),
+        CapturedKind.REPLY: _("Replies"),
+        CapturedKind.PEOPLE: _("Postmaster and abuse"),
+    }[CapturedKind(kind)]
 
 
 @require_http_methods(["POST"])
@@ -107,11 +133,14 @@ def empty(request: MemberRequest) -> HttpResponse:
     up_to = request.POST.get("up_to", "")
     if not (up_to.isascii() and up_to.isdigit() and len(up_to) < 19):
         raise Http404
-    there = captured.of(request.workspace).filter(id__lte=int(up_to)).count()
+    kind = request.POST.get("kind", CapturedKind.CAPTURED)
+    if kind not in CapturedKind.values:
+        raise Http404
+    there = captured.of(request.workspace, kind=kind).filter(id__lte=int(up_to)).count()
     if there > MANY and "".join(c for c in request.POST.get("typed", "") if c.isdigit()) != str(there):
         said = _("Nothing was deleted: type the number of messages, %(n)s, to confirm.") % {"n": number(there)}
         return see(request, "inbox", said=said)
-    gone = captured.throw_away(request.workspace, int(up_to), request.member)
+    gone = captured.throw_away(request.workspace, int(up_to), request.member, kind)
     said = ngettext("%(n)s message is deleted.", "%(n)s messages are deleted.", gone) % {"n": number(gone)}
     return see(request, "inbox", said=said)
 
@@ -155,6 +184,9 @@ def message(request: MemberRequest, message_id: int) -> HttpResponse:
         "view": view,
         "tabs": [(one, _tab(one, found), f"?{urlencode({'view': one})}") for one in there],
         "phone": request.GET.get("width") == "phone",
+        "kind": row.kind,
+        "kind_word": _kind_word(row.kind),
+        "ours": row.kind == CapturedKind.CAPTURED,
         "verdicts": [{"v": verdict, "said": _said(verdict.reason)} for verdict in captured.verdicts(row)],
         "unsubscribe": _unsubscribe(found),
         "one_click": "one-click" in (found.get("List-Unsubscribe-Post") or "").lower(),

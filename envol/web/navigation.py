@@ -29,7 +29,7 @@ class Place:
     inside: tuple[str, ...] = ()
     least: Role = Role.VIEWER
     short: str | Promise = ""
-    local: bool = False  # only while everything is captured on this machine
+    local: bool = False  # only where mail is captured, or comes in
 
     @property
     def href(self) -> str:
@@ -85,7 +85,7 @@ def open_to(request: HttpRequest, places: tuple[Place, ...]) -> list[Place]:
     """Those of ``places`` that exist here and that this member may enter."""
     member = getattr(request, "member", None)
     rank = _ORDER[Role(member.role)] if member else -1
-    local = settings.ENVOL.route == "local"
+    local = settings.ENVOL.route == "local" or bool(settings.ENVOL.inbound)
     return [p for p in places if _ORDER[p.least] <= rank and (local or not p.local) and p.href]
 
 

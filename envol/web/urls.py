@@ -181,6 +181,7 @@ web = (
         path("settings/domains", settings.domains, name="domains"),
         path("settings/domains/<int:domain_id>", settings.domain, name="domain"),
         path("settings/domains/<int:domain_id>/check", settings.check_domain, name="check_domain"),
+        path("settings/domains/<int:domain_id>/replies", settings.replies, name="domain_replies"),
         path("settings/team", settings.team, name="team"),
         path("settings/team/invite", settings.invite, name="invite"),
         path("settings/team/<int:member_id>", settings.change_member, name="change_member"),

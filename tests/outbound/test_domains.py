@@ -73,7 +73,16 @@ def txt(text: str) -> str:
 
 
 def zone_of(domain: domains.Domain) -> Zone:
-    return {(r["name"], "TXT"): [txt(r["expected"])] for r in domains.expected_records(domain)}
+    records = domains.expected_records(domain)
+    return {
+        (r["name"], r["kind"]): [txt(r["expected"]) if r["kind"] == "TXT" else f"{r['expected']}."] for r in records
+    }
+
+
+def takes_mail(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As an installation whose inbound listens."""
+    config = dataclasses.replace(settings.ENVOL, inbound="127.0.0.1:0", helo_name="mx.envol.example")
+    monkeypatch.setattr(settings, "ENVOL", config)
 
 
 def on_route(monkeypatch: pytest.MonkeyPatch, route: str) -> None:
@@ -112,7 +121,7 @@ def test_a_domain_is_ready_when_its_records_are_found(workspace) -> None:
     with name_server(zone_of(domain)) as resolver:
         checked = domains.check(domain, resolver)
     assert checked.passed_at is not None
-    assert [f["ok"] for f in checked.findings] == [True] * 4
+    assert [f["ok"] for f in checked.findings if f["level"] == "needed"] == [True] * 4
 
 
 @pytest.mark.parametrize("missing", range(4))
@@ -124,7 +133,7 @@ def test_each_missing_record_is_named_and_closes_the_door(workspace, missing: in
     with name_server({key: value for key, value in zone.items() if value}) as resolver:
         checked = domains.check(domain, resolver)
     assert checked.passed_at is None
-    assert [f["name"] for f in checked.findings if not f["ok"]] == [gone[0]]
+    assert [f["name"] for f in checked.findings if not f["ok"] and f["level"] == "needed"] == [gone[0]]
 
 
 def test_two_spf_records_are_none(workspace) -> None:
@@ -242,3 +251,36 @@ def test_nothing_rotates_where_nobody_publishes(workspace) -> None:
     with name_server({}) as resolver:
         rotation.look_after(resolver)
     assert not DkimKey.objects.filter(state="next").exists()
+
+
+def test_bounces_come_home_once_their_records_are_found(workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    takes_mail(monkeypatch)
+    domain = domains.add(workspace, "librairie.example")
+    zone = zone_of(domain)
+    assert zone["bounces.librairie.example", "MX"] == ["10 mx.envol.example."]
+    lacking = {key: value for key, value in zone.items() if key != ("bounces.librairie.example", "MX")}
+    with name_server(lacking) as resolver:
+        checked = domains.check(domain, resolver)
+    assert checked.passed_at and not checked.returns_at, "mail may leave, but bounces do not come here yet"
+    assert domains.return_domain(workspace.id, "lettre@librairie.example") == ""
+    with name_server(zone) as resolver:
+        domains.check(domain, resolver)
+    for address in ("lettre@librairie.example", "lettre@news.librairie.example"):
+        assert domains.return_domain(workspace.id, address) == "bounces.librairie.example"
+    assert domains.return_domain(workspace.id + 1, "lettre@librairie.example") == ""
+    assert domains.replies_address(workspace.id, "lettre@librairie.example") == "", "nobody said where they go on to"
+    domains.pass_replies_on(domain, "zoe@ailleurs.example")
+    assert domains.replies_address(workspace.id, "lettre@librairie.example") == "replies@bounces.librairie.example"
+    with pytest.raises(ValueError, match="leads back"):
+        domains.pass_replies_on(domain, "replies@bounces.librairie.example")
+
+
+def test_a_silent_resolver_says_nothing_about_a_record(workspace) -> None:
+    domain = domains.add(workspace, "librairie.example")
+    zone = zone_of(domain)
+    with name_server(zone) as resolver:
+        domains.check(domain, resolver)
+    with name_server({key: ["SERVFAIL"] for key in zone}) as resolver:
+        checked = domains.check(domain, resolver)
+    assert checked.passed_at is not None
+    assert all(f["unknown"] and f["ok"] for f in checked.findings if f["level"] == "needed")

@@ -22,6 +22,7 @@ from envol.content import links
 from envol.content.links import Kind as TokenKind
 from envol.events import NewEvent
 from envol.events.models import Kind
+from envol.outbound import leaving
 from envol.outbound.models import Send, Sending
 from envol.wire.address import AddressError, normalise
 
@@ -149,36 +150,16 @@ def unsubscribe(who: Visitor, *, everything: bool = False, via: str = "page") ->
     Returns whether anything changed: asked twice, the second time changes and records nothing.
     A message without a purpose is taken as everything.
     """
-    purpose = purpose_of(who)
-    everything = everything or purpose is None
-    with transaction.atomic():
-        ledger.lock(who.workspace.id)
-        changed = False
-        if who.contact is not None:
-            given = _present(who)
-            ends = [purpose] if purpose is not None and given.get(purpose.pk) not in ledger.REFUSALS else []
-            if everything:
-                ends += [
-                    p
-                    for p in Purpose.objects.filter(workspace=who.workspace, kind="marketing")
-                    if given.get(p.pk) == "granted" and p not in ends
-                ]
-            changed = _answer(who, [(p, "withdrawn") for p in ends])
-        if everything and who.email_key:
-            changed |= suppression.add(who.workspace.id, who.email_key, "marketing", "unsubscribed", who.cause)
-        if changed:
-            events.record(
-                [
-                    NewEvent(
-                        who.workspace.id,
-                        Kind.UNSUBSCRIBED,
-                        who.contact.id if who.contact else None,
-                        who.sending_id,
-                        facts={"scope": "all" if everything else "purpose", "via": via},
-                    )
-                ]
-            )
-    return changed
+    return leaving.unsubscribe(
+        who.workspace.id,
+        who.contact.id if who.contact else None,
+        who.email_key,
+        purpose_of(who),
+        sending_id=who.sending_id,
+        cause=who.cause,
+        everything=everything,
+        via=via,
+    )
 
 
 def resubscribe(who: Visitor, seen: Iterable[int] = ()) -> bool:

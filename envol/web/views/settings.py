@@ -25,13 +25,14 @@ from envol.accounts.models import ApiKey, JournalEntry, Member, Role, User, Work
 from envol.accounts.workspaces import add_member, create_api_key
 from envol.events import request_mail
 from envol.outbound import domains as service
+from envol.outbound import records
 from envol.outbound.models import Domain
 from envol.web import journal_words
 from envol.web import language as languages
 from envol.web.answers import refuse, see
 from envol.web.difference import differences
 from envol.web.doors import MemberRequest, audience
-from envol.web.forms import ROLES, AccountForm, DomainForm, InviteForm, KeyForm, OrganisationForm
+from envol.web.forms import ROLES, AccountForm, DomainForm, InviteForm, KeyForm, OrganisationForm, RepliesForm
 from envol.web.paging import page_of
 
 # Seconds since a domain was declared → seconds until the open page looks again.
@@ -94,28 +95,63 @@ def domains(request: MemberRequest) -> HttpResponse:
     return render(request, "settings/domains.html", facts, status=422 if request.method == "POST" else 200)
 
 
+def _why(key: str) -> str:
+    """What a record is for, in a sentence."""
+    return {
+        "dkim": _("Signs each message: receivers see that it comes from you and was not changed."),
+        "spf": _("Names the machine that may send for the domain."),
+        "dmarc": _("Says what receivers do with mail that only pretends to be yours, and where they report."),
+        "return_mx": _("Bounces, complaints and reports come home here; your own mailboxes stay as they are."),
+        "return_spf": _("The same permission for the address that bounces come home to."),
+        "tls_rpt": _("Receivers and senders tell here when a connection could not be encrypted."),
+        "mta_sts": _("Mail to your own mailboxes only ever travels encrypted; needs a policy file on a web server."),
+        "bimi": _("Shows your logo beside your messages, once DMARC says quarantine or reject."),
+        "tracking": _("The host that links of your messages lead to can be found."),
+        "reverse": _("The address we send from leads back to our name; large receivers refuse mail otherwise."),
+    }.get(key, "")
+
+
 def _records(one: Domain) -> list[dict[str, Any]]:
     """What to publish beside what was found, with the difference marked word by word."""
     found = {(f["record"], f["name"]): f for f in one.findings}
     dmarc = next((f for f in one.findings if f["record"] == "DMARC"), None)
-    records = []
-    for record in service.expected_records(one):
+    advice = [f for f in one.findings if f.get("level") == records.ADVICE]
+    home = records.return_host(one.name)
+    shown_records = []
+    for record in [*service.expected_records(one), *advice]:
         finding = found.get((record["record"], record["name"])) or (dmarc if record["record"] == "DMARC" else None)
         shown = finding["found"] if finding else ""
         ok = bool(finding and finding["ok"])
-        difference = [] if ok or not shown else differences(record["expected"], shown)
-        records.append({**record, "found": shown, "ok": ok, "difference": difference})
-    return records
+        difference = [] if ok or not shown or not record["expected"] else differences(record["expected"], shown)
+        unheard = record["key"] == "dmarc" and ok and home in record["expected"] and f"@{home}" not in shown
+        shown_records.append(
+            {
+                **record,
+                "found": shown,
+                "ok": ok,
+                "unknown": bool(finding and finding.get("unknown")),
+                "difference": difference,
+                "why": _why(record["key"]),
+                "unheard": unheard,
+                "tag": f"; rua=mailto:dmarc@{home}",
+            }
+        )
+    return shown_records
 
 
 def _domain_facts(one: Domain) -> dict[str, Any]:
     """The page looks again by itself: often at first, since DNS changes arrive within minutes, then less and less."""
     waited = (timezone.now() - one.created_at).total_seconds()
     pause = next((pause for until, pause in _PAUSES if waited < until), 0)
+    found = _records(one)
     return {
         "domain": one,
         "ready": bool(one.trusted or one.passed_at),
-        "records": _records(one),
+        "records": [r for r in found if r["level"] == records.NEEDED],
+        "wanted": [r for r in found if r["level"] == records.WANTED],
+        "advice": [r for r in found if r["level"] == records.ADVICE],
+        "takes": bool(settings.ENVOL.inbound),
+        "home": records.return_host(one.name),
         "zone": service.zone_of(one),
         "local": settings.ENVOL.route == "local",
         "pause": 0 if one.trusted or one.passed_at else pause,
@@ -126,7 +162,9 @@ def _domain_facts(one: Domain) -> dict[str, Any]:
 @require_safe
 @audience(Role.EDITOR)
 def domain(request: MemberRequest, domain_id: int) -> HttpResponse:
-    return render(request, "settings/domain.html", _domain_facts(_domain(request, domain_id)))
+    one = _domain(request, domain_id)
+    form = RepliesForm(initial={"replies_to": one.replies_to})
+    return render(request, "settings/domain.html", {**_domain_facts(one), "form": form})
 
 
 @require_POST
@@ -143,6 +181,23 @@ def check_domain(request: MemberRequest, domain_id: int) -> HttpResponse:
         one.pk,
         said=_("Some records were not found as expected. DNS changes may take an hour; check again later."),
     )
+
+
+@require_POST
+@audience(Role.OWNER)
+def replies(request: MemberRequest, domain_id: int) -> HttpResponse:
+    """Where replies to mail of this domain go on to."""
+    one = _domain(request, domain_id)
+    form = RepliesForm(request.POST)
+    if form.is_valid():
+        try:
+            service.pass_replies_on(one, form.cleaned_data["replies_to"], actor_id=request.member.pk)
+        except ValueError as error:
+            form.add_error("replies_to", str(error))
+        else:
+            said = _("Replies are taken here from now on.") if one.replies_to else _("Replies go to the sender again.")
+            return see(request, "domain", one.pk, said=said)
+    return render(request, "settings/domain.html", {**_domain_facts(one), "form": form}, status=422)
 
 
 # ---- members

@@ -97,7 +97,9 @@ def _parts(message: Message, depth: int = 0) -> Iterator[Message]:
 
 
 def _header(message: Message, name: str) -> str:
-    return decode(str(message.get(name, "")).encode("utf-8", "surrogateescape")).strip()
+    # As it stands: `get` puts signs of replacement in the place of octets that were sent raw (RFC 6532).
+    value = next((value for key, value in message.raw_items() if key.lower() == name.lower()), "")
+    return decode(str(value).encode("utf-8", "surrogateescape")).strip()
 
 
 # ---- reports by their type
