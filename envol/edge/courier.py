@@ -18,7 +18,7 @@ import socket
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
@@ -29,8 +29,10 @@ from django.db import InterfaceError, connection
 from envol.edge.courier_lanes import Lanes
 from envol.edge.courier_mx import AsyncResolver, Mx
 from envol.edge.courier_queue import Queue, Site
+from envol.edge.courier_shaping import Shares
 from envol.outbound import lease as leasing
 from envol.outbound import route as routes
+from envol.outbound import shaping
 from envol.outbound.lease import Lease, Row
 from envol.outbound.making import Made, Maker, Makers
 from envol.outbound.route import Route
@@ -93,6 +95,8 @@ class Courier:
         self._hungry = asyncio.Event()
         self._looked = asyncio.Event()
         self._withheld: dict[tuple[int, int], tuple[str, str]] = {}
+        self._direct = not route.one_host
+        self.shares = Shares(route.sources, self._agree)
         self._lanes = Lanes(
             self,
             route,
@@ -115,6 +119,8 @@ class Courier:
             for work in (self._lease_loop, self._look_loop, self._renew_loop, self._release_loop)
         ]
         others.append(asyncio.create_task(self._lanes.clock()))
+        if self._direct:
+            others.append(asyncio.create_task(self.shares.loop(self._lanes.waiting, self._lanes.pump)))
         failed = asyncio.create_task(self._first_failure([settler, *others]))
         try:
             ready()
@@ -155,6 +161,11 @@ class Courier:
             self._lanes.give_up_prepared()
             await asyncio.sleep(0.01)
         await self._lanes.close()
+        if self._direct:
+            try:
+                await self._in(self._lease_pool, shaping.leave, self.name)
+            except (DatabaseError, InterfaceError):
+                pass  # they run out by themselves
         left = list(self._leases)
         if left:
             await self._in(self._lease_pool, leasing.release, left)
@@ -196,18 +207,36 @@ class Courier:
                 except TimeoutError:
                     pass
 
+    async def _agree(
+        self, asks: Sequence[shaping.Ask], learnt: Mapping[str, str]
+    ) -> dict[tuple[str, str], shaping.Grant]:
+        return await self._in(self._lease_pool, lambda: shaping.agree(self.name, asks, learnt=learnt))
+
     async def _lease(self, priority: int) -> bool:
         full = self._queue.full(self._loop.time())
+        shut, spent = self.shares.closed(self._loop.time())
         leases: list[Lease] = []
+        groups: dict[str, str] = {}
 
         def work() -> tuple[dict[tuple[int, int], Maker], dict[int, str]]:
             leases.extend(
-                leasing.lease(self.name, self._slots, seconds=self._lease_seconds, full=full, priority=priority)
+                leasing.lease(
+                    self.name,
+                    self._slots,
+                    seconds=self._lease_seconds,
+                    full=full,
+                    shut=shut,
+                    spent=spent,
+                    priority=priority,
+                )
             )
+            if self._direct and leases:
+                groups.update(shaping.groups({row.site for lease in leases for row in lease.rows}))
             return self._room.prepare(leases) if leases else ({}, {})
 
         try:
             makers, problems = await self._in(self._lease_pool, work)
+            self.shares.known(groups)
         except BaseException:
             # Leased, and yet of no use: given back as soon as the database can be reached.
             self._leases.update(leases)
@@ -361,6 +390,10 @@ class Courier:
     def dropped(self, row: Row) -> None:
         """A made row was withheld by `may_go`, which has seen to it."""
         self._queue.done(row)
+
+    def pull(self, site: str, streams: Iterable[str]) -> list[Row]:
+        """What waits for a site in these streams, to be held."""
+        return self._queue.pull(site, streams)
 
     def unreachable(self, site: str, until: float) -> list[Row]:
         """Nobody can be reached for a site: everything that waits for it, to be deferred."""

@@ -94,16 +94,18 @@ class Connection(asyncio.Protocol):
         context: ssl.SSLContext,
         timeouts: Mapping[Stage, float] = TIMEOUTS,
         watch: set[Connection] | None = None,
+        local: tuple[str, int] | None = None,
     ) -> Connection:
         """Connect and come to the point where a message may be sent. Raises NoSession.
 
+        local: the address of ours to connect from.
         watch: the set whose members the owner calls `tick` on; the connection is in it while it lives.
         """
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeouts.get(Stage.CONNECT, 30)):
                 _, connection = await loop.create_connection(
-                    lambda: cls(options, host, context, timeouts), address, port
+                    lambda: cls(options, host, context, timeouts), address, port, local_addr=local
                 )
         except (OSError, TimeoutError) as error:
             said = "No answer in time" if isinstance(error, TimeoutError) else str(error)

@@ -14,11 +14,13 @@ import structlog
 
 from envol.edge.courier_connection import Connection, NoSession, opportunistic_context
 from envol.edge.courier_mx import Host, Mx, NoMail, Unknown
+from envol.edge.courier_shaping import BLOCKS_IN_A_ROW, Share
+from envol.outbound.egress import STREAMS, TRANSACTIONAL, stream_of
 from envol.outbound.lease import Row
 from envol.outbound.making import Made
 from envol.outbound.route import Route
 from envol.outbound.settle import DEFERRED, Result
-from envol.outbound.sites import limits_of, provider_of
+from envol.outbound.sites import group_of, provider_of, receiver_of
 from envol.wire.smtp.client import Cause, ClientOptions, Closed, Outcome, Stage, Tls
 from envol.wire.smtp.replies import classify
 
@@ -35,6 +37,8 @@ CLEAR_SECONDS = 3600.0
 QUICK_SECONDS = 0.05
 """A host that takes a message in less is worth no further connection: the next goes behind the last."""
 BLOCKED_SECONDS = 1800.0
+HOLD_SECONDS = 20.0
+"""What would wait longer than this for a receiver goes back into the queue with a later time."""
 RELAY_BACKOFF = (0.25, 30.0)
 
 
@@ -44,6 +48,10 @@ class Item(NamedTuple):
     row: Row
     made: Made
     tries: int = 0
+
+    @property
+    def stream(self) -> str:
+        return stream_of(self.row.sending.priority)
 
     @property
     def reverse_path(self) -> str:
@@ -100,10 +108,14 @@ class Tickets:
 
 
 class Channel:
-    """What lanes share: made messages, hosts, and how many lanes there may be."""
+    """What lanes share: made messages, hosts, and how many lanes there may be.
 
-    def __init__(self, key: str, limit: int, per_connection: int) -> None:
+    share: what its receiver takes from its source address; None where everything goes to one host of ours.
+    """
+
+    def __init__(self, key: str, limit: int, per_connection: int, share: Share | None = None) -> None:
         self.key = key
+        self.share = share
         self.prepared: deque[Item] = deque()
         self.idle: deque[tuple[float, asyncio.Future[Item | None]]] = deque()  # since when, and what it waits for
         self.lanes = 0
@@ -114,6 +126,7 @@ class Channel:
         self.backoff = 0.0
         self.calm_since = 0.0
         self.bad: dict[str, float] = {}
+        self.moved = False
 
 
 class Unreachable(Exception):
@@ -136,7 +149,9 @@ class Lanes:
         self._most = connections
         self._timeouts = timeouts
         self._context = opportunistic_context()
-        self._channels: dict[str, Channel] = {}
+        self._channels: dict[tuple[str, str], Channel] = {}
+        self._unplaced: dict[str, deque[Item]] = {}
+        self._look_ups: set[asyncio.Task[None]] = set()
         self._sending: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._connections: set[Connection] = set()
@@ -148,7 +163,7 @@ class Lanes:
     @property
     def busy(self) -> bool:
         """Is anything made, or on the wire?"""
-        return bool(self._on_wire or any(channel.prepared for channel in self._channels.values()))
+        return bool(self._on_wire or self._unplaced or any(channel.prepared for channel in self._channels.values()))
 
     @property
     def open(self) -> int:
@@ -158,7 +173,17 @@ class Lanes:
 
     def add(self, row: Row, made: Made) -> None:
         """A made message; `pump` gets it going."""
-        self._channel(row).prepared.append(Item(row, made))
+        item = Item(row, made)
+        if self._route.one_host:
+            self._relay().prepared.append(item)
+        else:
+            self._place(item)
+
+    def waiting(self, share: Share) -> int:
+        """Messages that would go by this share if they had leave."""
+        made = sum(len(channel.prepared) for channel in self._channels.values() if channel.share is share)
+        group = self._courier.shares.group
+        return made + sum(site.waiting for site in self._courier.sites() if group(site.name) == share.group)
 
     def settled(self, results: Iterable[Result]) -> None:
         """These outcomes are in the database: their tickets are free."""
@@ -176,6 +201,7 @@ class Lanes:
         """
         now = asyncio.get_running_loop().time()
         starving = False
+        poor: set[int] = set()  # shares whose connections idle elsewhere
         tickets = self._tickets.free
         for channel in list(self._channels.values()):
             if channel.paused_until > now:
@@ -185,6 +211,12 @@ class Lanes:
                 while channel.idle and channel.idle[0][1].done():
                     channel.idle.popleft()
                 can_open = len(self._tasks) < self._most and channel.lanes < self._limit(channel)
+                if can_open and channel.share is not None and channel.share.lanes >= channel.share.limit:
+                    can_open = False
+                    if not channel.share.asked:
+                        break  # nobody has said yet how many
+                    if not channel.lanes:
+                        poor.add(id(channel.share))
                 if not channel.idle and not can_open:
                     starving = starving or not channel.lanes
                     break
@@ -196,11 +228,13 @@ class Lanes:
                     channel.idle.popleft()[1].set_result(item)
                 else:
                     channel.lanes += 1
+                    if channel.share is not None:
+                        channel.share.lanes += 1
                     task = asyncio.create_task(self._lane(channel, item))
                     self._tasks.add(task)
                     task.add_done_callback(self._tasks.discard)
         if starving:
-            for channel in self._channels.values():
+            for channel in sorted(self._channels.values(), key=lambda one: id(one.share) not in poor):
                 if channel.idle and not channel.prepared:
                     _, waiting = channel.idle.popleft()
                     if not waiting.done():
@@ -216,7 +250,8 @@ class Lanes:
             for connection in list(self._connections):
                 connection.tick(now)
             for key, channel in list(self._channels.items()):
-                while channel.idle and channel.idle[0][0] < now - IDLE_SECONDS:
+                over = channel.share is not None and channel.share.over()
+                while channel.idle and (over or channel.idle[0][0] < now - IDLE_SECONDS):
                     _, waiting = channel.idle.popleft()
                     if not waiting.done():
                         waiting.set_result(None)
@@ -228,6 +263,9 @@ class Lanes:
             for site in self._courier.sites():
                 if 0 < site.paused_until <= now:
                     site.paused_until = 0.0
+            for share in self._courier.shares:
+                if share.paused > now + HOLD_SECONDS or share.spent > now:
+                    self._place_again(share)
             self._courier.feed()
             self.pump(spread=True)
 
@@ -236,13 +274,15 @@ class Lanes:
         for channel in self._channels.values():
             while channel.prepared:
                 self._courier.taken_back(channel.prepared.popleft().row)
+        unplaced, self._unplaced = self._unplaced, {}
+        for items in unplaced.values():
+            for item in items:
+                self._courier.taken_back(item.row)
 
     async def close(self) -> None:
         """Say goodbye on every connection. Nothing may be on the wire."""
         for channel in self._channels.values():
-            for _, waiting in channel.idle:
-                if not waiting.done():
-                    waiting.set_result(None)
+            self._end_idle(channel)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=5)
         for _ in range(50):
@@ -252,38 +292,114 @@ class Lanes:
 
     def abort(self) -> None:
         """Cut everything."""
-        for task in self._tasks:
+        for task in (*self._tasks, *self._look_ups):
             task.cancel()
         for connection in list(self._connections):
             connection.abort()
 
     # ---- inside
 
-    def _channel(self, row: Row) -> Channel:
-        key = "" if self._route.one_host else row.site
-        found = self._channels.get(key)
+    @staticmethod
+    def _end_idle(channel: Channel) -> None:
+        for _, waiting in channel.idle:
+            if not waiting.done():
+                waiting.set_result(None)
+
+    def _relay(self) -> Channel:
+        found = self._channels.get(("", ""))
         if found is None:
-            limit, messages = (self._most, 1000) if self._route.one_host else limits_of(None)
-            found = self._channels[key] = Channel(key, min(limit, self._most), messages)
+            found = self._channels["", ""] = Channel("", self._most, 1000)
         return found
+
+    def _place(self, item: Item) -> None:
+        """Find the channel of a made message: behind which receiver its site is, and by which source it goes."""
+        site = item.row.site
+        shares = self._courier.shares
+        group = shares.group(site)
+        if group is None:
+            if (others := self._unplaced.get(site)) is not None:
+                others.append(item)
+                return
+            self._unplaced[site] = deque([item])
+            task = asyncio.create_task(self._look_up(site))
+            self._look_ups.add(task)
+            task.add_done_callback(self._look_ups.discard)
+            return
+        now = asyncio.get_running_loop().time()
+        share, opens = shares.choose(group, item.stream, item.row, now)
+        if share is None:
+            self._hold(item, group, opens - now)
+            return
+        key = site, share.source.address
+        found = self._channels.get(key)
+        if found is None or found.share is not share:
+            one = receiver_of(group)
+            new = Channel(site, min(one.connections, self._most), one.messages_per_connection, share)
+            if found is not None:  # its site moved to another receiver
+                new.prepared, found.prepared, found.moved = found.prepared, deque(), True
+                self._end_idle(found)
+            found = self._channels[key] = new
+        found.prepared.append(item)
+
+    async def _look_up(self, site: str) -> None:
+        """Learn who runs a site; where nobody can tell, it is a group of its own, and connecting says what is wrong."""
+        try:
+            group = group_of((await self._mx.hosts(site))[0].name)
+        except (NoMail, Unknown):
+            group = site
+        self._courier.shares.learn(site, group)
+        for item in self._unplaced.pop(site, ()):
+            self._place(item)
+        self.pump()
+
+    def _hold(self, item: Item, group: str, seconds: float) -> None:
+        """Nothing of this stream may go there for a while: this message, and those that wait behind it, come later."""
+        shares = self._courier.shares
+        spent = item.stream != TRANSACTIONAL and any(
+            share.spent > share.paused for share in shares if share.group == group
+        )
+        said = next((share.reason for share in shares if share.group == group and share.reason), "")
+        if spent:
+            cause, text = "warm_up", f"Today's allowance for {group} is used up: our address is new there."
+        else:
+            cause, text = "paused", f"{group} asked us to wait: {said}" if said else f"A pause for {group}."
+        streams = [TRANSACTIONAL] if item.stream == TRANSACTIONAL else [one for one in STREAMS if one != TRANSACTIONAL]
+        self._courier.ended(Result(item.row, DEFERRED, cause, reply=text, hold=shares.after(seconds)))
+        for row in self._courier.pull(item.row.site, streams):
+            self._courier.report(Result(row, DEFERRED, cause, reply=text, hold=shares.after(seconds)))
+
+    def _place_again(self, share: Share) -> None:
+        """A share has closed for longer than it is worth waiting: another one, or later."""
+        for channel in list(self._channels.values()):
+            if channel.share is share and channel.prepared:
+                items, channel.prepared = channel.prepared, deque()
+                for item in items:
+                    self._place(item)
 
     def _limit(self, channel: Channel) -> int:
         return channel.limit if self._route.one_host else min(channel.limit, self._courier.share(self._most))
 
     def _pick(self, channel: Channel) -> Item | None:
-        """The next made message whose site is within its share of the lanes."""
+        """The next made message whose site is within its share of the lanes, and which has leave to go."""
         share = self._courier.share(self._most)
+        now = asyncio.get_running_loop().time()
         for place, item in enumerate(channel.prepared):
             site = item.row.site
             if self._sending.get(site, 0) < share:
+                if channel.share is not None and not channel.share.take(item.stream, now):
+                    if not channel.share.dry and channel.share.paused <= now:
+                        self._courier.shares.hurry()
+                    return None
                 del channel.prepared[place]
                 self._sending[site] = self._sending.get(site, 0) + 1
                 self._on_wire += 1
                 return item
         return None
 
-    def _unpick(self, item: Item) -> None:
+    def _unpick(self, channel: Channel, item: Item, *, sent: bool = False) -> None:
         site = item.row.site
+        if channel.share is not None and not sent:
+            channel.share.give_back(item.stream)
         self._on_wire -= 1
         self._sending[site] -= 1
         if not self._sending[site]:
@@ -306,6 +422,8 @@ class Lanes:
                 current, item = item, None
                 await self._deliver(channel, connection, current)
                 now = asyncio.get_running_loop().time()
+                if channel.share is not None and channel.share.over():
+                    return
                 # Without a ticket it would only wait, and keep from lanes at work what could follow at once.
                 item = self._pick(channel) if channel.paused_until <= now and self._tickets.free else None
                 if item is None:
@@ -320,10 +438,12 @@ class Lanes:
                 except RuntimeError:
                     connection.abort()
             channel.lanes -= 1
+            if channel.share is not None:
+                channel.share.lanes -= 1
             asyncio.get_running_loop().call_soon(self.pump)
 
     async def _wait(self, channel: Channel) -> Item | None:
-        if self._courier.stopping:
+        if self._courier.stopping or channel.moved:
             return None
         loop = asyncio.get_running_loop()
         waiting: asyncio.Future[Item | None] = loop.create_future()
@@ -334,6 +454,11 @@ class Lanes:
         """A session with one of the channel's hosts. Raises Unreachable."""
         loop = asyncio.get_running_loop()
         hosts = await self._hosts(channel)
+        source = channel.share.source if channel.share is not None else None
+        if source is not None and source.version:
+            hosts = [host for host in hosts if (":" in host.address) == (source.version == 6)]
+            if not hosts:
+                raise Unreachable(None, f"No host of {channel.key} has an address that {source.address} can reach.")
         channel.bad = {address: until for address, until in channel.bad.items() if until > loop.time()}
         good = [host for host in hosts if host.address not in channel.bad] or hosts
         port = self._route.mx_port
@@ -346,11 +471,12 @@ class Lanes:
                     connection = await Connection.open(
                         host.address,
                         port,
-                        self._options(host, port),
+                        self._options(host, port, source.helo if source is not None else ""),
                         host=host.name,
                         context=self._context,
                         timeouts=self._timeouts,
                         watch=self._connections,
+                        local=source.local if source is not None else None,
                     )
                 except NoSession as error:
                     last = error.closed
@@ -364,7 +490,8 @@ class Lanes:
                     break
                 channel.bad.pop(host.address, None)
                 channel.backoff = 0.0
-                self._learn(channel, host)
+                if not self._route.one_host:
+                    self._courier.shares.learn(channel.key, group_of(host.name))
                 return connection
         raise Unreachable(last, (last.detail or str(last.reply)) if last else "No host to connect to.")
 
@@ -381,22 +508,19 @@ class Lanes:
         except Unknown as error:
             raise Unreachable(None, str(error)) from None
 
-    def _options(self, host: Host, port: int) -> ClientOptions:
+    def _options(self, host: Host, port: int, helo: str = "") -> ClientOptions:
         now = asyncio.get_running_loop().time()
         tls = Tls.NEVER if self._clear.get(host.address, 0) > now else Tls.IF_OFFERED
         implicit = self._route.kind == "smart_host" and port == 465  # RFC 8314 §3
         if self._route.credentials and not implicit:
             tls = Tls.REQUIRED
-        return ClientOptions(self._route.helo, tls=tls, implicit_tls=implicit, credentials=self._route.credentials)
-
-    def _learn(self, channel: Channel, host: Host) -> None:
-        if not self._route.one_host and channel.limit == channel.base:
-            limit, channel.per_connection = limits_of(provider_of(host.name))
-            channel.base = channel.limit = min(limit, self._most)
+        return ClientOptions(
+            helo or self._route.helo, tls=tls, implicit_tls=implicit, credentials=self._route.credentials
+        )
 
     def _unreachable(self, channel: Channel, item: Item, error: Unreachable) -> None:
         now = asyncio.get_running_loop().time()
-        self._unpick(item)
+        self._unpick(channel, item)
         if self._route.one_host:
             # Our own relay is away: nobody was tried, nothing is counted, everybody waits where they are.
             first, longest = RELAY_BACKOFF
@@ -448,7 +572,7 @@ class Lanes:
             ready = True
         finally:
             if not ready:
-                self._unpick(item)
+                self._unpick(channel, item)
                 self._tickets.give_back()
         loop = asyncio.get_running_loop()
         began, before = loop.time(), connection.sent
@@ -469,7 +593,7 @@ class Lanes:
         if item is not None and self._courier.is_fresh(item.row):
             return item
         if item is not None:
-            self._unpick(item)
+            self._unpick(channel, item)
             channel.prepared.appendleft(item)
         self._tickets.give_back()
         return None
@@ -486,9 +610,11 @@ class Lanes:
                 return
             keep = True
             self._held.add(id(result))
+            if channel.share is not None:
+                self._count(channel.share, result)
             self._courier.ended(result)
         finally:
-            self._unpick(item)
+            self._unpick(channel, item, sent=True)
             if not keep:
                 self._tickets.give_back()
 
@@ -515,7 +641,9 @@ class Lanes:
             return Result(row, DEFERRED, "host_closing", reply.code, reply.enhanced, reply.text, **where)
         verdict = classify(reply.code, reply.enhanced, reply.text, provider_of(connection.host), outcome.stage)
         if verdict.action == "throttle":
-            self._slow_down(channel, now)
+            self._slow_down(channel, now, str(reply))
+        elif verdict.action == "blocked" and channel.share is not None:
+            self._refused(channel.share, now, str(reply))
         state = "bounced" if verdict.final else DEFERRED
         suppress = verdict.final and verdict.action == "hard_bounce"
         return Result(row, state, verdict.cause, reply.code, reply.enhanced, reply.text, suppress=suppress, **where)
@@ -527,12 +655,37 @@ class Lanes:
         verdict = classify(reply.code, reply.enhanced, reply.text, provider_of(connection.host), outcome.stage)
         if verdict.action != "throttle":
             return False
-        self._slow_down(channel, now)
+        self._slow_down(channel, now, str(reply))
         return True
 
-    def _slow_down(self, channel: Channel, now: float) -> None:
+    def _count(self, share: Share, result: Result) -> None:
+        share.sent += 1
+        if result.state == "delivered":
+            share.refused_in_a_row = 0
+        elif result.state == DEFERRED and result.cause != "greylisted":
+            share.deferred += 1
+        elif result.suppress:
+            share.hard += 1
+
+    def _refused(self, share: Share, now: float, reply: str) -> None:
+        """One refusal may be about this message; several in a row are about us."""
+        share.refused_in_a_row += 1
+        if share.refused_in_a_row >= BLOCKS_IN_A_ROW:
+            share.refused_in_a_row = 0
+            share.blocked += 1
+            share.leave_alone(now, BLOCKED_SECONDS, reply)
+            log.warning("refused, leaving it alone", receiver=share.group, source=share.source.address)
+            self._courier.shares.hurry()
+
+    def _slow_down(self, channel: Channel, now: float, reply: str) -> None:
         """The receiver finds us too fast: half the connections, a pause, and one more every ten calm minutes."""
+        if channel.share is not None:
+            if channel.share.paused <= now:
+                channel.share.slow(now, reply)
+                log.info("slowing down", receiver=channel.share.group, source=channel.share.source.address)
+            self._courier.shares.hurry()
+            return
         channel.limit = max(1, channel.limit // 2)
         channel.calm_since = now
-        channel.paused_until = max(channel.paused_until, now + (2.0 if self._route.one_host else 30.0))
-        log.info("slowing down", site=channel.key or "relay", connections=channel.limit)
+        channel.paused_until = max(channel.paused_until, now + 2.0)
+        log.info("slowing down", site="relay", connections=channel.limit)

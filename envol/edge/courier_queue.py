@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from envol.outbound.egress import STREAMS, stream_of
 from envol.outbound.lease import Row
 
 SHARE = 4  # a site gets one place of four, unless it is alone
@@ -17,21 +18,16 @@ SHARE = 4  # a site gets one place of four, unless it is alone
 
 @dataclass(slots=True)
 class Site:
-    """One destination site: rows that wait, urgent first, and how many are being made or sent."""
+    """One destination site: rows that wait, by stream, and how many are being made or sent."""
 
     name: str
-    urgent: deque[Row] = field(default_factory=deque)
-    normal: deque[Row] = field(default_factory=deque)
+    lines: dict[str, deque[Row]] = field(default_factory=lambda: {stream: deque() for stream in STREAMS})
     busy: int = 0
-    sending: int = 0
     paused_until: float = 0.0
 
     @property
     def waiting(self) -> int:
-        return len(self.urgent) + len(self.normal)
-
-    def pop(self) -> Row:
-        return self.urgent.popleft() if self.urgent else self.normal.popleft()
+        return sum(map(len, self.lines.values()))
 
 
 class Queue:
@@ -57,7 +53,7 @@ class Queue:
         """Rows that were leased, or that come back for another host."""
         for row in rows:
             site = self.site(row.site)
-            (site.urgent if row.sending.priority < 5 else site.normal).append(row)
+            site.lines[stream_of(row.sending.priority)].append(row)
             self.waiting += 1
 
     def share(self, places: int) -> int:
@@ -71,18 +67,18 @@ class Queue:
         return places
 
     def take(self, count: int, now: float) -> list[Row]:
-        """Rows to be made next: urgent ones before others, one from each site in turn, within the shares."""
+        """Rows to be made next: stream after stream, one from each site in turn, within the shares."""
         taken: list[Row] = []
         room = self._places - sum(site.busy for site in self._sites.values())
         count = min(count, room)
         share = self.share(self._places)
-        for urgent in (True, False):
+        for stream in STREAMS:
             idle_turns = 0
             while len(taken) < count and idle_turns < len(self._turns):
                 name = self._turns[0]
                 self._turns.rotate(-1)
                 site = self._sites[name]
-                line = site.urgent if urgent else site.normal
+                line = site.lines[stream]
                 if not line or site.busy >= share or site.paused_until > now:
                     idle_turns += 1
                     continue
@@ -98,14 +94,15 @@ class Queue:
         site.busy -= 1
         self._forget_if_empty(site)
 
-    def pull(self, name: str) -> list[Row]:
-        """Take everything that waits for a site out of the queue: nobody can reach it now."""
+    def pull(self, name: str, streams: Iterable[str] = STREAMS) -> list[Row]:
+        """Take what waits for a site out of the queue: it cannot go now."""
         site = self._sites.get(name)
         if site is None:
             return []
-        rows = [*site.urgent, *site.normal]
-        site.urgent.clear()
-        site.normal.clear()
+        rows: list[Row] = []
+        for stream in streams:
+            rows += site.lines[stream]
+            site.lines[stream].clear()
         self.waiting -= len(rows)
         self._forget_if_empty(site)
         return rows
@@ -117,7 +114,7 @@ class Queue:
         if not wanted:
             return removed
         for site in list(self._sites.values()):
-            for line in (site.urgent, site.normal):
+            for line in site.lines.values():
                 gone = [row for row in line if row.key in wanted]
                 if gone:
                     kept = [row for row in line if row.key not in wanted]

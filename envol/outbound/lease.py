@@ -95,11 +95,16 @@ def lease(
     *,
     seconds: int,
     full: Iterable[str] = (),
+    shut: Iterable[str] = (),
+    spent: Iterable[str] = (),
+    over: Iterable[int] = (),
     priority: int = EVERY_PRIORITY,
 ) -> list[Lease]:
     """Lease work for about `slots` messages: deferred recipients first (at most half), then chunks.
 
-    full: sites that have no room now. priority: nothing less urgent than this. Permissions, suppression and
+    full: sites that have no room now. shut: receivers where nothing may go now; spent: those where nothing but
+    transactional mail may (warm-up). over: workspaces beyond their limit. priority: nothing less urgent than this.
+    Permissions, suppression and
     the state of the sending are asked here; whoever is refused is settled at once and is not in the answer.
     One durable transaction.
     """
@@ -108,6 +113,9 @@ def lease(
         "courier": courier[:60],
         "seconds": seconds,
         "full": list(full),
+        "shut": list(shut),
+        "spent": list(spent),
+        "over": list(over),
         "priority": priority,
     }
     with transaction.atomic(durable=True):

@@ -22,8 +22,9 @@ from envol.contacts.models import Contact
 from envol.content import links
 from envol.events.models import Kind
 from envol.events.writing import NewEvent, record
-from envol.outbound import domains, leaving, mailbox, settle
+from envol.outbound import domains, leaving, mailbox, settle, shaping
 from envol.outbound.models import CapturedKind, Send, Sending
+from envol.outbound.sites import site_of
 from envol.wire.address import AddressError, domain_of, normalise
 from envol.wire.bounce import Explanation, Recipient, explain
 
@@ -150,6 +151,7 @@ def _complained(
     if not hard or not _first(Kind.COMPLAINED, workspace_id, contact_id, sending_id, no, {"by": "report"}):
         return
     suppression.add(workspace_id, normalise(address).key, "marketing", "complaint", f"report on {sending_id}/{no}")
+    shaping.complained(site_of(address))
 
 
 def _about(recipients: Sequence[Recipient], address: str) -> Recipient | None:

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from envol.outbound import egress
+from envol.outbound.egress import Source
+
 if TYPE_CHECKING:
     from django.conf import LazySettings
 
@@ -19,7 +22,7 @@ class Route:
 
     relay: host and port everything goes to; None for `direct`, and for `local` until the inbox has said where
     it listens (:func:`inbox_address`). allow_private: connect to addresses that are not public (tests only).
-    mx_port: 25, but for tests.
+    mx_port: 25, but for tests. sources: addresses that mail leaves from on the direct route; none: the system picks.
     """
 
     kind: Kind
@@ -29,6 +32,7 @@ class Route:
     allow_private: bool = False
     mx_port: int = 25
     data: Path | None = None
+    sources: tuple[Source, ...] = ()
 
     @property
     def one_host(self) -> bool:
@@ -55,7 +59,7 @@ def of_settings(settings: LazySettings) -> Route:
     if config.route == "local":
         return Route("local", helo=helo, data=config.data)
     if config.route == "direct":
-        return Route("direct", helo=helo)
+        return Route("direct", helo=helo, sources=tuple(egress.parse(config.sources)))
     host, _, port = config.smart_host.rpartition(":")
     if not host or not port.isdigit():
         raise ValueError("The route is smart_host: name the relay as smart_host = HOST:PORT in envol.toml.")

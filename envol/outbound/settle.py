@@ -46,6 +46,7 @@ class Result:
 
     state: `deferred` or a final one. reply: the words of the other side, or ours when nobody spoke.
     suppress: the mailbox is not there (a hard bounce); a cut connection or a 421 never says so.
+    hold: deferred by ourselves (warm-up, a pause the receiver asked for): seconds to wait; no attempt was made.
     """
 
     row: Row
@@ -57,6 +58,7 @@ class Result:
     host: str = ""
     tls: str = ""
     suppress: bool = False
+    hold: float | None = None
 
 
 def settle(results: Sequence[Result]) -> list[Result]:
@@ -133,6 +135,9 @@ def _delivered() -> db.Prepared:
 def _facts(result: Result) -> Mapping[str, object]:
     row = result.row
     attempts = min(row.attempts, MOST_ATTEMPTS)
+    held = result.hold is not None
+    if held:
+        attempts = max(1, attempts - 1)
     return {
         "sending_id": row.sending.id,
         "no": row.no,
@@ -148,7 +153,10 @@ def _facts(result: Result) -> Mapping[str, object]:
         "attempts": attempts,
         "site": row.site,
         "priority": row.sending.priority,
-        "delay": retry_delay(attempts, random.uniform(-1, 1)).total_seconds(),  # noqa: S311
+        "delay": retry_delay(attempts, random.uniform(-1, 1)).total_seconds()  # noqa: S311
+        if result.hold is None
+        else result.hold,
+        "held": held,
         "lifetime": row.sending.lifetime_seconds,
         "least": least_attempts(row.sending.lifetime_seconds),
     }

@@ -11,9 +11,10 @@ from procrastinate.contrib.django import app
 @app.task(queue="house", name="outbound.look", queueing_lock="outbound.look")
 def look(timestamp: int) -> None:
     """Every hour: are the books of what runs, or ended lately, right?"""
-    from envol.outbound import books
+    from envol.outbound import books, shaping
 
     books.look()
+    shaping.tidy()
 
 
 @app.periodic(cron="37 2 * * *")

@@ -230,8 +230,10 @@ def domain_rotate(
 def queue(workspace: Ws = "", data: Data = None, json: Json = False) -> None:
     """What waits, by site and last reply."""
     opened(data)
-    from envol.outbound import states
+    from envol.outbound import shaping, states
+    from envol.run.cli_outbound import say_slower
 
+    slower = shaping.table()
     waiting = states.waiting(workspace_named(workspace).id)
 
     def human() -> None:
@@ -240,7 +242,8 @@ def queue(workspace: Ws = "", data: Data = None, json: Json = False) -> None:
         table = Table("site", "state", "people", "next try", "last reply")
         for row in waiting:
             table.add_row(row["site"], row["state"], str(row["count"]), str(row["due"] or ""), row["reply"][:80])
-        return console.print(table)
+        console.print(table)
+        return say_slower(slower)
 
     show(waiting, json, human)
 
@@ -344,6 +347,7 @@ def main() -> None:
         cli_audience,  # noqa: F401 - it adds its commands
         cli_keys,  # noqa: F401 -- apikey
         cli_mail,  # noqa: F401 -- mail and reply
+        cli_outbound,  # noqa: F401 -- receivers and warmup
     )
     from envol.run.cli_road import app as whole  # with contacts, segment, campaign and demo
 

@@ -78,6 +78,16 @@ def _listeners(value: str) -> str | None:
     return None
 
 
+def _sources(value: str) -> str | None:
+    from envol.outbound import egress
+
+    try:
+        egress.parse(value)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
 def _positive(value: int) -> str | None:
     return None if value > 0 else "must be more than 0"
 
@@ -119,6 +129,13 @@ class Config:
     smart_host_user: str = setting("", "User name at the relay.")
     smart_host_password: str = setting("", "Password at the relay.")
     helo_name: str = setting("", "Name given at EHLO; empty: the machine's full name.")
+    sources: str = setting(
+        "",
+        "Addresses that mail leaves from on the direct route, with a semicolon between: ADDRESS (or *), its name at"
+        " EHLO (or -), then rules: transactional, marketing, lists, workspace=NUMBER, receiver=NAME, warm; empty: the"
+        " system picks.",
+        check=_sources,
+    )
     couriers: int = setting(0, "Courier processes, with two database connections each; 0: one per core, five at most.")
     courier_connections: int = setting(20, "SMTP connections of one courier.", check=_positive)
     courier_threads: int = setting(

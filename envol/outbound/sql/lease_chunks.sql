@@ -7,6 +7,9 @@ WITH due AS (
       FROM outbound_chunk c JOIN outbound_sending s ON s.id = c.sending_id
      WHERE NOT c.done AND c.lease_id IS NULL AND c.due <= now() AND c.priority <= %(priority)s
        AND s.state = 'sending' AND s.not_before <= now() AND c.site <> ALL (%(full)s)
+       AND c.site <> ALL (ARRAY(SELECT site FROM outbound_site WHERE grp = ANY (%(shut)s)))
+       AND (c.priority < 5 OR c.site <> ALL (ARRAY(SELECT site FROM outbound_site WHERE grp = ANY (%(spent)s))))
+       AND s.workspace_id <> ALL (%(over)s)
      ORDER BY c.priority, c.due, c.sending_id, c.no
      LIMIT 64 FOR UPDATE OF c SKIP LOCKED
 ), taken AS (

@@ -4,6 +4,9 @@ WITH due AS (
       FROM outbound_retry r JOIN outbound_sending s ON s.id = r.sending_id
      WHERE r.lease_id IS NULL AND r.due <= now() AND r.priority <= %(priority)s
        AND s.state = 'sending' AND r.site <> ALL (%(full)s)
+       AND r.site <> ALL (ARRAY(SELECT site FROM outbound_site WHERE grp = ANY (%(shut)s)))
+       AND (r.priority < 5 OR r.site <> ALL (ARRAY(SELECT site FROM outbound_site WHERE grp = ANY (%(spent)s))))
+       AND s.workspace_id <> ALL (%(over)s)
      ORDER BY r.priority, r.due
      LIMIT %(slots)s FOR UPDATE OF r SKIP LOCKED
 )

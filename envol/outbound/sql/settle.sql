@@ -7,14 +7,14 @@ WITH given AS (
         jsonb_to_recordset(%(results)s) AS g (
         sending_id bigint, no bigint, chunk bigint, lease_id uuid, state text, cause text, code smallint,
         enhanced text, reply text, host text, tls text, attempts smallint, site text, priority smallint,
-        delay float8, lifetime float8, least smallint)
+        delay float8, held boolean, lifetime float8, least smallint)
 ), held AS (
     SELECT c.sending_id, c.no FROM outbound_chunk c
      WHERE c.lease_id = ANY (%(leases)s) FOR SHARE
 ), late AS (  -- deferred once too often: the lifetime is over
     SELECT g.sending_id, g.no
       FROM given g JOIN outbound_retry r ON r.sending_id = g.sending_id AND r.no = g.no
-     WHERE g.state = 'deferred' AND g.chunk IS NULL AND r.lease_id = g.lease_id
+     WHERE g.state = 'deferred' AND NOT g.held AND g.chunk IS NULL AND r.lease_id = g.lease_id
        AND g.attempts >= g.least AND r.first_at + make_interval(secs => g.lifetime) <= now()
 ), removed AS (
     DELETE FROM outbound_retry r USING given g
@@ -32,7 +32,8 @@ WITH given AS (
     RETURNING r.sending_id, r.no
 ), fresh AS (
     INSERT INTO outbound_retry (sending_id, no, site, priority, due, attempts, first_at, cause, code, enhanced, reply)
-    SELECT g.sending_id, g.no, g.site, g.priority, now() + make_interval(secs => g.delay), g.attempts, now(),
+    SELECT g.sending_id, g.no, g.site, g.priority, now() + make_interval(secs => g.delay), g.attempts,
+           now() + make_interval(secs => CASE WHEN g.held THEN g.delay ELSE 0 END),  -- no attempt: no lifetime yet
            g.cause, g.code, g.enhanced, g.reply
       FROM given g JOIN held h ON h.sending_id = g.sending_id AND h.no = g.chunk
      WHERE g.state = 'deferred'

@@ -304,6 +304,8 @@ _CAUSES = {
     "greylisted": _("their server asks unknown senders to come back"),
     "throttled": _("their server asks us to slow down"),
     "rate": _("their server asks us to slow down"),
+    "warm_up": _("our address is new there, today’s allowance is used up"),
+    "paused": _("their server asked us to wait"),
     "recipient_rate": _("this mailbox gets too much mail at once"),
     "mailbox_busy": _("mailbox busy"),
     "their_error": _("their server has a problem"),
