@@ -162,7 +162,8 @@ class _Session(Session):
         if isinstance(number, Barred):
             code, enhanced = (550, "5.7.1") if number.lasting else (450, "4.7.1")
             return reply(code, enhanced, _ascii(number.sentence))
-        return reply(250, "2.0.0", f"OK, your message is in our keeping as {number}")
+        waits = ", and somebody looks at it before it leaves" if relay.is_held(made) else ""
+        return reply(250, "2.0.0", f"OK, your message is in our keeping as {number}{waits}")
 
 
 def _ascii(sentence: str) -> str:

@@ -15,10 +15,12 @@ from django.db import connection, transaction
 from psycopg.types.json import Jsonb
 
 from envol import db, disk
+from envol.outbound import control, held
 from envol.outbound.domains import may_send_from
 from envol.outbound.models import Sending, SendingState
 from envol.outbound.sites import site_of
 from envol.wire.address import AddressError, normalise
+from envol.wire.fraud import HOLD, REFUSE, Verdict
 
 CHUNK_ROWS = 500
 SMALL_SITE = 100
@@ -26,6 +28,7 @@ SMALL_SITE = 100
 
 CODE_LIFETIME = 15 * 60
 TRANSACTIONAL_LIFETIME = 4 * 24 * 3600
+TRANSACTIONAL_PRIORITY = 2
 
 
 class Refused(ValueError):
@@ -41,6 +44,7 @@ class Outgoing:
     headers: extra header fields. raw: a whole message to be relayed as it came, instead of subject and texts.
     contact_ids: beside `to`; known contacts are asked for by their permissions, the others by suppression alone.
     code: a sign-in code or the like: goes first, and is worth nothing after 15 minutes.
+    verdict: of outgoing control, where whoever hands it in has asked already; else it is asked at acceptance.
     """
 
     workspace_id: int
@@ -57,39 +61,48 @@ class Outgoing:
     contact_ids: Sequence[int | None] = ()
     code: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
+    verdict: Verdict | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """`message_id`: of outbound.Message; `recipients`: (sending_id, no) in the order of `to`."""
+    """`message_id`: of outbound.Message; `recipients`: (sending_id, no) in the order of `to`; `held`: somebody looks
+    at it before it leaves."""
 
     message_id: int
     recipients: tuple[tuple[int, int], ...]
+    held: bool = False
 
 
 def accept_messages(batch: Sequence[Outgoing]) -> list[Accepted]:
     """Accept single messages, all or none, durably. Raises :class:`Refused`, :class:`~envol.disk.Full`, or a database
     error: never a promise.
 
-    Two statements and one commit whatever the size of the batch. Inside a transaction of the caller's the
-    promise begins when that one commits.
+    Two statements and one commit whatever the size of the batch, and a few more for each message that is held. Inside a
+    transaction of the caller's the promise begins when that one commits.
     """
     for message in batch:
         _check(message)
     if not batch:
         return []
+    verdicts = [_verdict(message) for message in batch]
     if any(message.kind != "system" for message in batch):  # a password's mail is small, and is asked for in need
         disk.refuse_when_full()
     with transaction.atomic(durable=not connection.in_atomic_block):
         known = {key: stream(*key) for key in {(m.workspace_id, m.kind, m.code) for m in batch}}
-        streams = [known[m.workspace_id, m.kind, m.code] for m in batch]
+        streams = [
+            Stream(_sending_held(m).id, TRANSACTIONAL_PRIORITY)
+            if verdict and verdict.action == HOLD
+            else known[m.workspace_id, m.kind, m.code]
+            for m, verdict in zip(batch, verdicts, strict=True)
+        ]
         recipients = sum(len(m.to) for m in batch)
         message_ids = _reserve("outbound_message_id_seq", len(batch))
         numbers = iter(_reserve("outbound_send_no", recipients))
         _store_bodies(batch, streams, message_ids)
         accepted: list[Accepted] = []
         by_stream: dict[Stream, list[tuple[int, int | None, int, str]]] = {}
-        for message, to_stream, message_id in zip(batch, streams, message_ids, strict=True):
+        for message, verdict, to_stream, message_id in zip(batch, verdicts, streams, message_ids, strict=True):
             keys = []
             rows = by_stream.setdefault(to_stream, [])
             contacts = list(message.contact_ids) or [None] * len(message.to)
@@ -97,7 +110,16 @@ def accept_messages(batch: Sequence[Outgoing]) -> list[Accepted]:
                 no = next(numbers)
                 rows.append((no, contact, message_id, address))
                 keys.append((to_stream.sending_id, no))
-            accepted.append(Accepted(message_id, tuple(keys)))
+            waits = verdict is not None and verdict.action == HOLD
+            if verdict is not None and waits:
+                held.hold(
+                    to_stream.sending_id,
+                    message.workspace_id,
+                    verdict,
+                    message_id=message_id,
+                    key_id=message.facts.get("key"),
+                )
+            accepted.append(Accepted(message_id, tuple(keys), waits))
         for to_stream, rows in by_stream.items():
             _expand(to_stream.sending_id, to_stream.priority, None, rows)
     return accepted
@@ -123,6 +145,26 @@ def _check(message: Outgoing) -> None:
             raise Refused(sentence)
 
 
+def _verdict(message: Outgoing) -> Verdict | None:
+    """What outgoing control says; Envol's own mail to its members is not asked. Raises :class:`Refused`."""
+    if message.kind == "system":
+        return None
+    verdict = message.verdict or control.examine(message)
+    if verdict.action == REFUSE:
+        raise Refused(control.refusal(verdict))
+    return verdict
+
+
+def _sending_held(message: Outgoing) -> Sending:
+    return Sending.objects.create(
+        workspace_id=message.workspace_id,
+        kind=message.kind,
+        state=SendingState.HELD,
+        priority=TRANSACTIONAL_PRIORITY,
+        lifetime_seconds=TRANSACTIONAL_LIFETIME,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Stream:
     sending_id: int
@@ -138,12 +180,17 @@ def stream(workspace_id: int, kind: str, code: bool = False) -> Stream:
     found = _streams.get(key)
     if found is not None and Sending.objects.filter(id=found.sending_id, workspace_id=workspace_id).exists():
         return found
-    priority = 0 if code else 2
+    priority = 0 if code else TRANSACTIONAL_PRIORITY
     with transaction.atomic():
         # Two processes may meet here: the lock lets one make the row and the other find it.
         db.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [f"outbound stream {key}"])
         row = Sending.objects.filter(
-            workspace_id=workspace_id, kind=kind, campaign_id=None, priority=priority, state=SendingState.SENDING
+            workspace_id=workspace_id,
+            kind=kind,
+            campaign_id=None,
+            priority=priority,
+            state=SendingState.SENDING,
+            held=None,  # one that was held and let go carries its own message and no other
         ).first() or Sending.objects.create(
             workspace_id=workspace_id,
             kind=kind,

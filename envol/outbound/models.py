@@ -63,6 +63,7 @@ class SendingState(models.TextChoices):
     SENT = "sent", "Sent"
     STOPPED = "stopped", "Stopped"
     FAILED = "failed", "Failed"
+    HELD = "held", "Held for review"
 
 
 class Sending(models.Model):
@@ -218,6 +219,52 @@ class CapturedKind(models.TextChoices):
     CAPTURED = "captured", "Captured"  # by the local route
     REPLY = "reply", "Reply"
     PEOPLE = "people", "For the people of a domain"  # postmaster and abuse (RFC 2142)
+
+
+class Held(models.Model):
+    """A sending that somebody must look at before anything of it leaves: why, until when, and what was decided.
+
+    A held message has a sending of its own, in the state ``held``, so nothing else of the ledger knows about it:
+    couriers lease of sendings on their way only.
+    """
+
+    sending = models.OneToOneField(Sending, on_delete=models.CASCADE, primary_key=True)
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
+    message_id = models.BigIntegerField(null=True)  # outbound.Message; null: a campaign
+    key_id = models.BigIntegerField(null=True)  # accounts.ApiKey that handed it in
+    points = models.FloatField()
+    reasons = models.JSONField(default=list)  # [[rule, points, what]], the gravest first
+    at = models.DateTimeField(db_default=Now())
+    until = models.DateTimeField()  # undecided by then, it is cancelled
+    decision = models.CharField(max_length=8, blank=True)  # released, refused, expired
+    decided_at = models.DateTimeField(null=True)
+    decided_by = models.BigIntegerField(null=True)  # accounts.Member; null: the command line, or the clock
+    told_at = models.DateTimeField(null=True)  # when the owners were written to
+
+    class Meta:
+        db_table = "outbound_held"
+        indexes = [
+            models.Index(fields=["workspace", "-at"], name="held_newest"),
+            models.Index(fields=["until"], condition=models.Q(decided_at=None), name="held_waiting"),
+        ]
+        constraints = [
+            models.CheckConstraint(
+                condition=models.Q(decision="", decided_at=None)
+                | (~models.Q(decision="") & ~models.Q(decided_at=None)),
+                name="held_decided_whole",
+            )
+        ]
+
+
+class BlockedHost(models.Model):
+    """A host to which no mail may link, with everything below it. The operator keeps the list."""
+
+    host = models.CharField(max_length=253, primary_key=True)
+    source = models.CharField(max_length=100, blank=True)  # which list, or why
+    added_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "outbound_blocked_host"
 
 
 class Captured(models.Model):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import format_datetime
 
@@ -20,9 +20,10 @@ from envol.accounts import api_keys
 from envol.accounts.api_keys import Barred
 from envol.accounts.models import Scope
 from envol.accounts.workspaces import check_api_key
-from envol.outbound import accept
+from envol.outbound import accept, control
 from envol.outbound.domains import may_send_from
 from envol.wire.address import AddressError, normalise
+from envol.wire.fraud import HOLD, REFUSE
 from envol.wire.message.submit import read_submission
 
 _MOST_PEERS = 10_000
@@ -79,7 +80,7 @@ def outgoing(account: Account, recipients: Sequence[str], raw: bytes, received: 
         except AddressError as error:
             raise accept.Refused(str(error)) from None
         to.setdefault(address.key, ("", address.written))
-    return accept.Outgoing(
+    made = accept.Outgoing(
         workspace_id=account.workspace_id,
         sender=(read.author.name, read.author.address),
         to=list(to.values()),
@@ -87,6 +88,15 @@ def outgoing(account: Account, recipients: Sequence[str], raw: bytes, received: 
         raw=received + read.raw,
         facts={"by": "smtp", "key": account.key_id, "message_id": read.message_id},
     )
+    verdict = control.examine(made)
+    if verdict.action == REFUSE:
+        raise accept.Refused(control.refusal(verdict))
+    return replace(made, verdict=verdict)
+
+
+def is_held(made: accept.Outgoing) -> bool:
+    """Will somebody look at it before it leaves?"""
+    return made.verdict is not None and made.verdict.action == HOLD
 
 
 def keep(batch: list[accept.Outgoing]) -> list[int | Barred]:

@@ -12,14 +12,16 @@ from django.db import transaction
 from envol import db
 from envol.events.models import Kind
 
-STATES = ("queued", "leased", "deferred", "delivered", "bounced", "expired", "cancelled", "suppressed")
+STATES = ("queued", "held", "leased", "deferred", "delivered", "bounced", "expired", "cancelled", "suppressed")
 
 FINAL = ("delivered", "bounced", "expired", "cancelled", "suppressed")
 
 STATE_OF = """CASE WHEN o.state IS NOT NULL THEN o.state
                    WHEN r.no IS NOT NULL THEN CASE WHEN r.lease_id IS NULL THEN 'deferred' ELSE 'leased' END
                    WHEN c.lease_id IS NOT NULL THEN 'leased'
-                   WHEN c.done IS FALSE THEN 'queued'
+                   WHEN c.done IS FALSE THEN
+                       CASE WHEN (SELECT y.state FROM outbound_sending y WHERE y.id = s.sending_id) = 'held'
+                            THEN 'held' ELSE 'queued' END
                    ELSE 'lost' END"""
 _LEDGER = """FROM outbound_send s
   LEFT JOIN outbound_outcome o ON o.sending_id = s.sending_id AND o.no = s.no
@@ -43,13 +45,16 @@ def counts(sending_id: int) -> dict[str, int]:
             "   ON s.sending_id = c.sending_id AND s.no BETWEEN c.lo AND c.hi AND s.chunk = c.no"
             " WHERE c.sending_id = %(id)s AND c.lease_id IS NOT NULL"
             " AND NOT EXISTS (SELECT FROM outbound_outcome o WHERE o.sending_id = s.sending_id AND o.no = s.no)"
-            " AND NOT EXISTS (SELECT FROM outbound_retry r WHERE r.sending_id = s.sending_id AND r.no = s.no)",
+            " AND NOT EXISTS (SELECT FROM outbound_retry r WHERE r.sending_id = s.sending_id AND r.no = s.no)"
+            " UNION ALL SELECT 'waits for review', count(*) FROM outbound_sending"
+            " WHERE id = %(id)s AND state = 'held'",
             {"id": sending_id},
         )
     )
     answer = {"accepted": int(found.get("accepted", 0)), **{state: int(found.get(state, 0)) for state in STATES}}
     answer["leased"] += int(found.get("retrying", 0))
-    answer["queued"] = answer["accepted"] - sum(answer[state] for state in (*FINAL, "deferred", "leased"))
+    rest = answer["accepted"] - sum(answer[state] for state in (*FINAL, "deferred", "leased"))
+    answer["held" if found.get("waits for review") else "queued"] = rest
     return answer
 
 

@@ -1,0 +1,132 @@
+"""Outgoing control: every message is looked at before it is promised to anybody.
+
+What is looked at, and how much each sign weighs, is `envol.wire.fraud`; here stand the facts that it cannot know: which
+domains are the workspace's own, and which hosts the operator has blocked. No network, and no question to the database
+but once in half a minute.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+from django.conf import settings
+from django.db import transaction
+from django.utils import translation
+from django.utils.translation import gettext as _
+
+from envol import db
+from envol.outbound import fraud_words
+from envol.outbound.models import BlockedHost, Domain
+from envol.wire.address import AddressError, normalise
+from envol.wire.fraud import Letter, Verdict, judge, letter_of
+from envol.wire.fraud.names import parents, registrable
+
+if TYPE_CHECKING:
+    from envol.outbound.accept import Outgoing
+
+_KEEP_SECONDS = 30.0
+
+
+def examine(message: Outgoing) -> Verdict:
+    """The verdict over a single message."""
+    name, address = message.sender
+    own = own_domains(message.workspace_id)
+    if message.raw is not None:
+        letter = letter_of(message.raw, name=name, address=address, subject=message.subject, own=own)
+    else:
+        answer_to = message.reply_to[0][1] if message.reply_to else ""
+        letter = Letter(name, address, message.subject, message.text, message.html, answer_to, own=own)
+    return judge(letter, blocked)
+
+
+def refusal(verdict: Verdict) -> str:
+    """The sentence for the program that handed it in: English and ASCII, as SMTP replies are (RFC 5321 §4.2)."""
+    with translation.override("en"):
+        why = "; ".join(fraud_words.said(reason.rule, reason.what) for reason in verdict.reasons[:3])
+        said = _("This message looks like fraud and is not sent: %(why)s.") % {"why": why}
+    return re.sub(r"[^ -~]", "?", said.replace("›", ">").replace("→", "->"))[:400]
+
+
+# ---- the workspace's own domains
+
+_own: dict[int, tuple[float, frozenset[str]]] = {}
+
+
+def own_domains(workspace_id: int) -> frozenset[str]:
+    """Registrable domains that are checked or trusted, and that of our own links. Known for half a minute."""
+    known = _own.get(workspace_id)
+    if known is None or time.monotonic() - known[0] >= _KEEP_SECONDS:
+        rows = Domain.objects.filter(workspace_id=workspace_id).values_list("name", "trusted", "passed_at")
+        names = {registrable(name) for name, trusted, passed in rows if trusted or passed}
+        if ours := urlsplit(settings.ENVOL.base_url).hostname:
+            names.add(registrable(ours))
+        known = _own[workspace_id] = (time.monotonic(), frozenset(names))
+    return known[1]
+
+
+# ---- blocked hosts
+
+_blocked: tuple[float, tuple[int, object], frozenset[str]] = (float("-inf"), (0, None), frozenset())
+
+
+def blocked(host: str) -> str:
+    """The entry that covers this host, or nothing. What was changed is known half a minute later."""
+    listed = _listed()
+    return next((parent for parent in parents(host) if parent in listed), "") if listed else ""
+
+
+def _listed() -> frozenset[str]:
+    global _blocked  # one list for the process, replaced whole
+    read_at, mark, listed = _blocked
+    now = time.monotonic()
+    if now - read_at >= _KEEP_SECONDS:
+        there = db.rows("SELECT count(*), max(added_at) FROM outbound_blocked_host")[0]
+        if there != mark:
+            listed = frozenset(BlockedHost.objects.values_list("host", flat=True))
+        _blocked = (now, there, listed)
+    return listed
+
+
+def _forget() -> None:
+    global _blocked
+    _blocked = (float("-inf"), (0, None), frozenset())
+    _own.clear()
+
+
+def host_in(line: str) -> str:
+    """The host of a line of a list: a name, an address of the web, or a line of a hosts file. Raises ValueError."""
+    text = line.split("#", 1)[0].strip()
+    text = re.sub(r"^(?:0\.0\.0\.0|127\.0\.0\.1)\s+", "", text).removeprefix("||").rstrip("^")
+    if "://" in text:
+        text = urlsplit(text).hostname or ""
+    text = text.removeprefix("*.").removeprefix(".").rstrip(".").lower()
+    try:
+        return normalise(f"postmaster@{text}").domain
+    except AddressError:
+        raise ValueError(_("%(text)s is not the name of a host.") % {"text": line.strip()[:80] or "–"}) from None
+
+
+def block(hosts: Iterable[str], source: str = "", *, replace: bool = False) -> int:
+    """Put hosts on the list; how many are new. `replace`: what this source listed before and does not now goes."""
+    names = sorted(set(hosts))
+    with transaction.atomic():
+        if replace:
+            db.execute("DELETE FROM outbound_blocked_host WHERE source = %s AND host <> ALL (%s)", [source, names])
+        new = db.execute(
+            "INSERT INTO outbound_blocked_host (host, source, added_at)"
+            " SELECT unnest(%s::text[]), %s, clock_timestamp() ON CONFLICT DO NOTHING",
+            [names, source[:100]],
+        )
+    _forget()
+    return new
+
+
+def unblock(hosts: Iterable[str]) -> int:
+    """Take hosts off the list; how many were there."""
+    gone, _what = BlockedHost.objects.filter(host__in=list(hosts)).delete()
+    _forget()
+    return gone

@@ -1,0 +1,61 @@
+"""Why a message was held or refused, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.utils.translation import gettext, gettext_noop
+
+_SAID = {
+    "brand_name": gettext_noop("the sender calls itself %(what)s and writes from another domain"),
+    "brand_domain": gettext_noop("its domain looks like that of a known name: %(what)s"),
+    "brand_link": gettext_noop("a link leads to a host that borrows a known name: %(what)s"),
+    "brand_in_text": gettext_noop("it speaks of %(what)s and leads elsewhere"),
+    "mixed_domain": gettext_noop("a domain mixes alphabets to look like another: %(what)s"),
+    "mixed_letters": gettext_noop("a word mixes alphabets to look like another: %(what)s"),
+    "mismatch": gettext_noop("a link shows one address and opens another: %(what)s"),
+    "short_link": gettext_noop("a shortened link hides where it leads: %(what)s"),
+    "free_host": gettext_noop("a link leads to a host where anybody can put a page: %(what)s"),
+    "thrown_away": gettext_noop("a link leads to a domain of the kind that is used once: %(what)s"),
+    "address_link": gettext_noop("a link leads to a bare IP address: %(what)s"),
+    "disguised_link": gettext_noop("a link hides its host behind a user name: %(what)s"),
+    "script_link": gettext_noop("a link runs a script: %(what)s"),
+    "blocked_link": gettext_noop("a link leads to a blocked host: %(what)s"),
+    "asks_password": gettext_noop("it has a field for a password"),
+    "form": gettext_noop("it has a form to fill in"),
+    "script": gettext_noop("it has a script"),
+    "answer_elsewhere": gettext_noop("answers go to a free mailbox at %(what)s"),
+    "file_program": gettext_noop("an attachment is a program: %(what)s"),
+    "file_macro": gettext_noop("an attachment has macros: %(what)s"),
+    "file_bomb": gettext_noop("an attachment unpacks without end: %(what)s"),
+    "file_page": gettext_noop("an attachment is a page with a form or a script: %(what)s"),
+    "file_locked": gettext_noop("an attachment is encrypted, so that nobody can look into it: %(what)s"),
+    "file_script": gettext_noop("an attached PDF runs a script or opens other files: %(what)s"),
+    "file_archive": gettext_noop("an attached archive cannot be looked into: %(what)s"),
+    "says_threat": gettext_noop("it says that an account is in danger"),
+    "says_demand": gettext_noop("it asks to prove an identity or to renew details"),
+    "says_hurry": gettext_noop("it presses for time"),
+    "says_secret": gettext_noop("it asks for a password, a card or a code"),
+    "says_mailbox": gettext_noop("it speaks as the administrator of a mailbox, or of a document that waits"),
+    "says_parcel": gettext_noop("it asks something for a parcel that waits"),
+    "says_refund": gettext_noop("it promises money that waits"),
+    "says_prize": gettext_noop("it promises a prize"),
+    "says_advance": gettext_noop("it promises a fortune, a loan or an inheritance"),
+    "says_extortion": gettext_noop("it threatens and wants to be paid"),
+    "says_fine": gettext_noop("it asks to pay a fine"),
+    "says_crypto": gettext_noop("it asks for access to a wallet of cryptocurrency, or promises gains"),
+    "says_boss": gettext_noop("it asks for a transfer, gift cards or other bank details"),
+    "says_job": gettext_noop("it promises easy money"),
+}
+
+
+def said(rule: str, what: str = "") -> str:
+    """One reason in the language of whoever reads."""
+    sentence = _SAID.get(rule)
+    return gettext(sentence) % {"what": what} if sentence else rule
+
+
+def all_said(reasons: Sequence[Sequence[Any]]) -> list[str]:
+    """Reasons as they are kept with what is held: rows of rule, points, what."""
+    return [said(str(rule), str(what)) for rule, _points, what in reasons]

@@ -1,0 +1,221 @@
+"""The judge: points for what a letter shows, and what they add up to.
+
+One sign proves nothing: shops shorten links, banks speak of accounts, people are called Visa. So signs have points, and
+only together, or when they are grave, they hold a letter (5) or refuse it (10).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from envol.wire.fraud import files, links, names, phrases
+
+ALLOW, HOLD, REFUSE = "allow", "hold", "refuse"
+HOLD_FROM, REFUSE_FROM = 5.0, 10.0
+MOST_TEXT = 100_000
+
+
+@dataclass(slots=True)
+class Letter:
+    """What is judged. own: registrable domains of the sender's organisation, beside that of the address.
+
+    files: (name, content). reply_to: an address, or empty.
+    """
+
+    name: str
+    address: str
+    subject: str
+    text: str = ""
+    html: str = ""
+    reply_to: str = ""
+    files: list[tuple[str, bytes]] = field(default_factory=list)
+    own: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """rule: its name, for whom words are found elsewhere. what: the host, brand, file or word it is about."""
+
+    rule: str
+    points: float
+    what: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """language: of the letter, as far as it can be told."""
+
+    action: str
+    points: float
+    reasons: tuple[Reason, ...] = ()
+    language: str = ""
+
+
+def verdict_of(reasons: Iterable[Reason], language: str = "") -> Verdict:
+    """What reasons add up to, the gravest first."""
+    listed = tuple(sorted(reasons, key=lambda reason: -reason.points))
+    points = sum(reason.points for reason in listed)
+    action = REFUSE if points >= REFUSE_FROM else HOLD if points >= HOLD_FROM else ALLOW
+    return Verdict(action, points, listed, language)
+
+
+def _nothing(_host: str) -> str:
+    return ""
+
+
+def judge(letter: Letter, blocked: Callable[[str], str] = _nothing) -> Verdict:
+    """Judge a letter. blocked: the entry of a list of bad hosts that covers a host, or nothing."""
+    domain = letter.address.rpartition("@")[2].lower()
+    own = letter.own | {names.registrable(domain)}
+    page = links.page_of(letter.html) if letter.html else None
+    text = f"{letter.subject}\n{page.text if page else ''}\n{letter.text}"[:MOST_TEXT]
+    words = phrases.words_of(names.plain(text))
+    found = page.links + links.links_of(letter.text) if page else links.links_of(letter.text)
+    reasons = _sender(letter, domain)
+    trail, foreign = _links(found, own, blocked)
+    reasons += trail
+    said = phrases.said(words)
+    reasons += _spoken(letter, domain, own, said, words, found, foreign, bool(reasons))
+    reasons += _page(page)
+    reasons += _files(letter)
+    odd = names.mixed(letter.name) or names.mixed(letter.subject)
+    if odd:
+        reasons.append(Reason("mixed_letters", 5, odd))
+    elif names.mixed(text):
+        reasons.append(Reason("mixed_letters", 3, names.mixed(text)))
+    return verdict_of(reasons, phrases.language_of(words))
+
+
+def _sender(letter: Letter, domain: str) -> list[Reason]:
+    reasons: list[Reason] = []
+    brand = names.named_sender(letter.name)
+    if brand and not brand.owns(domain):
+        reasons.append(Reason("brand_name", 6, brand.name))
+    borrowed = names.borrowed(domain)
+    if borrowed:
+        reasons.append(Reason("brand_domain", 6, f"{names.shown(domain)} ({borrowed[0]})"))
+    elif names.mixed(names.shown(domain)):
+        reasons.append(Reason("mixed_domain", 5, names.shown(domain)))
+    return reasons
+
+
+def _links(
+    found: list[links.Link], own: frozenset[str] | set[str], blocked: Callable[[str], str]
+) -> tuple[list[Reason], set[str]]:
+    """Reasons, each rule once, and the hosts that belong neither to the sender nor to everybody."""
+    best: dict[str, Reason] = {}
+    foreign: set[str] = set()
+    hosts: set[str] = set()
+
+    def add(rule: str, points: float, what: str) -> None:
+        if rule not in best or best[rule].points < points:
+            best[rule] = Reason(rule, points, what[:200])
+
+    for link in found:
+        host = link.host
+        scheme = link.target.lower().lstrip()[:11]
+        if scheme.startswith(("javascript:", "data:text", "vbscript:")):
+            add("script_link", 6, scheme.partition(":")[0])
+            continue
+        if not host:
+            continue
+        if link.shown:
+            _mismatch(link, own, add)
+        if "@" in link.target.split("//", 1)[-1].split("/", 1)[0]:
+            add("disguised_link", 6, link.target[:100])
+        hosts.add(host)
+    for host in hosts:
+        entry = blocked(host)
+        if entry:
+            add("blocked_link", 10, entry)
+        base = names.registrable(host)
+        if base in own:
+            continue
+        kind = links.kind_of(host)
+        if links.is_address(host):
+            add("address_link", 4, host)
+            foreign.add(host)
+        elif kind == "shorteners":
+            add("short_link", 2, host)
+            foreign.add(host)
+        elif kind == "free":
+            add("free_host", 2, host)
+            foreign.add(host)
+        elif kind != "everyday":
+            foreign.add(host)
+            if links.thrown_away(host):
+                add("thrown_away", 1, host)
+        if borrowed := names.borrowed(host):
+            add("brand_link", 6, f"{names.shown(host)} ({borrowed[0]})")
+        elif names.mixed(names.shown(host)):
+            add("mixed_domain", 5, names.shown(host))
+    return list(best.values()), foreign
+
+
+def _mismatch(link: links.Link, own: frozenset[str] | set[str], add: Callable[[str, float, str], None]) -> None:
+    pretended, real = names.registrable(link.shown), names.registrable(link.host)
+    if pretended == real or "." not in pretended:
+        return
+    brand = next((b for b in names.brands() if b.owns(link.shown)), None)
+    if brand and not brand.owns(link.host) and not (real in own and links.kind_of(link.shown) == "everyday"):
+        add("mismatch", 6, f"{link.shown} → {link.host}")
+    elif pretended in own:
+        add("mismatch", 1, f"{link.shown} → {link.host}")
+    elif real not in own:
+        add("mismatch", 3, f"{link.shown} → {link.host}")
+
+
+def _spoken(
+    letter: Letter,
+    domain: str,
+    own: frozenset[str] | set[str],
+    said: dict[str, int],
+    words: list[str],
+    found: list[links.Link],
+    foreign: set[str],
+    suspicious: bool,
+) -> list[Reason]:
+    """What is said counts whole where it leads away, or leads nowhere and wants an answer; half where every link is
+    the sender's own."""
+    if not said:
+        return []
+    hosts = {link.host for link in found if link.host}
+    brands = [b for b in names.named(words) if not b.common and not b.owns(domain)]
+    theirs = {host for host in foreign if any(b.owns(host) for b in names.brands())}
+    away = foreign - theirs
+    freemail = bool(letter.reply_to) and links.is_mailbox_host(letter.reply_to.rpartition("@")[2].lower())
+    weight = 1.0 if away or suspicious or freemail or letter.files else 0.5
+    if not hosts and said.keys() & {"advance", "extortion", "boss", "secret", "crypto", "job"}:
+        weight = 1.0  # the answer is what they want
+    reasons = [Reason(f"says_{group}", points * weight) for group, points in said.items()]
+    total = sum(reason.points for reason in reasons)
+    if freemail and not links.is_mailbox_host(domain) and total >= 2:
+        reasons.append(Reason("answer_elsewhere", 2, letter.reply_to.rpartition("@")[2]))
+    if brands and total >= 3 and (away or suspicious):
+        reasons.append(Reason("brand_in_text", 3, brands[0].name))
+    return reasons
+
+
+def _page(page: links.Page | None) -> list[Reason]:
+    if page is None:
+        return []
+    if page.asks_password:
+        return [Reason("asks_password", 10)]
+    reasons = []
+    if page.has_form:
+        reasons.append(Reason("form", 2))
+    if page.has_script:
+        reasons.append(Reason("script", 2))
+    return reasons
+
+
+_FILES = {"program": 10.0, "bomb": 10.0, "macro": 6.0, "page": 6.0, "locked": 5.0, "script": 5.0, "archive": 3.0}
+
+
+def _files(letter: Letter) -> list[Reason]:
+    best: dict[str, Reason] = {}
+    for name, content in letter.files:
+        for finding in files.look(name, content):
+            best.setdefault(finding.rule, Reason(f"file_{finding.rule}", _FILES[finding.rule], finding.name[:200]))
+    return list(best.values())

@@ -1,0 +1,128 @@
+"""What fraud says (`phrases.toml`), and which language a letter speaks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+
+from envol.wire.fraud.names import data
+
+MOST_WORDS = 4000  # of a letter; whoever needs more to deceive deceives nobody
+_WORD = re.compile(r"[a-z0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    name: str
+    points: int
+    near: int
+    phrases: tuple[tuple[frozenset[int], ...], ...]  # slots of numbers of stems
+
+
+class _Stems(dict[str, tuple[int, ...]]):
+    """Word → the numbers of the stems that it fits; learnt as words come, forgotten when they are too many."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers: dict[str, int] = {}
+        self.prefixes: dict[str, int] = {}
+
+    def number(self, stem: str) -> int:
+        known = self.numbers.setdefault(stem, len(self.numbers))
+        if stem.endswith("*"):
+            self.prefixes[stem[:-1]] = known
+        return known
+
+    def __missing__(self, word: str) -> tuple[int, ...]:
+        found = [self.numbers[word]] if word in self.numbers else []
+        found += [self.prefixes[word[:n]] for n in range(3, min(len(word), 14) + 1) if word[:n] in self.prefixes]
+        if len(self) > 100_000:
+            self.clear()
+        self[word] = answer = tuple(found)
+        return answer
+
+
+@cache
+def _book() -> tuple[_Stems, tuple[Group, ...]]:
+    stems = _Stems()
+    groups = tuple(
+        Group(
+            name,
+            group["points"],
+            group["near"],
+            tuple(
+                tuple(frozenset(stems.number(stem) for stem in slot.split("|")) for slot in phrase.split())
+                for phrase in group["phrases"]
+            ),
+        )
+        for name, group in data("phrases").items()
+    )
+    return stems, groups
+
+
+def words_of(plain_text: str) -> list[str]:
+    """The words of a text that :func:`~envol.wire.fraud.names.plain` made plain."""
+    return _WORD.findall(plain_text)[:MOST_WORDS]
+
+
+def said(words: Sequence[str]) -> dict[str, int]:
+    """The groups of phrases that these words say, with their points."""
+    stems, groups = _book()
+    fitting = {word: fits for word in set(words) if (fits := stems[word])}
+    present = {stem for fits in fitting.values() for stem in fits}
+    possible = [
+        (group, phrases)
+        for group in groups
+        if (phrases := [p for p in group.phrases if not any(map(present.isdisjoint, p))])
+    ]
+    if not possible:
+        return {}
+    where: dict[int, list[int]] = {}
+    for place, word in [(place, word) for place, word in enumerate(words) if word in fitting]:
+        for stem in fitting[word]:
+            where.setdefault(stem, []).append(place)
+    return {
+        group.name: group.points for group, phrases in possible if any(_stands(p, where, group.near) for p in phrases)
+    }
+
+
+def _stands(slots: Sequence[frozenset[int]], where: dict[int, list[int]], near: int) -> bool:
+    """Is there a place around which every slot has a word of its own?"""
+    places: list[list[int]] = []
+    for slot in slots:
+        here = [place for stem in slot if stem in where for place in where[stem]]
+        if not here:
+            return False
+        places.append(here)
+    first, *others = sorted(places, key=len)
+    for place in first[:50]:
+        taken = {place}
+        for other in others:
+            found = next((p for p in other if abs(p - place) <= near and p not in taken), None)
+            if found is None:
+                break
+            taken.add(found)
+        else:
+            return True
+    return False
+
+
+_LANGUAGES = {
+    "fr": "le la les des du et est vous votre vos pour avec sur dans une un nous notre que qui par au aux ce cette",
+    "en": "the and you your for with of is are to in on we our this that be from have will it as at",
+    "de": "der die das und ist sie ihr ihre fur mit auf wir unser nicht ein eine zu von im den dem",
+    "es": "el los las del y es usted su sus para con en una nos nuestro que por al este esta",
+    "it": "il gli del della e di suo per con su una noi nostro che da al questo questa sono",
+    "nl": "het een en van je uw voor met op wij onze niet dat die zijn te de aan",
+    "pt": "os as do da e para com em uma nos nosso que por ao este esta voce seu sua nao",
+}
+_COMMON = {language: frozenset(words.split()) for language, words in _LANGUAGES.items()}
+
+
+def language_of(words: Sequence[str]) -> str:
+    """The language these words seem to be in, or nothing where they are too few to tell."""
+    seen = set(words[:1500])
+    best, count = max(((name, len(common & seen)) for name, common in _COMMON.items()), key=lambda one: one[1])
+    return best if count >= 4 else ""
