@@ -21,7 +21,7 @@ def run() -> int:
     found = db.rows(
         "SELECT id, state, state = 'scheduled' AND not_before <= now() AND not_before > now() - %s"
         " FROM outbound_sending"
-        " WHERE state IN ('scheduled', 'preparing', 'sending') AND kind IN ('campaign', 'resend', 'test')",
+        " WHERE state IN ('scheduled', 'preparing', 'sending') AND kind IN ('campaign', 'resend', 'again', 'test')",
         [LATE],
     )
     for sending_id, state, due in found:

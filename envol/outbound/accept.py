@@ -26,6 +26,9 @@ CHUNK_ROWS = 500
 SMALL_SITE = 100
 """Sites with fewer rows in a batch share chunks: a chunk's lease reads the whole range it lies in."""
 
+HEADER = frozenset({"from", "to", "subject", "reply_to", "extra", "custom_id"})
+"""What a message's stored header says of the message; the rest are facts of whoever handed it in."""
+
 CODE_LIFETIME = 15 * 60
 TRANSACTIONAL_LIFETIME = 4 * 24 * 3600
 TRANSACTIONAL_PRIORITY = 2
@@ -178,7 +181,10 @@ def stream(workspace_id: int, kind: str, code: bool = False) -> Stream:
     """The everlasting sending that carries a workspace's single messages of one kind; made at first use."""
     key = (workspace_id, kind, code)
     found = _streams.get(key)
-    if found is not None and Sending.objects.filter(id=found.sending_id, workspace_id=workspace_id).exists():
+    if (
+        found is not None
+        and Sending.objects.filter(id=found.sending_id, workspace_id=workspace_id, kind=kind, campaign_id=None).exists()
+    ):
         return found
     priority = 0 if code else TRANSACTIONAL_PRIORITY
     with transaction.atomic():

@@ -71,7 +71,7 @@ class Sending(models.Model):
 
     id = models.BigAutoField(primary_key=True)
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
-    kind = models.CharField(max_length=14)  # campaign, resend, test, transactional, system
+    kind = models.CharField(max_length=14)  # campaign, resend, again (to one person), test, transactional, system
     campaign_id = models.BigIntegerField(null=True)
     purpose_id = models.BigIntegerField(null=True)
     version_id = models.BigIntegerField(null=True)  # content.Version

@@ -23,7 +23,7 @@ STATE_OF = """CASE WHEN o.state IS NOT NULL THEN o.state
                        CASE WHEN (SELECT y.state FROM outbound_sending y WHERE y.id = s.sending_id) = 'held'
                             THEN 'held' ELSE 'queued' END
                    ELSE 'lost' END"""
-_LEDGER = """FROM outbound_send s
+LEDGER = """FROM outbound_send s
   LEFT JOIN outbound_outcome o ON o.sending_id = s.sending_id AND o.no = s.no
   LEFT JOIN outbound_retry r ON r.sending_id = s.sending_id AND r.no = s.no
   LEFT JOIN outbound_chunk c ON c.sending_id = s.sending_id AND c.no = s.chunk"""
@@ -123,7 +123,7 @@ def waiting(workspace_id: int) -> list[dict[str, Any]]:
     return db.dicts(
         f"SELECT s.site, {STATE_OF} AS state, count(*) AS count, min(coalesce(r.due, c.due)) AS due,"
         " coalesce(concat_ws(' ', r.code, r.enhanced, nullif(r.reply, '')), '') AS reply"
-        f" {_LEDGER} JOIN outbound_sending x ON x.id = s.sending_id"
+        f" {LEDGER} JOIN outbound_sending x ON x.id = s.sending_id"
         " WHERE x.workspace_id = %s AND o.no IS NULL GROUP BY 1, 2, 5 ORDER BY count(*) DESC, 1 LIMIT 200",
         [workspace_id],
     )
@@ -194,7 +194,7 @@ _INVARIANTS = (
     _never(
         "Recipients that are neither waiting nor ended",
         "s.sending_id || '/' || s.no",
-        f"{_LEDGER} WHERE {STATE_OF} = 'lost'",
+        f"{LEDGER} WHERE {STATE_OF} = 'lost'",
     ),
     _never(
         "Final recipients that still wait for another try",

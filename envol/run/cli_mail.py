@@ -1,18 +1,24 @@
-"""The command line for administrators who ask what a reply or a returned message means; needs no installation."""
+"""The command line for administrators who ask what became of a message, and what a reply or a returned message means.
+
+`explain` needs no installation.
+"""
 
 from __future__ import annotations
 
 import json as _json
 import sys
 from collections.abc import Iterator
+from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.table import Table
 
-from envol.run.cli import app, fail
+from envol.run.cli import Data, Json, Ws, app, console, fail, opened, say, show, workspace_named
 
-mail = typer.Typer(no_args_is_help=True, help="Messages that came back.")
+mail = typer.Typer(no_args_is_help=True, help="What became of a message.")
 reply = typer.Typer(no_args_is_help=True, help="Replies of SMTP servers.")
 app.add_typer(mail, name="mail")
 app.add_typer(reply, name="reply")
@@ -45,6 +51,116 @@ def mail_explain(files: Annotated[list[Path], typer.Argument(help="Messages, one
         _print({"file": str(file), "type": found.type, "recipients": recipients, "rule": found.rule})
     if missing:
         raise typer.Exit(1)
+
+
+@mail.command("log")
+def mail_log(
+    words: Annotated[str, typer.Argument(help="Address, Message-ID, number, or words of the subject.")] = "",
+    state: Annotated[str, typer.Option(help="queued, deferred, delivered, bounced, expired, cancelled…")] = "",
+    since: Annotated[str, typer.Option(help="YYYY-MM-DD, or with an hour; the workspace's time.")] = "",
+    until: Annotated[str, typer.Option(help="Before this moment.")] = "",
+    most: Annotated[int, typer.Option(help="Lines at most.", min=1)] = 50,
+    workspace: Ws = "",
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Single messages, newest first; with an address, campaigns' mail to it too."""
+    opened(data)
+    from envol import db
+    from envol.outbound import mail_log as log
+    from envol.outbound.states import STATES
+
+    space = workspace_named(workspace)
+    if state and state not in STATES:
+        fail(f"There is no state {state!r}. States: {', '.join(STATES)}.", 2)
+    query = log.Query(words, state, None, _moment(since, space), _moment(until, space))
+    try:
+        found = [_facts(one) for one in islice(log.walk(space.pk, query), most)]
+    except db.TooSlow:
+        fail("Looking through so many messages takes too long: name a period with --since and --until.")
+
+    def human() -> None:
+        table = Table("id", "handed in", "to", "subject", "state", "they said")
+        for one in found:
+            said = " ".join(str(one[name]) for name in ("code", "enhanced", "reply") if one[name])
+            table.add_row(
+                one["id"], f"{one['at']:%Y-%m-%d %H:%M:%S}", one["to"], one["subject"], one["state"], said[:80]
+            )
+        console.print(table)
+
+    show(found, json, human)
+
+
+def _moment(text: str, space: Any) -> datetime | None:
+    from zoneinfo import ZoneInfo
+
+    if not text:
+        return None
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        fail(f"{text!r} is no moment: write 2026-11-26, or 2026-11-26T09:00.", 2)
+    return found if found.tzinfo else found.replace(tzinfo=ZoneInfo(space.time_zone))
+
+
+def _facts(one: Any) -> dict[str, Any]:
+    return {
+        "id": f"{one.sending_id}/{one.no}", "number": one.message_id, "kind": one.kind, "to": one.address,
+        "subject": one.subject, "at": one.at, "state": one.state, "attempts": one.attempts, "cause": one.cause,
+        "code": one.code, "enhanced": one.enhanced, "reply": one.reply, "host": one.host, "tls": one.tls,
+        "next_try": one.due, "ended_at": one.ended_at, "key": one.key_id, "custom_id": one.custom_id,
+    }  # fmt: skip
+
+
+def _one(space: Any, words: str) -> Any:
+    from envol.outbound import mail_log as log
+
+    found = log.search(space.pk, log.Query(words), most=2).entries
+    if not found:
+        fail(f"No message is like {words!r}.")
+    if len(found) > 1:
+        fail("Several messages are like that: `envol mail log` lists them, name one by its id (12/345).", 2)
+    return found[0]
+
+
+Named = Annotated[str, typer.Argument(help="Its id (12/345), number or Message-ID.")]
+
+
+@mail.command("show")
+def mail_show(message: Named, workspace: Ws = "", data: Data = None, json: Json = False) -> None:
+    """One message: each attempt and its reply, what came back later, what she did with it."""
+    opened(data)
+    from envol.outbound import mail_log as log
+
+    one = _one(workspace_named(workspace), message)
+    steps = log.history(one)
+
+    def human() -> None:
+        say(
+            f"{one.subject or '–'}  to {one.address}  {one.state}"
+            + (f", next try {one.due:%H:%M:%S}" if one.due else "")
+        )
+        for step in steps:
+            said = " ".join(str(step[name]) for name in ("code", "enhanced", "reply", "host", "tls") if step[name])
+            say(f"  {step['at']:%Y-%m-%d %H:%M:%S}  {step['what']:<12} {step['cause']:<16} {said}")
+
+    show({**_facts(one), "message_id": log.message_id_of(one), "history": steps}, json, human)
+
+
+@mail.command("resend")
+def mail_resend(message: Named, workspace: Ws = "", data: Data = None, json: Json = False) -> None:
+    """Send it again to the same person, as a new message; every gate is asked anew."""
+    opened(data)
+    from envol.outbound.accept import Refused
+    from envol.outbound.resend import resend
+
+    space = workspace_named(workspace)
+    one = _one(space, message)
+    try:
+        sending_id, no = resend(space.pk, one, actor="command")
+    except Refused as error:
+        fail(str(error))
+    show({"id": f"{sending_id}/{no}"}, json, lambda: say(f"Sent again as {sending_id}/{no}."))
 
 
 @reply.command("explain")

@@ -68,6 +68,7 @@ WORDS = {
     "list.removed": gettext_lazy("deleted a list"),
     "list.renamed": gettext_lazy("renamed a list"),
     "list.restored": gettext_lazy("brought a list back"),
+    "mail.resent": gettext_lazy("sent a message again"),
     "media.deleted": gettext_lazy("deleted a picture"),
     "media.received": gettext_lazy("brought a picture"),
     "member.changed": gettext_lazy("changed the role of a member"),

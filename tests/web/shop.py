@@ -30,7 +30,7 @@ from envol.content.models import Media
 from envol.db import execute
 from envol.events import NewEvent, record
 from envol.events.models import Kind
-from envol.outbound import domains
+from envol.outbound import accept, domains
 from envol.outbound.models import Captured, Domain, Sending
 
 PASSWORD = "un mot de passe assez long"
@@ -73,6 +73,8 @@ class Shop:
             "campaign_id": self.sent.pk,
             "message_id": self.captured.pk,
             "no": 1,
+            "sending_id": self.sending.pk,
+            "recipient_no": self.people[0].pk,
             "domain_id": self.domain.pk,
             "member_id": self.members["viewer"].pk,
             "key_id": self.key.pk,
@@ -178,6 +180,7 @@ def open_shop(title: str = "Librairie des Deux Rives", readers: int = 60, folder
     view = saved_views.save(members["owner"], "De Nantes", "?q=nantes", shared=True)
     export = export_files.prepare(workspace, Filter(), "csv", ["email"], name="Tous", member_id=members["owner"].pk)
     export_files.write(export)
+    _receipts(workspace, workspace.api_keys.first())
     for one in found:
         one.refresh_from_db()
     return Shop(
@@ -186,6 +189,38 @@ def open_shop(title: str = "Librairie des Deux Rives", readers: int = 60, folder
         _picture(workspace), export, _outlet(workspace),
         {one.email for one in found},
     )  # fmt: skip
+
+
+def _receipts(workspace: Workspace, key: Any) -> None:
+    """Single messages handed in by the till: delivered, put off, refused, waiting."""
+    made = accept.accept_messages(
+        [
+            accept.Outgoing(
+                workspace.pk,
+                ("La caisse", "caisse@boutique.example"),
+                [("", f"client{n}@{SITES[n % 3]}")],
+                f"Votre commande {1000 + n}",
+                "Merci de votre achat.",
+                facts={"by": "smtp", "key": key.pk},
+            )
+            for n in range(4)
+        ]
+    )
+    (first, second, third, _waits) = (one.recipients[0] for one in made)
+    outcome = (
+        "INSERT INTO outbound_outcome (sending_id, no, state, attempts, cause, code, enhanced, reply, host, tls)"
+        " VALUES (%s, %s, %s, 1, %s, %s, %s, %s, 'mx.lecteurs.example', 'TLSv1.3')"
+    )
+    execute(outcome, [*first, "delivered", "", 250, "2.0.0", "OK, queued as 4F1A"])
+    execute(outcome, [*third, "bounced", "unknown_user", 550, "5.1.1", "<recipient>: no such user here"])
+    execute(
+        "INSERT INTO outbound_retry (sending_id, no, site, priority, due, attempts, first_at, cause, code, enhanced,"
+        " reply) VALUES (%s, %s, %s, 2, now() + interval '5 minutes', 1, now(), 'greylisted', 451, '4.7.1',"
+        " 'Greylisted, come back in five minutes')",
+        [*second, SITES[1]],
+    )
+    facts = {"no": second[1], "code": 451, "enhanced": "4.7.1", "cause": "greylisted", "attempt": 1}
+    record([NewEvent(workspace.pk, Kind.DEFERRED, None, second[0], facts={**facts, "reply": "Greylisted"})])
 
 
 def _outlet(workspace: Workspace) -> Outlet:

@@ -27,7 +27,7 @@ POST_ONLY = {
     "act", "check_domain",
     "domain_replies", "invite", "change_member", "revoke_key", "undo", "keep_people",
     "new_form", "switch_signup", "verify_ledger", "new_purpose", "suppressed",
-    "empty_inbox",
+    "empty_inbox", "resend_message",
     "density", "save_view", "delete_view", "save_as_segment", "bulk_do", "change_contact", "rectify", "withdraw",
     "grant",
     "new_list", "change_list", "new_field", "field_act",

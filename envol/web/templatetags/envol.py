@@ -17,7 +17,7 @@ from django.template.defaulttags import CsrfTokenNode
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import get_language, gettext, pgettext
+from django.utils.translation import get_language, gettext, pgettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
 from envol.web.meanwhile import hidden
@@ -159,6 +159,11 @@ _STATUS = {
     "not_shown": ("eye", "calm", _("not shown")),
     "counter": ("cross", "bad", _("counter-productive")),
     "too_small": ("alert", "warn", _("too small")),
+    "bounced_one": ("cross", "bad", pgettext_lazy("one message", "bounced")),
+    "queued": ("clock", "calm", _("waiting")),
+    "leased": ("send", "run", _("on its way")),
+    "expired": ("cross", "bad", _("given up")),
+    "suppressed": ("stop", "warn", _("held back")),
 }
 
 
@@ -528,3 +533,15 @@ _TYPES = {
 def type_word(code: Any) -> Any:
     """A property's type in the reader's words."""
     return _TYPES.get(str(code), code)
+
+
+@register.simple_tag
+def state_word(code: str) -> Any:
+    """The word of a state alone, where no icon can stand: in a choice."""
+    return _STATUS[one_state(code)][2] if code in _STATUS else code
+
+
+@register.filter
+def one_state(code: str) -> str:
+    """The state of one message, for `status`: French says it in the singular."""
+    return "bounced_one" if code == "bounced" else code

@@ -1,0 +1,93 @@
+"""The message log as pages: found, read in full, sent again; masked for those who may not see addresses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from django.test import Client
+
+from envol import db
+from envol.outbound import domains, mail_log
+from envol.outbound.accept import Outgoing, accept_messages
+from tests.web.shop import Shop, open_shop
+
+Sign = Callable[..., Client]
+ADDRESS = "client.fidele@lecteurs.example"
+
+
+@pytest.fixture(scope="module")
+def shop() -> Shop:
+    return open_shop("Librairie des reçus", readers=28)
+
+
+def receipt(shop: Shop, subject: str, to: str = ADDRESS, **more: object) -> tuple[int, int]:
+    domains.add(shop.workspace, "boutique.example", trusted=True)
+    sender = ("La caisse", "caisse@boutique.example")
+    made = Outgoing(shop.workspace.pk, sender, [("", to)], subject, "Merci", **more)  # type: ignore[arg-type]
+    return accept_messages([made])[0].recipients[0]
+
+
+def ended(key: tuple[int, int], state: str = "bounced", reply: str = f"no mailbox for {ADDRESS}") -> None:
+    db.execute(
+        "INSERT INTO outbound_outcome (sending_id, no, state, attempts, cause, code, enhanced, reply, host)"
+        " VALUES (%s, %s, %s, 1, 'unknown_user', 550, '5.1.1', %s, 'mx.lecteurs.example')",
+        [*key, state, reply],
+    )
+
+
+def test_it_is_found_by_address_and_says_why_it_was_refused(shop: Shop, as_member: Sign) -> None:
+    key = receipt(shop, "Commande 4711", facts={"by": "smtp", "key": shop.key.pk})
+    ended(key)
+    client = as_member("editor", shop)
+    found = client.get("/mail", {"q": ADDRESS})
+    assert found.status_code == 200
+    page = found.content.decode()
+    assert "Commande 4711" in page and "La caisse" in page and "no such mailbox" in page
+    assert f"/mail/{key[0]}/{key[1]}" in page
+    one = client.get(f"/mail/{key[0]}/{key[1]}").content.decode()
+    assert "550 5.1.1" in one and "mx.lecteurs.example" in one and "Accepted by us" in one
+    path = f"/mail/{key[0]}/{key[1]}"
+    assert path not in client.get("/mail", {"q": "Commande 4711", "state": "delivered"}).content.decode()
+    assert "Commande 4711" in client.get("/mail", {"key": str(shop.key.pk)}).content.decode()
+    assert "Commande 4711" not in client.get("/mail", {"until": "2020-01-01"}).content.decode()
+
+
+def test_a_viewer_reads_what_happened_and_no_whole_address(shop: Shop, as_member: Sign) -> None:
+    key = receipt(shop, f"Pour {ADDRESS}")
+    ended(key)
+    client = as_member("viewer", shop)
+    for path in ("/mail", f"/mail/{key[0]}/{key[1]}", f"/mail?q={key[0]}/{key[1]}"):
+        page = client.get(path).content.decode()
+        assert ADDRESS not in page, path
+        assert "Send it again" not in page
+    # Nor does she find out by asking whether something went to an address.
+    assert f"/mail/{key[0]}" not in client.get("/mail", {"q": ADDRESS, "state": "queued"}).content.decode()
+    assert client.post(f"/mail/{key[0]}/{key[1]}/resend").status_code == 403
+
+
+def test_it_is_sent_again_once_and_its_new_page_opens(shop: Shop, as_member: Sign) -> None:
+    key = receipt(shop, "Encore", to="revenu@lecteurs.example")
+    client = as_member("editor", shop)
+    path = f"/mail/{key[0]}/{key[1]}"
+    assert "Send it again" not in client.get(path).content.decode()  # it is on its way
+    answer = client.post(f"{path}/resend", follow=True)
+    assert "still on its way" in answer.content.decode()
+    ended(key, "expired")
+    assert "Send it again" in client.get(path).content.decode()
+    answer = client.post(f"{path}/resend")
+    assert answer.status_code == 303 and answer["Location"] != path
+    assert "sent again, as a new message" in client.get(answer["Location"]).content.decode()
+    assert "sent a message again" in as_member("owner", shop).get("/settings/journal").content.decode()
+
+
+def test_a_search_that_takes_too_long_says_what_to_do(
+    shop: Shop, as_member: Sign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(mail_log, "PATIENCE", 0.0)
+    page = as_member("editor", shop).get("/mail", {"q": "words"}).content.decode()
+    assert "Name a period of some days" in page
+
+
+def test_a_page_that_begins_nowhere_is_not_found(shop: Shop, as_member: Sign) -> None:
+    assert as_member("viewer", shop).get("/mail", {"before": "1.x.2"}).status_code == 404
