@@ -89,9 +89,12 @@ def test_the_road_of_a_visitor_without_script(
         f"{here}/gone",
         "/s/nowhere",
         f"/p/{links.person_token(shop.workspace.pk, someone)}?l={language}",
+        f"/p/{links.preferences_token(shop.sending.pk, someone)}?l={language}",
         f"/u/{links.unsubscribe_token(shop.sending.pk, someone)}?l={language}",
+        f"/i/{links.survey_token(shop.sending.pk, someone)}?l={language}",
     ):
         accessible(path)
+    looker.locator("input[type=radio]").first.check()
     looker.locator("button").first.click()
     assert violations(looker) == []
     assert plain.context.cookies() == [] and looker.context.cookies() == []
