@@ -12,6 +12,7 @@ class SegmentBuilder extends HTMLElement {
   private open: string[] = [];
   private waiting = 0;
   private later = 0;
+  private touched = 0; // when something was typed last
   private lettered = 0; // when a letter was pressed last
   private drawn: Promise<unknown> = Promise.resolve();
 
@@ -21,7 +22,10 @@ class SegmentBuilder extends HTMLElement {
     this.form.addEventListener("input", () => {
       this.typed++;
       clearTimeout(this.timer);
-      this.timer = window.setTimeout(() => this.count(), 120);
+      // The first letter after a rest is answered at once, a quick run of them when it pauses.
+      const rested = performance.now() - this.touched > 300;
+      this.touched = performance.now();
+      this.timer = window.setTimeout(() => this.count(), rested ? 0 : 120);
     });
     this.form.addEventListener("change", (event) => {
       const target = event.target as HTMLElement;
