@@ -1,7 +1,7 @@
 """Builder: from a key to the count that is painted for it, in Chromium, with a million contacts.
 
 The installation of bench pages (`--keep DIRECTORY` shares it), its http and audience processes, the page of
-a segment opened in headless Chromium. A letter of the town is taken away or put back, one at a time with a rest between,
+a segment opened in headless Chromium. A letter of the town is taken away or put back, one at a time, resting between,
 and the page itself tells the milliseconds from the key to the frame that shows the new count: what the network of this
 machine, Django, the engine and the browser take together. Half of the questions are kept from before, half are cold.
 The 95th percentile is held against 150 ms. Beside it, how long the page takes until its first count stands there.
