@@ -6,16 +6,19 @@ When a function of this module returns, its transaction is on disk: only then ma
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
+from django.conf import settings
 from django.db import connection, transaction
 from psycopg.types.json import Jsonb
 
 from envol import db, disk
-from envol.outbound import control, held
+from envol.events.models import Kind
+from envol.outbound import control, egress, held
 from envol.outbound.domains import may_send_from
 from envol.outbound.models import Sending, SendingState
 from envol.outbound.sites import site_of
@@ -249,7 +252,26 @@ def expand_batch(sending: Sending, people: Iterable[tuple[int, str]], *, due: da
     `due`: not before (database's clock); by default at once, as soon as the sending's state is `sending`.
     """
     rows = [(contact, contact, None, address) for contact, address in people]
-    return _expand(sending.id, sending.priority, due, rows)
+    tiers = _tiers([row[0] for row in rows]) if warms_up() and sending.priority >= 5 else {}
+    return _expand(sending.id, sending.priority, due, rows, tiers)
+
+
+def warms_up() -> bool:
+    """Does any source address of this installation warm up?"""
+    return settings.ENVOL.route == "direct" and any(one.warm for one in egress.parse(settings.ENVOL.sources))
+
+
+LAST_TIER = 3
+
+
+def _tiers(contacts: Sequence[int]) -> dict[int, int]:
+    """Whose mail a new address should carry first: 0 for who reacted lately, up to `LAST_TIER`."""
+    found = db.rows(
+        db.sql("outbound", "engaged"), {"ids": list(contacts), "kinds": [int(Kind.OPENED), int(Kind.CLICKED)]}
+    )
+    tiers = dict.fromkeys(contacts, LAST_TIER)
+    tiers.update(found)
+    return tiers
 
 
 def accept_address(sending: Sending, address: str) -> None:
@@ -259,12 +281,17 @@ def accept_address(sending: Sending, address: str) -> None:
 
 
 def _expand(
-    sending_id: int, priority: int, due: datetime | None, rows: Sequence[tuple[int, int | None, int | None, str]]
+    sending_id: int,
+    priority: int,
+    due: datetime | None,
+    rows: Sequence[tuple[int, int | None, int | None, str]],
+    tiers: Mapping[int, int] = MappingProxyType({}),
 ) -> int:
     if not rows:
         return 0
     rows = sorted(rows, key=lambda row: row[0])
     sites = [site_of(row[3]) for row in rows]
+    of_rows = [tiers.get(row[0], LAST_TIER) for row in rows]
     return int(
         db.value(
             db.sql("outbound", "expand"),
@@ -277,24 +304,25 @@ def _expand(
                 "message": [row[2] for row in rows],
                 "address": [row[3] for row in rows],
                 "site": sites,
-                "part": plan_chunks(sites),
+                "part": plan_chunks(sites, of_rows),
+                "early": [LAST_TIER - tier for tier in of_rows],
             },
         )
         or 0
     )
 
 
-def plan_chunks(sites: Sequence[str]) -> list[int]:
+def plan_chunks(sites: Sequence[str], tiers: Sequence[int] = ()) -> list[int]:
     """Which chunk (0, 1, …) each row goes to: at most CHUNK_ROWS together, one site a chunk where it has
-    at least SMALL_SITE rows, the small sites mixed."""
+    at least SMALL_SITE rows, the small sites mixed. Rows of several tiers never share a chunk."""
     counts: dict[str, int] = {}
     for site in sites:
         counts[site] = counts.get(site, 0) + 1
-    open_chunk: dict[str, tuple[int, int]] = {}
+    open_chunk: dict[tuple[str, int], tuple[int, int]] = {}
     plan: list[int] = []
     used = 0
-    for site in sites:
-        key = site if counts[site] >= SMALL_SITE else "*"
+    for site, tier in zip(sites, tiers or [0] * len(sites), strict=True):
+        key = (site if counts[site] >= SMALL_SITE else "*"), tier
         number, filled = open_chunk.get(key, (-1, CHUNK_ROWS))
         if filled >= CHUNK_ROWS:
             number, filled = used, 0

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 
 from envol import db
-from envol.outbound import egress, lease, shaping, sites, states, warmup
+from envol.events.models import Kind
+from envol.outbound import accept, egress, lease, shaping, sites, states, warmup
 from envol.outbound.settle import DEFERRED, Result, settle
 from envol.outbound.shaping import Ask
 from envol.outbound.warmup import Day
+from tests.outbound import helpers
 from tests.outbound.helpers import queued
 
 pytestmark = pytest.mark.usefixtures("empty_database")
@@ -264,3 +268,31 @@ def test_pools_by_stream_workspace_and_receiver_and_the_same_source_for_each_ret
     first = Counter(egress.in_order(pool, (1, no))[0].address for no in range(1000))
     assert min(first.values()) > 400
     assert egress.in_order(pool, (1, 5)) == egress.in_order(pool[::-1], (1, 5))
+
+
+def test_a_new_address_meets_those_who_reacted_lately_first(workspace, monkeypatch) -> None:
+    people = helpers.people(workspace, 40)
+    db.execute("UPDATE contacts_contact SET created_at = now() - interval '1 year'")
+    lately, some_time_ago, opened = people[7][0], people[3][0], people[30][0]
+    for contact, days in ((lately, 3), (some_time_ago, 45), (people[9][0], 200)):
+        db.execute(
+            "INSERT INTO events_event (workspace_id, kind, contact_id, at)"
+            " VALUES (%s, %s, %s, now() - %s * interval '1 day')",
+            [workspace.id, int(Kind.CLICKED), contact, days],
+        )
+    db.execute("UPDATE contacts_contact SET last_open_day = current_date - 10 WHERE id = %s", [opened])
+
+    def order(sources: str) -> list[int]:
+        monkeypatch.setattr(settings, "ENVOL", dataclasses.replace(settings.ENVOL, route="direct", sources=sources))
+        one = helpers.sending(workspace)
+        accept.expand_batch(one, people)
+        found = []
+        for _ in range(10):
+            for held in lease.lease("c", 1, seconds=60):
+                found += [row.no for row in held.rows if row.sending.id == one.id]
+        return found
+
+    assert order("") == [no for no, _ in people]
+    warm = order("192.0.2.9 - warm")
+    assert warm[:3] == sorted([lately, opened]) + [some_time_ago]
+    assert sorted(warm) == [no for no, _ in people]
