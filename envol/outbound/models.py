@@ -300,3 +300,42 @@ class Look(models.Model):
     class Meta:
         db_table = "outbound_look"
         indexes = [models.Index(fields=["at"], name="look_at")]
+
+
+class DomainReport(models.Model):
+    """What one receiver told us of a domain: DMARC (RFC 9990) or TLS (RFC 8460), once for each of its reports."""
+
+    id = models.BigAutoField(primary_key=True)
+    domain = models.ForeignKey(Domain, on_delete=models.CASCADE, related_name="reports")
+    kind = models.CharField(max_length=5)  # dmarc, tls
+    organisation = models.CharField(max_length=120)
+    report_id = models.CharField(max_length=200)  # theirs
+    begins_at = models.DateTimeField()
+    ends_at = models.DateTimeField()
+    policy = models.CharField(max_length=20, blank=True)
+    received_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "outbound_domain_report"
+        constraints = [
+            # Reports are sent again when our answer was lost.
+            models.UniqueConstraint(fields=["domain", "kind", "organisation", "report_id"], name="report_once")
+        ]
+        indexes = [models.Index(fields=["domain", "kind", "begins_at"], name="report_time")]
+
+
+class DomainReportRow(models.Model):
+    """Messages, or sessions, of one source that fared alike."""
+
+    id = models.BigAutoField(primary_key=True)
+    report = models.ForeignKey(DomainReport, on_delete=models.CASCADE, related_name="rows")
+    source = models.CharField(max_length=253, blank=True)  # address of a sending machine; for TLS our MX host
+    n = models.BigIntegerField()
+    passed = models.BooleanField()
+    dkim = models.BooleanField(null=True)
+    spf = models.BooleanField(null=True)
+    result = models.CharField(max_length=60, blank=True)  # DMARC: disposition; TLS: why it failed
+    signer = models.CharField(max_length=253, blank=True)  # domain of the signature that was judged
+
+    class Meta:
+        db_table = "outbound_domain_report_row"

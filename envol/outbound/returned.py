@@ -22,7 +22,7 @@ from envol.contacts.models import Contact
 from envol.content import links
 from envol.events.models import Kind
 from envol.events.writing import NewEvent, record
-from envol.outbound import domains, leaving, mailbox, settle, shaping
+from envol.outbound import domain_reports, domains, leaving, mailbox, settle, shaping
 from envol.outbound.models import CapturedKind, Send, Sending
 from envol.outbound.sites import site_of
 from envol.wire.address import AddressError, domain_of, normalise
@@ -38,7 +38,7 @@ _OF_ADDRESS = {
 }
 
 
-_SERVICES = frozenset({COMPLAINTS, mailbox.REPLIES}) | mailbox.PEOPLE
+_SERVICES = frozenset({COMPLAINTS, mailbox.REPLIES, *domain_reports.LOCAL_PARTS}) | mailbox.PEOPLE
 
 
 class Returned(NamedTuple):
@@ -69,19 +69,29 @@ def take(batch: Sequence[Returned]) -> list[str]:
     Raises `disk.Full` and database errors: then nothing of the batch was taken.
     """
     disk.refuse_when_full()
-    read = [(one, explain(one.raw)) for one in batch]
+    read = [(one, explain(one.raw), _reports(one)) for one in batch]
     with transaction.atomic(durable=not connection.in_atomic_block):
-        return [_take(one, found) for one, found in read]
+        return [_take(*found) for found in read]
 
 
-def _take(one: Returned, found: Explanation) -> str:
+def _reports(one: Returned) -> list[domain_reports.Read]:
+    """What receivers report of a domain; read before the transaction begins, since it may take a second."""
+    kind = domain_reports.LOCAL_PARTS.get(_local(one.recipient))
+    return domain_reports.read(kind, one.raw) if kind else []
+
+
+def _take(one: Returned, found: Explanation, reports: list[domain_reports.Read]) -> str:
     local = _local(one.recipient)
     if local in _SERVICES and local != COMPLAINTS:
         domain = domains.at_host(domain_of(one.recipient))
         if local in mailbox.PEOPLE:
             mailbox.keep(domain, one.recipient, one.raw, CapturedKind.PEOPLE)
             return "kept"
-        return mailbox.take_reply(domain, one.recipient, one.raw, found) if domain else "kept by nobody"
+        if domain is None:  # declared no more, since the recipient was asked for
+            return "kept by nobody"
+        if local in domain_reports.LOCAL_PARTS:
+            return domain_reports.keep(domain, reports)
+        return mailbox.take_reply(domain, one.recipient, one.raw, found)
     if (leaving_one := links.read_unsubscribe_address(one.recipient)) is not None:
         return _left(leaving_one, found)
     target = links.read_return_path(one.recipient)

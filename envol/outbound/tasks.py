@@ -47,7 +47,8 @@ def forget_uses(timestamp: int) -> None:
 @app.periodic(cron="13 4 * * *")
 @app.task(queue="house", name="outbound.forget_mail", queueing_lock="outbound.forget_mail")
 def forget_mail(timestamp: int) -> None:
-    """Every night: mail that people wrote to us is kept for a while, not for ever."""
-    from envol.outbound import mailbox
+    """Every night: mail that people wrote to us, and reports, are kept for a while, not for ever."""
+    from envol.outbound import domain_reports, mailbox
 
     mailbox.forget_old()
+    domain_reports.forget_old()
