@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
-from babel.dates import format_datetime, format_time, format_timedelta, get_timezone_location
+from babel.dates import format_datetime, format_skeleton, format_time, format_timedelta, get_timezone_location
 from babel.numbers import format_decimal, format_percent
 from django import template
 from django.conf import settings
@@ -435,6 +435,12 @@ def city(zone: str) -> str:
         return str(get_timezone_location(zone, locale=_locale(), return_city=True))
     except LookupError:
         return zone
+
+
+@register.filter
+def short_day(value: Any) -> str:
+    """A day under a chart, such as 3 Nov."""
+    return format_skeleton("MMMd", value, locale=_locale())
 
 
 @register.filter

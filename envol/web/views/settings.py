@@ -73,7 +73,7 @@ def organisation(request: MemberRequest) -> HttpResponse:
 # ---- domains
 
 
-def _domain(request: MemberRequest, domain_id: int) -> Domain:
+def domain_of(request: MemberRequest, domain_id: int) -> Domain:
     found = Domain.objects.filter(workspace=_workspace(request), id=domain_id).first()
     if found is None:
         raise Http404
@@ -133,7 +133,7 @@ def _records(one: Domain) -> list[dict[str, Any]]:
                 "difference": difference,
                 "why": _why(record["key"]),
                 "unheard": unheard,
-                "tag": f"; rua=mailto:dmarc@{home}",
+                "tag": f"“rua=mailto:dmarc@{home}”",
             }
         )
     return shown_records
@@ -162,7 +162,7 @@ def _domain_facts(one: Domain) -> dict[str, Any]:
 @require_safe
 @audience(Role.EDITOR)
 def domain(request: MemberRequest, domain_id: int) -> HttpResponse:
-    one = _domain(request, domain_id)
+    one = domain_of(request, domain_id)
     form = RepliesForm(initial={"replies_to": one.replies_to})
     return render(request, "settings/domain.html", {**_domain_facts(one), "form": form})
 
@@ -170,7 +170,7 @@ def domain(request: MemberRequest, domain_id: int) -> HttpResponse:
 @require_POST
 @audience(Role.EDITOR)
 def check_domain(request: MemberRequest, domain_id: int) -> HttpResponse:
-    one = service.check(_domain(request, domain_id))
+    one = service.check(domain_of(request, domain_id))
     if request.headers.get("HX-Request") == "true":
         return render(request, "settings/_domain.html", _domain_facts(one))
     if one.passed_at:
@@ -187,7 +187,7 @@ def check_domain(request: MemberRequest, domain_id: int) -> HttpResponse:
 @audience(Role.OWNER)
 def replies(request: MemberRequest, domain_id: int) -> HttpResponse:
     """Where replies to mail of this domain go on to."""
-    one = _domain(request, domain_id)
+    one = domain_of(request, domain_id)
     form = RepliesForm(request.POST)
     if form.is_valid():
         try:
