@@ -7,7 +7,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("outbound", "0006_shaping"),
+        ("outbound", "0008_log"),
     ]
 
     operations = [
