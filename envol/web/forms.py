@@ -9,7 +9,8 @@ from django import forms
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
-from envol.accounts.models import Role, User, Workspace
+from envol.accounts.api_keys import MOST_SENDERS, read_senders
+from envol.accounts.models import Role, Scope, User, Workspace
 from envol.consent.gates import LEVELS
 from envol.web.meanwhile import Unchanged
 
@@ -159,8 +160,71 @@ class InviteForm(forms.Form):
         return str(self.cleaned_data["email"]).strip().lower()
 
 
+SCOPES = [
+    (Scope.SMTP.value, _("Hand in mail by SMTP")),
+    (Scope.READ.value, _("Read the captured mail")),
+    (Scope.EVENTS.value, _("Tell what people did (events)")),
+    (Scope.ORDERS.value, _("Tell orders")),
+]
+
+
+class ScopesField(forms.MultipleChoiceField):
+    """Drawn as one group of boxes by ``settings/_scopes.html``."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            label=_("What may it do?"),
+            choices=SCOPES,
+            initial=[value for value, _label in SCOPES],
+            error_messages={"required": _("Tick at least one: a key that may do nothing opens nothing.")},
+        )
+
+
 class KeyForm(forms.Form):
     name = forms.CharField(label=_("What is it for?"), max_length=100)
+    scopes = ScopesField()
+
+
+class KeyLimitsForm(forms.Form):
+    """What a key may do; empty fields limit nothing."""
+
+    scopes = ScopesField()
+    senders = forms.CharField(
+        label=_("Who may it write as?"),
+        required=False,
+        max_length=5000,
+        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
+        help_text=_("One domain or address a line, such as shop.example. Empty: every domain that is ready."),
+    )
+    per_hour = forms.IntegerField(label=_("Messages an hour"), required=False, min_value=1, max_value=2**31 - 1)
+    per_day = forms.IntegerField(
+        label=_("Messages a day"),
+        required=False,
+        min_value=1,
+        max_value=2**31 - 1,
+        help_text=_("A message to three people counts three. Beyond it the program is told to come back later."),
+    )
+    most_recipients = forms.IntegerField(
+        label=_("Recipients of one message"), required=False, min_value=1, max_value=1000
+    )
+    ends_on = forms.DateField(
+        label=_("Last day"),
+        required=False,
+        widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d"),
+        help_text=_("After it the key opens nothing. Empty: it does not end."),
+    )
+
+    def clean_senders(self) -> list[str]:
+        found: dict[str, None] = {}
+        for line in self.cleaned_data["senders"].split():
+            try:
+                found.update(dict.fromkeys(read_senders([line])))
+            except ValueError:
+                said = _("“%(line)s” is neither a domain nor an address.") % {"line": line}
+                raise forms.ValidationError(said) from None
+        if len(found) > MOST_SENDERS:
+            raise forms.ValidationError(_("At most %(n)s senders; leave it empty for all.") % {"n": MOST_SENDERS})
+        return list(found)
 
 
 class DomainForm(forms.Form):

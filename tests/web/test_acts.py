@@ -9,7 +9,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 
-from envol.accounts.models import ApiKey, Member, User
+from envol.accounts.models import ApiKey, JournalEntry, Member, User
 from envol.campaigns.models import Campaign
 from envol.contacts.models import Import, Note
 from envol.contacts.tasks import dry_run_import, run_import
@@ -117,14 +117,45 @@ def test_a_file_is_tried_before_anything_is_written(own: Shop, as_member: Sign) 
 
 def test_a_key_is_shown_once(own: Shop, as_member: Sign) -> None:
     client = as_member("owner", own)
-    answer = client.post("/settings/keys", {"name": "Site"})
+    assert client.post("/settings/keys", {"name": "Site"}).status_code == 422, "a key that may do nothing"
+    answer = client.post("/settings/keys", {"name": "Site", "scopes": ["smtp", "orders"]})
     key = ApiKey.objects.get(workspace=own.workspace, name="Site")
     assert answer.status_code == 201 and key.public_id in answer.content.decode()
     assert "no-store" in answer["Cache-Control"]
     assert key.public_id not in client.get("/settings/keys").content.decode()
     client.post(f"/settings/keys/{key.pk}/revoke")
     key.refresh_from_db()
-    assert key.revoked_at is not None
+    assert key.revoked_at is not None and key.scopes == ["smtp", "orders"]
+    assert client.post(f"/settings/keys/{key.pk}", {"scopes": ["read"]}).status_code == 303
+    key.refresh_from_db()
+    assert key.scopes == ["smtp", "orders"], "what is revoked stays as it was"
+
+
+def test_a_key_is_limited_paused_and_resumed_on_its_page(own: Shop, as_member: Sign) -> None:
+    client = as_member("owner", own)
+    key = ApiKey.objects.get(workspace=own.workspace)
+    page = f"/settings/keys/{key.pk}"
+    typed = {"scopes": ["smtp"], "senders": "Boutique.example\norders@other.example", "per_hour": "500",
+             "per_day": "", "most_recipients": "3", "ends_on": "2099-12-31"}  # fmt: skip
+    wrong = client.post(page, {**typed, "senders": "boutique.example\nnot@an@address"})
+    assert wrong.status_code == 422 and "neither a domain nor an address" in wrong.content.decode()
+    assert "not@an@address" in wrong.content.decode(), "nothing typed is lost"
+    assert client.post(page, typed).status_code == 303
+    key.refresh_from_db()
+    assert (key.senders, key.per_hour, key.per_day) == (["boutique.example", "orders@other.example"], 500, None)
+    shown = client.get(page).content.decode()
+    assert "0 of 500 messages" in shown and 'value="2099-12-31"' in shown
+    client.post(f"{page}/pause", {"reason": " "})
+    key.refresh_from_db()
+    assert key.paused_at is None, "not without a reason"
+    client.post(f"{page}/pause", {"reason": "The till was stolen"})
+    assert "The till was stolen" in client.get(page).content.decode()
+    client.post(f"{page}/resume")
+    key.refresh_from_db()
+    assert key.paused_at is None
+    done = JournalEntry.objects.filter(workspace=own.workspace, object_kind="apikey", actor_kind="member")
+    words = list(done.order_by("id").values_list("action", flat=True))
+    assert words == ["api_key.limited", "api_key.paused", "api_key.resumed"]
 
 
 def test_who_is_invited_chooses_a_password_and_signs_in(own: Shop, as_member: Sign) -> None:

@@ -138,6 +138,8 @@ _STATUS = {
     "unknown": ("clock", "calm", _("not asked")),
     "ok": ("check", "ok", _("ready")),
     "missing": ("alert", "warn", _("missing")),
+    "revoked": ("cross", "bad", _("revoked")),
+    "expired": ("clock", "warn", _("expired")),
     "look": ("eye", "calm", _("to look at")),
     "delivered": ("check", "ok", _("delivered")),
     "bounced": ("cross", "bad", _("bounced")),

@@ -1,4 +1,4 @@
-"""How do we work? Organisation, domains, members, keys, journal; and one's own account."""
+"""How do we work? Organisation, domains, members, journal; and one's own account."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from envol.accounts import undo as undos
 from envol.accounts.journal import note
-from envol.accounts.models import ApiKey, JournalEntry, Member, Role, User, Workspace
-from envol.accounts.workspaces import add_member, create_api_key
+from envol.accounts.models import JournalEntry, Member, Role, User, Workspace
+from envol.accounts.workspaces import add_member
 from envol.events import request_mail
 from envol.outbound import domains as service
 from envol.outbound import records
@@ -32,7 +32,7 @@ from envol.web import language as languages
 from envol.web.answers import refuse, see
 from envol.web.difference import differences
 from envol.web.doors import MemberRequest, audience
-from envol.web.forms import ROLES, AccountForm, DomainForm, InviteForm, KeyForm, OrganisationForm, RepliesForm
+from envol.web.forms import ROLES, AccountForm, DomainForm, InviteForm, OrganisationForm, RepliesForm
 from envol.web.paging import page_of
 
 # Seconds since a domain was declared → seconds until the open page looks again.
@@ -287,40 +287,6 @@ def change_member(request: MemberRequest, member_id: int) -> HttpResponse:
         member.role = role
         member.save(update_fields=["role"])
     return see(request, "team", said=_("The role is changed."))
-
-
-# ---- keys
-
-
-def _keys(workspace: Workspace) -> Any:
-    return ApiKey.objects.filter(workspace=workspace).order_by("revoked_at", "-id")
-
-
-@never_cache
-@require_http_methods(["GET", "HEAD", "POST"])
-@audience(Role.OWNER)
-def keys(request: MemberRequest) -> HttpResponse:
-    workspace = _workspace(request)
-    form = KeyForm(request.POST or None)
-    if request.method == "POST" and form.is_valid():
-        made = create_api_key(workspace, form.cleaned_data["name"])
-        # Not a redirect: the secret is shown here and kept nowhere.
-        facts = {"keys": _keys(workspace), "form": KeyForm(), "made": made}
-        return render(request, "settings/keys.html", facts, status=201)
-    facts = {"keys": _keys(workspace), "form": form}
-    return render(request, "settings/keys.html", facts, status=422 if request.method == "POST" else 200)
-
-
-@require_POST
-@audience(Role.OWNER)
-def revoke_key(request: MemberRequest, key_id: int) -> HttpResponse:
-    workspace = _workspace(request)
-    key = ApiKey.objects.filter(workspace=workspace, id=key_id).first()
-    if key is None:
-        raise Http404
-    if ApiKey.objects.filter(id=key.pk, revoked_at__isnull=True).update(revoked_at=Now()):
-        note(workspace, "member", "api_key.revoked", key, actor_id=request.member.pk)
-    return see(request, "keys", said=_("The key is revoked: it opens nothing any more."))
 
 
 # ---- journal

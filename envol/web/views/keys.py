@@ -1,0 +1,126 @@
+"""Which programs may come in, and what may each do?"""
+
+from __future__ import annotations
+
+from datetime import datetime, time
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.db.models.functions import Now
+from django.http import Http404, HttpResponse
+from django.shortcuts import render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST
+
+from envol.accounts import api_keys
+from envol.accounts.api_keys import Limits
+from envol.accounts.journal import note
+from envol.accounts.models import ApiKey, Role, Workspace
+from envol.accounts.workspaces import create_api_key
+from envol.web.answers import refuse, see
+from envol.web.doors import MemberRequest, audience
+from envol.web.forms import SCOPES, KeyForm, KeyLimitsForm
+from envol.web.paging import page_of
+
+_WORDS = dict(SCOPES)
+
+
+def _state(key: ApiKey) -> str:
+    if key.revoked_at is not None:
+        return "revoked"
+    if key.paused_at is not None:
+        return "paused"
+    return "expired" if key.expires_at is not None and key.expires_at <= timezone.now() else "ok"
+
+
+def _list(request: MemberRequest, form: KeyForm, status: int = 200, **more: Any) -> HttpResponse:
+    page = page_of(request, ApiKey.objects.filter(workspace=request.workspace))
+    for row in page.rows:
+        row.state = _state(row)
+        row.may = [_WORDS[scope] for scope in row.scopes if scope in _WORDS]
+    return render(request, "settings/keys.html", {"page": page, "form": form, **more}, status=status)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@audience(Role.OWNER)
+def keys(request: MemberRequest) -> HttpResponse:
+    form = KeyForm(request.POST or None)
+    if request.method != "POST":
+        return _list(request, form)
+    if not form.is_valid():
+        return _list(request, form, 422)
+    limits = Limits(scopes=form.cleaned_data["scopes"])
+    made = create_api_key(
+        request.workspace, form.cleaned_data["name"], limits, by="member", actor_id=request.member.pk
+    )
+    # Not a redirect: the secret is shown here and kept nowhere.
+    return _list(request, KeyForm(), 201, made=made)
+
+
+def _key(request: MemberRequest, key_id: int) -> ApiKey:
+    key = ApiKey.objects.filter(workspace=request.workspace, id=key_id).first()
+    if key is None:
+        raise Http404
+    return key
+
+
+def _day(key: ApiKey, workspace: Workspace) -> Any:
+    return key.expires_at.astimezone(ZoneInfo(workspace.time_zone)).date() if key.expires_at else None
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@audience(Role.OWNER)
+def key(request: MemberRequest, key_id: int) -> HttpResponse:
+    """One program: what it may do, what it did lately, and how to stop it."""
+    one, workspace = _key(request, key_id), request.workspace
+    initial = {
+        "scopes": one.scopes,
+        "senders": "\n".join(one.senders),
+        "per_hour": one.per_hour,
+        "per_day": one.per_day,
+        "most_recipients": one.most_recipients,
+        "ends_on": _day(one, workspace),
+    }
+    form = KeyLimitsForm(request.POST or None, initial=initial)
+    if request.method == "POST" and form.is_valid():
+        if one.revoked_at is not None:
+            return refuse(request, "key", one.pk, said=_("The key is revoked: it opens nothing any more."))
+        given = dict(form.cleaned_data)
+        ends_on = given.pop("ends_on")
+        ends = datetime.combine(ends_on, time(23, 59, 59), ZoneInfo(workspace.time_zone)) if ends_on else None
+        api_keys.limit(one, Limits(**given, expires_at=ends), by="member", actor_id=request.member.pk)
+        return see(request, "key", one.pk, said=_("Saved: the key may do this from its next message on."))
+    hour, day = api_keys.sent_lately([one.pk]).get(one.pk, (0, 0))
+    facts = {"key": one, "state": _state(one), "form": form, "hour": hour, "day": day}
+    return render(request, "settings/key.html", facts, status=422 if request.method == "POST" else 200)
+
+
+@require_POST
+@audience(Role.OWNER)
+def pause_key(request: MemberRequest, key_id: int) -> HttpResponse:
+    one = _key(request, key_id)
+    reason = request.POST.get("reason", "").strip()
+    if not reason:
+        return refuse(request, "key", one.pk, said=_("Say why it is paused: the program and your colleagues read it."))
+    api_keys.pause(one, reason, by="member", actor_id=request.member.pk)
+    return see(request, "key", one.pk, said=_("The key is paused: it opens nothing until somebody resumes it."))
+
+
+@require_POST
+@audience(Role.OWNER)
+def resume_key(request: MemberRequest, key_id: int) -> HttpResponse:
+    one = _key(request, key_id)
+    api_keys.resume(one, by="member", actor_id=request.member.pk)
+    return see(request, "key", one.pk, said=_("The key opens again what it may."))
+
+
+@require_POST
+@audience(Role.OWNER)
+def revoke_key(request: MemberRequest, key_id: int) -> HttpResponse:
+    one = _key(request, key_id)
+    if ApiKey.objects.filter(id=one.pk, revoked_at__isnull=True).update(revoked_at=Now()):
+        note(request.workspace, "member", "api_key.revoked", one, actor_id=request.member.pk)
+    return see(request, "keys", said=_("The key is revoked: it opens nothing any more."))
