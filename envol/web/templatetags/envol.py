@@ -138,6 +138,7 @@ _STATUS = {
     "unknown": ("clock", "calm", _("not asked")),
     "ok": ("check", "ok", _("ready")),
     "missing": ("alert", "warn", _("missing")),
+    "active": ("check", "ok", _("active")),
     "revoked": ("cross", "bad", _("revoked")),
     "expired": ("clock", "warn", _("expired")),
     "look": ("eye", "calm", _("to look at")),

@@ -11,20 +11,26 @@ from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from envol.accounts import api_keys
 from envol.accounts.api_keys import Limits
 from envol.accounts.journal import note
-from envol.accounts.models import ApiKey, Role, Workspace
+from envol.accounts.models import ApiKey, Role, Scope, Workspace
 from envol.accounts.workspaces import create_api_key
 from envol.web.answers import refuse, see
 from envol.web.doors import MemberRequest, audience
-from envol.web.forms import SCOPES, KeyForm, KeyLimitsForm
+from envol.web.forms import KeyForm, KeyLimitsForm
 from envol.web.paging import page_of
 
-_WORDS = dict(SCOPES)
+_SHORT = {
+    Scope.SMTP.value: "SMTP",
+    Scope.READ.value: gettext_lazy("captured mail"),
+    Scope.EVENTS.value: gettext_lazy("events"),
+    Scope.ORDERS.value: gettext_lazy("orders"),
+}
 
 
 def _state(key: ApiKey) -> str:
@@ -32,14 +38,14 @@ def _state(key: ApiKey) -> str:
         return "revoked"
     if key.paused_at is not None:
         return "paused"
-    return "expired" if key.expires_at is not None and key.expires_at <= timezone.now() else "ok"
+    return "expired" if key.expires_at is not None and key.expires_at <= timezone.now() else "active"
 
 
 def _list(request: MemberRequest, form: KeyForm, status: int = 200, **more: Any) -> HttpResponse:
     page = page_of(request, ApiKey.objects.filter(workspace=request.workspace))
     for row in page.rows:
         row.state = _state(row)
-        row.may = [_WORDS[scope] for scope in row.scopes if scope in _WORDS]
+        row.may = ", ".join(str(_SHORT[scope]) for scope in row.scopes if scope in _SHORT)
     return render(request, "settings/keys.html", {"page": page, "form": form, **more}, status=status)
 
 
@@ -53,9 +59,7 @@ def keys(request: MemberRequest) -> HttpResponse:
     if not form.is_valid():
         return _list(request, form, 422)
     limits = Limits(scopes=form.cleaned_data["scopes"])
-    made = create_api_key(
-        request.workspace, form.cleaned_data["name"], limits, by="member", actor_id=request.member.pk
-    )
+    made = create_api_key(request.workspace, form.cleaned_data["name"], limits, by="member", actor_id=request.member.pk)
     # Not a redirect: the secret is shown here and kept nowhere.
     return _list(request, KeyForm(), 201, made=made)
 

@@ -10,7 +10,6 @@ from allauth.account.models import EmailAddress
 from allauth.account.utils import user_pk_to_url_str
 from django.conf import settings
 from django.db import transaction
-from django.db.models.functions import Now
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.urls import reverse

@@ -40,6 +40,7 @@ from .grammar import (
     reply,
     whole_replies,
 )
+from .notify import NOTHING_ASKED, Asked, Wish
 from .session import (
     DATA_BLOCK_TIMEOUT,
     SESSION_TIMEOUT,
@@ -188,6 +189,8 @@ class Client:
         *,
         size: int | None = None,
         encoded: bool = False,
+        asked: Asked = NOTHING_ASKED,
+        wishes: Sequence[Wish] = (),
     ) -> list[Event]:
         """Begin one transaction.
 
@@ -196,6 +199,8 @@ class Client:
         data: the message with CRLF line ends, or, with `encoded`, what `encode_data` gave.
         size: bytes announced to a host with SIZE (RFC 1870 §3: without final dot and
             stuffed dots); by default the length of `data`, at most a few bytes too much.
+        asked, wishes: of whom the sender wants to hear what (RFC 3461), in the order of `recipients`; said to a
+            host that offers DSN, and to no other.
 
         Returns events only when nothing needs to be sent at all: the host's limits
         already refuse every recipient. Raises ValueError for addresses or data which
@@ -217,6 +222,9 @@ class Client:
             raise ValueError("The data is not one encoded message: use encode_data.")
         transaction = _Transaction(recipients, data)
         parameters = self._judge(transaction, reverse_path, size)
+        dsn = "DSN" in self.capabilities.keywords
+        if dsn:
+            parameters += asked.parameters()
         if follows:
             self._next = transaction
             if not transaction.sent:
@@ -232,7 +240,8 @@ class Client:
             self._dirty = False
         commands.append((Stage.MAIL, f"MAIL FROM:<{reverse_path}>{parameters}\r\n".encode()))
         for index in transaction.sent:
-            commands.append((Stage.RCPT, f"RCPT TO:<{recipients[index]}>\r\n".encode()))
+            wish = wishes[index].parameters() if dsn and index < len(wishes) else ""
+            commands.append((Stage.RCPT, f"RCPT TO:<{recipients[index]}>{wish}\r\n".encode()))
         commands.append((Stage.DATA, b"DATA\r\n"))
         if self._pipelining:
             # RFC 2920 §3.1: DATA may end the group.

@@ -10,7 +10,7 @@ is kept and the owner may commit in its own time (RFC 5321 §6.1: 250 only after
 What the protocol itself forbids is refused here and never reaches the owner. Whose
 mail is taken, and for whom, is the owner's to say.
 
-Sources: RFC 5321, 2920, 1870, 6152, 2034, 3207, 4954, 9422, 6531.
+Sources: RFC 5321, 2920, 1870, 6152, 2034, 3207, 3461, 4954, 9422, 6531.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from .grammar import Reply, crlf_only, reply
+from .notify import NO_WISH, NOTHING_ASKED, Asked, Wish, read_envid, read_notify, read_orcpt, read_ret
 
 __all__ = [
     "ACCEPTED",
@@ -84,6 +85,7 @@ class ServerOptions:
     auth_required: no mail without a login (530 5.7.0), as for submission (RFC 6409 §4.3).
     strict_recipients: refuse recipients which abuse relays or point into a network:
         quoted, source routes, percent hack, bang path, literals, single labels.
+    dsn: senders may ask to be told what became of a message (RFC 3461).
     """
 
     hostname: str
@@ -96,11 +98,15 @@ class ServerOptions:
     auth_required: bool = False
     smtputf8: bool = False
     strict_recipients: bool = True
+    dsn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """One transaction: reverse-path ("" is the null path), recipients in order, and how it came."""
+    """One transaction: reverse-path ("" is the null path), recipients in order, and how it came.
+
+    wishes: what was asked for each recipient, in their order.
+    """
 
     reverse_path: str
     recipients: tuple[str, ...]
@@ -110,6 +116,8 @@ class Envelope:
     size: int | None = None
     eight_bit: bool = False
     smtputf8: bool = False
+    asked: Asked = NOTHING_ASKED
+    wishes: tuple[Wish, ...] = ()
 
 
 class MailFrom(NamedTuple):
@@ -124,6 +132,7 @@ class RcptTo(NamedTuple):
 
     recipient: str
     reverse_path: str
+    wish: Wish = NO_WISH
 
 
 class Message(NamedTuple):
@@ -175,6 +184,7 @@ class Server:
         self._question: MailFrom | RcptTo | Message | Authenticate | None = None
         self._envelope: Envelope | None = None
         self._recipients: list[str] = []
+        self._wishes: list[Wish] = []
         self._refused_recipients = 0
         self._login: list[str] | None = None
         """Not None: an AUTH exchange runs; holds what was given so far, first the mechanism."""
@@ -230,6 +240,7 @@ class Server:
                 self._envelope = None
             case RcptTo() if answer.positive:
                 self._recipients.append(question.recipient)
+                self._wishes.append(question.wish)
             case RcptTo():
                 self._refused_recipients += 1
             case Message():
@@ -338,7 +349,7 @@ class Server:
             return ()
         if self._envelope is None:
             raise AssertionError("DATA without an envelope")
-        envelope = replace(self._envelope, recipients=tuple(self._recipients))
+        envelope = replace(self._envelope, recipients=tuple(self._recipients), wishes=tuple(self._wishes))
         return self._ask(Message(envelope, data))
 
     def _size_refusal(self) -> Reply:
@@ -372,7 +383,7 @@ class Server:
 
     def _reset(self) -> None:
         self._envelope = None
-        self._recipients = []
+        self._recipients, self._wishes = [], []
         self._refused_recipients = 0
         self._in_data = False
         self._too_large = False
@@ -441,6 +452,8 @@ class Server:
             offers.append("AUTH PLAIN LOGIN")
         if options.smtputf8:
             offers.append("SMTPUTF8")
+        if options.dsn:
+            offers.append("DSN")
         offers.append(f"LIMITS RCPTMAX={options.max_recipients}")
         self._say(reply(250, None, *offers))
         return ()
@@ -466,9 +479,16 @@ class Server:
         path, parameters = match[1], match[2] or ""
         size: int | None = None
         eight_bit = utf8 = False
+        ret = envid = ""
         for parameter in parameters.split():
             key, _, value = parameter.partition("=")
             match key.upper():
+                case "RET" if self.options.dsn and not ret and (found := read_ret(value)):
+                    ret = found
+                case "ENVID" if self.options.dsn and not envid and (found := read_envid(value)):
+                    envid = found
+                case "RET" | "ENVID" if self.options.dsn:
+                    return self._error(501, "5.5.4", f"{key.upper()} is given twice, or its value is not valid")
                 case "SIZE" if value.isascii() and value.isdigit() and len(value) <= 20:
                     size = int(value)
                 case "BODY" if value.upper() in ("7BIT", "8BITMIME"):
@@ -488,8 +508,9 @@ class Server:
             return self._error(553, "5.6.7", "An address beyond ASCII needs SMTPUTF8")
         if path and not _mailbox(path):
             return self._error(501, "5.1.7", "The reverse-path is not an address of the form name@domain")
-        self._recipients, self._refused_recipients = [], 0
-        self._envelope = Envelope(path, (), self.helo, self.tls, self.identity, size, eight_bit, utf8)
+        self._recipients, self._wishes, self._refused_recipients = [], [], 0
+        asked = Asked(ret, envid)
+        self._envelope = Envelope(path, (), self.helo, self.tls, self.identity, size, eight_bit, utf8, asked)
         return self._ask(MailFrom(path, size))
 
     def _rcpt(self, argument: str) -> tuple[Event, ...]:
@@ -503,8 +524,11 @@ class Server:
             if quoted and self.options.strict_recipients:
                 return self._error(550, "5.1.3", "Quoted local parts are not accepted")
             return self._error(501, "5.5.4", "Say RCPT TO:<address>")
-        if match[2]:
-            return self._error(555, "5.5.4", "An unknown parameter of RCPT")
+        wish = self._wish(match[2] or "")
+        if isinstance(wish, str):
+            known = wish in ("NOTIFY", "ORCPT") and self.options.dsn
+            said = f"{wish} is given twice, or its value is not valid" if known else "An unknown parameter of RCPT"
+            return self._error(501 if known else 555, "5.5.4", said)
         if len(self._recipients) >= self.options.max_recipients:
             # RFC 5321 §4.5.3.1.10: the client sends the rest in another transaction.
             self._say(reply(452, "4.5.3", f"At most {self.options.max_recipients} recipients at a time"))
@@ -515,7 +539,21 @@ class Server:
         if (wrong := self._wrong_recipient(path)) is not None:
             self._refused_recipients += 1
             return self._error(550, "5.1.3", wrong)
-        return self._ask(RcptTo(path, self._envelope.reverse_path))
+        return self._ask(RcptTo(path, self._envelope.reverse_path, wish))
+
+    def _wish(self, parameters: str) -> Wish | str:
+        """The parameters of RCPT; the name of the first that cannot stand."""
+        notify = orcpt = ""
+        for parameter in parameters.split():
+            key, _, value = parameter.partition("=")
+            match key.upper():
+                case "NOTIFY" if self.options.dsn and not notify and (found := read_notify(value)):
+                    notify = found
+                case "ORCPT" if self.options.dsn and not orcpt and (found := read_orcpt(value)):
+                    orcpt = found
+                case name:
+                    return name or " "
+        return Wish(notify, orcpt) if notify or orcpt else NO_WISH
 
     def _wrong_recipient(self, path: str) -> str | None:
         """Why the protocol refuses this recipient whoever asks, or None."""

@@ -7,7 +7,8 @@ A dialogue is a text. Lines that begin with # say what it shows and which rule i
               anything on one line, ** anything at all. A line without escapes ends with CRLF;
               a line with \\r \\n \\0 \\xNN is taken as it stands.
     do:       what the owner of the machine does: send FROM -> TO TO | DATA, quit, cut,
-              cut unsent, tls, tls failed, shutdown; follow FROM -> TO TO | DATA sends as soon as
+              cut unsent, tls, tls failed, shutdown; ask PARAMETERS | OF EACH RECIPIENT is what the next
+              send wants to hear (- for nothing); follow FROM -> TO TO | DATA sends as soon as
               the machine lets a transaction follow the one that runs
     is:       an event of the machine (patterns too)
 
@@ -22,12 +23,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from envol.wire.smtp import client as c
 from envol.wire.smtp import server as s
 from envol.wire.smtp.grammar import Reply, reply
+from envol.wire.smtp.notify import Asked, Wish
 
 DIALOGUES = sorted((Path(__file__).parents[2] / "dialogues").glob("*/*.txt"))
 
@@ -84,6 +87,7 @@ class ClientReplay(Replay):
         )
         assert not options, options
         self.following: list[tuple[str, list[str], bytes]] = []
+        self.asks: dict[str, Any] = {}
 
     def hear(self, data: bytes) -> None:
         self.note(self.machine.receive_data(data))
@@ -104,7 +108,16 @@ class ClientReplay(Replay):
             if what == "follow":
                 self.following.append(message)
             else:
-                self.note(m.send(*message))
+                self.note(m.send(*message, **self.asks))
+                self.asks = {}
+        elif text.startswith("ask "):
+            of_message, *of_each = text[4:].split(" | ")
+            given = dict(word.split("=", 1) for word in of_message.split())
+            wishes = [dict(word.split("=", 1) for word in one.split() if word != "-") for one in of_each]
+            self.asks = {
+                "asked": Asked(given["RET"], given["ENVID"]),
+                "wishes": [Wish(one.get("NOTIFY", ""), one.get("ORCPT", "")) for one in wishes],
+            }
         elif text == "quit":
             m.quit()
         elif text == "tls":
@@ -172,7 +185,9 @@ class ServerReplay(Replay):
                 case s.Message(envelope, data):
                     to = " ".join(envelope.recipients)
                     text = data.decode("latin-1").encode("unicode_escape").decode()
-                    self.events.append(f"Message {envelope.reverse_path} -> {to} | {text}")
+                    asked = [envelope.asked.parameters(), *(wish.parameters() for wish in envelope.wishes)]
+                    told = [f" | {one.strip() or '-'}" for one in asked] if any(asked) else []
+                    self.events.append(f"Message {envelope.reverse_path} -> {to} | {text}{''.join(told)}")
                 case s.StartTls():
                     self.events.append("StartTls")
                 case s.Authenticate(mechanism, identity):
