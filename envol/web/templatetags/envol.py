@@ -140,7 +140,6 @@ _STATUS = {
     "missing": ("alert", "warn", _("missing")),
     "active": ("check", "ok", _("active")),
     "revoked": ("cross", "bad", _("revoked")),
-    "expired": ("clock", "warn", _("expired")),
     "look": ("eye", "calm", _("to look at")),
     "delivered": ("check", "ok", _("delivered")),
     "bounced": ("cross", "bad", _("bounced")),
