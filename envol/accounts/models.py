@@ -93,6 +93,7 @@ class Scope(models.TextChoices):
     READ = "read", "Read the captured mail"
     EVENTS = "events", "Tell events"
     ORDERS = "orders", "Tell orders"
+    SEGMENTS = "segments", "Read segments and the people in them"
 
 
 def every_scope() -> list[str]:

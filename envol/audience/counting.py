@@ -153,6 +153,17 @@ def told_by_columns(
     return told["reasons"] if told is not None else None
 
 
+def people(whose: Whose, tree: Tree, after: int, limit: int) -> list[int]:
+    """Ids of the next ``limit`` people after this id, in order of id. Raises ``SegmentProblem``."""
+    catalogue = Catalogue.of(whose)
+    question = {"ask": "ids", "tree": tree, "after": after, "limit": limit}
+    told, _ = _asked(catalogue, question, Page(secrets.randbits(31) or 1), 1, CEILING)
+    if told is not None:
+        return list(told["ids"])
+    query, params = postgres.ids_sql(catalogue, tree, after=after, limit=limit)
+    return [row[0] for row in db.rows(query, params)]
+
+
 def moved(whose: Whose, tree: Tree, day: date, page: Page, turn: int = 1) -> Moved:
     """Who is in it now against who was when ``day`` ended. Raises as `figures` does."""
     catalogue = Catalogue.of(whose)
