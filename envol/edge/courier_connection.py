@@ -23,6 +23,7 @@ from envol.wire.smtp.client import (
     StartTls,
     TransactionResult,
 )
+from envol.wire.smtp.transcript import Said, written
 
 
 class Message(Protocol):
@@ -42,6 +43,7 @@ class NoSession(Exception):
     def __init__(self, closed: Closed) -> None:
         super().__init__(closed.detail or (str(closed.reply) if closed.reply else closed.cause.value))
         self.closed = closed
+        self.dialogue = ""
 
 
 def opportunistic_context() -> ssl.SSLContext:
@@ -67,6 +69,9 @@ class Connection(asyncio.Protocol):
         self.tls = ""
         self.sent = 0
         self.closed: Closed | None = None
+        self.opening = ""
+        self.talk: list[Said] = []
+        self._from = self._to = ""
         self._client = Client(options)
         self._context = context
         self._timeouts = timeouts
@@ -194,6 +199,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
+        self._from = str((transport.get_extra_info("sockname") or ("?",))[0])
+        self._to = str((transport.get_extra_info("peername") or ("?",))[0])
         self._watch_stage()
 
     def data_received(self, data: bytes) -> None:
@@ -209,6 +216,10 @@ class Connection(asyncio.Protocol):
             self._watch.discard(self)
 
     # ---- inside
+
+    def _opened(self) -> str:
+        said = f"connected to {self.host} ({self._to}) from {self._from}"
+        return written([said, *self._client.opening])
 
     def _unsent(self) -> int:
         try:
@@ -235,8 +246,10 @@ class Connection(asyncio.Protocol):
             for event in events:
                 match event:
                     case TransactionResult(outcomes):
+                        self.talk = self._client.talks.popleft()
                         self._done(self._flying.popleft(), outcomes[0])
                     case Ready():
+                        self.opening = self._opened()
                         if not self._ready.done():
                             self._ready.set_result(None)
                     case StartTls():
@@ -255,7 +268,9 @@ class Connection(asyncio.Protocol):
     def _end(self, event: Closed) -> None:
         self.closed = event
         if not self._ready.done():
-            self._ready.set_exception(NoSession(event))
+            failed = NoSession(event)
+            failed.dialogue = f"{self._opened()}\n* {failed}"
+            self._ready.set_exception(failed)
             self._ready.exception()  # nobody may be waiting any more
         while self._flying:
             # The machine gives all results before it closes; this is for the reader who doubts.

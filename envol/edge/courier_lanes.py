@@ -132,9 +132,11 @@ class Channel:
 class Unreachable(Exception):
     """No host of a channel takes mail now. `closed`: how the last try ended; `permanent`: the domain itself says no."""
 
-    def __init__(self, closed: Closed | None, text: str, permanent: NoMail | None = None) -> None:
+    def __init__(
+        self, closed: Closed | None, text: str, permanent: NoMail | None = None, *, dialogue: str = ""
+    ) -> None:
         super().__init__(text)
-        self.closed, self.permanent = closed, permanent
+        self.closed, self.permanent, self.dialogue = closed, permanent, dialogue
 
 
 class Lanes:
@@ -465,6 +467,7 @@ class Lanes:
         if self._route.one_host and (relay := self._route.relay_address()) is not None:
             port = relay[1]
         last: Closed | None = None
+        tried = ""
         for host in good:
             for _ in range(2):
                 try:
@@ -480,6 +483,7 @@ class Lanes:
                     )
                 except NoSession as error:
                     last = error.closed
+                    tried += f"{error.dialogue or f'* {error}'}\n"
                     channel.bad[host.address] = loop.time() + BAD_HOST_SECONDS
                     if last.cause is Cause.TLS and last.stage is Stage.HANDSHAKE and not self._route.credentials:
                         # Opportunistic (RFC 7435): a broken handshake must not stop the mail; a new
@@ -493,7 +497,7 @@ class Lanes:
                 if not self._route.one_host:
                     self._courier.shares.learn(channel.key, group_of(host.name))
                 return connection
-        raise Unreachable(last, (last.detail or str(last.reply)) if last else "No host to connect to.")
+        raise Unreachable(last, (last.detail or str(last.reply)) if last else "No host to connect to.", dialogue=tried)
 
     async def _hosts(self, channel: Channel) -> list[Host]:
         if self._route.one_host:
@@ -556,7 +560,9 @@ class Lanes:
         for row in rows:
             self._courier.report(Result(row, DEFERRED, cause, code, enhanced, text, host=channel.key))
         state = "bounced" if final else DEFERRED
-        self._courier.ended(Result(item.row, state, cause, code, enhanced, text, host=channel.key))
+        self._courier.ended(
+            Result(item.row, state, cause, code, enhanced, text, host=channel.key, dialogue=(error.dialogue, ()))
+        )
 
     async def _deliver(self, channel: Channel, connection: Connection, item: Item) -> None:
         """One transaction, those that can follow it at once, and what follows from them."""
@@ -609,6 +615,8 @@ class Lanes:
                 channel.prepared.appendleft(item._replace(tries=item.tries + 1))
                 return
             keep = True
+            if not isinstance(outcome, ValueError):
+                result.dialogue = (connection.opening, connection.talk)
             self._held.add(id(result))
             if channel.share is not None:
                 self._count(channel.share, result)

@@ -78,6 +78,7 @@ def describe() -> list[Data]:
         Data("outbound_send", "which mail was for whom, at which address"),
         Data("outbound_message", "words of single messages"),
         Data("outbound_outcome", "how each mail ended; replies of hosts, without the address"),
+        Data("outbound_dialogue", "dialogues with other hosts, without the address", True, "dialogue_days, 7 days"),
         Data("outbound_trouble", "keyed digest of addresses in trouble", True, "30 days"),
         Data(
             "outbound_captured", "messages of the local route; mail people wrote to us", True, "until emptied; 90 days"

@@ -23,10 +23,11 @@ from envol.accounts.workspaces import address_digest
 from envol.consent import suppression
 from envol.events.models import Kind
 from envol.events.writing import NewEvent, record
-from envol.outbound import arrays
+from envol.outbound import arrays, dialogues
 from envol.outbound.lease import Row
 from envol.wire.address import AddressError, normalise
 from envol.wire.smtp.replies import retry_delay
+from envol.wire.smtp.transcript import Said
 
 MOST_REPLY = 1000  # characters kept of a reply
 MOST_ATTEMPTS = 32000  # counted: the column is a smallint
@@ -47,6 +48,7 @@ class Result:
     state: `deferred` or a final one. reply: the words of the other side, or ours when nobody spoke.
     suppress: the mailbox is not there (a hard bounce); a cut connection or a 421 never says so.
     hold: deferred by ourselves (warm-up, a pause the receiver asked for): seconds to wait; no attempt was made.
+    dialogue: how the session began, and what was said of this message.
     """
 
     row: Row
@@ -59,6 +61,7 @@ class Result:
     tls: str = ""
     suppress: bool = False
     hold: float | None = None
+    dialogue: tuple[str, Sequence[Said]] | None = None
 
 
 def settle(results: Sequence[Result]) -> list[Result]:
@@ -91,6 +94,7 @@ def _write(results: Sequence[Result], commit: str | None = None) -> list[Result]
             db.sql("outbound", "settle"),
             {
                 "commit": commit,
+                "pack": dialogues.pack(results),
                 "results": Jsonb([_facts(result) for result in results]),
                 "leases": list({result.row.lease.id for result in results if result.row.chunk is not None}),
             },
@@ -120,6 +124,7 @@ def _write_delivered(results: Sequence[Result], commit: str | None) -> list[Resu
         arrays.texts([_words(result) for result in results]),
         arrays.texts([result.host[:255] for result in results]),
         arrays.texts([result.tls for result in results]),
+        dialogues.hexadecimal(dialogues.pack(results)),
     )
     if found.ntuples == len(results):
         return []

@@ -52,3 +52,12 @@ def forget_mail(timestamp: int) -> None:
 
     mailbox.forget_old()
     domain_reports.forget_old()
+
+
+@app.periodic(cron="47 * * * *")
+@app.task(queue="house", name="outbound.tidy", queueing_lock="outbound.tidy")
+def tidy(timestamp: int) -> None:
+    """Every hour: what was kept long enough goes."""
+    from envol.outbound import dialogues
+
+    dialogues.sweep()

@@ -128,12 +128,16 @@ Named = Annotated[str, typer.Argument(help="Its id (12/345), number or Message-I
 
 @mail.command("show")
 def mail_show(message: Named, workspace: Ws = "", data: Data = None, json: Json = False) -> None:
-    """One message: each attempt and its reply, what came back later, what she did with it."""
+    """One message: each attempt with its whole dialogue, what came back later, what she did with it."""
     opened(data)
+    from envol.outbound import dialogues
     from envol.outbound import mail_log as log
 
     one = _one(workspace_named(workspace), message)
     steps = log.history(one)
+    said = dialogues.found(one.sending_id, one.no, [step["at"] for step in steps])
+    for step in steps:
+        step["dialogue"] = said.get(step["at"], "")
 
     def human() -> None:
         say(
@@ -143,6 +147,8 @@ def mail_show(message: Named, workspace: Ws = "", data: Data = None, json: Json 
         for step in steps:
             said = " ".join(str(step[name]) for name in ("code", "enhanced", "reply", "host", "tls") if step[name])
             say(f"  {step['at']:%Y-%m-%d %H:%M:%S}  {step['what']:<12} {step['cause']:<16} {said}")
+            for line in step["dialogue"].splitlines():
+                say(f"      {line}")
 
     show({**_facts(one), "message_id": log.message_id_of(one), "history": steps}, json, human)
 

@@ -147,6 +147,9 @@ class Config:
         8, "Database connections of the worker: one for its clock, two a job, the rest for the queue.", check=_positive
     )
     lease_seconds: int = setting(900, "How long a courier may hold what it leased.", unit="s", check=_positive)
+    dialogue_days: int = setting(
+        7, "How long the dialogues with other hosts are kept, without addresses; 0: not at all.", unit="days"
+    )
     event_months: int = setting(13, "How long single opens and clicks are kept.", unit="months", check=_positive)
     columns_from: int = setting(
         20_000, "People from which a workspace has columns, which count audiences in milliseconds.", check=_positive

@@ -14,7 +14,7 @@ from envol import db
 from envol.accounts.models import Workspace
 from envol.content import templates
 from envol.edge.courier import Courier
-from envol.outbound import domains, lease, states
+from envol.outbound import dialogues, domains, lease, states
 from envol.outbound.models import Sending
 from envol.outbound.route import Route
 from envol.wire.smtp.client import TIMEOUTS
@@ -198,9 +198,18 @@ def test_a_cut_after_the_final_dot_is_repeated_and_told(workspace, version) -> N
             assert len(sink.repeated) == 1
 
     run(work())
-    steps = states.history(one.id, db.value("SELECT no FROM outbound_send"))
+    no = db.value("SELECT no FROM outbound_send")
+    steps = states.history(one.id, no)
     assert [s["state"] for s in steps] == ["accepted", "deferred", "delivered"]
     assert "may have arrived" in steps[1]["reply"]
+    # Each attempt is kept with every line that was said, and without the person.
+    first, second = (said for _at, said in sorted(dialogues.found(one.id, no, [s["at"] for s in steps]).items()))
+    assert first.splitlines()[0].startswith("* connected to 127.0.0.1 (127.0.0.1) from 127.0.0.1")
+    assert "C: RCPT TO:<recipient>" in first and first.splitlines()[-1].startswith("* message of ")
+    assert second.splitlines()[-1].startswith("S: 250 ")
+    assert db.value("SELECT address FROM outbound_send") not in first + second
+    db.execute("UPDATE outbound_dialogue SET at = at - interval '8 days'")
+    assert dialogues.sweep() == 2
 
 
 def test_a_slow_final_dot_is_waited_for(workspace, version) -> None:

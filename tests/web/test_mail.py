@@ -8,8 +8,11 @@ import pytest
 from django.test import Client
 
 from envol import db
-from envol.outbound import domains, mail_log
+from envol.outbound import domains, lease, mail_log
 from envol.outbound.accept import Outgoing, accept_messages
+from envol.outbound.settle import Result, settle
+from envol.wire.smtp.grammar import Reply
+from envol.wire.smtp.transcript import Said
 from tests.web.shop import Shop, open_shop
 
 Sign = Callable[..., Client]
@@ -51,6 +54,23 @@ def test_it_is_found_by_address_and_says_why_it_was_refused(shop: Shop, as_membe
     assert path not in client.get("/mail", {"q": "Commande 4711", "state": "delivered"}).content.decode()
     assert "Commande 4711" in client.get("/mail", {"key": str(shop.key.pk)}).content.decode()
     assert "Commande 4711" not in client.get("/mail", {"until": "2020-01-01"}).content.decode()
+
+
+def test_each_attempt_shows_its_whole_dialogue(shop: Shop, as_member: Sign) -> None:
+    receipt(shop, "Avec dialogue", to="dialogue@lecteurs.example")
+    rows = [row for one in lease.lease("test", 100, seconds=60) for row in one.rows]
+    row = next(row for row in rows if row.address == "dialogue@lecteurs.example")
+    talk: list[Said] = [
+        b"RCPT TO:<dialogue@lecteurs.example>\r\n",
+        Reply(250, "2.1.5", ("fine",)),
+        "message of 9 octets",
+    ]
+    opening = "* connected to mx.lecteurs.example (192.0.2.1) from 192.0.2.9"
+    settle([Result(row, "delivered", "", 250, "2.0.0", "OK", "mx.lecteurs.example", dialogue=(opening, talk))])
+    page = as_member("editor", shop).get(f"/mail/{row.key[0]}/{row.key[1]}").content.decode()
+    assert "connected to mx.lecteurs.example (192.0.2.1)" in page
+    assert "C: RCPT TO:&lt;recipient&gt;\nS: 250 2.1.5 fine\n* message of 9 octets" in page
+    assert "kept for 7 days" in page
 
 
 def test_a_viewer_reads_what_happened_and_no_whole_address(shop: Shop, as_member: Sign) -> None:

@@ -8,6 +8,8 @@ WITH given AS (
         sending_id bigint, no bigint, chunk bigint, lease_id uuid, state text, cause text, code smallint,
         enhanced text, reply text, host text, tls text, attempts smallint, site text, priority smallint,
         delay float8, held boolean, lifetime float8, least smallint)
+), kept AS (
+    INSERT INTO outbound_dialogue (pack) SELECT %(pack)s::bytea WHERE %(pack)s::bytea IS NOT NULL
 ), held AS (
     SELECT c.sending_id, c.no FROM outbound_chunk c
      WHERE c.lease_id = ANY (%(leases)s) FOR SHARE

@@ -1,7 +1,9 @@
 -- What settle.sql does, for the batch that is the rule: everybody was delivered, and everybody comes from a chunk.
 -- Prepared: settle.sql spends most of its time being planned.
 -- Answers (sending_id, no) of what was written; what is missing belongs to somebody else now.
-WITH held AS (
+WITH kept AS (
+    INSERT INTO outbound_dialogue (pack) SELECT $12::bytea WHERE $12 IS NOT NULL
+), held AS (
     SELECT c.sending_id, c.no FROM outbound_chunk c
      WHERE c.lease_id = ANY ($2::uuid[]) FOR SHARE
 )

@@ -6,6 +6,7 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -16,7 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 from envol import db
 from envol.accounts.models import ApiKey, Role
 from envol.campaigns.models import Campaign
-from envol.outbound import accept, mail_log
+from envol.outbound import accept, dialogues, mail_log
 from envol.outbound import resend as service
 from envol.outbound.mail_log import Entry, Query
 from envol.outbound.states import FINAL, STATES
@@ -121,11 +122,14 @@ def found(request: MemberRequest, sending_id: int, recipient_no: int) -> Entry:
 @audience(Role.VIEWER)
 def sent_message(request: MemberRequest, sending_id: int, recipient_no: int) -> HttpResponse:
     one = found(request, sending_id, recipient_no)
+    steps = mail_log.history(one)
+    said = dialogues.found(one.sending_id, one.no, [step["at"] for step in steps if step["attempt"]])
     campaign = Campaign.objects.filter(workspace=request.workspace, pk=one.campaign_id or 0).first()
     facts = {
         "campaign": campaign,
         "ours": mail_log.message_id_of(one) if sees_addresses(request) else "",
-        "steps": [_step(step) for step in mail_log.history(one)],
+        "steps": [{**_step(step), "dialogue": said.get(step["at"], "")} for step in steps],
+        "days": settings.ENVOL.dialogue_days,
         "may_resend": request.member.role != Role.VIEWER and one.state in FINAL and one.kind in service.KINDS,
         **_line(one, key_names(request)),
     }

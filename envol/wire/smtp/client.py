@@ -56,6 +56,7 @@ from .session import (
     Tls,
     TransactionResult,
 )
+from .transcript import Said
 
 __all__ = [
     "DATA_BLOCK_TIMEOUT",
@@ -84,7 +85,7 @@ _UNWRITABLE = reply(553, "5.6.7", "The host does not take addresses beyond ASCII
 class _Transaction:
     """One MAIL … end of data, while it runs."""
 
-    __slots__ = ("data", "next_rcpt", "outcomes", "recipients", "results", "sent")
+    __slots__ = ("data", "next_rcpt", "outcomes", "recipients", "results", "sent", "talk")
 
     def __init__(self, recipients: Sequence[str], data: bytes) -> None:
         self.recipients = recipients
@@ -93,6 +94,7 @@ class _Transaction:
         self.sent: list[int] = []
         """Indices of recipients for whom RCPT was (or will be) written."""
         self.next_rcpt = 0
+        self.talk: list[Said] = []
 
 
 class Client:
@@ -105,6 +107,10 @@ class Client:
         self.options = options
         self.capabilities = Capabilities({}, False, options.implicit_tls)
         self.greeting: Reply | None = None
+        self.opening: list[Said] = []
+        """What was said before the first message, secrets left out (`transcript.written` reads it)."""
+        self.talks: deque[list[Said]] = deque()
+        """What was said in the transactions that ended: one for each `TransactionResult`, for its reader to take."""
         self.transactions = 0
         """How many MAIL transactions this session has begun."""
         self._reader = ReplyReader()
@@ -248,6 +254,7 @@ class Client:
             for stage, line in commands:
                 self._waiting.append(stage)
                 self._out.append(line)
+                transaction.talk.append(line)
             if follows:
                 self._behind = sum([len(line) for _, line in commands])
         else:
@@ -270,6 +277,7 @@ class Client:
             raise RuntimeError("No StartTls was asked.")
         self._waiting.clear()
         self._reader.discard()
+        self.opening.append("TLS begins")
         # RFC 3207 §4.2: discard any knowledge obtained from the server before TLS.
         self.capabilities = Capabilities({}, False, True)
         self._said_helo = False
@@ -355,6 +363,13 @@ class Client:
     def _command(self, stage: Stage, line: bytes) -> None:
         self._waiting.append(stage)
         self._out.append(line)
+        if self._transaction is not None:
+            self._transaction.talk.append(line)
+        elif stage is Stage.AUTH:
+            # "AUTH PLAIN secret", or in AUTH LOGIN a line that is a secret whole.
+            self.opening.append(b" ".join([*(line.split()[:2] if line.startswith(b"AUTH ") else ()), b"********"]))
+        elif stage is not Stage.QUIT:
+            self.opening.append(line)
 
     def _send_one(self) -> None:
         if self._unsent:
@@ -373,8 +388,13 @@ class Client:
         stage = self._waiting[0]
         if answer.code == 421 and stage is not Stage.QUIT:
             # RFC 5321 §3.8: the host is closing, whatever was asked.
+            (self._transaction.talk if self._transaction is not None else self.opening).append(answer)
             return self._close(Cause.REFUSED, answer, "")
         self._waiting.popleft()
+        if self._transaction is not None:
+            self._transaction.talk.append(answer)
+        elif stage is not Stage.QUIT:
+            self.opening.append(answer)
         match stage:
             case Stage.MAIL:
                 return self._after_mail(answer)
@@ -518,6 +538,9 @@ class Client:
             # RFC 2920 §3.1: everybody was refused and yet 354: end it with a lone dot.
             self._lone_dot = nobody
             self._out.append(b".\r\n" if nobody else transaction.data)
+            transaction.talk.append(
+                "nobody is left: a lone dot" if nobody else f"message of {len(transaction.data) - 3} octets"
+            )
             self._waiting.append(Stage.END_OF_DATA)
             self._dot_queued = not nobody
             return _NOTHING
@@ -554,6 +577,7 @@ class Client:
         self._transaction, self._next = self._next, None
         self._idle = self._transaction is None
         outcomes = transaction.outcomes
+        self.talks.append(transaction.talk)
         events: list[Event] = [TransactionResult(tuple([outcomes[i] for i in range(len(transaction.recipients))]))]
         if self._transaction is not None and not self._transaction.sent:
             events += self._finish()
