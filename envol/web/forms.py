@@ -165,6 +165,7 @@ SCOPES = [
     (Scope.READ.value, _("Read the captured mail")),
     (Scope.EVENTS.value, _("Tell what people did (events)")),
     (Scope.ORDERS.value, _("Tell orders")),
+    (Scope.SEGMENTS.value, _("Read segments and the people in them")),
 ]
 
 

@@ -30,6 +30,7 @@ _SHORT = {
     Scope.READ.value: gettext_lazy("captured mail"),
     Scope.EVENTS.value: gettext_lazy("events"),
     Scope.ORDERS.value: gettext_lazy("orders"),
+    Scope.SEGMENTS.value: gettext_lazy("segments"),
 }
 
 
