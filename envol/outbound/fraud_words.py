@@ -46,6 +46,13 @@ _SAID = {
     "says_fine": gettext_noop("it asks to pay a fine"),
     "says_crypto": gettext_noop("it asks for access to a wallet of cryptocurrency, or promises gains"),
     "says_boss": gettext_noop("it asks for a transfer, gift cards or other bank details"),
+    "says_card": gettext_noop("it asks for the numbers of a card, or the words of a wallet"),
+    "says_cancel": gettext_noop("it tells of an order or a payment to be cancelled"),
+    "office_domain": gettext_noop("its domain says an office and not a name: %(what)s"),
+    "says_callback": gettext_noop("it wants to be called about money or a virus"),
+    "says_fee": gettext_noop("it asks for a fee before a prize or a gift"),
+    "says_several": gettext_noop("it says several such things together"),
+    "program_link": gettext_noop("a link downloads a program: %(what)s"),
     "says_job": gettext_noop("it promises easy money"),
 }
 

@@ -40,6 +40,16 @@ class Finding:
     name: str
 
 
+_DOWNLOADS = re.compile(
+    r"(?i)/[^/]+\.(?:exe|scr|bat|cmd|ps1|vbs|vbe|jse|wsf|hta|lnk|msi|jar|apk|dmg|pkg|iso|img|xll|msix|appx)$"
+)
+
+
+def is_program_name(path: str) -> bool:
+    """Does an address of the web end as programs do?"""
+    return bool(_DOWNLOADS.search(path))
+
+
 @dataclass(slots=True)
 class _Budget:
     entries: int = MOST_ENTRIES

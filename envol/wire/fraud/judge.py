@@ -76,7 +76,7 @@ def judge(letter: Letter, blocked: Callable[[str], str] = _nothing) -> Verdict:
     trail, foreign = _links(found, own, blocked)
     reasons += trail
     said = phrases.said(words)
-    reasons += _spoken(letter, domain, own, said, words, found, foreign, bool(reasons))
+    reasons += _spoken(letter, domain, said, words, foreign, bool(reasons), any(r.rule in _HIDDEN for r in trail))
     reasons += _page(page)
     reasons += _files(letter)
     odd = names.mixed(letter.name) or names.mixed(letter.subject)
@@ -85,6 +85,9 @@ def judge(letter: Letter, blocked: Callable[[str], str] = _nothing) -> Verdict:
     elif names.mixed(text):
         reasons.append(Reason("mixed_letters", 3, names.mixed(text)))
     return verdict_of(reasons, phrases.language_of(words))
+
+
+_HIDDEN = frozenset({"short_link", "free_host", "thrown_away", "address_link"})
 
 
 def _sender(letter: Letter, domain: str) -> list[Reason]:
@@ -97,6 +100,8 @@ def _sender(letter: Letter, domain: str) -> list[Reason]:
         reasons.append(Reason("brand_domain", 6, f"{names.shown(domain)} ({borrowed[0]})"))
     elif names.mixed(names.shown(domain)):
         reasons.append(Reason("mixed_domain", 5, names.shown(domain)))
+    elif names.only_an_office(domain):
+        reasons.append(Reason("office_domain", 1, domain))
     return reasons
 
 
@@ -125,6 +130,8 @@ def _links(
         if "@" in link.target.split("//", 1)[-1].split("/", 1)[0]:
             add("disguised_link", 6, link.target[:100])
         hosts.add(host)
+        if names.registrable(host) not in own and files.is_program_name(link.target.partition("?")[0]):
+            add("program_link", 6, link.target[:100])
     for host in hosts:
         entry = blocked(host)
         if entry:
@@ -169,27 +176,26 @@ def _mismatch(link: links.Link, own: frozenset[str] | set[str], add: Callable[[s
 def _spoken(
     letter: Letter,
     domain: str,
-    own: frozenset[str] | set[str],
-    said: dict[str, int],
+    said: list[phrases.Group],
     words: list[str],
-    found: list[links.Link],
     foreign: set[str],
     suspicious: bool,
+    hidden: bool,
 ) -> list[Reason]:
     """What is said counts whole where it leads away, or leads nowhere and wants an answer; half where every link is
     the sender's own."""
     if not said:
         return []
-    hosts = {link.host for link in found if link.host}
     brands = [b for b in names.named(words) if not b.common and not b.owns(domain)]
     theirs = {host for host in foreign if any(b.owns(host) for b in names.brands())}
     away = foreign - theirs
     freemail = bool(letter.reply_to) and links.is_mailbox_host(letter.reply_to.rpartition("@")[2].lower())
-    weight = 1.0 if away or suspicious or freemail or letter.files else 0.5
-    if not hosts and said.keys() & {"advance", "extortion", "boss", "secret", "crypto", "job"}:
-        weight = 1.0  # the answer is what they want
-    reasons = [Reason(f"says_{group}", points * weight) for group, points in said.items()]
+    elsewhere = bool(away or suspicious or freemail or letter.files)
+    # Where no link leads anywhere, the answer, or a call, is what they want.
+    reasons = [Reason(f"says_{group.name}", group.points * (1.0 if elsewhere else group.own)) for group in said]
     total = sum(reason.points for reason in reasons)
+    if elsewhere and (len(said) > 1 or hidden):
+        reasons.append(Reason("says_several", 1))
     if freemail and not links.is_mailbox_host(domain) and total >= 2:
         reasons.append(Reason("answer_elsewhere", 2, letter.reply_to.rpartition("@")[2]))
     if brands and total >= 3 and (away or suspicious):

@@ -31,9 +31,12 @@ _SPLIT = re.compile(r"[^a-z0-9]+")
 
 
 def plain(text: str) -> str:
-    """Lower case without accents, in Latin letters: what an eye reads, for words."""
+    """Lower case without accents, in Latin letters: what an eye reads, for words. Signs of money are words."""
+    if "$" in text:
+        text = text.replace("$", " usd ")
     if text.isascii():
         return text.lower()
+    text = text.replace("€", " euros ").replace("£", " pounds ")
     text = _INVISIBLE.sub("", text)
     if _OTHER_SCRIPT.search(text):
         text = text.translate(_LATIN)
@@ -58,7 +61,7 @@ def mixed(text: str) -> str:
 @lru_cache(4096)
 def skeleton(label: str) -> str:
     """What an eye reads in a label of a domain: pairs and digits that pass for a letter are that letter."""
-    return plain(label).translate(_ALIKE).replace("rn", "m").replace("vv", "w")
+    return plain(label.replace("$", "s")).translate(_ALIKE).replace("rn", "m").replace("vv", "w")
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +222,12 @@ def borrowed(host: str) -> tuple[str, str] | None:
             if (below_it := skeletons.get(skeleton(part))) and not below_it.common and len(part) > 3:
                 return below_it.name, "below"
     return None
+
+
+def only_an_office(host: str) -> bool:
+    """A domain that says what its owner is in charge of, and not who it is: secure-client-login."""
+    tokens = registrable(host).split(".")[0].split("-")
+    return len(tokens) > 1 and all(token in office() for token in tokens)
 
 
 @cache

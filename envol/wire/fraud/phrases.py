@@ -18,6 +18,8 @@ class Group:
     name: str
     points: int
     near: int
+    own: float  # share of the points where every link is the sender's own
+    unless: frozenset[int]
     phrases: tuple[tuple[frozenset[int], ...], ...]  # slots of numbers of stems
 
 
@@ -52,6 +54,8 @@ def _book() -> tuple[_Stems, tuple[Group, ...]]:
             name,
             group["points"],
             group["near"],
+            group.get("own", 0.5),
+            frozenset(stems.number(stem) for stem in group.get("unless", "").split("|") if stem),
             tuple(
                 tuple(frozenset(stems.number(stem) for stem in slot.split("|")) for slot in phrase.split())
                 for phrase in group["phrases"]
@@ -67,8 +71,8 @@ def words_of(plain_text: str) -> list[str]:
     return _WORD.findall(plain_text)[:MOST_WORDS]
 
 
-def said(words: Sequence[str]) -> dict[str, int]:
-    """The groups of phrases that these words say, with their points."""
+def said(words: Sequence[str]) -> list[Group]:
+    """The groups of phrases that these words say."""
     stems, groups = _book()
     fitting = {word: fits for word in set(words) if (fits := stems[word])}
     present = {stem for fits in fitting.values() for stem in fits}
@@ -78,18 +82,18 @@ def said(words: Sequence[str]) -> dict[str, int]:
         if (phrases := [p for p in group.phrases if not any(map(present.isdisjoint, p))])
     ]
     if not possible:
-        return {}
+        return []
     where: dict[int, list[int]] = {}
     for place, word in [(place, word) for place, word in enumerate(words) if word in fitting]:
         for stem in fitting[word]:
             where.setdefault(stem, []).append(place)
-    return {
-        group.name: group.points for group, phrases in possible if any(_stands(p, where, group.near) for p in phrases)
-    }
+    return [group for group, phrases in possible if any(_stands(phrase, where, group) for phrase in phrases)]
 
 
-def _stands(slots: Sequence[frozenset[int]], where: dict[int, list[int]], near: int) -> bool:
-    """Is there a place around which every slot has a word of its own?"""
+def _stands(slots: Sequence[frozenset[int]], where: dict[int, list[int]], group: Group) -> bool:
+    """Is there a place around which every slot has a word of its own, and nothing that takes it back?"""
+    near = group.near
+    back = [place for stem in group.unless if stem in where for place in where[stem]]
     places: list[list[int]] = []
     for slot in slots:
         here = [place for stem in slot if stem in where for place in where[stem]]
@@ -98,6 +102,8 @@ def _stands(slots: Sequence[frozenset[int]], where: dict[int, list[int]], near: 
         places.append(here)
     first, *others = sorted(places, key=len)
     for place in first[:50]:
+        if any(abs(place - one) <= near for one in back):
+            continue
         taken = {place}
         for other in others:
             found = next((p for p in other if abs(p - place) <= near and p not in taken), None)
