@@ -1,6 +1,6 @@
 """The labelled letters of `tests/mail/fraud`: read, and made into messages as a program would hand them in.
 
-They were written without a look at the rules, and the rules without a look at them; `docs/outgoing-control.md` has the first
+They were written without a look at the rules, and the rules without a look at them; `docs/outgoing-control.md` has the
 figures. A letter is its header fields, an empty line, and a text with links as [words](address).
 """
 
