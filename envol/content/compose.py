@@ -502,7 +502,9 @@ def compose_message(
             auto_submitted=list_headers.AUTO_GENERATED,
             extra=[(name, value) for name, value in header.get("extra", ())],
         )
-    reverse_path = links.return_path(message.sending_id, no, bounce_domain or domain)
+    # A report on another message returns to nobody (RFC 5321 §4.5.5).
+    null = bool(header.get("null_path"))
+    reverse_path = "" if null else links.return_path(message.sending_id, no, bounce_domain or domain)
     return ComposedMessage(reverse_path, signed(made, signers, now, ours=raw is None))
 
 

@@ -23,6 +23,7 @@ from envol.wire.smtp.client import (
     StartTls,
     TransactionResult,
 )
+from envol.wire.smtp.notify import Asked, Wish
 from envol.wire.smtp.transcript import Said, written
 
 
@@ -35,6 +36,10 @@ class Message(Protocol):
     def recipient(self) -> str: ...
     @property
     def data(self) -> bytes: ...
+    @property
+    def asked(self) -> Asked: ...
+    @property
+    def wish(self) -> Wish: ...
 
 
 class NoSession(Exception):
@@ -131,6 +136,10 @@ class Connection(asyncio.Protocol):
     def usable(self) -> bool:
         return self.closed is None and self._client.can_send
 
+    def offers(self, keyword: str) -> bool:
+        """Does the host offer this extension?"""
+        return keyword in self._client.capabilities
+
     def run(
         self,
         first: Message,
@@ -154,7 +163,14 @@ class Connection(asyncio.Protocol):
             self._session_end = self._loop.time() + SESSION_TIMEOUT
             self.sent += 1
             try:
-                events = self._client.send(message.reverse_path, [message.recipient], message.data, encoded=True)
+                events = self._client.send(
+                    message.reverse_path,
+                    [message.recipient],
+                    message.data,
+                    encoded=True,
+                    asked=message.asked,
+                    wishes=(message.wish,),
+                )
             except ValueError as error:
                 self._done(message, error)
                 message = self._more()

@@ -22,6 +22,7 @@ from envol.outbound.route import Route
 from envol.outbound.settle import DEFERRED, Result
 from envol.outbound.sites import group_of, provider_of, receiver_of
 from envol.wire.smtp.client import Cause, ClientOptions, Closed, Outcome, Stage, Tls
+from envol.wire.smtp.notify import Asked, Wish
 from envol.wire.smtp.replies import classify
 
 if TYPE_CHECKING:
@@ -64,6 +65,14 @@ class Item(NamedTuple):
     @property
     def data(self) -> bytes:
         return self.made.data
+
+    @property
+    def asked(self) -> Asked:
+        return self.made.asked
+
+    @property
+    def wish(self) -> Wish:
+        return self.made.wish
 
 
 class Tickets:
@@ -632,7 +641,9 @@ class Lanes:
         where: dict[str, Any] = {"host": connection.host, "tls": connection.tls}
         now = asyncio.get_running_loop().time()
         if outcome.accepted and reply is not None:
-            return Result(row, "delivered", "", reply.code, reply.enhanced, reply.text or "OK", **where)
+            told_on = "SUCCESS" in item.made.wish.notify and connection.offers("DSN")
+            words = reply.text or "OK"
+            return Result(row, "delivered", "", reply.code, reply.enhanced, words, told_on=told_on, **where)
         if reply is None and outcome.in_doubt:
             text = "The connection ended after the final dot and before its answer; the message may have arrived."
             return Result(row, DEFERRED, "in_doubt", reply=text, **where)

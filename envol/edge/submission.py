@@ -51,7 +51,9 @@ class Submission(Listener):
         door: relay.Door | None = None,
     ) -> None:
         super().__init__(
-            ServerOptions(host, starttls=True, tls_required=True, auth=True, auth_required=True, smtputf8=True)
+            ServerOptions(
+                host, starttls=True, tls_required=True, auth=True, auth_required=True, smtputf8=True, dsn=True
+            )
         )
         self.tls = tls
         self.door = door or relay.Door()
@@ -146,9 +148,7 @@ class _Session(Session):
         assert account is not None
         received = relay.trace_field(server.options.hostname, esmtp=True, tls=envelope.tls, when=datetime.now(UTC))
         try:
-            made = await self._submission.ask(
-                lambda: relay.outgoing(account, envelope.recipients, message.data, received)
-            )
+            made = await self._submission.ask(lambda: relay.outgoing(account, envelope, message.data, received))
             number = await self._submission.gatherer.put(made)
         except Unacceptable as error:
             return reply(550, error.code, str(error))

@@ -54,6 +54,7 @@ class SendingFacts:
 class Row:
     """One recipient to be attempted. `chunk` is None for one that was deferred before; `attempts` counts this one.
 
+    notify: what its sender wants to hear beyond failures (RFC 3461 §4.1).
     ended: its holder is done with it (settled, or given back), so nothing is asked of it any more.
     """
 
@@ -72,6 +73,7 @@ class Row:
     allowed: int = 0
     refused: int = 0
     ended: bool = False
+    notify: str = ""
 
     @property
     def key(self) -> tuple[int, int]:
@@ -390,10 +392,11 @@ def sweep() -> int:
         ended = _end(late, lost=True) if late else 0
         _pull_in()
         db.execute("DELETE FROM outbound_trouble WHERE at < now() - interval '30 days'")
-    from envol.outbound import held, requests
+    from envol.outbound import held, notices, requests
     from envol.outbound.states import cancel, fold_tallies
 
     requests.take()
+    notices.take()
     held.look_after()
     fold_tallies()
 

@@ -16,20 +16,27 @@ from envol import db
 from envol.accounts.models import Workspace
 from envol.content.compose import Composer, Person, compose_message
 from envol.content.models import Version
+from envol.outbound import notices
 from envol.outbound.domains import may_send_from, replies_address, return_domain, signers_for
 from envol.outbound.lease import Lease, Row, SendingFacts
 from envol.outbound.models import Sending
 from envol.wire import dkim
 from envol.wire.smtp.grammar import encode_data
+from envol.wire.smtp.notify import NO_WISH, NOTHING_ASKED, Asked, Wish
 
 _KEEP_SECONDS = 300.0
 
 
 class Made(NamedTuple):
-    """What leaves: the reverse-path, and the message encoded for DATA."""
+    """What leaves: the reverse-path, and the message encoded for DATA.
+
+    asked, wish: for a host that offers DSN; only where what it says then comes home to us.
+    """
 
     envelope_from: str
     data: bytes
+    asked: Asked = NOTHING_ASKED
+    wish: Wish = NO_WISH
 
 
 Maker = Callable[[Row], Made]
@@ -79,6 +86,7 @@ class Makers:
                     if body is None:
                         raise NotReady(f"Message {row.message_id} has gone.")
                     makers[row.key] = _single(sending, body)
+                    row.notify = notices.wish_of(body.header, row.address)[1].notify
                 else:
                     makers[row.key] = campaigns[sending.id] = self._campaign(sending)
             except NotReady as error:
@@ -170,8 +178,11 @@ def _single(sending: SendingFacts, body: Body) -> Maker:
 
     home = return_domain(sending.workspace_id, address)
 
+    tell = bool(settings.ENVOL.inbound) and "dsn" in body.header
+
     def make(row: Row) -> Made:
         made = compose_message(body, row.no, signers, kind=sending.kind, bounce_domain=home)
-        return Made(made.envelope_from, encode_data(made.data))
+        asked, wish = notices.wish_of(body.header, row.address) if tell else (NOTHING_ASKED, NO_WISH)
+        return Made(made.envelope_from, encode_data(made.data), asked, wish)
 
     return make

@@ -288,6 +288,27 @@ class Captured(models.Model):
         indexes = [models.Index(fields=["workspace_id", "id"], name="captured_newest")]
 
 
+class Notice(models.Model):
+    """What the sender of a message is told of one recipient, by a report of ours (`envol.outbound.notices`)."""
+
+    id = models.BigAutoField(primary_key=True)
+    sending_id = models.BigIntegerField()
+    no = models.BigIntegerField()
+    action = models.CharField(max_length=10)  # failed, delayed, delivered, relayed (RFC 3464 §2.3.3)
+    due = models.DateTimeField()
+    at = models.DateTimeField(db_default=Now())
+    status = models.CharField(max_length=12)
+    reply = models.TextField(blank=True)  # without the address; emptied when told
+    host = models.CharField(max_length=255, blank=True)
+    taken_at = models.DateTimeField(null=True)
+    message_id = models.BigIntegerField(null=True)  # the report, so that an erasure finds it
+
+    class Meta:
+        db_table = "outbound_notice"
+        indexes = [models.Index(fields=["due"], name="notice_due", condition=models.Q(taken_at__isnull=True))]
+        constraints = [models.UniqueConstraint(fields=["sending_id", "no", "action"], name="told_once")]
+
+
 class Look(models.Model):
     """A look over the books (`envol.outbound.books`): when, how thoroughly, and what was wrong."""
 

@@ -29,6 +29,18 @@ def erase(workspace_id: int, contact_id: int) -> dict[str, int]:
         f" text = '', html = '', raw = NULL FROM outbound_send s WHERE m.id = s.message_id AND {mine}",
         given,
     )
+    # Reports on mail to her, which name her to whoever sent it.
+    messages += db.execute(
+        "UPDATE outbound_message m SET header = jsonb_build_object('from', m.header->'from', 'to', '[]'::jsonb),"
+        " text = '', html = '', raw = NULL FROM outbound_send s JOIN outbound_notice n"
+        f" ON n.sending_id = s.sending_id AND n.no = s.no WHERE m.id = n.message_id AND {mine}",
+        given,
+    )
+    db.execute(
+        "DELETE FROM outbound_notice n USING outbound_send s"
+        f" WHERE n.sending_id = s.sending_id AND n.no = s.no AND {mine}",
+        given,
+    )
     for table in ("outbound_outcome", "outbound_retry"):
         db.execute(
             f"UPDATE {table} t SET reply = coalesce(t.code::text, 'erased') FROM outbound_send s"
@@ -79,6 +91,7 @@ def describe() -> list[Data]:
         Data("outbound_message", "words of single messages"),
         Data("outbound_outcome", "how each mail ended; replies of hosts, without the address"),
         Data("outbound_dialogue", "dialogues with other hosts, without the address", True, "dialogue_days, 7 days"),
+        Data("outbound_notice", "what senders are told of their mail; replies of hosts, without the address"),
         Data("outbound_trouble", "keyed digest of addresses in trouble", True, "30 days"),
         Data(
             "outbound_captured", "messages of the local route; mail people wrote to us", True, "until emptied; 90 days"

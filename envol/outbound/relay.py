@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import format_datetime
@@ -20,11 +19,13 @@ from envol.accounts import api_keys
 from envol.accounts.api_keys import Barred
 from envol.accounts.models import Scope
 from envol.accounts.workspaces import check_api_key
-from envol.outbound import accept, control
+from envol.outbound import accept, control, notices
 from envol.outbound.domains import may_send_from
 from envol.wire.address import AddressError, normalise
 from envol.wire.fraud import HOLD, REFUSE
 from envol.wire.message.submit import read_submission
+from envol.wire.smtp.notify import Wish
+from envol.wire.smtp.server import Envelope
 
 _MOST_PEERS = 10_000
 
@@ -61,10 +62,10 @@ def _not_among(account: Account, address: str) -> str:
     return f"This key may not write as {address}; its senders are: {', '.join(account.senders)}"
 
 
-def outgoing(account: Account, recipients: Sequence[str], raw: bytes, received: bytes) -> accept.Outgoing:
+def outgoing(account: Account, envelope: Envelope, raw: bytes, received: bytes) -> accept.Outgoing:
     """What is to be accepted of a submitted message.
 
-    recipients: of the envelope; one named twice is delivered to once. received: our trace field (RFC 5321 §4.4).
+    A recipient named twice is delivered to once. received: our trace field (RFC 5321 §4.4).
     Raises :class:`~envol.wire.message.submit.Unacceptable` or :class:`~envol.outbound.accept.Refused`.
     """
     read = read_submission(raw)
@@ -74,19 +75,22 @@ def outgoing(account: Account, recipients: Sequence[str], raw: bytes, received: 
     if not ok:
         raise accept.Refused(sentence)
     to: dict[str, tuple[str, str]] = {}
-    for recipient in recipients:
+    wishes: dict[str, Wish] = {}
+    for recipient, wish in zip(envelope.recipients, envelope.wishes, strict=True):
         try:
             address = normalise(recipient)
         except AddressError as error:
             raise accept.Refused(str(error)) from None
-        to.setdefault(address.key, ("", address.written))
+        written = to.setdefault(address.key, ("", address.written))[1]
+        wishes.setdefault(written, wish)
     made = accept.Outgoing(
         workspace_id=account.workspace_id,
         sender=(read.author.name, read.author.address),
         to=list(to.values()),
         subject=read.subject,
         raw=received + read.raw,
-        facts={"by": "smtp", "key": account.key_id, "message_id": read.message_id},
+        facts={"by": "smtp", "key": account.key_id, "message_id": read.message_id}
+        | notices.facts(envelope.reverse_path, list(wishes), envelope.asked, list(wishes.values())),
     )
     verdict = control.examine(made)
     if verdict.action == REFUSE:

@@ -22,7 +22,7 @@ from envol.contacts.models import Contact
 from envol.content import links
 from envol.events.models import Kind
 from envol.events.writing import NewEvent, record
-from envol.outbound import domain_reports, domains, leaving, mailbox, settle, shaping
+from envol.outbound import domain_reports, domains, leaving, mailbox, notices, settle, shaping
 from envol.outbound.models import CapturedKind, Send, Sending
 from envol.outbound.sites import site_of
 from envol.wire.address import AddressError, domain_of, normalise
@@ -97,7 +97,11 @@ def _take(one: Returned, found: Explanation, reports: list[domain_reports.Read])
     target = links.read_return_path(one.recipient)
     if found.type == "feedback":
         target = target or next(filter(None, map(_marked, found.marks)), None)
-    if target is None or target.no is None or found.type not in ("bounce", "feedback"):
+    if target is None or target.no is None:
+        return found.type
+    if found.type in ("delayed", "delivered"):
+        notices.came_back(target.sending_id, target.no, found, "")
+    if found.type not in ("bounce", "feedback"):
         return found.type
     row = db.rows(
         "SELECT x.workspace_id, s.address, s.contact_id FROM outbound_send AS s JOIN outbound_sending AS x"
@@ -148,6 +152,7 @@ def _bounced(
     said = _about(found.recipients, address)
     if said is None or not _first(Kind.BOUNCED, workspace_id, contact_id, sending_id, no, _facts(said, address)):
         return
+    notices.came_back(sending_id, no, found, str(_facts(said, address)["reply"]))
     cause = _OF_ADDRESS.get(said.kind, "")
     # What failed behind a forward is another mailbox than the one we wrote to.
     if cause and (said.hard or cause == "mailbox_full") and _same(said.recipient, address):

@@ -23,7 +23,7 @@ from envol.accounts.workspaces import address_digest
 from envol.consent import suppression
 from envol.events.models import Kind
 from envol.events.writing import NewEvent, record
-from envol.outbound import arrays, dialogues
+from envol.outbound import arrays, dialogues, notices
 from envol.outbound.lease import Row
 from envol.wire.address import AddressError, normalise
 from envol.wire.smtp.replies import retry_delay
@@ -49,6 +49,7 @@ class Result:
     suppress: the mailbox is not there (a hard bounce); a cut connection or a 421 never says so.
     hold: deferred by ourselves (warm-up, a pause the receiver asked for): seconds to wait; no attempt was made.
     dialogue: how the session began, and what was said of this message.
+    told_on: the next host was told that its sender wants to hear of a success, and will say so itself.
     """
 
     row: Row
@@ -62,6 +63,15 @@ class Result:
     suppress: bool = False
     hold: float | None = None
     dialogue: tuple[str, Sequence[Said]] | None = None
+    told_on: bool = False
+
+    @property
+    def words(self) -> str:
+        """The reply as kept: without the person's address, which many hosts repeat in it."""
+        text = self.reply.replace("\0", " ")
+        if "@" in text:
+            text = re.sub(re.escape(self.row.address), "<recipient>", text, flags=re.IGNORECASE)
+        return text[:MOST_REPLY]
 
 
 def settle(results: Sequence[Result]) -> list[Result]:
@@ -74,7 +84,7 @@ def settle(results: Sequence[Result]) -> list[Result]:
     if not results:
         return []
     # Off only for outcomes: what is lost is sent again. Never for what was promised.
-    if all(result.state == "delivered" for result in results):
+    if all(result.state == "delivered" and not result.row.notify for result in results):
         # One statement is one transaction and one round trip.
         short = all(result.row.chunk is not None for result in results)
         return _write_delivered(results, "off") if short else _write(results, "off")
@@ -107,6 +117,7 @@ def _write(results: Sequence[Result], commit: str | None = None) -> list[Result]
     for result in ours:
         if result.suppress or result.cause == "mailbox_full":
             _judge_address(result)
+    notices.note([(result, written[result.row.key]) for result in ours])
     return [result for result in results if result.row.key not in written]
 
 
@@ -121,7 +132,7 @@ def _write_delivered(results: Sequence[Result], commit: str | None) -> list[Resu
         arrays.numbers([min(row.attempts, MOST_ATTEMPTS) for row in rows]),
         arrays.numbers([result.code for result in results]),
         arrays.texts([result.enhanced for result in results]),
-        arrays.texts([_words(result) for result in results]),
+        arrays.texts([result.words for result in results]),
         arrays.texts([result.host[:255] for result in results]),
         arrays.texts([result.tls for result in results]),
         dialogues.hexadecimal(dialogues.pack(results)),
@@ -152,7 +163,7 @@ def _facts(result: Result) -> Mapping[str, object]:
         "cause": result.cause,
         "code": result.code,
         "enhanced": result.enhanced,
-        "reply": _words(result),
+        "reply": result.words,
         "host": result.host[:255],
         "tls": result.tls,
         "attempts": attempts,
@@ -197,21 +208,13 @@ def _record_deferrals(deferred: Sequence[Result]) -> None:
                 "code": result.code,
                 "enhanced": result.enhanced,
                 "cause": result.cause,
-                "reply": _words(result),
+                "reply": result.words,
                 "site": result.row.site,
                 "attempt": result.row.attempts,
             },
         )
         for result in deferred
     )
-
-
-def _words(result: Result) -> str:
-    """The reply as kept: without the person's address, which many hosts repeat in it."""
-    text = result.reply.replace("\0", " ")
-    if "@" in text:
-        text = re.sub(re.escape(result.row.address), "<recipient>", text, flags=re.IGNORECASE)
-    return text[:MOST_REPLY]
 
 
 def _judge_address(result: Result) -> None:

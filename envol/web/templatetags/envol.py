@@ -139,6 +139,7 @@ _STATUS = {
     "ok": ("check", "ok", _("ready")),
     "missing": ("alert", "warn", _("missing")),
     "active": ("check", "ok", _("active")),
+    "ended": ("clock", "warn", _("expired")),
     "revoked": ("cross", "bad", _("revoked")),
     "look": ("eye", "calm", _("to look at")),
     "delivered": ("check", "ok", _("delivered")),

@@ -39,7 +39,7 @@ def _state(key: ApiKey) -> str:
         return "revoked"
     if key.paused_at is not None:
         return "paused"
-    return "expired" if key.expires_at is not None and key.expires_at <= timezone.now() else "active"
+    return "ended" if key.expires_at is not None and key.expires_at <= timezone.now() else "active"
 
 
 def _list(request: MemberRequest, form: KeyForm, status: int = 200, **more: Any) -> HttpResponse:
