@@ -15,6 +15,7 @@ import asyncio
 import os
 import signal
 import socket
+import ssl
 import sys
 import time
 from collections import deque
@@ -26,10 +27,13 @@ import structlog
 from django.db import Error as DatabaseError
 from django.db import InterfaceError, connection
 
+from envol.edge.courier_connect import Connector
 from envol.edge.courier_lanes import Lanes
-from envol.edge.courier_mx import AsyncResolver, Mx
+from envol.edge.courier_mx import AsyncResolver, Mx, own_resolver
 from envol.edge.courier_queue import Queue, Site
 from envol.edge.courier_shaping import Shares
+from envol.edge.courier_tls import TlsRules
+from envol.net import Fetcher
 from envol.outbound import lease as leasing
 from envol.outbound import route as routes
 from envol.outbound import shaping
@@ -69,6 +73,8 @@ class Courier:
         slots: int = 500,
         base_url: str | None = None,
         resolver: AsyncResolver | None = None,
+        fetcher: Fetcher | None = None,
+        trust: ssl.SSLContext | None = None,
         timeouts: Mapping[Stage, float] = TIMEOUTS,
     ) -> None:
         self.name = name
@@ -97,10 +103,12 @@ class Courier:
         self._withheld: dict[tuple[int, int], tuple[str, str]] = {}
         self._direct = not route.one_host
         self.shares = Shares(route.sources, self._agree)
+        resolver = resolver or own_resolver(route.resolver)
+        self._rules = TlsRules(resolver, self._ask, fetcher=fetcher, trust=trust)
         self._lanes = Lanes(
             self,
             route,
-            Mx(resolver, allow_private=route.allow_private),
+            Connector(route, Mx(resolver, allow_private=route.allow_private), self._rules, self.shares, timeouts),
             connections=connections,
             timeouts=timeouts,
         )
@@ -121,6 +129,7 @@ class Courier:
         others.append(asyncio.create_task(self._lanes.clock()))
         if self._direct:
             others.append(asyncio.create_task(self.shares.loop(self._lanes.waiting, self._lanes.pump)))
+            others.append(asyncio.create_task(self._rules.loop()))
         failed = asyncio.create_task(self._first_failure([settler, *others]))
         try:
             ready()
@@ -139,6 +148,7 @@ class Courier:
                 await asyncio.wrap_future(pool.submit(lambda: connection.close()))
                 pool.shutdown(wait=False)
             self._makers_pool.shutdown(wait=False)
+            self._rules.close()
 
     @staticmethod
     async def _first_failure(tasks: Iterable[asyncio.Task[None]]) -> None:
@@ -162,6 +172,7 @@ class Courier:
             await asyncio.sleep(0.01)
         await self._lanes.close()
         if self._direct:
+            await self._rules.flush()
             try:
                 await self._in(self._lease_pool, shaping.leave, self.name)
             except (DatabaseError, InterfaceError):
@@ -206,6 +217,9 @@ class Courier:
                     await asyncio.wait_for(self._hungry.wait(), pause)
                 except TimeoutError:
                     pass
+
+    async def _ask(self, work: Callable[..., T], *args: Any) -> T:
+        return await self._in(self._lease_pool, work, *args)
 
     async def _agree(
         self, asks: Sequence[shaping.Ask], learnt: Mapping[str, str]

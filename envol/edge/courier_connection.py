@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from envol.wire.dane import NotTrusted
 from envol.wire.smtp.client import (
     DATA_BLOCK_TIMEOUT,
     SESSION_TIMEOUT,
@@ -43,11 +44,11 @@ class Message(Protocol):
 
 
 class NoSession(Exception):
-    """No session could be opened with this host; `closed` tells how it ended."""
+    """No session could be opened with this host; `closed` tells how it ended, `word` what a TLS report calls it."""
 
-    def __init__(self, closed: Closed) -> None:
+    def __init__(self, closed: Closed, word: str = "validation-failure") -> None:
         super().__init__(closed.detail or (str(closed.reply) if closed.reply else closed.cause.value))
-        self.closed = closed
+        self.closed, self.word = closed, word
         self.dialogue = ""
 
 
@@ -60,6 +61,30 @@ def opportunistic_context() -> ssl.SSLContext:
     return context
 
 
+_WORDS = {10: "certificate-expired", 62: "certificate-host-mismatch", 64: "certificate-host-mismatch"}
+"""OpenSSL's reasons for refusing a certificate → words of RFC 8460 §4.3; others: certificate-not-trusted."""
+
+
+def failure_word(error: BaseException) -> str:
+    """What a broken handshake is called in a report."""
+    if isinstance(error, NotTrusted):
+        return error.result
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return _WORDS.get(error.verify_code, "certificate-not-trusted")
+    return "validation-failure"
+
+
+def chain_of(tls: Any) -> list[bytes]:
+    """The certificates a host showed, the leaf first, as DER."""
+    if hasattr(tls, "get_unverified_chain"):  # Python 3.13
+        return list(tls.get_unverified_chain())
+    inner = getattr(tls, "_sslobj", None)
+    if inner is None or not hasattr(inner, "get_unverified_chain"):
+        leaf = tls.getpeercert(True)
+        return [leaf] if leaf else []
+    return [one.public_bytes(2) for one in inner.get_unverified_chain() or ()]  # 2: ENCODING_DER
+
+
 class Connection(asyncio.Protocol):
     """A session with one host, used by one task. `host`: its name, for TLS and for the books."""
 
@@ -69,8 +94,11 @@ class Connection(asyncio.Protocol):
         host: str,
         context: ssl.SSLContext,
         timeouts: Mapping[Stage, float] = TIMEOUTS,
+        check: Callable[[Sequence[bytes]], None] | None = None,
     ) -> None:
         self.host = host
+        self._check = check
+        self._word = "validation-failure"
         self.tls = ""
         self.sent = 0
         self.closed: Closed | None = None
@@ -105,17 +133,18 @@ class Connection(asyncio.Protocol):
         timeouts: Mapping[Stage, float] = TIMEOUTS,
         watch: set[Connection] | None = None,
         local: tuple[str, int] | None = None,
+        check: Callable[[Sequence[bytes]], None] | None = None,
     ) -> Connection:
         """Connect and come to the point where a message may be sent. Raises NoSession.
 
-        local: the address of ours to connect from.
+        local: the address of ours to connect from. check: raises `dane.NotTrusted` over the host's certificates.
         watch: the set whose members the owner calls `tick` on; the connection is in it while it lives.
         """
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeouts.get(Stage.CONNECT, 30)):
                 _, connection = await loop.create_connection(
-                    lambda: cls(options, host, context, timeouts), address, port, local_addr=local
+                    lambda: cls(options, host, context, timeouts, check), address, port, local_addr=local
                 )
         except (OSError, TimeoutError) as error:
             said = "No answer in time" if isinstance(error, TimeoutError) else str(error)
@@ -284,7 +313,7 @@ class Connection(asyncio.Protocol):
     def _end(self, event: Closed) -> None:
         self.closed = event
         if not self._ready.done():
-            failed = NoSession(event)
+            failed = NoSession(event, self._word)
             failed.dialogue = f"{self._opened()}\n* {failed}"
             self._ready.set_exception(failed)
             self._ready.exception()  # nobody may be waiting any more
@@ -305,7 +334,10 @@ class Connection(asyncio.Protocol):
             )
             if self._transport is None:
                 raise OSError("The connection was closed.")
-        except (OSError, ssl.SSLError, TimeoutError, ConnectionError, AttributeError) as error:
+            if self._check is not None:
+                self._check(chain_of(self._transport.get_extra_info("ssl_object")))
+        except (OSError, ssl.SSLError, TimeoutError, ConnectionError, AttributeError, NotTrusted) as error:
+            self._word = failure_word(error)
             if self.closed is None:
                 self._act(self._client.tls_failed(str(error) or type(error).__name__))
             return

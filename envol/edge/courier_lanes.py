@@ -8,21 +8,22 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from envol.edge.courier_connection import Connection, NoSession, opportunistic_context
-from envol.edge.courier_mx import Host, Mx, NoMail, Unknown
+from envol.edge.courier_channels import Channel, Item, Tickets, Unreachable
+from envol.edge.courier_connect import BAD_HOST_SECONDS, Connector
+from envol.edge.courier_connection import Connection
+from envol.edge.courier_mx import NoMail, Unknown
 from envol.edge.courier_shaping import BLOCKS_IN_A_ROW, Share
-from envol.outbound.egress import STREAMS, TRANSACTIONAL, stream_of
+from envol.outbound.egress import STREAMS, TRANSACTIONAL
 from envol.outbound.lease import Row
 from envol.outbound.making import Made
 from envol.outbound.route import Route
 from envol.outbound.settle import DEFERRED, Result
 from envol.outbound.sites import group_of, provider_of, receiver_of
-from envol.wire.smtp.client import Cause, ClientOptions, Closed, Outcome, Stage, Tls
-from envol.wire.smtp.notify import Asked, Wish
+from envol.wire.smtp.client import Outcome, Stage
 from envol.wire.smtp.replies import classify
 
 if TYPE_CHECKING:
@@ -30,11 +31,10 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
+RELAY = ("", "", False)
+"""The key of the one channel of a route that has one host."""
 IDLE_SECONDS = 3.0
 """A connection without work is kept so long: the next message to the site saves four round trips."""
-BAD_HOST_SECONDS = 60.0
-CLEAR_SECONDS = 3600.0
-"""A host whose TLS handshake broke is spoken to in clear for so long."""
 QUICK_SECONDS = 0.05
 """A host that takes a message in less is worth no further connection: the next goes behind the last."""
 BLOCKED_SECONDS = 1800.0
@@ -43,132 +43,31 @@ HOLD_SECONDS = 20.0
 RELAY_BACKOFF = (0.25, 30.0)
 
 
-class Item(NamedTuple):
-    """A made message on its way. `tries`: hosts that failed it without a word about the recipient."""
-
-    row: Row
-    made: Made
-    tries: int = 0
-
-    @property
-    def stream(self) -> str:
-        return stream_of(self.row.sending.priority)
-
-    @property
-    def reverse_path(self) -> str:
-        return self.made.envelope_from
-
-    @property
-    def recipient(self) -> str:
-        return self.row.address
-
-    @property
-    def data(self) -> bytes:
-        return self.made.data
-
-    @property
-    def asked(self) -> Asked:
-        return self.made.asked
-
-    @property
-    def wish(self) -> Wish:
-        return self.made.wish
-
-
-class Tickets:
-    """So many transactions may be under way or not yet in the database."""
-
-    def __init__(self, count: int) -> None:
-        self._free = count
-        self._waiting: deque[asyncio.Future[None]] = deque()
-
-    @property
-    def free(self) -> int:
-        """How many could be taken now: who waits goes first."""
-        return 0 if self._waiting else self._free
-
-    def take(self) -> bool:
-        """Take one if one is free and nobody waits for it."""
-        if self.free:
-            self._free -= 1
-            return True
-        return False
-
-    async def wait(self) -> None:
-        """Take one, now or later."""
-        if self.take():
-            return
-        waiting: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(waiting)
-        try:
-            await waiting
-        except asyncio.CancelledError:
-            if waiting.done() and not waiting.cancelled():
-                self.give_back()
-            raise
-
-    def give_back(self) -> None:
-        while self._waiting:
-            waiting = self._waiting.popleft()
-            if not waiting.done():
-                waiting.set_result(None)  # it is handed on
-                return
-        self._free += 1
-
-
-class Channel:
-    """What lanes share: made messages, hosts, and how many lanes there may be.
-
-    share: what its receiver takes from its source address; None where everything goes to one host of ours.
-    """
-
-    def __init__(self, key: str, limit: int, per_connection: int, share: Share | None = None) -> None:
-        self.key = key
-        self.share = share
-        self.prepared: deque[Item] = deque()
-        self.idle: deque[tuple[float, asyncio.Future[Item | None]]] = deque()  # since when, and what it waits for
-        self.lanes = 0
-        self.base = self.limit = limit
-        self.per_connection = per_connection
-        self.pace = 1.0  # seconds a message took last
-        self.paused_until = 0.0
-        self.backoff = 0.0
-        self.calm_since = 0.0
-        self.bad: dict[str, float] = {}
-        self.moved = False
-
-
-class Unreachable(Exception):
-    """No host of a channel takes mail now. `closed`: how the last try ended; `permanent`: the domain itself says no."""
-
-    def __init__(
-        self, closed: Closed | None, text: str, permanent: NoMail | None = None, *, dialogue: str = ""
-    ) -> None:
-        super().__init__(text)
-        self.closed, self.permanent, self.dialogue = closed, permanent, dialogue
-
-
 class Lanes:
     """All connections of one courier; at most `connections`, and as many transactions not yet in the database."""
 
     def __init__(
-        self, courier: Courier, route: Route, mx: Mx, *, connections: int, timeouts: Mapping[Stage, float]
+        self,
+        courier: Courier,
+        route: Route,
+        connector: Connector,
+        *,
+        connections: int,
+        timeouts: Mapping[Stage, float],
     ) -> None:
         self._courier = courier
         self._route = route
-        self._mx = mx
         self._most = connections
         self._timeouts = timeouts
-        self._context = opportunistic_context()
-        self._channels: dict[tuple[str, str], Channel] = {}
+        self._connector = connector
+        self._channels: dict[tuple[str, str, bool], Channel] = {}
         self._unplaced: dict[str, deque[Item]] = {}
         self._look_ups: set[asyncio.Task[None]] = set()
         self._sending: dict[str, int] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._connections: set[Connection] = set()
+        self._connections = connector.open
         self._tickets = Tickets(connections)
         self._held: set[int] = set()
-        self._clear: dict[str, float] = {}
         self._on_wire = 0
 
     @property
@@ -317,9 +216,9 @@ class Lanes:
                 waiting.set_result(None)
 
     def _relay(self) -> Channel:
-        found = self._channels.get(("", ""))
+        found = self._channels.get(RELAY)
         if found is None:
-            found = self._channels["", ""] = Channel("", self._most, 1000)
+            found = self._channels[RELAY] = Channel("", self._most, 1000)
         return found
 
     def _place(self, item: Item) -> None:
@@ -341,11 +240,11 @@ class Lanes:
         if share is None:
             self._hold(item, group, opens - now)
             return
-        key = site, share.source.address
+        key = site, share.source.address, item.lax
         found = self._channels.get(key)
         if found is None or found.share is not share:
             one = receiver_of(group)
-            new = Channel(site, min(one.connections, self._most), one.messages_per_connection, share)
+            new = Channel(site, min(one.connections, self._most), one.messages_per_connection, share, lax=item.lax)
             if found is not None:  # its site moved to another receiver
                 new.prepared, found.prepared, found.moved = found.prepared, deque(), True
                 self._end_idle(found)
@@ -355,7 +254,7 @@ class Lanes:
     async def _look_up(self, site: str) -> None:
         """Learn who runs a site; where nobody can tell, it is a group of its own, and connecting says what is wrong."""
         try:
-            group = group_of((await self._mx.hosts(site))[0].name)
+            group = group_of((await self._connector.mx.hosts(site))[0].name)
         except (NoMail, Unknown):
             group = site
         self._courier.shares.learn(site, group)
@@ -426,7 +325,7 @@ class Lanes:
                     connection = None
                 if connection is None:
                     try:
-                        connection = await self._connect(channel)
+                        connection = await self._connector.connect(channel)
                     except Unreachable as error:
                         self._unreachable(channel, item, error)
                         return
@@ -461,76 +360,6 @@ class Lanes:
         channel.idle.append((loop.time(), waiting))
         return await waiting  # `clock` ends what waits too long: a timer for each message would cost more
 
-    async def _connect(self, channel: Channel) -> Connection:
-        """A session with one of the channel's hosts. Raises Unreachable."""
-        loop = asyncio.get_running_loop()
-        hosts = await self._hosts(channel)
-        source = channel.share.source if channel.share is not None else None
-        if source is not None and source.version:
-            hosts = [host for host in hosts if (":" in host.address) == (source.version == 6)]
-            if not hosts:
-                raise Unreachable(None, f"No host of {channel.key} has an address that {source.address} can reach.")
-        channel.bad = {address: until for address, until in channel.bad.items() if until > loop.time()}
-        good = [host for host in hosts if host.address not in channel.bad] or hosts
-        port = self._route.mx_port
-        if self._route.one_host and (relay := self._route.relay_address()) is not None:
-            port = relay[1]
-        last: Closed | None = None
-        tried = ""
-        for host in good:
-            for _ in range(2):
-                try:
-                    connection = await Connection.open(
-                        host.address,
-                        port,
-                        self._options(host, port, source.helo if source is not None else ""),
-                        host=host.name,
-                        context=self._context,
-                        timeouts=self._timeouts,
-                        watch=self._connections,
-                        local=source.local if source is not None else None,
-                    )
-                except NoSession as error:
-                    last = error.closed
-                    tried += f"{error.dialogue or f'* {error}'}\n"
-                    channel.bad[host.address] = loop.time() + BAD_HOST_SECONDS
-                    if last.cause is Cause.TLS and last.stage is Stage.HANDSHAKE and not self._route.credentials:
-                        # Opportunistic (RFC 7435): a broken handshake must not stop the mail; a new
-                        # connection in clear, because the old one is in no state known to both.
-                        log.info("TLS handshake failed, going on in clear", host=host.name, error=last.detail)
-                        self._clear[host.address] = loop.time() + CLEAR_SECONDS
-                        continue
-                    break
-                channel.bad.pop(host.address, None)
-                channel.backoff = 0.0
-                if not self._route.one_host:
-                    self._courier.shares.learn(channel.key, group_of(host.name))
-                return connection
-        raise Unreachable(last, (last.detail or str(last.reply)) if last else "No host to connect to.", dialogue=tried)
-
-    async def _hosts(self, channel: Channel) -> list[Host]:
-        if self._route.one_host:
-            relay = self._route.relay_address()
-            if relay is None:
-                raise Unreachable(None, "The local inbox does not listen yet.")
-            return [Host(relay[0], relay[0])]
-        try:
-            return await self._mx.hosts(channel.key)
-        except NoMail as error:
-            raise Unreachable(None, error.text, error) from None
-        except Unknown as error:
-            raise Unreachable(None, str(error)) from None
-
-    def _options(self, host: Host, port: int, helo: str = "") -> ClientOptions:
-        now = asyncio.get_running_loop().time()
-        tls = Tls.NEVER if self._clear.get(host.address, 0) > now else Tls.IF_OFFERED
-        implicit = self._route.kind == "smart_host" and port == 465  # RFC 8314 §3
-        if self._route.credentials and not implicit:
-            tls = Tls.REQUIRED
-        return ClientOptions(
-            helo or self._route.helo, tls=tls, implicit_tls=implicit, credentials=self._route.credentials
-        )
-
     def _unreachable(self, channel: Channel, item: Item, error: Unreachable) -> None:
         now = asyncio.get_running_loop().time()
         self._unpick(channel, item)
@@ -558,7 +387,7 @@ class Lanes:
             return
         reply = error.closed.reply if error.closed else None
         stage = error.closed.stage if error.closed else Stage.CONNECT
-        cause, final, pause = "unreachable", False, BAD_HOST_SECONDS
+        cause, final, pause = "tls_policy" if error.tls else "unreachable", False, BAD_HOST_SECONDS
         if reply is not None:
             verdict = classify(reply.code, reply.enhanced, reply.text, provider_of(channel.key), stage)
             cause, final = verdict.cause, verdict.final

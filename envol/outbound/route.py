@@ -33,6 +33,7 @@ class Route:
     mx_port: int = 25
     data: Path | None = None
     sources: tuple[Source, ...] = ()
+    resolver: str = ""
 
     @property
     def one_host(self) -> bool:
@@ -59,7 +60,7 @@ def of_settings(settings: LazySettings) -> Route:
     if config.route == "local":
         return Route("local", helo=helo, data=config.data)
     if config.route == "direct":
-        return Route("direct", helo=helo, sources=tuple(egress.parse(config.sources)))
+        return Route("direct", helo=helo, sources=tuple(egress.parse(config.sources)), resolver=config.resolver)
     host, _, port = config.smart_host.rpartition(":")
     if not host or not port.isdigit():
         raise ValueError("The route is smart_host: name the relay as smart_host = HOST:PORT in envol.toml.")

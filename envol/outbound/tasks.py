@@ -61,3 +61,12 @@ def tidy(timestamp: int) -> None:
     from envol.outbound import dialogues
 
     dialogues.sweep()
+
+
+@app.periodic(cron="43 * * * *")
+@app.task(queue="house", name="outbound.tls_reports", queueing_lock="outbound.tls_reports")
+def tls_reports(timestamp: int) -> None:
+    """Every hour: yesterday's reports to the domains that ask for them (RFC 8460), those that were not sent yet."""
+    from envol.outbound import tls
+
+    tls.send_reports()

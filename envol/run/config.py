@@ -12,7 +12,7 @@ import secrets
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -88,6 +88,14 @@ def _sources(value: str) -> str | None:
     return None
 
 
+def _address(value: str) -> str | None:
+    try:
+        ip_address(value or "::1")
+    except ValueError:
+        return "must be an address such as 127.0.0.1"
+    return None
+
+
 def _positive(value: int) -> str | None:
     return None if value > 0 else "must be more than 0"
 
@@ -135,6 +143,16 @@ class Config:
         " EHLO (or -), then rules: transactional, marketing, lists, workspace=NUMBER, receiver=NAME, warm; empty: the"
         " system picks.",
         check=_sources,
+    )
+    resolver: str = setting(
+        "",
+        "Address of a DNS resolver that checks DNSSEC, over a way you trust; empty: the system's, believed on DNSSEC"
+        " only when it stands on this machine.",
+        check=_address,
+    )
+    tls_reports_from: str = setting(
+        "",
+        "Address of yours that daily TLS reports (RFC 8460) are sent from, of a domain of a workspace; empty: none go.",
     )
     couriers: int = setting(0, "Courier processes, with two database connections each; 0: one per core, five at most.")
     courier_connections: int = setting(20, "SMTP connections of one courier.", check=_positive)

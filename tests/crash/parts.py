@@ -208,8 +208,8 @@ def settle_before_sending() -> None:
         result = Result(item.row, "delivered", "", 250, "2.0.0", "surely", connection.host)
         courier = self._courier
         await courier._in(courier._settle_pool, settle, [result])
-        await connection.send(item.made.envelope_from, item.row.address, item.made.data)
-        self._unpick(item)
+        await connection.run(item, lambda: None, lambda item, outcome: None)
+        self._unpick(channel, item)
         courier.untake(item.row)
         courier._give_back(item.row)
 

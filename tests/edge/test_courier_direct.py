@@ -24,8 +24,8 @@ pytestmark = pytest.mark.usefixtures("empty_database")
 
 
 @contextlib.contextmanager
-def resolving(zone: Zone) -> Iterator[dns.asyncresolver.Resolver]:
-    with name_server(zone) as known:
+def resolving(zone: Zone, *, signed: bool = False) -> Iterator[dns.asyncresolver.Resolver]:
+    with name_server(zone, signed=signed) as known:
         resolver = dns.asyncresolver.Resolver(configure=False)
         resolver.nameservers, resolver.port, resolver.lifetime = known.nameservers, known.port, 2
         yield resolver

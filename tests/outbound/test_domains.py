@@ -25,8 +25,11 @@ Zone = dict[tuple[str, str], list[str]]
 
 
 @contextlib.contextmanager
-def name_server(zone: Zone) -> Iterator[dns.resolver.Resolver]:
-    """A name server over UDP. A name with no record of any kind does not exist; SERVFAIL by the record 'SERVFAIL'."""
+def name_server(zone: Zone, *, signed: bool = False) -> Iterator[dns.resolver.Resolver]:
+    """A name server over UDP. A name with no record of any kind does not exist; SERVFAIL by the record 'SERVFAIL'.
+
+    signed: it answers as a resolver that has checked DNSSEC for each name (the AD bit).
+    """
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     server.bind(("127.0.0.1", 0))
 
@@ -40,7 +43,7 @@ def name_server(zone: Zone) -> Iterator[dns.resolver.Resolver]:
                 return
             query = dns.message.from_wire(wire)
             answer = dns.message.make_response(query)
-            answer.flags |= dns.flags.AA | dns.flags.RA
+            answer.flags |= dns.flags.AA | dns.flags.RA | (dns.flags.AD if signed else 0)
             question = query.question[0]
             name, kind = str(question.name).rstrip(".").lower(), dns.rdatatype.to_text(question.rdtype)
             found = zone.get((name, kind))

@@ -312,6 +312,7 @@ _CAUSES = {
     "greylisted": _("their server asks unknown senders to come back"),
     "throttled": _("their server asks us to slow down"),
     "rate": _("their server asks us to slow down"),
+    "tls_policy": _("their server does not prove who it is"),
     "warm_up": _("our address is new there, today’s allowance is used up"),
     "paused": _("their server asked us to wait"),
     "recipient_rate": _("this mailbox gets too much mail at once"),
