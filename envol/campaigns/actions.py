@@ -21,7 +21,7 @@ from envol import db
 from envol.accounts import jobs
 from envol.accounts.models import Job, Member
 from envol.audience.days import Days
-from envol.campaigns import checks
+from envol.campaigns import brake, checks
 from envol.campaigns.checks import BLOCK, Check, Summary, check, late, latest_sending, latest_version, summary
 from envol.campaigns.drafts import create, delete, duplicate, edit, note
 from envol.campaigns.models import Campaign, State
@@ -203,6 +203,7 @@ def resume(campaign: Campaign, member: Member | None = None) -> Campaign:
         state = SendingState.SENDING if sending.expanded_at else SendingState.PREPARING
         Sending.objects.filter(id=sending.id).update(state=state, ended_at=None)
         _set(campaign, State(state))
+        brake.release(campaign, member.pk if member else None)
         note(campaign, "campaign.resumed", member, sending=sending.id)
     campaign.refresh_from_db()
     return campaign

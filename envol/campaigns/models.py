@@ -65,3 +65,22 @@ class ContentDraft(models.Model):
 
     class Meta:
         db_table = "campaigns_content_draft"
+
+
+class Brake(models.Model):
+    """A campaign paused by itself: why, by which figures, and who resumed it."""
+
+    campaign = models.ForeignKey(Campaign, on_delete=models.CASCADE, related_name="brakes")
+    sending_id = models.BigIntegerField()
+    at = models.DateTimeField(db_default=Now())
+    reason = models.CharField(max_length=12)  # of outbound.reputation.BRAKES
+    receiver = models.CharField(max_length=253)  # all, or where it was
+    tried = models.BigIntegerField()
+    cases = models.BigIntegerField()
+    released_at = models.DateTimeField(null=True)
+    released_by = models.BigIntegerField(null=True)  # member
+    known = models.JSONField(default=dict)  # figures by receiver when it was released: not held against it again
+
+    class Meta:
+        db_table = "campaigns_brake"
+        indexes = [models.Index(fields=["sending_id"], name="brake_sending")]

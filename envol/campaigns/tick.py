@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from envol import db
-from envol.campaigns import actions
+from envol.campaigns import actions, brake
 from envol.campaigns.checks import LATE
 from envol.outbound.models import SendingState
 
@@ -30,8 +30,8 @@ def run() -> int:
                 _ask(sending_id)
         elif state == SendingState.PREPARING:
             _ask(sending_id)
-        elif state == SendingState.SENDING:
-            actions.refresh(sending_id)
+        elif state == SendingState.SENDING and actions.refresh(sending_id) == SendingState.SENDING:
+            brake.look_now_and_then(sending_id)
     return len(found)
 
 

@@ -22,6 +22,7 @@ WORDS = {
     "bulk.tag": gettext_lazy("tagged many people"),
     "bulk.undone": gettext_lazy("took an act on many people back"),
     "bulk.untag": gettext_lazy("took a tag off many people"),
+    "campaign.braked": gettext_lazy("paused a campaign that met too many dead addresses or complaints"),
     "campaign.changed": gettext_lazy("changed a campaign"),
     "campaign.confirmed": gettext_lazy("confirmed a late campaign"),
     "campaign.created": gettext_lazy("made a campaign"),

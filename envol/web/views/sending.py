@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from envol.accounts.models import Role
-from envol.campaigns import actions, checks, planning, progress
+from envol.campaigns import actions, brake, checks, planning, progress
 from envol.campaigns.models import Campaign, State
 from envol.outbound.models import Excluded
 from envol.web import charts
@@ -161,7 +161,9 @@ def _live(campaign: Campaign) -> dict[str, Any]:
     for site in sites:
         parts = [charts.Part(name, site[name], tone) for name, tone in PIECES]
         site["bar"] = charts.strip(parts)
+    held = brake.present(campaign)
     facts.update(
+        brake=brake.sentence(held) if held else "",
         sites=sites,
         excluded=Excluded.objects.filter(sending_id=found.sending.id).count(),
         take_back=campaign.state == State.SCHEDULED,
