@@ -360,3 +360,18 @@ class DomainReportRow(models.Model):
 
     class Meta:
         db_table = "outbound_domain_report_row"
+
+
+class Listed(models.Model):
+    """What a public blocklist last said of an address or a domain of ours."""
+
+    id = models.BigAutoField(primary_key=True)
+    zone = models.CharField(max_length=253)
+    subject = models.CharField(max_length=253)
+    listed_at = models.DateTimeField(null=True)  # since when; null: not listed
+    looked_at = models.DateTimeField(null=True)
+    reason = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        db_table = "outbound_listed"
+        constraints = [models.UniqueConstraint(fields=["zone", "subject"], name="listed_once")]

@@ -6,6 +6,7 @@ than about a receiver: then there are counts, and no verdict.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -80,7 +81,8 @@ THRESHOLDS: dict[str, Threshold] = {
     "hard": Threshold(0.005, 0.02, 0.05, 5),
     # 0.10 and 0.30 % are those of Gmail and Yahoo; Orange came down to the same.
     "complained": Threshold(0.0005, 0.001, 0.003, 3),
-    "deferred": Threshold(0.03, 0.10, 0.25, 10),
+    # A receiver that makes us wait stops nothing: couriers slow down by themselves.
+    "deferred": Threshold(0.03, 0.10, math.inf, 10),
     "blocked": Threshold(0.005, 0.02, 0.05, 5),
 }
 LEVELS = ("few", "good", "watch", "warn", "stop")

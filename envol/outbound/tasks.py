@@ -70,3 +70,21 @@ def tls_reports(timestamp: int) -> None:
     from envol.outbound import tls
 
     tls.send_reports()
+
+
+@app.periodic(cron="51 * * * *")
+@app.task(queue="house", name="outbound.watch", queueing_lock="outbound.watch")
+def watch(timestamp: int) -> None:
+    """Every hour: are the records of domains still there?"""
+    from envol.outbound import watch as domains_watch
+
+    domains_watch.look()
+
+
+@app.periodic(cron="33 */6 * * *")
+@app.task(queue="house", name="outbound.blocklists", queueing_lock="outbound.blocklists")
+def blocklists(timestamp: int) -> None:
+    """Four times a day: is anything of ours on a list the operator named?"""
+    from envol.outbound import blocklists as lists
+
+    lists.look()

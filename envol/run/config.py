@@ -50,6 +50,13 @@ def networks(value: str) -> list[IPv4Network | IPv6Network]:
     return [ip_network(part) for part in value.replace(",", " ").split()]
 
 
+def _zones(value: str) -> str | None:
+    named = [part.removeprefix("domain:") for part in value.replace(",", " ").split()]
+    if all("." in name and name.replace(".", "").replace("-", "").isalnum() for name in named):
+        return None
+    return "must be zones such as zen.example.org, domain:dbl.example.org, with a comma between"
+
+
 def _clickhouse(value: str) -> str | None:
     scheme, _, rest = value.partition("://")
     if value and (scheme not in {"clickhouse", "clickhouses", "chdb"} or not rest):
@@ -153,6 +160,12 @@ class Config:
     tls_reports_from: str = setting(
         "",
         "Address of yours that daily TLS reports (RFC 8460) are sent from, of a domain of a workspace; empty: none go.",
+    )
+    blocklists: str = setting(
+        "",
+        "Public blocklists asked by DNS four times a day about where we send from: zones with a comma between, domain:"
+        " in front of those that list domains; empty: nobody is asked.",
+        check=_zones,
     )
     couriers: int = setting(0, "Courier processes, with two database connections each; 0: one per core, five at most.")
     courier_connections: int = setting(20, "SMTP connections of one courier.", check=_positive)

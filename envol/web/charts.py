@@ -113,6 +113,37 @@ def strip(parts: Sequence[Part]) -> SafeString:
     )
 
 
+def columns(
+    name: str, days: Sequence[Sequence[int]], tones: Sequence[str], most: int, *, title: str, desc: str
+) -> SafeString:
+    """Small stacked columns, one a day, from zero to ``most``: several such charts have one scale.
+
+    A piece under one unit is drawn one high, so that it is seen.
+    """
+    if not most or not days:
+        return mark_safe("")
+    width, height = 320, 90
+    step = width / len(days)
+    drawn: list[str] = [
+        _patterns(name),
+        format_html('<line class="grid" x1="0" x2="{0}" y1="{1}" y2="{1}"/>', width, height),
+    ]
+    for n, day in enumerate(days):
+        y = float(height)
+        for value, tone in zip(day, tones, strict=True):
+            if not value:
+                continue
+            tall = max(value / most * (height - 4), 1.0)
+            y -= tall
+            place = format_html(
+                'x="{}" y="{}" width="{}" height="{}"', _f(n * step + 1), _f(y), _f(max(step - 2, 1)), _f(tall)
+            )
+            drawn.append(format_html('<rect class="piece {}" {}/>', tone, place))
+            if tone in _OVER:
+                drawn.append(format_html('<rect fill="url(#{}-{})" {}/>', name, _OVER[tone], place))
+    return _drawing("columns", name, height + 1, title, desc, *drawn, width=width)
+
+
 def bar(value: int, most: int) -> SafeString:
     """A bar of a table row, decoration beside its figure; starts at zero."""
     width = 100 * value / most if most else 0

@@ -53,7 +53,7 @@ RAIL = (
     Place("campaigns", _("Campaigns"), "letter", ("/campaigns", "/media", "/mail")),
     Place("consent", _("Consent"), "shield", ("/consent",), short=pgettext_lazy("narrow", "Consent")),
     Place("inbox", _("Inbox"), "inbox", ("/inbox",), Role.OWNER, pgettext_lazy("narrow", "Inbox"), local=True),
-    Place("account", _("Settings"), "gear", ("/settings",)),
+    Place("account", _("Settings"), "gear", ("/settings", "/deliverability")),
 )
 MORE = (
     Place("segments", _("Segments"), "filter"),
@@ -73,6 +73,7 @@ MORE = (
     Place("forms", _("Sign-up forms"), "form", least=Role.EDITOR),
     Place("new_campaign", _("Write a campaign"), "pen", least=Role.EDITOR),
     Place("mail", _("Message log"), "list"),
+    Place("deliverability", _("Deliverability"), "chart"),
     Place("media", _("Pictures"), "image", least=Role.EDITOR),
     Place("settings", _("Organisation"), "gear", least=Role.OWNER),
     Place("domains", _("Domains"), "globe", least=Role.EDITOR),

@@ -197,6 +197,14 @@ def percent(part: Any, whole: Any) -> str:
 
 
 @register.filter
+def share(value: float) -> str:
+    """A small share such as 0.05 %; a dash for one that no number reaches."""
+    if value > 1:
+        return "–"
+    return format_percent(value, "#,##0.## %" if _locale() == "fr_FR" else "#,##0.##%", locale=_locale())
+
+
+@register.filter
 def weight(octets: Any) -> str:
     """Octets as people count them: 17 kB, 1.2 MB."""
     kilo = int(octets or 0) / 1000
