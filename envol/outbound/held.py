@@ -12,15 +12,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import QuerySet
 from django.db.models.functions import Now
+from django.utils import translation
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from envol import db
 from envol.accounts import undo
 from envol.accounts.journal import note
-from envol.accounts.models import JournalEntry, Member, Workspace
+from envol.accounts.models import JournalEntry, Member, Role, Undo, Workspace
+from envol.events.writing import request_mail
 from envol.outbound.models import Held, Message, Sending, SendingState
 from envol.outbound.states import cancel, finished
 from envol.wire.fraud import Verdict
@@ -30,6 +34,7 @@ KEPT = timedelta(days=7)
 
 
 UNDO = "held.released"
+PAGE = "/mail/held"  # where people decide
 
 
 class Decided(ValueError):
@@ -103,8 +108,9 @@ def look(rows: list[Held]) -> list[Looked]:
 # ---- deciding
 
 
-def release(row: Held, member: Member | None = None, *, wait: int = 0) -> None:
-    """Let it go, in `wait` seconds: until then the act can be taken back. Raises :class:`Decided`."""
+def release(row: Held, member: Member | None = None, *, wait: int = 0) -> Undo | None:
+    """Let it go, in `wait` seconds: until then a member's act can be taken back. Raises :class:`Decided`."""
+    offered = None
     with _decide(row, "released", member) as sending:
         campaign = sending.campaign_id is not None
         Sending.objects.filter(id=sending.pk).update(
@@ -117,7 +123,8 @@ def release(row: Held, member: Member | None = None, *, wait: int = 0) -> None:
         )
         entry = _note(row, "held.released", member)
         if wait and member:
-            undo.offer(entry, UNDO, {"sending": row.pk}, keep=timedelta(seconds=wait))
+            offered = undo.offer(entry, UNDO, {"sending": row.pk}, keep=timedelta(seconds=wait))
+    return offered
 
 
 def take_back(row: Held) -> None:
@@ -190,11 +197,63 @@ def _note(row: Held, action: str, member: Member | None) -> JournalEntry:
     )
 
 
+# ---- telling
+
+TOLD_EVERY = timedelta(hours=1)
+
+
+def tell() -> int:
+    """Write to the owners of workspaces where something waits that they were not told of, at most once an hour each;
+    how many mails. Without a word of what is held: it may be the mail of somebody who has a key of theirs."""
+    news = (
+        Held.objects.filter(decided_at=None, told_at=None, sending__state=SendingState.HELD)
+        .values_list("workspace_id", flat=True)
+        .distinct()
+    )
+    told = 0
+    for workspace_id in list(news[:200]):
+        with transaction.atomic():
+            workspace = Workspace.objects.select_for_update().get(pk=workspace_id)
+            lately = Held.objects.filter(workspace=workspace, told_at__gt=Now() - TOLD_EVERY)
+            if lately.exists():
+                continue
+            told += _tell(workspace)
+            waiting(workspace).filter(told_at=None).update(told_at=Now())
+    return told
+
+
+def _tell(workspace: Workspace) -> int:
+    count = waiting(workspace).count()
+    owners = Member.objects.filter(workspace=workspace, role=Role.OWNER, user__is_active=True).select_related("user")
+    link = f"{settings.ENVOL.base_url}{PAGE}"
+    for member in owners:
+        with translation.override(member.user.language):
+            subject = ngettext("%(n)s sending waits for your look", "%(n)s sendings wait for your look", count) % {
+                "n": count
+            }
+            text = _(
+                "What was handed in to %(workspace)s looks like fraud, so it was held back and nothing of it"
+                " has left.\n\n"
+                "Look at it, and let it go or refuse it:\n%(link)s\n\n"
+                "What nobody decides on within %(days)s days is cancelled.\n"
+            ) % {"workspace": workspace.title, "link": link, "days": KEPT.days}
+        request_mail(
+            "held",
+            member.user.email,
+            {"subject": subject, "text": text},
+            workspace_id=workspace.pk,
+            language=member.user.language,
+        )
+    return len(owners)
+
+
 # ---- by the clock
 
 
 def look_after() -> int:
-    """Cancel what nobody decided on in time, end what was let go and has left; how many. Called by the sweep."""
+    """Tell owners of what waits, cancel what nobody decided on in time, end what was let go and has left; how many
+    sendings. Called by the sweep."""
+    tell()
     touched = 0
     for row in list(waiting().filter(until__lte=Now())[:1000]):
         try:

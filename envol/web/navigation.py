@@ -74,6 +74,7 @@ MORE = (
     Place("new_campaign", _("Write a campaign"), "pen", least=Role.EDITOR),
     Place("mail", _("Message log"), "list"),
     Place("deliverability", _("Deliverability"), "chart"),
+    Place("held", _("Held for review"), "shield", least=Role.EDITOR),
     Place("media", _("Pictures"), "image", least=Role.EDITOR),
     Place("settings", _("Organisation"), "gear", least=Role.OWNER),
     Place("domains", _("Domains"), "globe", least=Role.EDITOR),

@@ -31,7 +31,7 @@ from envol.db import execute
 from envol.events import NewEvent, record
 from envol.events.models import Kind
 from envol.outbound import accept, domains
-from envol.outbound.models import Captured, Domain, Sending
+from envol.outbound.models import Captured, Domain, Held, Sending
 
 PASSWORD = "un mot de passe assez long"
 SITES = ("lecteurs.example", "poste.example", "courriel.example")
@@ -90,6 +90,7 @@ class Shop:
             "event_id": self.workspace.custom_events.get(key="visit").pk,
             "export_id": self.export.pk,
             "shop_id": self.outlet.pk,
+            "held_id": Held.objects.get(workspace=self.workspace).pk,
         }
 
 
@@ -181,6 +182,7 @@ def open_shop(title: str = "Librairie des Deux Rives", readers: int = 60, folder
     export = export_files.prepare(workspace, Filter(), "csv", ["email"], name="Tous", member_id=members["owner"].pk)
     export_files.write(export)
     _receipts(workspace, workspace.api_keys.first())
+    _held(workspace, workspace.api_keys.first())
     for one in found:
         one.refresh_from_db()
     return Shop(
@@ -221,6 +223,24 @@ def _receipts(workspace: Workspace, key: Any) -> None:
     )
     facts = {"no": second[1], "code": 451, "enhanced": "4.7.1", "cause": "greylisted", "attempt": 1}
     record([NewEvent(workspace.pk, Kind.DEFERRED, None, second[0], facts={**facts, "reply": "Greylisted"})])
+
+
+def _held(workspace: Workspace, key: Any) -> None:
+    """Somebody else has the key of the till, and asks a customer for her card."""
+    accept.accept_messages(
+        [
+            accept.Outgoing(
+                workspace.pk,
+                ("La caisse", "caisse@boutique.example"),
+                [("", f"client9@{SITES[0]}")],
+                "Votre compte est suspendu",
+                html='<h1>Votre compte est suspendu</h1><img src="https://ailleurs.example/p.gif">'
+                "<p>Confirmez votre identité sous 24 heures "
+                '<a href="https://ailleurs.example/">ici</a></p>',
+                facts={"by": "api", "key": key.pk},
+            )
+        ]
+    )
 
 
 def _outlet(workspace: Workspace) -> Outlet:

@@ -27,7 +27,7 @@ POST_ONLY = {
     "act", "check_domain",
     "domain_replies", "invite", "change_member", "revoke_key", "pause_key", "resume_key", "undo", "keep_people",
     "new_form", "switch_signup", "verify_ledger", "new_purpose", "suppressed",
-    "empty_inbox", "resend_message",
+    "empty_inbox", "resend_message", "decide_held",
     "density", "save_view", "delete_view", "save_as_segment", "bulk_do", "change_contact", "rectify", "withdraw",
     "grant",
     "new_list", "change_list", "new_field", "field_act",
@@ -236,7 +236,8 @@ def test_no_page_needs_what_its_policy_forbids(shop: Shop, as_member: Sign) -> N
     client = as_member("owner")
     for route, name, _ in ours():
         if name in POST_ONLY | {
-            "model_preview", "preview", "click_map", "message_html", "people_csv", "import_refused", "preview_signup",
+            "model_preview", "preview", "click_map", "message_html",
+            "held_html", "people_csv", "import_refused", "preview_signup",
             "export_file",
         }:  # fmt: skip
             continue

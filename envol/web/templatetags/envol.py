@@ -163,6 +163,8 @@ _STATUS = {
     "counter": ("cross", "bad", _("counter-productive")),
     "too_small": ("alert", "warn", _("too small")),
     "bounced_one": ("cross", "bad", pgettext_lazy("one message", "bounced")),
+    "held": ("shield", "warn", _("held")),
+    "released": ("check", "ok", _("let go")),
     "queued": ("clock", "calm", _("waiting")),
     "leased": ("send", "run", _("on its way")),
     "expired": ("cross", "bad", _("given up")),

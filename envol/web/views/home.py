@@ -17,6 +17,7 @@ from envol.campaigns.models import Campaign, State
 from envol.consent.models import Permission, Purpose
 from envol.contacts.counting import known
 from envol.contacts.models import Contact
+from envol.outbound import held
 from envol.outbound.models import Domain, Sending
 from envol.web import language as languages
 from envol.web.doors import MemberRequest, anybody, audience
@@ -57,6 +58,7 @@ def home(request: MemberRequest) -> HttpResponse:
         ),
         "waiting_domains": [d for d in domains if not (d.trusted or d.passed_at)],
         "domains": domains,
+        "held": held.waiting(workspace).count() if request.member.role != Role.VIEWER else 0,
         "local": settings.ENVOL.route == "local",
         "known": base.people,
         "may": base.may,
