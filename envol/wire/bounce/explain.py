@@ -111,11 +111,27 @@ def _report(message: Message, parts: list[Message]) -> Explanation | None:
     if "message/feedback-report" in kinds or kind == "feedback-report":
         return _feedback(parts)
     if "message/disposition-notification" in kinds or kind == "disposition-notification":
+        if (rejected := _rejected(message, parts)) is not None:
+            return rejected
         return Explanation("not_bounce", "a receipt: message/disposition-notification (RFC 8098)")
     if kind == "tlsrpt" or kinds & {"application/tlsrpt+gzip", "application/tlsrpt+json"}:
         return Explanation("not_bounce", "a TLS report (RFC 8460)")
     if "text/calendar" in kinds:
         return Explanation("not_bounce", "an answer to an invitation: text/calendar")
+    return None
+
+
+def _rejected(message: Message, parts: list[Message]) -> Explanation | None:
+    """A mailbox that rejects after it took the message says so by a disposition (RFC 5429 §2.1 by MDN): deleted."""
+    if not re.search(r"reject|refus", _header(message, "Subject").lower()):
+        return None
+    for part in parts:
+        if part.get_content_type() == "message/disposition-notification":
+            for block in _blocks(part):
+                address = _address_of(_header(block, "Final-Recipient"))
+                if address and "deleted" in _header(block, "Disposition").lower():
+                    text = " ".join(_text(parts).split())[:4000]
+                    return Explanation("bounce", "a rejection by disposition", [_judged(address, True, "", text)])
     return None
 
 
@@ -187,11 +203,16 @@ def _status(parts: list[Message]) -> Explanation | None:
     if not statuses:
         return None
     found: list[tuple[str, Recipient]] = []
+    words = ""
     for part in statuses:
         for block in _blocks(part):
             if len(found) >= _MAX_RECIPIENTS:
                 break
             if (one := _of_block(block)) is not None:
+                if not one[1].text and one[1].kind == "other" and one[0] == "failed":
+                    # The fields give no reason; the words for people may.
+                    words = words or " ".join(_text(parts)[:4000].split())
+                    one = (one[0], _judged(one[1].recipient, True, one[1].status, words))
                 found.append(one)
     if not found:
         return None
@@ -295,22 +316,22 @@ def _auto(message: Message, subject: str) -> bool:
 
 
 def _words(message: Message, parts: list[Message]) -> Explanation | None:
-    sender = f"{_header(message, 'From')} {_header(message, 'Return-Path')}".lower()
-    subject = _header(message, "Subject").lower()
-    null_path = _header(message, "Return-Path") == "<>"
     named = [one.lower() for one in _ADDRESS.findall(_header(message, "X-Failed-Recipients"))]
-    signs = bool(rules.SENDERS.search(sender)) + bool(rules.SUBJECTS.search(subject)) + null_path + 2 * bool(named)
-    if signs < 2:
+    signs = _signs(message) + 2 * bool(named)
+    if not signs:
         return None
+    if signs < 2:
+        return _second_opinion(message, parts)
     text = _text(parts)
     low = text.lower()
     begins = rules.ORIGINAL.search(low)
     said, said_low = (text[: begins.start()], low[: begins.start()]) if begins else (text, low)
     ours = {one.lower() for name in ("To", "From", "Return-Path") for one in _ADDRESS.findall(_header(message, name))}
     for layout in rules.LAYOUTS:
-        if not layout.here.search(said_low):
+        here = layout.here.search(said_low)
+        if here is None:
             continue
-        found = _failed(layout, said, said_low, ours, named)
+        found = _failed(layout, here, said, said_low, ours, named)
         if found or layout.delayed:
             kind: Kind = "delayed" if layout.delayed else "bounce"
             return Explanation(kind, f"words of {layout.name}", found)
@@ -322,14 +343,76 @@ def _words(message: Message, parts: list[Message]) -> Explanation | None:
             return Explanation(
                 "bounce", "a reason, and the returned header", [_judged(returned, True, "", said[:2000])]
             )
-    return None
+    return _passed_on(message, parts) or _second_opinion(message, parts)
 
 
-def _failed(layout: rules.Layout, said: str, low: str, ours: set[str], named: list[str]) -> list[Recipient]:
-    places = [(match.start(1), match.end(1), match[1].lower()) for match in layout.who.finditer(low)]
-    places = [
-        place for place in places if place[2] not in ours and not rules.SENDERS.search(place[2].partition("@")[0])
-    ]
+def _signs(message: Message) -> int:
+    """How much of it looks like returned mail, before a word of its text was read."""
+    sender = f"{_header(message, 'From')} {_header(message, 'Return-Path')}".lower()
+    signs = bool(rules.SENDERS.search(sender)) + bool(rules.SUBJECTS.search(_header(message, "Subject").lower()))
+    signs += bool(rules.STRONG.search(_header(message, "From").lower()))
+    signs += _header(message, "Return-Path") == "<>"
+    return signs + 2 * (str(message.get_param("report-type", "") or "").lower() == "delivery-status")
+
+
+def _passed_on(message: Message, parts: list[Message]) -> Explanation | None:
+    """A report that a gateway put into a message of its own, with no word beside it."""
+    inside = [part for part in parts if part.get_content_type() == "message/rfc822"]
+    if len(inside) != 1 or _text(parts).strip() or (inner := _inside(inside[0])) is None:
+        return None
+    return _status(list(_parts(inner)))
+
+
+def _second_opinion(message: Message, parts: list[Message]) -> Explanation | None:
+    """What flufl.bounce finds where our rules find nothing; how bad it is, the words say."""
+    from flufl.bounce import all_failures
+
+    temporary, permanent = all_failures(message)
+    found = {(one.decode("ascii", "replace").lower(), False) for one in temporary}
+    found |= {(one.decode("ascii", "replace").lower(), True) for one in permanent}
+    known = sorted(one for one in found if _ADDRESS.fullmatch(one[0]))[:_MAX_RECIPIENTS]
+    if not known:
+        return None
+    text = " ".join(_text(parts).split())[:4000]
+    kind: Kind = "bounce" if any(failed for _, failed in known) else "delayed"
+    return Explanation(
+        kind, "second opinion: flufl.bounce", [_judged(address, failed, "", text) for address, failed in known]
+    )
+
+
+_NEAR = 600  # characters behind the words of failure in which its addresses stand
+
+
+def _who(layout: rules.Layout, here: re.Match[str], low: str, ours: set[str]) -> list[tuple[int, int, str]]:
+    """Where which addresses stand that the words speak of: those behind the words, else those beside them."""
+    places, told = [], []
+    for match in layout.who.finditer(low):
+        address = match[1].lower()
+        for prefix in ("smtp=", "smtp:", "rfc822;"):
+            address = address.removeprefix(prefix)
+        if address in ours or rules.SENDERS.search(address.partition("@")[0]):
+            continue
+        place = (match.start(1), match.end(1), address)
+        before = low[max(0, match.start(1) - 80) : match.start(1)]
+        if not rules.NOT_WHO.search(before):
+            places.append(place)
+        elif rules.TO_LINE.search(before):
+            told.append(place)
+    if not places and len({address for _, _, address in told}) == 1:
+        places = told
+    if layout.anywhere:
+        behind = [place for place in places if 0 <= place[0] - here.end() < _NEAR]
+        line = low.rfind("\n", 0, here.start()) + 1
+        places = behind or [place for place in places if line <= place[0]] or places[-1:]
+    # Who was written to may have her mail sent on: it is her address that we know.
+    places += [(match.start(1), match.end(1), match[1].lower()) for match in rules.OLD_ADDRESS.finditer(low)]
+    return sorted(places)
+
+
+def _failed(
+    layout: rules.Layout, here: re.Match[str], said: str, low: str, ours: set[str], named: list[str]
+) -> list[Recipient]:
+    places = _who(layout, here, low, ours)
     if named:
         places = [place for place in places if place[2] in named] or [(0, 0, one) for one in named]
     found: dict[str, Recipient] = {}
@@ -349,6 +432,8 @@ def _text(parts: list[Message]) -> str:
     html = ""
     for part in parts:
         kind = part.get_content_type()
+        if kind.startswith("multipart/") and not part.is_multipart():
+            kind = "text/plain"  # its boundaries are broken: what stands there can still be read
         if part.is_multipart() or kind not in ("text/plain", "text/html"):
             continue
         payload = part.get_payload(decode=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-ADDRESS = r"[a-z0-9!#$%&'*+/=?^_`{|}~.-]{1,64}@[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+"
+ADDRESS = r"[a-z0-9!#$%&*+/=?^_`{|}~-][a-z0-9!#$%&'*+/=?^_`{|}~.-]{0,63}@[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+"
 
 
 class Layout(NamedTuple):
@@ -22,6 +22,11 @@ class Layout(NamedTuple):
     here: re.Pattern[str]
     who: re.Pattern[str]
     delayed: bool = False
+
+    @property
+    def anywhere(self) -> bool:
+        """Do addresses count by where they stand to the words, and not by how their line looks?"""
+        return self.who.pattern == _ANYWHERE
 
 
 def _layout(name: str, here: str, who: str, *, delayed: bool = False) -> Layout:
@@ -38,6 +43,7 @@ LAYOUTS: tuple[Layout, ...] = (
         "delay notice",
         r"(?:still being retried|will (?:keep|continue) trying|has not (?:yet )?been delivered (?:after|for)|warning only"
         r"|this is a warning|do not need to (?:do anything|resend)|not yet been delivered|no action is required"
+        r"|will (?:continue to|keep) (?:attempt|try)|(?:has been|is) postponed|has not yet been delivered"
         r"|message still undelivered|delivery attempts will continue|temporary problem delivering|temporarily deferred"
         r"|tentatives? de (?:remise|distribution) (?:se poursui|vont continuer)|wird weiterhin versucht)",
         _ANYWHERE,
@@ -55,6 +61,7 @@ LAYOUTS: tuple[Layout, ...] = (
         rf"^[ \t]*<?({ADDRESS})>?",
     ),
     _layout("mdaemon", r"failed address(?:es)?:", rf"failed address(?:es)?:[ \t]*<?({ADDRESS})>?"),
+    _layout("lsmtp", r"^error-for:|\nerror-for:", rf"error-for:[ \t]*<?({ADDRESS})>?"),
     _layout("exchange", r"the following recipient\(?s?\)? (?:could|cannot|can't|can not)", _ANYWHERE),
     _layout("exchange", r"(?:couldn't be delivered|wasn't delivered|could not be delivered) to:?", _ANYWHERE),
     _layout("google", r"delivery to the following recipients? (?:has )?(?:failed|been delayed)", _LEADING),
@@ -67,13 +74,21 @@ LAYOUTS: tuple[Layout, ...] = (
     _layout("imail", r"(?:unknown user|user mailbox exceeds allowed size|invalid final delivery userid):", _ANYWHERE),
     _layout(
         "generic",
-        r"(?:^|\n)[ \t]*(?:failed|final|original)?[ \t-]*recipients?(?: address)?(?:\(s\))?[ \t]*:",
+        r"(?:^|\n)[ \t-]*(?:failed|final|original|intended)?[ \t-]*recipients?(?: address)?(?:\(s\))?[ \t-]*(?::|-{2,})",
         _ANYWHERE,
+    ),
+    _layout(
+        "list of addresses",  # a line for each, its reason on the next
+        r"(?:^|\n)[ \t]*<[^<>\s@]{1,64}@[^<>\s@]{1,255}>[ \t]*:",
+        rf"^[ \t]*<({ADDRESS})>[ \t]*:",
     ),
     _layout(
         "failure sentence",
         r"(?:could(?: not|n.t) be delivered|can(?:not|.t) be delivered|was(?: not|n.t) delivered|unable to deliver|undeliverable|not deliverable"
         r"|delivery (?:has )?failed|failed to deliver|returned to sender|permanent (?:fatal )?error"
+        r"|(?:has |was |were )?not (?:been )?(?:able to (?:be )?)?deliver(?:ed)?\b|did not reach|delivery to the following"
+        r"|deli?very problems?|delevery to|has been returned|(?:was|were) (?:automatically )?(?:rejected|returned)|mail failed"
+        r"|failed because|no such user|user (?:is )?(?:unknown|not (?:known|found))|non-delivery report|invalid mailbox|not accepting mail"
         r"|n.a pas pu .tre (?:remis|distribu|d.livr|achemin|envoy)|impossible de (?:remettre|distribuer|d.livrer)"
         r"|.chec de (?:la )?(?:remise|distribution|livraison)|non (?:remis|distribu|d.livr)"
         r"|nicht zugestellt werden|konnte nicht zustell|unzustellbar|no se pudo entregar|no ha podido entregarse"
@@ -84,19 +99,36 @@ LAYOUTS: tuple[Layout, ...] = (
 
 SENDERS = re.compile(
     r"mailer-?daemon|postmaster|mail ?delivery|mail administrator|mdaemon|maildelivery|bounce|no-?reply.*deliver"
-    r"|system administrator|administrateur|microsoftexchange|mail system"
+    r"|system administrator|administrateur|microsoftexchange|mail system|mail.?service|mail.?server|e-?mail.?(?:system|gateway)"
+    r"|antivirus|mail gateway|smtp gateway"
 )
 SUBJECTS = re.compile(
     r"undeliver|delivery (?:status|failure|notification|problem|report|error|has failed)|returned mail|mail delivery"
     r"|failure notice|delivery failed|non.?delivery|could not be delivered|not delivered|delayed|mail could not|rejected"
-    r"|warning: .*(?:delayed|could not|undelivered)|message (?:delayed|not delivered|status)|bounce"
+    r"|warning: .*(?:delayed|could not|undelivered|unknown)|user unknown|failed mail|mail failed|processing error|delivery warning"
+    r"|failure delivery|nicht .{0,20}zustell|не доставлен|недоставлен|投递|退信|配信|message (?:delayed|not delivered|status)|bounce"
     r"|non remis|.chec|non distribu|notification d.{0,3}.tat|message non|retour|unzustellbar|zustellung|nicht zugestellt"
     r"|no se ha podido|no entregad|devuelto|mancata consegna|impossibile|n.o entregue|onbestelbaar|niet bezorgd"
 )
+STRONG = re.compile(r"(?:^|[<\s\"])(?:mailer-?daemon|postmaster|mdaemon|mail-daemon|mail\.delivery\.system)\b")
+"""Senders that write of nothing else: one of them counts as two signs."""
+
+NOT_WHO = re.compile(
+    r"(?:^|\n)[ \t>]*(?:to|cc|from|sender|reply-to|sent|subject)[ \t]*:[^\n]*$|(?:\bfrom|\bcontact|\bmail to|\btry)[ \t]+<?$"
+)
+"""What stands before an address that is told, but did not fail."""
+
+TO_LINE = re.compile(r"(?:^|\n)[ \t>]*to[ \t]*:[^\n]*$")
+"""The line of a returned header that names who was written to: asked where nothing else names anybody."""
+
+OLD_ADDRESS = re.compile(rf"(?:originally addressed to|original(?:ly)? (?:recipient|addressee))[: \t]+<?({ADDRESS})>?")
+"""The address that was written to, where the one that failed is where its mail was sent on to. What was expanded may be
+a list, whose other people are well: it is not meant here."""
+
 ORIGINAL = re.compile(
     r"^(?:-{2,}[ \t]*(?:this is a copy of|the (?:header|body|original)|original|undelivered|below|returned|start of|enclosed"
     r"|unsent|a copy of|below this line|forwarded|message d.origine|message original|transcript of session)[^\n]*"
-    r"|below (?:this line )?is a copy of|included is a copy of|original message (?:follows|headers)"
+    r"|below (?:this line )?is a copy of|included is a copy of|original message (?:follows|headers|details)"
     r"|message headers follow|your (?:original )?message follows|reporting-mta:|received: from |return-path: <)",
     re.MULTILINE,
 )
@@ -119,7 +151,7 @@ REASONS: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
     for pattern, action, cause in (
         (
             r"(?:retry|delivery) time(?:out)? (?:not reached|exceeded|expired)|time ?out exceeded|(?:delivery )?time expired"
-            r"|expired|for (?:more than )?\d+ (?:hours|days)|gave up|giving up|too long|d.lai .{0,20}(?:d.pass|expir)"
+            r"|expired|(?:for|after) (?:more than )?\d+ (?:hours|days)|gave up|giving up|too long|d.lai .{0,20}(?:d.pass|expir)"
             r"|maximum (?:retries|queue)",
             "fail",
             "expired",

@@ -35,6 +35,12 @@ _MANY_RECIPIENTS = (r"too many recipients", r"recipient limit", r"maximum (?:num
 GENERAL: tuple[Rule, ...] = (
     # Words about us (rate, source address, sender, proof) before words about the recipient:
     # a blocked sender is often answered "5.1.1 user unknown, your IP is listed".
+    _rule(
+        "fail",
+        "mailbox_full",  # before the words of rate: it is his mailbox that holds too many
+        r"too many (?:messages|mails|e-?mails) (?:on the server|in (?:the |this |your |his |her )?(?:mail ?box|inbox))",
+        r"zu ?viele mails",
+    ),
     _rule("retry", "too_many_recipients", *_MANY_RECIPIENTS, digits="4"),
     _rule("fail", "too_many_recipients", *_MANY_RECIPIENTS, digits="5"),
     _rule(
@@ -112,6 +118,8 @@ GENERAL: tuple[Rule, ...] = (
         r"relay(?:ing)? .{0,20}(?:denied|not (?:permitted|allowed)|prohibited|disabled)",
         r"(?:unable|not) to relay",
         r"\bnot relay\b",
+        r"use me .{0,60}as a relay",
+        r"allowed rcpthosts",
     ),
     # Full before unknown, because "quota exceeded" may come with the code of an unknown user.
     _rule(
@@ -119,8 +127,10 @@ GENERAL: tuple[Rule, ...] = (
         "mailbox_full",
         r"(?:mail ?box|inbox|quota|storage|account|bo[iî]te).{0,50}(?:\bfull\b|exceed|over ?quota|over limit|pleine)",
         r"over ?quota",
+        r"\bfull (?:mail ?box|inbox)",
         r"out of storage",
         r"exceed.{0,30}(?:quota|storage)",
+        r"(?:reached|exceeds?|over|above) (?:its|his|her|their|the)?[ ]?(?:\w+ )?(?:quota|storage limit)",
     ),
     _rule(
         "hard_bounce",
@@ -136,9 +146,17 @@ GENERAL: tuple[Rule, ...] = (
         rf"{_WHO}.{{0,60}}(?:\bunknown\b|not found|not exist|n.t exist|n.existe|is invalid|not (?:listed|known|valid))",
         rf"{_WHO} .{{0,20}}inconnue?\b",
         r"does(?:n.t| not) have an? .{0,40}account",
-        r"no (?:mail ?box|account|recipient)s? (?:here|by that name)",
-        r"not a valid (?:mail ?box|recipient|user|address)",
-        r"nosuchuser",
+        r"\bno (?:valid |such )?(?:mail ?box|account|recipient|user)s? "
+        r"(?:here|by th(?:at|is) name|found|available|named|for th)",
+        r"not an? (?:known|valid|active|existing|recogni[sz]ed|local|current) "
+        r"(?:mail ?box|recipient|user|address|account|e-?mail|customer)",
+        r"(?:recipient|user|address)(?: name)? (?:is |was )?(?:not recogni[sz]ed|not on (?:our|this) (?:system|server))",
+        r"nosuchuser|bad_?recipient|badrcptto|(?:user|recip(?:ient)?|mailbox)_?not_?found",
+        r"(?:unknown|invalid)_(?:user|recipient)",
+        r"nie istnieje|nieznany (?:u.ytkownik|adresat|odbiorca)|nie ma takie",
+        r"(?:empf.nger|benutzer|adresse|konto) .{0,40}(?:unbekannt|nicht gefunden|existiert nicht)",
+        r"(?:пользовател|ящик|адрес).{0,40}не (?:найден|существует)",
+        r"(?:usuario|utente|usu.rio) (?:desconocido|sconosciuto|inexistente)",
     ),
     _rule("hard_bounce", "unknown_user", r"mailbox unavailable", digits="5"),
     _rule(
@@ -147,6 +165,7 @@ GENERAL: tuple[Rule, ...] = (
         r"(?:host|domain) .{0,40}(?:not found|does not exist|unknown)",
         r"no such domain",
         r"domain .{0,30}not accept mail",
+        r"name or service not known|nodename nor servname|malformed .{0,40}name server reply",
     ),
     # The message.
     _rule("fail", "loop", r"mail(?:er)? loop", r"routing loop", r"too many hops", r"loops? back"),
@@ -162,7 +181,7 @@ GENERAL: tuple[Rule, ...] = (
     _rule(
         "fail",
         "content_refused",
-        r"\bspam",
+        r"spam",
         r"unsolicited",
         r"junk mail",
         r"content (?:was |is )?(?:reject|refus|denied|filter|not)",
@@ -174,6 +193,15 @@ GENERAL: tuple[Rule, ...] = (
         r"insufficient (?:system )?(?:storage|disk|space|resources)",
         r"out of (?:disk|memory)",
         r"queue .{0,20}full",
+    ),
+    _rule(
+        "blocked",
+        "policy",
+        r"(?:security|local|site|administrative) polic",
+        r"policy (?:reasons?|violation|reject)",
+        r"requires? (?:sender )?confirmation",
+        r"not (?:pre-?)?approved|not (?:on|in) (?:my|our|the|his|her) white ?-?list",
+        digits="5",
     ),
     _rule("retry", "later", r"try (?:it |your .{0,20})?again", r"temporar", r"later", r"r[eé]essay", digits="4"),
 )
