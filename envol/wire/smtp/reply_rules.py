@@ -150,7 +150,7 @@ GENERAL: tuple[Rule, ...] = (
         r"(?:here|by th(?:at|is) name|found|available|named|for th)",
         r"not an? (?:known|valid|active|existing|recogni[sz]ed|local|current) "
         r"(?:mail ?box|recipient|user|address|account|e-?mail|customer)",
-        r"(?:recipient|user|address)(?: name)? (?:is |was )?(?:not recogni[sz]ed|not on (?:our|this) (?:system|server))",
+        r"(?:recipient|user|address)(?: name)? (?:is |was )?not (?:recogni[sz]ed|on (?:our|this) (?:system|server))",
         r"nosuchuser|bad_?recipient|badrcptto|(?:user|recip(?:ient)?|mailbox)_?not_?found",
         r"(?:unknown|invalid)_(?:user|recipient)",
         r"nie istnieje|nieznany (?:u.ytkownik|adresat|odbiorca)|nie ma takie",
