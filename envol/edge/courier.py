@@ -35,8 +35,8 @@ from envol.edge.courier_shaping import Shares
 from envol.edge.courier_tls import TlsRules
 from envol.net import Fetcher
 from envol.outbound import lease as leasing
+from envol.outbound import rolls, shaping
 from envol.outbound import route as routes
-from envol.outbound import shaping
 from envol.outbound.lease import Lease, Row
 from envol.outbound.making import Made, Maker, Makers
 from envol.outbound.route import Route
@@ -144,6 +144,7 @@ class Courier:
                 task.cancel()
             await asyncio.gather(*others, settler, failed, return_exceptions=True)
             self._lanes.abort()
+            await asyncio.wrap_future(self._lease_pool.submit(rolls.flush))
             for pool in (self._lease_pool, self._settle_pool):
                 await asyncio.wrap_future(pool.submit(lambda: connection.close()))
                 pool.shutdown(wait=False)

@@ -12,6 +12,7 @@ from envol.edge.courier_connection import Connection, NoSession, opportunistic_c
 from envol.edge.courier_mx import Host, Mx, NoMail, Unknown
 from envol.edge.courier_shaping import Shares
 from envol.edge.courier_tls import Demand, Refused, TlsRules
+from envol.outbound import rolls
 from envol.outbound.route import Route
 from envol.outbound.sites import group_of
 from envol.wire.smtp.client import Cause, ClientOptions, Closed, Stage, Tls
@@ -63,12 +64,14 @@ class Connector:
             except NoSession as error:
                 last = error.closed
                 tried += f"{error.dialogue or f'* {error}'}\n"
+                rolls.count("out_to", host.name, f"failed at {error.closed.stage}")
                 channel.bad[host.address] = now() + BAD_HOST_SECONDS
                 if demand.required and last.cause is Cause.TLS:
                     forbidden = f"{host.name}: {last.detail}"
                 continue
             channel.bad.pop(host.address, None)
             channel.backoff = 0.0
+            rolls.count("out_to", host.name, "TLS" if connection.tls else "clear")
             if not self._route.one_host:
                 self._shares.learn(channel.key, group_of(host.name))
             return connection

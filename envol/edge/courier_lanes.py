@@ -454,7 +454,7 @@ class Lanes:
                 return
             keep = True
             if not isinstance(outcome, ValueError):
-                result.dialogue = (connection.opening, connection.talk)
+                result.dialogue, result.octets = (connection.opening, connection.talk), len(item.data)
             self._held.add(id(result))
             if channel.share is not None:
                 self._count(channel.share, result)

@@ -17,12 +17,14 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from hmac import compare_digest
 from pathlib import Path
 from typing import Protocol
 
 import structlog
 import uvicorn
 from a2wsgi import WSGIMiddleware
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.db import close_old_connections
 from starlette.exceptions import HTTPException
@@ -38,6 +40,7 @@ from envol.edge.http_events import EventRoutes
 from envol.edge.http_guard import MAX_HEAD, App, BodyLimit, GuardedProtocol, Receive, Scope, Send
 from envol.edge.http_hits import HitRoutes, Targets, answer
 from envol.events.hits import Hit, record_hits
+from envol.outbound import metrics
 from envol.outbound.models import Sending
 
 log = structlog.get_logger()
@@ -134,6 +137,8 @@ class Application:
             await answer(scope, send, 200, _TEXT, b"ok\n")
         elif path == "/ready":
             await self._ready(scope, send)
+        elif path == "/metrics":
+            await self._metrics(scope, send)
         else:
             await self._pages(scope, receive, send)
 
@@ -176,6 +181,26 @@ class Application:
         else:
             await answer(scope, send, 404, _TEXT, b"There is no such picture.")
 
+    async def _metrics(self, scope: Scope, send: Send) -> None:
+        """For Prometheus, behind a token of its own (RFC 6750): without the setting there is no such page."""
+        wanted = settings.ENVOL.metrics_token
+        if not wanted:
+            await answer(scope, send, 404, _TEXT, b"Nobody may read metrics: set metrics_token.\n")
+            return
+        given = dict(scope["headers"]).get(b"authorization", b"").decode("latin-1")
+        if not compare_digest(given.encode(), f"Bearer {wanted}".encode()):
+            challenge = [*_TEXT, (b"www-authenticate", b'Bearer realm="Envol"')]
+            await answer(scope, send, 401, challenge, b"Give the metrics_token as bearer token.\n")
+            return
+        try:
+            text = await asyncio.get_running_loop().run_in_executor(self._looks, _read_metrics)
+        except Exception as error:
+            log.warning("metrics could not be read", error=type(error).__name__)
+            await answer(scope, send, 503, _TEXT, b"the database does not answer\n")
+            return
+        kind = [(b"content-type", b"text/plain; version=0.0.4; charset=utf-8"), (b"cache-control", b"no-store")]
+        await answer(scope, send, 200, kind, text.encode())
+
     async def _ready(self, scope: Scope, send: Send) -> None:
         """Whether the database answers; asked at most once a second, whoever asks."""
         if time.monotonic() - self._seen_ready > 1:
@@ -188,6 +213,11 @@ class Application:
                 return
             self._seen_ready = time.monotonic()
         await answer(scope, send, 200, _TEXT, b"ready\n")
+
+
+def _read_metrics() -> str:
+    close_old_connections()
+    return metrics.text()
 
 
 def _ask_database() -> None:

@@ -22,7 +22,7 @@ from envol.edge import certificates
 from envol.edge.gather import Busy, Gatherer
 from envol.edge.smtp_session import Authenticate, Listener, MailFrom, Message, Question, RcptTo, Session
 from envol.edge.submission import NOT_KEPT, RELOAD_SECONDS, fresh
-from envol.outbound import returned
+from envol.outbound import returned, rolls
 from envol.outbound.returned import Returned
 from envol.outbound.route import our_name
 from envol.wire.smtp.grammar import Reply, reply
@@ -36,6 +36,8 @@ NOT_OURS = reply(550, "5.7.1", "We take nothing for this address")
 
 class Inbound(Listener):
     """The listeners of the MX and what their sessions share."""
+
+    service = "inbound"
 
     def __init__(
         self, host: str, tls: ssl.SSLContext | None, take: Callable[[list[Returned]], list[str]] = returned.take
@@ -112,6 +114,7 @@ def run(config: Any, ready: Callable[[], None]) -> None:
         while not stopping.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), RELOAD_SECONDS)
+            await inbound.ask(rolls.flush)
             tls.reload()
         await inbound.close()
 

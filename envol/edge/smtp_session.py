@@ -15,6 +15,7 @@ from typing import Any
 
 import structlog
 
+from envol.outbound import rolls
 from envol.wire.smtp.grammar import Reply, reply
 from envol.wire.smtp.server import (
     Authenticate,
@@ -40,6 +41,8 @@ Question = MailFrom | RcptTo | Message | Authenticate
 class Listener:
     """What the sessions of one service share."""
 
+    service = ""
+    """Its name in the reports on traffic; without one it is in none."""
     most_connections = MOST_CONNECTIONS
     tls: ssl.SSLContext | None = None
 
@@ -115,7 +118,10 @@ class Session(asyncio.Protocol):
         refusal = self.refuse_connection()
         if len(self.listener.sessions) >= self.listener.most_connections:
             refusal = Reply(421, "4.3.2", ("Too many connections, come back later",))
+        if self.listener.service:
+            rolls.count("in", self.peer, f"{self.listener.service}: {'refused' if refusal else 'served'}")
         if refusal is not None:
+            self._count(refusal)
             self._transport.write(refusal.to_bytes())
             self._transport.close()
             return
@@ -181,8 +187,14 @@ class Session(asyncio.Protocol):
                         self._flush()  # what was said before, pipelined commands included
                         self._later(self._answer(answer))
                         return
+                    self._count(answer)
                     pending += self.server.answer(answer)
         self._flush()
+
+    def _count(self, answer: Reply) -> None:
+        """For the reports: what we refuse, and why."""
+        if answer.code >= 400 and self.listener.service:
+            rolls.count("said", f"{answer.code} {answer.enhanced or ''}".strip(), self.listener.service)
 
     def _later(self, work: Any) -> None:
         self._transport.pause_reading()
@@ -199,6 +211,7 @@ class Session(asyncio.Protocol):
             return
         self._transport.resume_reading()
         self._wait()
+        self._count(answer)
         self._act(self.server.answer(answer))
         if self._stop and not self.server.closed and self._answering is None:
             self._act(self.server.shutdown())

@@ -25,7 +25,7 @@ from envol.accounts.api_keys import Barred
 from envol.edge import certificates
 from envol.edge.gather import Busy, Gatherer
 from envol.edge.smtp_session import Authenticate, Listener, MailFrom, Message, Question, RcptTo, Session
-from envol.outbound import relay
+from envol.outbound import relay, rolls
 from envol.outbound.accept import Outgoing, Refused
 from envol.outbound.route import our_name
 from envol.wire.message.submit import Unacceptable
@@ -41,6 +41,8 @@ NOT_KEPT = reply(451, "4.3.0", "The database is away, try again later")
 
 class Submission(Listener):
     """The listeners of the relay and what their sessions share."""
+
+    service = "submission"
 
     def __init__(
         self,
@@ -120,6 +122,8 @@ class _Session(Session):
         if door.shut(peer):
             return reply(421, "4.7.0", "Too many failed sign-ins from your address, come back later")
         found = await self._submission.ask(lambda: relay.sign_in(given.identity, given.secret))
+        how = "refused" if found is None else "shut" if isinstance(found, str) else "signed in"
+        rolls.count("auth", peer, how)
         if found is None:
             door.failed(peer)
             log.info("submission sign-in refused", peer=peer)
@@ -210,6 +214,7 @@ def run(config: Any, ready: Callable[[], None]) -> None:
         while not stopping.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), RELOAD_SECONDS)
+            await submission.ask(rolls.flush)
             if tls.reload():
                 log.info("certificate of submission read anew", file=str(tls.certificate))
         await submission.close()

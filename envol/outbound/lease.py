@@ -22,7 +22,7 @@ from django.db import transaction
 from envol import db
 from envol.consent import gates, suppression
 from envol.consent.models import Purpose
-from envol.outbound import arrays
+from envol.outbound import arrays, rolls
 from envol.outbound.models import Sending
 from envol.wire.address import AddressError, normalise
 
@@ -110,6 +110,7 @@ def lease(
     the state of the sending are asked here; whoever is refused is settled at once and is not in the answer.
     One durable transaction.
     """
+    rolls.flush_if_due()
     asked = time.monotonic()
     given = {
         "courier": courier[:60],

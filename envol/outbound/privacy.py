@@ -92,6 +92,9 @@ def describe() -> list[Data]:
         Data("outbound_outcome", "how each mail ended; replies of hosts, without the address"),
         Data("outbound_dialogue", "dialogues with other hosts, without the address", True, "dialogue_days, 7 days"),
         Data("outbound_notice", "what senders are told of their mail; replies of hosts, without the address"),
+        Data(
+            "outbound_roll", "traffic by hour; addresses of machines that connect to us", True, "92 days; peers 30 days"
+        ),
         Data("outbound_trouble", "keyed digest of addresses in trouble", True, "30 days"),
         Data(
             "outbound_captured", "messages of the local route; mail people wrote to us", True, "until emptied; 90 days"

@@ -19,7 +19,7 @@ from envol.accounts import api_keys
 from envol.accounts.api_keys import Barred
 from envol.accounts.models import Scope
 from envol.accounts.workspaces import check_api_key
-from envol.outbound import accept, control, notices
+from envol.outbound import accept, control, notices, rolls
 from envol.outbound.domains import may_send_from
 from envol.wire.address import AddressError, normalise
 from envol.wire.fraud import HOLD, REFUSE
@@ -113,7 +113,14 @@ def keep(batch: list[accept.Outgoing]) -> list[int | Barred]:
         barred = api_keys.use([(one.facts["key"], len(one.to)) for one in batch])
         taken = [one for one, why in zip(batch, barred, strict=True) if why is None]
         numbers = iter(accept.accept_messages(taken))
-        return [why or next(numbers).message_id for why in barred]
+        answer: list[int | Barred] = [why or next(numbers).message_id for why in barred]
+    for one, why in zip(batch, barred, strict=True):
+        size, key = len(one.raw or b""), str(one.facts["key"])
+        rolls.count("key", key, "barred" if why else "accepted", workspace=one.workspace_id, octets=size)
+        if why is None:
+            rolls.count("sender", one.sender[1], "accepted", workspace=one.workspace_id, n=len(one.to), octets=size)
+    rolls.flush_if_due()
+    return answer
 
 
 def trace_field(host: str, *, esmtp: bool, tls: bool, when: datetime) -> bytes:

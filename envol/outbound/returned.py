@@ -22,7 +22,7 @@ from envol.contacts.models import Contact
 from envol.content import links
 from envol.events.models import Kind
 from envol.events.writing import NewEvent, record
-from envol.outbound import domain_reports, domains, leaving, mailbox, notices, settle, shaping
+from envol.outbound import domain_reports, domains, leaving, mailbox, notices, rolls, settle, shaping
 from envol.outbound.models import CapturedKind, Send, Sending
 from envol.outbound.sites import site_of
 from envol.wire.address import AddressError, domain_of, normalise
@@ -71,7 +71,9 @@ def take(batch: Sequence[Returned]) -> list[str]:
     disk.refuse_when_full()
     read = [(one, explain(one.raw), _reports(one)) for one in batch]
     with transaction.atomic(durable=not connection.in_atomic_block):
-        return [_take(*found) for found in read]
+        taken = [_take(*found) for found in read]
+    rolls.flush_if_due()
+    return taken
 
 
 def _reports(one: Returned) -> list[domain_reports.Read]:
@@ -154,6 +156,7 @@ def _bounced(
         return
     notices.came_back(sending_id, no, found, str(_facts(said, address)["reply"]))
     cause = _OF_ADDRESS.get(said.kind, "")
+    rolls.count("returned", domain_of(address), said.kind, workspace=workspace_id)
     # What failed behind a forward is another mailbox than the one we wrote to.
     if cause and (said.hard or cause == "mailbox_full") and _same(said.recipient, address):
         settle.judge(workspace_id, normalise(address).key, cause, sending_id, no)
@@ -165,6 +168,7 @@ def _complained(
     hard = any(one.hard for one in found.recipients) or not found.recipients
     if not hard or not _first(Kind.COMPLAINED, workspace_id, contact_id, sending_id, no, {"by": "report"}):
         return
+    rolls.count("complained", domain_of(address), "report", workspace=workspace_id)
     suppression.add(workspace_id, normalise(address).key, "marketing", "complaint", f"report on {sending_id}/{no}")
     shaping.complained(site_of(address))
 

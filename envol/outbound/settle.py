@@ -23,8 +23,9 @@ from envol.accounts.workspaces import address_digest
 from envol.consent import suppression
 from envol.events.models import Kind
 from envol.events.writing import NewEvent, record
-from envol.outbound import arrays, dialogues, notices
+from envol.outbound import arrays, dialogues, notices, rolls
 from envol.outbound.lease import Row
+from envol.outbound.sites import provider_of
 from envol.wire.address import AddressError, normalise
 from envol.wire.smtp.replies import retry_delay
 from envol.wire.smtp.transcript import Said
@@ -50,6 +51,7 @@ class Result:
     hold: deferred by ourselves (warm-up, a pause the receiver asked for): seconds to wait; no attempt was made.
     dialogue: how the session began, and what was said of this message.
     told_on: the next host was told that its sender wants to hear of a success, and will say so itself.
+    octets: of the message, as it left.
     """
 
     row: Row
@@ -64,6 +66,7 @@ class Result:
     hold: float | None = None
     dialogue: tuple[str, Sequence[Said]] | None = None
     told_on: bool = False
+    octets: int = 0
 
     @property
     def words(self) -> str:
@@ -87,9 +90,26 @@ def settle(results: Sequence[Result]) -> list[Result]:
     if all(result.state == "delivered" and not result.row.notify for result in results):
         # One statement is one transaction and one round trip.
         short = all(result.row.chunk is not None for result in results)
-        return _write_delivered(results, "off") if short else _write(results, "off")
-    with transaction.atomic():
-        return _write(results, "off")
+        lost = _write_delivered(results, "off") if short else _write(results, "off")
+    else:
+        with transaction.atomic():
+            lost = _write(results, "off")
+    _count(results, {id(result) for result in lost})
+    return lost
+
+
+def _count(results: Sequence[Result], lost: set[int]) -> None:
+    """For the reports on traffic, once it is written."""
+    for result in results:
+        if id(result) in lost or result.hold is not None:
+            continue
+        workspace, site = result.row.sending.workspace_id, result.row.site
+        provider = provider_of(result.host) or provider_of(site) or "other"
+        rolls.count("out", provider, result.state, workspace=workspace, octets=result.octets)
+        rolls.count("domain", site, result.state, workspace=workspace, octets=result.octets)
+        if result.state in ("bounced", "expired"):
+            rolls.count("rejected", site, result.cause, workspace=workspace)
+    rolls.flush_if_due()
 
 
 def refuse(refused: Iterable[tuple[Row, str]]) -> None:

@@ -58,9 +58,10 @@ def forget_mail(timestamp: int) -> None:
 @app.task(queue="house", name="outbound.tidy", queueing_lock="outbound.tidy")
 def tidy(timestamp: int) -> None:
     """Every hour: what was kept long enough goes."""
-    from envol.outbound import dialogues
+    from envol.outbound import dialogues, rolls
 
     dialogues.sweep()
+    rolls.sweep()
 
 
 @app.periodic(cron="43 * * * *")

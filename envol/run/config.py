@@ -103,6 +103,10 @@ def _address(value: str) -> str | None:
     return None
 
 
+def _token(value: str) -> str | None:
+    return None if not value or len(value) >= 16 else "must be at least 16 characters: openssl rand -hex 16 makes one"
+
+
 def _positive(value: int) -> str | None:
     return None if value > 0 else "must be more than 0"
 
@@ -193,6 +197,9 @@ class Config:
     )
     clickhouse_cluster: str = setting("", "Name of the cluster, when that ClickHouse is one.", check=_word)
     take_back: int = setting(-1, "Seconds to take a sending back; -1: as the workspace says.", unit="s")
+    metrics_token: str = setting(
+        "", "Who gives this as bearer token may read /metrics (Prometheus); empty: nobody may.", check=_token
+    )
     least_free_mib: int = setting(
         2048, "With less room on the disk (or a twentieth of it) nothing new is accepted; 0: never refuse.", unit="MiB"
     )

@@ -75,6 +75,7 @@ MORE = (
     Place("mail", _("Message log"), "list"),
     Place("deliverability", _("Deliverability"), "chart"),
     Place("held", _("Held for review"), "shield", least=Role.EDITOR),
+    Place("traffic", _("Traffic"), "chart"),
     Place("media", _("Pictures"), "image", least=Role.EDITOR),
     Place("settings", _("Organisation"), "gear", least=Role.OWNER),
     Place("domains", _("Domains"), "globe", least=Role.EDITOR),

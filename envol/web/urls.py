@@ -51,6 +51,7 @@ from envol.web.views import (
     shops,
     signup,
     topics,
+    traffic,
 )
 
 web = (
@@ -184,6 +185,8 @@ web = (
         path("mail/held/<int:held_id>", held.held_message, name="held_message"),
         path("mail/held/<int:held_id>/html", held.held_html, name="held_html"),
         path("mail/held/<int:held_id>/decide", held.decide_held, name="decide_held"),
+        path("mail/traffic", traffic.traffic, name="traffic"),
+        path("mail/traffic.csv", traffic.traffic_csv, name="traffic_csv"),
         path("mail/<int:sending_id>/<int:recipient_no>", mail.sent_message, name="sent_message"),
         path("mail/<int:sending_id>/<int:recipient_no>/resend", mail.resend_message, name="resend_message"),
         path("inbox", inbox.inbox, name="inbox"),

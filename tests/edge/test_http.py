@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import http.client
 import os
 import socket
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.conf import settings
 
 from envol.accounts.models import Workspace
 from envol.consent import ledger, purposes
@@ -334,6 +336,16 @@ def test_a_body_has_a_limit_also_when_it_does_not_say_its_size(server: Server) -
 def test_health_and_readiness(server: Server) -> None:
     assert server.get("/health")[0::2] == (200, b"ok\n")
     assert server.get("/ready")[0::2] == (200, b"ready\n")
+
+
+def test_metrics_are_told_to_who_has_the_token(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert server.get("/metrics")[0] == 404  # nobody set a token
+    monkeypatch.setattr(settings, "ENVOL", dataclasses.replace(settings.ENVOL, metrics_token="a-token-of-some-length"))
+    assert server.get("/metrics")[0] == 401
+    assert server.get("/metrics", Authorization="Bearer a-token-of-some-lengtH")[0] == 401
+    status, headers, body = server.get("/metrics", Authorization="Bearer a-token-of-some-length")
+    assert status == 200 and headers["content-type"].startswith("text/plain; version=0.0.4")
+    assert b"# TYPE envol_queue_recipients gauge" in body
 
 
 def test_assets_have_their_types_and_are_kept_only_if_their_name_says_so(tmp_path: object, campaign: Campaign) -> None:

@@ -30,7 +30,7 @@ from envol.content.models import Media
 from envol.db import execute
 from envol.events import NewEvent, record
 from envol.events.models import Kind
-from envol.outbound import accept, domains
+from envol.outbound import accept, domains, rolls
 from envol.outbound.models import Captured, Domain, Held, Sending
 
 PASSWORD = "un mot de passe assez long"
@@ -221,6 +221,19 @@ def _receipts(workspace: Workspace, key: Any) -> None:
         " 'Greylisted, come back in five minutes')",
         [*second, SITES[1]],
     )
+    traffic = (
+        ("google", SITES[0], "delivered", 1840),
+        ("orange", SITES[1], "delivered", 912),
+        ("orange", SITES[1], "deferred", 61),
+        ("other", SITES[2], "bounced", 7),
+    )
+    for provider, site, state, n in traffic:
+        rolls.count("out", provider, state, workspace=workspace.pk, n=n, octets=n * 7100)
+        rolls.count("domain", site, state, workspace=workspace.pk, n=n, octets=n * 7100)
+    rolls.count("rejected", SITES[2], "unknown_user", workspace=workspace.pk, n=7)
+    rolls.count("key", str(key.pk), "accepted", workspace=workspace.pk, n=4, octets=9000)
+    rolls.count("sender", "caisse@boutique.example", "accepted", workspace=workspace.pk, n=4)
+    rolls.flush()
     facts = {"no": second[1], "code": 451, "enhanced": "4.7.1", "cause": "greylisted", "attempt": 1}
     record([NewEvent(workspace.pk, Kind.DEFERRED, None, second[0], facts={**facts, "reply": "Greylisted"})])
 

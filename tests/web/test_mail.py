@@ -8,7 +8,8 @@ import pytest
 from django.test import Client
 
 from envol import db
-from envol.outbound import domains, lease, mail_log
+from envol.accounts.models import Member, Workspace
+from envol.outbound import domains, lease, mail_log, rolls
 from envol.outbound.accept import Outgoing, accept_messages
 from envol.outbound.settle import Result, settle
 from envol.wire.smtp.grammar import Reply
@@ -111,3 +112,38 @@ def test_a_search_that_takes_too_long_says_what_to_do(
 
 def test_a_page_that_begins_nowhere_is_not_found(shop: Shop, as_member: Sign) -> None:
     assert as_member("viewer", shop).get("/mail", {"before": "1.x.2"}).status_code == 404
+
+
+def test_traffic_is_told_by_receiver_domain_key_and_hour(shop: Shop, as_member: Sign) -> None:
+    client = as_member("viewer", shop)
+    page = client.get("/mail/traffic").content.decode()
+    for said in ("Google", "1,840", "lecteurs.example", "La caisse", "no such mailbox", "13.1 MB"):
+        assert said in page, said
+    assert "caisse@boutique.example" not in page  # a viewer sees no whole address, ours neither
+    one = client.get("/mail/traffic", {"report": "domain", "days": "30"}).content.decode()
+    assert "poste.example" in one and "Google" not in one
+    file = client.get("/mail/traffic.csv", {"report": "out"})
+    assert file["Content-Disposition"] == 'attachment; filename="traffic-out-7.csv"'
+    lines = file.content.decode("utf-8-sig").splitlines()
+    assert lines[0] == "Receiver,delivered,put off,refused,given up,Data"
+    assert lines[1] == "Google,1840,0,0,0,13064000"
+    assert client.get("/mail/traffic", {"report": "nothing"}).status_code == 404
+
+
+def test_connections_are_shown_to_who_runs_the_machine(shop: Shop, as_member: Sign) -> None:
+    rolls.count("auth", "192.0.2.77", "refused", n=12)
+    rolls.flush()
+    first = Workspace.objects.order_by("pk").first()
+    assert first is not None
+    owner = as_member("owner", shop)
+    seen = "192.0.2.77" in owner.get("/mail/traffic").content.decode()
+    assert seen is (first.pk == shop.workspace.pk)
+    assert owner.get("/mail/traffic", {"report": "auth"}).status_code == (200 if seen else 404)
+    for role in ("editor", "viewer"):
+        assert "192.0.2.77" not in as_member(role, shop).get("/mail/traffic").content.decode()
+        assert as_member(role, shop).get("/mail/traffic.csv", {"report": "auth"}).status_code == 404
+    Member.objects.get_or_create(workspace=first, user=shop.members["owner"].user, defaults={"role": "owner"})
+    session = owner.session
+    session["workspace"] = first.pk
+    session.save()
+    assert "192.0.2.77" in owner.get("/mail/traffic", {"report": "auth"}).content.decode()

@@ -1,0 +1,90 @@
+"""What Prometheus may read: totals and the state of the queue, without personal data (the text format 0.0.4)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from django.utils import timezone
+
+from envol import __version__, db
+from envol.outbound import books
+
+_TOTALS = {
+    # series → name, help, label of its subject, label of its outcome
+    "out": ("envol_messages_total", "Attempts that ended, by receiver and state.", "provider", "state"),
+    "key": ("envol_handed_in_total", "Messages handed in by programs.", "", "result"),
+    "in": ("envol_connections_in_total", "Connections to our SMTP services.", "", "result"),
+    "out_to": ("envol_connections_out_total", "Connections to other hosts.", "", "result"),
+    "auth": ("envol_sign_ins_total", "Sign-ins to our SMTP services.", "", "result"),
+    "said": ("envol_refusals_total", "Refusals our SMTP services answered.", "code", "service"),
+    "rejected": ("envol_rejections_total", "Messages that receivers refused, by cause.", "", "cause"),
+    "returned": ("envol_returned_total", "Messages that came back after they were taken.", "", "class"),
+    "complained": ("envol_complaints_total", "Messages reported as unwanted.", "", "by"),
+}
+
+
+def text() -> str:
+    """All of it, from small tables alone."""
+    lines: list[str] = []
+    _family(lines, "envol_info", "gauge", "The version that runs.", [({"version": __version__}, 1)])
+    totals: dict[str, list[tuple[dict[str, str], float]]] = {series: [] for series in _TOTALS}
+    octets: list[tuple[dict[str, str], float]] = []
+    for series, label, outcome, n, size in db.rows(
+        "SELECT series, label, outcome, n, octets FROM outbound_total ORDER BY 1, 2, 3"
+    ):
+        if series not in _TOTALS:
+            continue
+        _name, _help, subject, result = _TOTALS[series]
+        labels = {**({subject: label} if subject else {}), result: outcome}
+        totals[series].append((labels, n))
+        if series == "out":
+            octets.append((labels, size))
+    for series, (name, about, _subject, _result) in _TOTALS.items():
+        _family(lines, name, "counter", about, totals[series])
+    _family(lines, "envol_message_octets_total", "counter", "Octets of those messages.", octets)
+    queue = waiting()
+    _family(
+        lines, "envol_queue_recipients", "gauge", "Recipients that wait, by state.",
+        [({"state": state}, n) for state, (n, _age) in queue.items()],
+    )  # fmt: skip
+    _family(
+        lines, "envol_queue_oldest_seconds", "gauge", "Since when the oldest of them waits.",
+        [({"state": state}, age) for state, (_n, age) in queue.items()],
+    )  # fmt: skip
+    look = books.last()
+    if look is not None:
+        _family(lines, "envol_books_findings", "gauge", "What was wrong when the books were last looked over.",
+                [({}, len(look.findings))])  # fmt: skip
+        _family(lines, "envol_books_age_seconds", "gauge", "How long ago that was.",
+                [({}, round((timezone.now() - look.at).total_seconds()))])  # fmt: skip
+    return "\n".join(lines) + "\n"
+
+
+def waiting() -> dict[str, tuple[int, float]]:
+    """Recipients that are due now or later, by state: how many, and the age in seconds of the oldest that is due.
+
+    By chunks and retries, which are few: a chunk counts whole until it is done.
+    """
+    found = db.rows(
+        "SELECT CASE WHEN c.lease_id IS NULL THEN 'queued' ELSE 'leased' END, sum(c.size)::bigint,"
+        " greatest(extract(epoch FROM now() - min(greatest(c.due, x.not_before))), 0)::float8"
+        " FROM outbound_chunk c JOIN outbound_sending x ON x.id = c.sending_id"
+        " WHERE NOT c.done AND x.state = 'sending' GROUP BY 1"
+        " UNION ALL SELECT 'deferred', count(*), coalesce(extract(epoch FROM now() - min(first_at)), 0)::float8"
+        " FROM outbound_retry"
+    )
+    known = {state: (int(n), round(age, 1)) for state, n, age in found}
+    return {state: known.get(state, (0, 0.0)) for state in ("queued", "leased", "deferred")}
+
+
+def _family(
+    lines: list[str], name: str, kind: str, about: str, samples: Iterable[tuple[dict[str, str], float]]
+) -> None:
+    lines += [f"# HELP {name} {about}", f"# TYPE {name} {kind}"]
+    for labels, value in samples:
+        inside = ",".join(f'{key}="{_escaped(text)}"' for key, text in labels.items())
+        lines.append(f"{name}{{{inside}}} {value}" if inside else f"{name} {value}")
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
