@@ -38,6 +38,7 @@ from envol.wire.dkim import Outline, Signer, canonical_body, sign
 from envol.wire.message import Attachment, Composed, Mailbox, Skeleton, compose
 from envol.wire.message.headers import date_line, message_id_line
 from envol.wire.message.layout import Filled, Layout
+from envol.wire.message.seven_bit import seven_bits
 from envol.wire.smtp.grammar import stuffed_lines
 
 PERSONAL, IN_SUM, NOT = "person", "sum", "none"
@@ -480,7 +481,7 @@ def compose_message(
     header = message.header
     raw = bytes(message.raw) if message.raw is not None else None
     if raw is not None:
-        head, body = _split(raw)
+        head, body = _split(raw if raw.isascii() else seven_bits(raw))
         author = parseaddr(next((_value(line) for line in head if line[:5].lower() == b"from:"), ""))[1]
     else:
         author = header["from"][1]
