@@ -18,11 +18,11 @@ from psycopg.types.json import Jsonb
 
 from envol import db, disk
 from envol.events.models import Kind
-from envol.outbound import control, egress, held
+from envol.outbound import control, egress, habits, held
 from envol.outbound.domains import may_send_from
 from envol.outbound.models import Sending, SendingState
 from envol.outbound.sites import site_of
-from envol.wire.address import AddressError, normalise
+from envol.wire.address import AddressError, domain_of, normalise
 from envol.wire.fraud import HOLD, REFUSE, Verdict
 
 CHUNK_ROWS = 500
@@ -128,6 +128,11 @@ def accept_messages(batch: Sequence[Outgoing]) -> list[Accepted]:
             accepted.append(Accepted(message_id, tuple(keys), waits))
         for to_stream, rows in by_stream.items():
             _expand(to_stream.sending_id, to_stream.priority, None, rows)
+        habits.note(
+            (message.facts["key"], verdict.language, [domain_of(address) for _, address in message.to], one.held)
+            for message, verdict, one in zip(batch, verdicts, accepted, strict=True)
+            if verdict is not None and message.facts.get("key")
+        )
     return accepted
 
 

@@ -19,10 +19,10 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from envol import db
-from envol.outbound import fraud_words
+from envol.outbound import fraud_words, habits
 from envol.outbound.models import BlockedHost, Domain
 from envol.wire.address import AddressError, normalise
-from envol.wire.fraud import Letter, Verdict, judge, letter_of
+from envol.wire.fraud import Letter, Verdict, judge, letter_of, verdict_of
 from envol.wire.fraud.names import parents, registrable
 
 if TYPE_CHECKING:
@@ -32,7 +32,11 @@ _KEEP_SECONDS = 30.0
 
 
 def examine(message: Outgoing) -> Verdict:
-    """The verdict over a single message."""
+    """The verdict over a single message.
+
+    A key that is used strangely makes suspicion graver where there is some: habits alone pause a key, and do not judge
+    what it says.
+    """
     name, address = message.sender
     own = own_domains(message.workspace_id)
     if message.raw is not None:
@@ -40,7 +44,10 @@ def examine(message: Outgoing) -> Verdict:
     else:
         answer_to = message.reply_to[0][1] if message.reply_to else ""
         letter = Letter(name, address, message.subject, message.text, message.html, answer_to, own=own)
-    return judge(letter, blocked)
+    verdict = judge(letter, blocked)
+    key = message.facts.get("key")
+    strange = habits.signs(key) if key else []
+    return verdict_of([*verdict.reasons, *strange], verdict.language) if strange and verdict.reasons else verdict
 
 
 def refusal(verdict: Verdict) -> str:

@@ -393,12 +393,13 @@ def sweep() -> int:
         ended = _end(late, lost=True) if late else 0
         _pull_in()
         db.execute("DELETE FROM outbound_trouble WHERE at < now() - interval '30 days'")
-    from envol.outbound import held, notices, requests
+    from envol.outbound import habits, held, notices, requests
     from envol.outbound.states import cancel, fold_tallies
 
     requests.take()
     notices.take()
     held.look_after()
+    habits.look_after()
     fold_tallies()
 
     for (sending_id,) in db.rows(

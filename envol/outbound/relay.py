@@ -19,7 +19,7 @@ from envol.accounts import api_keys
 from envol.accounts.api_keys import Barred
 from envol.accounts.models import Scope
 from envol.accounts.workspaces import check_api_key
-from envol.outbound import accept, control, notices, rolls
+from envol.outbound import accept, control, habits, notices, rolls
 from envol.outbound.domains import may_send_from
 from envol.wire.address import AddressError, normalise
 from envol.wire.fraud import HOLD, REFUSE
@@ -94,6 +94,7 @@ def outgoing(account: Account, envelope: Envelope, raw: bytes, received: bytes) 
     )
     verdict = control.examine(made)
     if verdict.action == REFUSE:
+        habits.refused(account.key_id)
         raise accept.Refused(control.refusal(verdict))
     return replace(made, verdict=verdict)
 

@@ -23,7 +23,7 @@ from envol.accounts.workspaces import address_digest
 from envol.consent import suppression
 from envol.events.models import Kind
 from envol.events.writing import NewEvent, record
-from envol.outbound import arrays, dialogues, notices, rolls
+from envol.outbound import arrays, dialogues, habits, notices, rolls
 from envol.outbound.lease import Row
 from envol.outbound.sites import provider_of
 from envol.wire.address import AddressError, normalise
@@ -137,6 +137,7 @@ def _write(results: Sequence[Result], commit: str | None = None) -> list[Result]
     for result in ours:
         if result.suppress or result.cause == "mailbox_full":
             _judge_address(result)
+    habits.unknown([result.row.message_id for result in ours if result.suppress and result.row.message_id is not None])
     notices.note([(result, written[result.row.key]) for result in ours])
     return [result for result in results if result.row.key not in written]
 

@@ -8,7 +8,7 @@ import pytest
 
 from envol import db
 from envol.accounts.models import JournalEntry, Workspace
-from envol.outbound import control, domains, held, lease, states
+from envol.outbound import control, domains, habits, held, lease, states
 from envol.outbound.accept import Outgoing, Refused, accept_messages, stream
 from envol.outbound.models import Held, Sending
 
@@ -28,6 +28,7 @@ def shop(workspace: Workspace) -> Workspace:
 @pytest.fixture(autouse=True)
 def _fresh() -> None:
     control._forget()
+    habits._forget()
 
 
 def letter(shop: Workspace, html: str = "<p>Votre commande est partie.", **more: Any) -> Outgoing:

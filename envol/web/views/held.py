@@ -25,6 +25,8 @@ from envol.wire.message.read import ReadMessage
 
 _FETCHED = re.compile(r"(?i)\b(?:src|srcset|background|poster)\s*=\s*([\"']?)(?!data:)[^\"'\s>]*\1")
 
+_NOTHING = "data:image/gif;base64,R0lGODlhAQABAAAAACH5BAEKAAEALAAAAAABAAEAAAICTAEAOw=="  # one clear pixel
+
 
 @require_safe
 @audience(Role.EDITOR)
@@ -93,7 +95,7 @@ def held_message(request: MemberRequest, held_id: int) -> HttpResponse:
 @audience(Role.EDITOR)
 def held_html(request: MemberRequest, held_id: int) -> HttpResponse:
     """Its HTML for a frame without scripts: nothing is fetched, not even from us, and links open nothing."""
-    shown = _FETCHED.sub('src="data:,"', _message(_row(request, held_id)).html or "")
+    shown = _FETCHED.sub(f'src="{_NOTHING}"', _message(_row(request, held_id)).html or "")
     answer = HttpResponse('<base target="_blank">' + shown)
     answer["Content-Security-Policy"] = PREVIEW_POLICY.replace("img-src 'self' data:", "img-src data:")
     return answer
