@@ -158,6 +158,7 @@ class Suppression(models.Model):
     reason = models.CharField(max_length=30)
     cause = models.CharField(max_length=120)  # the event that led here, e.g. "outcome 12/3456"
     at = models.DateTimeField(db_default=Now())
+    until = models.DateTimeField(null=True)  # a member's own decision may end by itself
 
     class Meta:
         db_table = "consent_suppression"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.db import transaction
 from django.utils.translation import gettext
@@ -20,6 +20,7 @@ ERASED = "erased"
 
 Projection = Callable[[int, Sequence[str]], None]
 _projections: list[Projection] = []
+_known_by: list[Callable[[int], Iterable[str]]] = []
 
 
 class Suppressed(NamedTuple):
@@ -41,6 +42,14 @@ def on_change(act: Projection) -> Projection:
     return act
 
 
+def known_by(find: Callable[[int], Iterable[str]]) -> None:
+    """``find(workspace_id)`` gives the normalised addresses of people who are here and on the list.
+
+    The list holds digests: when one of its lines ends by itself, this is how the person behind it is recognised.
+    """
+    _known_by.append(find)
+
+
 def digest_many(workspace_id: int, email_keys: Iterable[str]) -> list[bytes]:
     """`address_digest` of many normalised addresses, at about 1 µs each: the pads are hashed once."""
     key = digest_key(workspace_id).ljust(64, b"\0")  # RFC 2104; the key is 32 octets
@@ -55,13 +64,22 @@ def digest_many(workspace_id: int, email_keys: Iterable[str]) -> list[bytes]:
     return digests
 
 
-def add(workspace_id: int, email_key: str, scope: str, reason: str, cause: str, *, at: datetime | None = None) -> bool:
+def add(
+    workspace_id: int,
+    email_key: str,
+    scope: str,
+    reason: str,
+    cause: str,
+    *,
+    at: datetime | None = None,
+    until: datetime | None = None,
+) -> bool:
     """Suppress one address; True when it was not in this scope before.
 
     ``reason`` is a word (hard_bounce, complaint, objection, erased…), ``cause`` the event that led here
     ("outcome 12/3456"), never the address. The first reason is kept, except that an erasure takes over.
     """
-    return add_many(workspace_id, [email_key], scope, reason, cause, at=at) > 0
+    return add_many(workspace_id, [email_key], scope, reason, cause, at=at, until=until) > 0
 
 
 def add_many(
@@ -72,8 +90,9 @@ def add_many(
     cause: str,
     *,
     at: datetime | None = None,
+    until: datetime | None = None,
 ) -> int:
-    """`add` for many; how many were new."""
+    """`add` for many; how many were new. ``until``: it ends by itself; whatever comes for longer takes its place."""
     if scope not in SCOPES:
         raise ValueError(f"Suppression is for {' or '.join(SCOPES)}; not {scope!r}.")
     if not cause or "@" in cause:
@@ -83,12 +102,13 @@ def add_many(
         return 0
     with transaction.atomic():
         new = rows(
-            "INSERT INTO consent_suppression AS s (workspace_id, digest, scope, reason, cause, at)"
-            " SELECT %(w)s, d, %(scope)s, %(reason)s, %(cause)s, coalesce(%(at)s, now())"
+            "INSERT INTO consent_suppression AS s (workspace_id, digest, scope, reason, cause, at, until)"
+            " SELECT %(w)s, d, %(scope)s, %(reason)s, %(cause)s, coalesce(%(at)s, now()), %(until)s"
             " FROM unnest(%(digests)s::bytea[]) d"
             " ON CONFLICT (workspace_id, digest, scope) DO UPDATE SET reason = excluded.reason,"
-            " cause = left(excluded.cause || '; before: ' || s.reason, 120)"
-            " WHERE excluded.reason = 'erased' AND s.reason <> 'erased'"
+            " cause = left(excluded.cause || '; before: ' || s.reason, 120), until = excluded.until"
+            " WHERE (excluded.reason = 'erased' AND s.reason <> 'erased')"
+            " OR (s.until IS NOT NULL AND coalesce(excluded.until, 'infinity') > s.until)"
             " RETURNING xmax = 0",
             {
                 "w": workspace_id,
@@ -96,6 +116,7 @@ def add_many(
                 "reason": reason[:30],
                 "cause": cause[:120],
                 "at": at,
+                "until": until,
                 "digests": digest_many(workspace_id, email_keys),
             },
         )
@@ -133,6 +154,8 @@ class Entry(NamedTuple):
     reason: str
     cause: str
     at: datetime
+    until: datetime | None = None
+    digest: bytes = b""
 
     @property
     def hers(self) -> bool:
@@ -145,11 +168,55 @@ def entries(workspace_id: int, email_key: str) -> list[Entry]:
     return [
         Entry(*row)
         for row in rows(
-            "SELECT scope, reason, cause, at FROM consent_suppression WHERE workspace_id = %s AND digest = %s"
+            "SELECT scope, reason, cause, at, until FROM consent_suppression WHERE workspace_id = %s AND digest = %s"
             " ORDER BY at",
             [workspace_id, address_digest(workspace_id, email_key)],
         )
     ]
+
+
+def newest(
+    workspace_id: int, most: int, *, scope: str = "", reason: str = "", before: tuple[datetime, bytes] | None = None
+) -> list[Entry]:
+    """The list, newest first, beginning below ``before`` (moment and digest of the last one seen)."""
+    conditions = ["workspace_id = %(w)s"]
+    given: dict[str, Any] = {"w": workspace_id, "scope": scope, "reason": reason, "most": most}
+    if scope:
+        conditions.append("scope = %(scope)s")
+    if reason:
+        conditions.append("reason = %(reason)s")
+    if before is not None:
+        conditions.append("(at, digest) < (%(at)s, %(digest)s)")
+        given |= {"at": before[0], "digest": before[1]}
+    return [
+        Entry(row[0], row[1], row[2], row[3], row[4], bytes(row[5]))
+        for row in rows(
+            "SELECT scope, reason, cause, at, until, digest FROM consent_suppression"
+            f" WHERE {' AND '.join(conditions)} ORDER BY at DESC, digest DESC LIMIT %(most)s",
+            given,
+        )
+    ]
+
+
+def expire() -> int:
+    """Take away what ended by itself; how many lines. Asked every hour. Journaled once for each workspace."""
+    gone = 0
+    for (workspace_id,) in rows("SELECT DISTINCT workspace_id FROM consent_suppression WHERE until <= now()"):
+        with transaction.atomic():
+            ended = rows(
+                "DELETE FROM consent_suppression WHERE workspace_id = %s AND until <= now() RETURNING digest",
+                [workspace_id],
+            )
+            wanted = {bytes(digest) for (digest,) in ended}
+            if not wanted:
+                continue
+            keys = list(dict.fromkeys(key for find in _known_by for key in find(workspace_id)))
+            people = [key for key, one in zip(keys, digest_many(workspace_id, keys), strict=True) if one in wanted]
+            note(workspace_id, "job", "suppression.expired", addresses=len(wanted))
+            for act in _projections:
+                act(workspace_id, people)
+            gone += len(ended)
+    return gone
 
 
 def lift_for(workspace_id: int, email_key: str, scope: str, why: str, *, actor_id: int) -> bool:

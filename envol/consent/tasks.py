@@ -89,3 +89,12 @@ def _result(report: ledger.Report) -> dict[str, Any]:
         "problems": [problem._asdict() for problem in report.problems[:SHOWN]],
         "found": len(report.problems),
     }
+
+
+@app.periodic(cron="11 * * * *")
+@app.task(queue="house", name="consent.expire", queueing_lock="consent.expire")
+def expire(timestamp: int) -> None:
+    """Every hour: suppressions that a member wrote for a time end."""
+    from envol.consent import suppression
+
+    suppression.expire()

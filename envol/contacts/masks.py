@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from django.db import transaction
+from django.db.models import Q
 
 from envol.accounts.models import Workspace
 from envol.consent import ledger, silence, suppression
@@ -95,7 +96,13 @@ def rebuild_masks(workspace: Workspace | int) -> int:
     return wrong
 
 
+def _on_the_list(workspace_id: int) -> list[str]:
+    flagged = Contact.objects.filter(Q(suppressed=True) | Q(objected=True), workspace_id=workspace_id)
+    return list(flagged.values_list("email_key", flat=True))
+
+
 def register() -> None:
     ledger.on_change(project_answers)
     suppression.on_change(project_suppression)
+    suppression.known_by(_on_the_list)
     silence.on_change(project_silence)

@@ -20,6 +20,7 @@ from envol.content import links
 from envol.content.models import Version
 from envol.events.models import Kind
 from envol.outbound.models import Sending
+from envol.outbound.privacy import ERASED
 from envol.outbound.states import LEDGER, STATE_OF, STATES
 from envol.wire.address import AddressError, normalise
 
@@ -177,6 +178,17 @@ def message_id_of(one: Entry) -> str:
     """The Message-ID it left with: the program's own, else the one we gave."""
     domain = one.sender.rpartition("@")[2]
     return one.given_id or (f"<{links.message_id(one.sending_id, one.no, domain)}>" if domain else "")
+
+
+def addresses(workspace_id: int, keys: Sequence[tuple[int, int]]) -> dict[tuple[int, int], str]:
+    """To whom these lines of the ledger went, where the person was not erased."""
+    found = db.rows(
+        "SELECT s.sending_id, s.no, s.address FROM unnest(%s::bigint[], %s::bigint[]) AS k (sending, no)"
+        " JOIN outbound_send s ON s.sending_id = k.sending AND s.no = k.no"
+        " JOIN outbound_sending x ON x.id = s.sending_id WHERE x.workspace_id = %s AND s.address <> %s",
+        [[key[0] for key in keys], [key[1] for key in keys], workspace_id, ERASED],
+    )
+    return {(sending_id, no): address for sending_id, no, address in found}
 
 
 # ---- what the words mean

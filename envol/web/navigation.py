@@ -77,6 +77,7 @@ MORE = (
     Place("held", _("Held for review"), "shield", least=Role.EDITOR),
     Place("traffic", _("Traffic"), "chart"),
     Place("media", _("Pictures"), "image", least=Role.EDITOR),
+    Place("suppressions", _("Who gets nothing more"), "shield"),
     Place("settings", _("Organisation"), "gear", least=Role.OWNER),
     Place("domains", _("Domains"), "globe", least=Role.EDITOR),
     Place("team", _("Team"), "people", least=Role.OWNER),

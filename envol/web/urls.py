@@ -50,6 +50,7 @@ from envol.web.views import (
     settings,
     shops,
     signup,
+    suppressions,
     topics,
     traffic,
 )
@@ -145,6 +146,9 @@ web = (
         path("consent/purposes/<int:purpose_id>", consent.purpose, name="purpose"),
         path("consent/purposes/<int:purpose_id>/asked", consent.asked, name="asked"),
         path("consent/suppressed", consent.suppressed, name="suppressed"),
+        path("consent/list", suppressions.suppressions, name="suppressions"),
+        path("consent/list.csv", suppressions.suppressions_csv, name="suppressions_csv"),
+        path("consent/list/add", suppressions.add_suppression, name="add_suppression"),
         path("consent/proof/<int:permission_id>", consent.proof, name="proof"),
         path("imports", imports.imports, name="imports"),
         path("imports/model.csv", imports.model_file, name="import_model"),

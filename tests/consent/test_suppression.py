@@ -1,11 +1,15 @@
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
+from django.utils import timezone
 
 from envol.accounts.models import JournalEntry, Workspace
 from envol.accounts.workspaces import address_digest, create_workspace
 from envol.consent import suppression
-from envol.db import rows, value
+from envol.contacts import people
+from envol.db import execute, rows, value
 
 ZOE, ALI = "zoe@lecteurs.example", "ali@lecteurs.example"
 
@@ -66,3 +70,41 @@ def test_lifting_is_journaled_and_needs_a_cause(workspace: Workspace) -> None:
 def test_a_scope_or_cause_that_cannot_stand_is_refused(workspace: Workspace, scope: str, cause: str) -> None:
     with pytest.raises(ValueError):
         suppression.add(workspace.id, ZOE, scope, "manual", cause)
+
+
+def test_a_line_of_a_members_hand_ends_by_itself_and_the_person_may_be_written_to(workspace: Workspace) -> None:
+    source = people.source(workspace, "member", "essai")
+    zoe = people.upsert(workspace, ZOE, {}, source=source)
+    soon, later = timezone.now() + timedelta(hours=1), timezone.now() + timedelta(days=30)
+    suppression.add(workspace.id, ZOE, "all", "by_hand", "asked by phone", until=soon)
+    suppression.add(workspace.id, ALI, "all", "by_hand", "asked by phone", until=later)
+    zoe.refresh_from_db()
+    assert zoe.suppressed and suppression.expire() == 0
+    execute("UPDATE consent_suppression SET until = now() WHERE until < now() + interval '2 hours'")
+    assert suppression.expire() == 1
+    zoe.refresh_from_db()
+    assert not zoe.suppressed
+    assert suppression.lookup(workspace.id, [ZOE, ALI]) == {ALI: ("all", "by_hand", False, False)}
+    assert JournalEntry.objects.get(workspace=workspace, action="suppression.expired").facts == {"addresses": 1}
+
+
+def test_what_comes_for_ever_takes_the_place_of_what_would_end(workspace: Workspace) -> None:
+    later = timezone.now() + timedelta(days=30)
+    suppression.add(workspace.id, ZOE, "all", "by_hand", "asked by phone", until=later)
+    suppression.add(workspace.id, ZOE, "all", "by_hand", "shorter", until=timezone.now() + timedelta(days=1))
+    assert suppression.entries(workspace.id, ZOE)[0].until == later
+    suppression.add(workspace.id, ZOE, "all", "hard_bounce", "outcome 1/2")
+    entry = suppression.entries(workspace.id, ZOE)[0]
+    assert (entry.reason, entry.until) == ("hard_bounce", None)
+    assert suppression.add(workspace.id, ZOE, "all", "by_hand", "too late", until=later) is False
+
+
+def test_the_list_is_read_newest_first_page_by_page(workspace: Workspace) -> None:
+    for n in range(5):
+        at = timezone.now() - timedelta(hours=n)
+        suppression.add(workspace.id, f"p{n}@x.example", "all" if n % 2 else "marketing", "complaint", f"r {n}", at=at)
+    first = suppression.newest(workspace.id, 3)
+    rest = suppression.newest(workspace.id, 3, before=(first[-1].at, first[-1].digest))
+    assert [one.cause for one in first + rest] == [f"r {n}" for n in range(5)]
+    assert [one.cause for one in suppression.newest(workspace.id, 9, scope="all")] == ["r 1", "r 3"]
+    assert suppression.newest(workspace.id, 9, reason="hard_bounce") == []

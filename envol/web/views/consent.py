@@ -50,6 +50,9 @@ REASONS = {
     "objection": gettext_lazy("the person objected to all marketing"),
     "unsubscribed": gettext_lazy("the person left everything"),
     "erased": gettext_lazy("the person had her data erased"),
+    "by_hand": gettext_lazy("decided by a member"),
+    "unknown_domain": gettext_lazy("the domain does not exist"),
+    "null_mx": gettext_lazy("the domain takes no mail"),
 }
 BASES = {
     "consent": gettext_lazy("consent (GDPR art. 6(1)(a))"),
@@ -393,10 +396,11 @@ def suppressed(request: MemberRequest) -> HttpResponse:
         return _overview(request, wrong={"address": said}, searched=typed)
     if request.POST.get("act") == "lift":
         return _lift(request, typed, key)
-    return _overview(request, **_search(request, typed, key))
+    return _overview(request, **found_entries(request, typed, key))
 
 
-def _search(request: MemberRequest, typed: str, key: str) -> dict[str, Any]:
+def found_entries(request: MemberRequest, typed: str, key: str) -> dict[str, Any]:
+    """What the list says of one address, in words."""
     return {
         "searched": typed,
         "entries": [
@@ -415,12 +419,12 @@ def _lift(request: MemberRequest, typed: str, key: str) -> HttpResponse:
     why = " ".join(request.POST.get("why", "").split())[:100]
     if not why or "@" in why:
         said = _("Say why the mailbox may be written to again, without the address.")
-        return _overview(request, wrong={"why": said}, why=why, **_search(request, typed, key))
+        return _overview(request, wrong={"why": said}, why=why, **found_entries(request, typed, key))
     try:
         gone = suppression.lift_for(request.workspace.pk, key, "all", why, actor_id=request.member.pk)
     except PermissionError:
         said = _("This was the person's own act: only she can take it back, by a form of yours or her preference page.")
-        return _overview(request, wrong={"why": said}, **_search(request, typed, key))
+        return _overview(request, wrong={"why": said}, **found_entries(request, typed, key))
     if not gone:
         return refuse(request, "consent", said=_("Nothing was lifted: this address is no longer on the list."))
     return see(request, "consent", said=_("Lifted, and written into the journal with its cause."), anchor="suppression")
