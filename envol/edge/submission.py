@@ -35,8 +35,16 @@ from envol.wire.smtp.server import AUTH_FAILED, AUTH_OK, RECIPIENT_OK, SENDER_OK
 log = structlog.get_logger()
 
 PER_PEER = 50
+MOST_SESSIONS = 2000
+LOGIN_SECONDS = 60.0
+"""Whoever has not signed in by then is somebody who holds connections."""
+PATIENCE = 2
+"""Wrong secrets from one address that are answered at once; each further one waits a second more, five at most."""
 RELOAD_SECONDS = 30.0
 NOT_KEPT = reply(451, "4.3.0", "The database is away, try again later")
+
+
+SECOND = 1.0
 
 
 class Submission(Listener):
@@ -59,6 +67,7 @@ class Submission(Listener):
         )
         self.tls = tls
         self.door = door or relay.Door()
+        self.most_connections = MOST_SESSIONS
         self.peers: dict[str, int] = {}
         self.gatherer: Gatherer[Outgoing, int | Barred] = Gatherer(
             keep, max_batch=200, max_waiting=1000, name="submission"
@@ -85,6 +94,16 @@ class _Session(Session):
         self._account: relay.Account | None = None
         self._counted = ""
         self._recipients = 0
+        self._login: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if self._login is None:
+            self._login = asyncio.get_running_loop().call_later(LOGIN_SECONDS, self._no_login)
+        super().connection_made(transport)
+
+    def _no_login(self) -> None:
+        if self.server.identity is None and self._answering is None:
+            self._act(self.server.shutdown("You did not sign in"))
 
     def refuse_connection(self) -> Reply | None:
         peer, peers = self.peer, self._submission.peers
@@ -97,6 +116,8 @@ class _Session(Session):
         return None
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self._login is not None:
+            self._login.cancel()
         if self._counted:
             left = self._submission.peers[self._counted] - 1
             self._submission.peers[self._counted] = left
@@ -125,8 +146,9 @@ class _Session(Session):
         how = "refused" if found is None else "shut" if isinstance(found, str) else "signed in"
         rolls.count("auth", peer, how)
         if found is None:
-            door.failed(peer)
+            times = door.failed(peer)
             log.info("submission sign-in refused", peer=peer)
+            await asyncio.sleep(min(max(0, times - PATIENCE), 5) * SECOND)
             return AUTH_FAILED
         if isinstance(found, str):
             return reply(535, "5.7.13", _ascii(found))  # RFC 5248: the account is there, and shut
@@ -155,7 +177,7 @@ class _Session(Session):
             made = await self._submission.ask(lambda: relay.outgoing(account, envelope, message.data, received))
             number = await self._submission.gatherer.put(made)
         except Unacceptable as error:
-            return reply(550, error.code, str(error))
+            return reply(554 if error.code == "5.4.6" else 550, error.code, str(error))
         except Refused as error:
             return reply(550, "5.7.1", str(error))
         except (Busy, disk.Full) as error:

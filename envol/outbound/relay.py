@@ -141,10 +141,12 @@ class Door:
         count, since = self._failed.get(peer, (0, 0.0))
         return count >= self._most and time.monotonic() - since < self._seconds
 
-    def failed(self, peer: str) -> None:
+    def failed(self, peer: str) -> int:
+        """Count one more; how many there are now."""
         count, since = self._failed.pop(peer, (0, 0.0))
         if time.monotonic() - since >= self._seconds:
             count = 0
         self._failed[peer] = (count + 1, time.monotonic())
         if len(self._failed) > _MOST_PEERS:
             self._failed.popitem(last=False)
+        return count + 1

@@ -18,7 +18,9 @@ from envol.wire.message.read import decode
 MAX_HEADER = 256 * 1024
 MAX_FROM = 1000  # octets of the From field; people have shorter names
 MAX_LINE = 998  # RFC 5322 §2.1.1
-MAX_HOPS = 50  # Received fields, RFC 5321 §6.3 asks for at least 100 only of relays that keep them all
+MAX_HOPS = 100  # Received fields, RFC 5321 §6.3
+MAX_NESTED = 50  # multiparts of one message: it is nowhere deeper than that
+MAX_PARTS = 2000
 _ONCE = frozenset(
     b"from sender reply-to to cc bcc date message-id in-reply-to references subject".split()
 )  # RFC 5322 §3.6
@@ -68,6 +70,8 @@ def read_submission(raw: bytes) -> Submitted:
             raise Unacceptable("5.6.0", f"There are two {name.decode().title()} fields; a message has one")
         seen.setdefault(name, line)
         hops += name == b"received"
+    if b"multipart/" in head.lower() and _bomb(body):
+        raise Unacceptable("5.6.0", f"The message has more than {MAX_PARTS} parts, or nests more than {MAX_NESTED} deep")
     if hops > MAX_HOPS:
         raise Unacceptable("5.4.6", "This message has gone round in circles")
     if b"from" not in seen:
@@ -80,6 +84,12 @@ def read_submission(raw: bytes) -> Submitted:
     subject = decode(_value(seen.get(b"subject", b""))).replace("\0", "")[:1000]
     message_id = _value(seen.get(b"message-id", b"")).decode("ascii", "replace").strip()[:998]
     return Submitted(author, subject, message_id, kept + b"\r\n" + body)
+
+
+def _bomb(body: bytes) -> bool:
+    """Would it be dear to read? Counted, not parsed, so that the question is not dear itself."""
+    low = body.lower()
+    return low.count(b"\ncontent-type:") > MAX_PARTS or low.count(b"multipart/") > MAX_NESTED
 
 
 def _fields(head: bytes) -> list[tuple[bytes, bytes]]:
