@@ -16,7 +16,19 @@ from pathlib import Path
 from typing import Any
 
 NOT_BENCHES = {"ground", "pages_base", "audience_base"}
-ORDER = ["send", "compose", "import", "hits", "memory", "pages", "builder", "audience", "clickhouse"]
+ORDER = [
+    "send",
+    "relay",
+    "connections",
+    "compose",
+    "import",
+    "hits",
+    "memory",
+    "pages",
+    "builder",
+    "audience",
+    "clickhouse",
+]
 KEYS = ("bench", "ours", "reference", "unit", "ratio", "goal", "met")
 
 

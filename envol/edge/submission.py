@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import resource
 import signal
 import ssl
 import unicodedata
@@ -222,6 +223,9 @@ def _keep_fresh(batch: list[Outgoing]) -> list[int | Barred]:
 def run(config: Any, ready: Callable[[], None]) -> None:
     """The process: listen where the setting `submission` says, until SIGTERM."""
     import uvloop
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4 * MOST_SESSIONS)), hard))
 
     async def main() -> None:
         tls = certificates.Kept(*certificates.files_of(config))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from email.headerregistry import HeaderRegistry
+from functools import lru_cache
 from typing import Any
 
 from envol.wire.address import AddressError, normalise
@@ -71,7 +72,9 @@ def read_submission(raw: bytes) -> Submitted:
         seen.setdefault(name, line)
         hops += name == b"received"
     if b"multipart/" in head.lower() and _bomb(body):
-        raise Unacceptable("5.6.0", f"The message has more than {MAX_PARTS} parts, or nests more than {MAX_NESTED} deep")
+        raise Unacceptable(
+            "5.6.0", f"The message has more than {MAX_PARTS} parts, or nests more than {MAX_NESTED} deep"
+        )
     if hops > MAX_HOPS:
         raise Unacceptable("5.4.6", "This message has gone round in circles")
     if b"from" not in seen:
@@ -114,8 +117,9 @@ def _value(line: bytes) -> bytes:
     return line.partition(b":")[2].replace(b"\r\n", b"").strip()
 
 
+@lru_cache(maxsize=1024)
 def _author(value: bytes) -> Mailbox:
-    """The one mailbox of a From field."""
+    """The one mailbox of a From field. Kept, because a program writes as the same few senders."""
     if len(value) > MAX_FROM:
         raise Unacceptable("5.6.0", f"The From field is longer than {MAX_FROM} octets")
     try:

@@ -1,0 +1,136 @@
+"""The relay's acceptance: messages of 7 kB a second that are on disk when they are answered, against Postfix.
+
+Both take the same load from `smtp-source` (ten sessions that stay open) in turns. It speaks neither TLS nor AUTH, so
+both listeners do without: ours is the relay's own session with a key that is signed in already. Postfix puts what it
+took on hold, so that it delivers nothing meanwhile; no courier of ours runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from bench import ground
+
+GOAL = 4.0
+RECIPIENT = "luc@boite.example"
+HOLD = "smtpd_data_restrictions = check_client_access static:HOLD\n"
+
+
+def run(**options: Any) -> dict[str, Any]:
+    return ground.in_child("bench.relay", options)
+
+
+def measure(messages: int = 10_000, rounds: int = 5, sessions: int = 10, size: int = 7000, **_: Any) -> dict[str, Any]:
+    from tests.peers import postfix as peers
+
+    if peers.POSTFIX is None or os.geteuid() != 0:
+        raise RuntimeError("Postfix is missing, or this is not root: install Debian's package postfix.")
+    base = Path(tempfile.mkdtemp(prefix="envol-postfix-", dir=os.environ.get("ENVOL_BENCH_DIR")))
+    base.chmod(0o755)
+    letter = base / "letter"
+    letter.write_text(
+        f"From: {ground.SENDER}\nTo: {RECIPIENT}\nSubject: Votre commande\n\n" + ("Bonjour à vous.\n" * 700)[:size],
+        "utf-8",
+    )
+    try:
+        with peers.running(base, HOLD) as postfix, ground.installation() as here, relay(here) as port:
+            ours, reference = [], []
+            for number in range(rounds):
+                reference.append(_load(postfix.ports["clear"], messages // 4, sessions, letter))
+                ours.append(_load(port, messages, sessions, letter))
+                ground.say(f"round {number + 1}: {ours[-1]:,.0f} messages/s, Postfix {reference[-1]:,.0f}")
+            from envol import db
+
+            kept = db.value("SELECT count(*) FROM outbound_send")
+            if kept != messages * rounds:
+                raise RuntimeError(f"{messages * rounds:,} messages were answered with 250, and {kept:,} are kept.")
+    finally:
+        shutil.rmtree(base, ignore_errors=True)
+    ratio = statistics.median(a / b for a, b in zip(ours, reference, strict=True))
+    return {
+        "bench": "relay",
+        "ours": round(statistics.median(ours)),
+        "reference": round(statistics.median(reference)),
+        "unit": "messages/s",
+        "ratio": round(ratio, 2),
+        "goal": GOAL,
+        "met": ratio >= GOAL,
+        "notes": f"{rounds} rounds of {messages:,} messages of {size:,} bytes, {sessions} sessions; durable, no TLS",
+    }
+
+
+def _load(port: int, messages: int, sessions: int, letter: Path) -> float:
+    program = shutil.which("smtp-source", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    assert program is not None
+    command = [program, "-d", "-s", str(sessions), "-m", str(messages), "-F", str(letter),
+               "-f", ground.SENDER, "-t", RECIPIENT, f"127.0.0.1:{port}"]  # fmt: skip
+    began = time.perf_counter()
+    subprocess.run(command, check=True, capture_output=True, timeout=600)
+    return messages / (time.perf_counter() - began)
+
+
+@contextmanager
+def relay(here: ground.Ground) -> Iterator[int]:
+    """The relay in a process of its own; its port."""
+    from envol.accounts.models import ApiKey
+    from envol.accounts.workspaces import create_api_key
+
+    key = ApiKey.objects.get(public_id=create_api_key(here.workspace, "bench").key)
+    port = ground.free_port()
+    argv = [sys.executable, "-m", "bench.relay", str(port), str(key.pk), str(here.workspace.pk)]
+    process = ground.Process("relay", argv).start()
+    try:
+        yield port
+    finally:
+        process.stop()
+
+
+def serve(port: int, key_id: int, workspace_id: int) -> None:
+    """The relay's sessions as they are, but for TLS and AUTH."""
+    from envol.run import supervisor
+    from envol.run.installation import open_installation
+
+    open_installation(migrate=False)
+    import signal
+    import ssl
+    from dataclasses import replace
+
+    import uvloop
+
+    from envol.edge import submission
+    from envol.outbound import relay as rules
+
+    class Open(submission.Submission):
+        def session(self, *, implicit: bool = False) -> Any:
+            made = submission._Session(self, implicit=implicit)
+            made._account = rules.Account(key_id, workspace_id)
+            made.server.identity = "bench"
+            return made
+
+    async def main() -> None:
+        found = Open("bench.example", ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), submission._keep_fresh)
+        found.options = replace(found.options, starttls=False, tls_required=False, auth=False, auth_required=False)
+        await found.open("127.0.0.1", port)
+        stopping = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        supervisor.notify_ready()
+        await stopping.wait()
+        await found.close()
+
+    uvloop.run(main())
+
+
+if __name__ == "__main__":
+    serve(*map(int, sys.argv[1:]))
