@@ -89,7 +89,7 @@ class Member(models.Model):
 class Scope(models.TextChoices):
     """What a program may do with its key."""
 
-    SMTP = "smtp", "Hand in mail by SMTP"
+    SMTP = "smtp", "Hand in mail, by SMTP or by the send API"
     READ = "read", "Read the captured mail"
     EVENTS = "events", "Tell events"
     ORDERS = "orders", "Tell orders"

@@ -39,6 +39,7 @@ from envol.edge.gather import Gatherer
 from envol.edge.http_events import EventRoutes
 from envol.edge.http_guard import MAX_HEAD, App, BodyLimit, GuardedProtocol, Receive, Scope, Send
 from envol.edge.http_hits import HitRoutes, Targets, answer
+from envol.edge.http_send import SendRoute, is_send
 from envol.events.hits import Hit, record_hits
 from envol.outbound import metrics
 from envol.outbound.models import Sending
@@ -111,6 +112,7 @@ class Application:
         # A thread of their own: what is dear to count must not keep a reader from her link.
         self._looks = ThreadPoolExecutor(1, thread_name_prefix="events")
         self._events = EventRoutes(self._looks)
+        self._send = SendRoute()
         self._seen_ready = -1e9
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -133,6 +135,8 @@ class Application:
             await self._picture(*found, scope, receive, send)
         elif path == "/events":
             await self._events(scope, receive, send)
+        elif is_send(path):
+            await self._send(scope, receive, send)
         elif path == "/health":
             await answer(scope, send, 200, _TEXT, b"ok\n")
         elif path == "/ready":
@@ -160,6 +164,7 @@ class Application:
         """Commit what waits, then let the threads go."""
         await self.leave()
         await self._gatherer.close()
+        await self._send.close()
         await self._hits.drain()
         self._lookups.shutdown(wait=False)
         self._looks.shutdown(wait=False)

@@ -161,7 +161,7 @@ class InviteForm(forms.Form):
 
 
 SCOPES = [
-    (Scope.SMTP.value, _("Hand in mail by SMTP")),
+    (Scope.SMTP.value, _("Hand in mail, by SMTP or by the send API")),
     (Scope.READ.value, _("Read the captured mail")),
     (Scope.EVENTS.value, _("Tell what people did (events)")),
     (Scope.ORDERS.value, _("Tell orders")),

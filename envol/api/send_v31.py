@@ -1,0 +1,480 @@
+"""``POST /v3.1/send`` read and answered, pure: octets in, letters or errors out, in the words programs expect.
+
+Names are read whatever their case, since clients write `to` and `SandBoxMode`. A message that is wrong fails alone; the
+others of the call are sent. What the dialect has and we do not (stored templates, its template language, deduplication,
+tags on links) is refused by name: a program hears that it was not done.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+import re
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from envol.wire.address import AddressError, normalise
+from envol.wire.message import headers
+from envol.wire.message.headers import Mailbox
+from envol.wire.message.parts import Attachment
+
+MOST_MESSAGES = 50
+MOST_RECIPIENTS = 50
+MOST_OCTETS = 15 * 1024 * 1024  # of attachments, decoded
+MOST_PARTS = 50
+LONGEST_SUBJECT = 255
+MOST_BODY = 24 * 1024 * 1024  # octets of a call
+
+AUTH = (
+    "API key authentication/authorization failure. You may be unauthorized to access the API or your API key may be"
+    " expired. Visit API keys management section to check your keys."
+)
+SUSPENDED = "Your account has been temporarily blocked. Please contact our support team to get assistance."
+FORBIDDEN = frozenset(
+    [
+        "from",
+        "sender",
+        "subject",
+        "to",
+        "cc",
+        "bcc",
+        "return-path",
+        "delivered-to",
+        "dkim-signature",
+        "domainkey-status",
+        "received-spf",
+        "authentication-results",
+        "received",
+        "x-mailjet-prio",
+        "x-mailjet-debug",
+        "user-agent",
+        "x-mailer",
+        "x-mj-customid",
+        "x-mj-eventpayload",
+        "x-mj-vars",
+        "x-mj-templateerrordeliver",
+        "x-mj-templateerrorreporting",
+        "x-mj-templatelanguage",
+        "x-mailjet-trackopen",
+        "x-mailjet-trackclick",
+        "x-mj-templateid",
+        "x-mj-workflowid",
+        "x-feedback-id",
+        "x-mailjet-segmentation",
+        "list-id",
+        "x-mj-mid",
+        "x-mj-errormessage",
+        "date",
+        "x-csa-complaints",
+        "message-id",
+        "x-mailjet-campaign",
+        "x-mj-statisticscontactslistid",
+    ]
+)
+# Fields that a caller may write and that our composer keeps to itself: they are set as they are given.
+AS_GIVEN = frozenset({"list-unsubscribe", "list-unsubscribe-post", "auto-submitted", "feedback-id"})
+_OBJECTS = {"from", "sender", "replyto", "templateerrorreporting"}
+_NUMERIC_TLD = re.compile(r"\.\d+\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One entry of ``Errors``."""
+
+    code: str
+    status: int
+    message: str
+    related: tuple[str, ...] = ()
+
+    def told(self) -> dict[str, Any]:
+        return {
+            "ErrorIdentifier": str(uuid.uuid4()),
+            "ErrorCode": self.code,
+            "StatusCode": self.status,
+            "ErrorMessage": self.message,
+            "ErrorRelatedTo": list(self.related),
+        }
+
+
+@dataclass(slots=True)
+class Letter:
+    """One message of a call. A recipient stands in one of `to`, `cc` and `bcc`, the first that names her."""
+
+    sender: Mailbox
+    to: list[Mailbox]
+    cc: list[Mailbox] = field(default_factory=list)
+    bcc: list[Mailbox] = field(default_factory=list)
+    reply_to: list[Mailbox] = field(default_factory=list)
+    subject: str = ""
+    text: str | None = None
+    html: str | None = None
+    extra: list[tuple[str, str]] = field(default_factory=list)
+    given: list[tuple[str, str]] = field(default_factory=list)
+    attachments: list[Attachment] = field(default_factory=list)
+    custom_id: str = ""
+    payload: str = ""
+    campaign: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """`letters`: what is to be sent, or why not, in the order of the call."""
+
+    letters: list[Letter | list[Problem]]
+    sandbox: bool = False
+
+
+class Refused(Exception):
+    """The whole call: nothing of it was sent."""
+
+    def __init__(self, status: int, body: dict[str, Any]) -> None:
+        self.status, self.body = status, body
+        super().__init__(body.get("ErrorMessage", ""))
+
+
+def refused(status: int, message: str, code: str = "", **more: Any) -> Refused:
+    body = {"ErrorIdentifier": str(uuid.uuid4()), "StatusCode": status, "ErrorMessage": message}
+    return Refused(status, body | ({"ErrorCode": code} if code else {}) | more)
+
+
+class _Wrong(Exception):
+    def __init__(self, *problems: Problem) -> None:
+        self.problems = problems
+
+
+def _wrong(code: str, message: str, *related: str, status: int = 400) -> _Wrong:
+    return _Wrong(Problem(code, status, message, related))
+
+
+# ---- reading
+
+
+def read(body: bytes) -> Call:
+    """Raises :class:`Refused` for what is no call at all."""
+    try:
+        raw = json.loads(body, object_pairs_hook=_once, parse_constant=_no_constant)
+    except (ValueError, RecursionError):
+        message = "Malformed JSON, please review the syntax and properties types."
+        raise refused(400, message, "mj-0002") from None
+    root = _folded(raw) if isinstance(raw, dict) else {}
+    messages = root.get("messages")
+    if not isinstance(messages, list):
+        problems = [Problem("mj-0004", 400, 'Type mismatch. Expected type "Messages".', ("Messages",))]
+        if "messages" not in root or messages is None:
+            problems = [Problem("mj-0003", 400, "Missing mandatory property.", ("Messages",))]
+        raise _of_call(problems)
+    if not messages:
+        message = "You must provide at least one item in the collection."
+        raise _of_call([Problem("mj-0007", 400, message, ("Messages",))])
+    if len(messages) > MOST_MESSAGES:
+        message = f"The collection holds more than {MOST_MESSAGES} items."
+        raise _of_call([Problem("mj-0008", 400, message, ("Messages",))])
+    common = root.get("globals") or {}
+    if not isinstance(common, dict):
+        raise _of_call([Problem("mj-0004", 400, 'Type mismatch. Expected type "Globals".', ("Globals",))])
+    return Call([_letter_or_problems(one, _folded(common)) for one in messages], _boolean(root.get("sandboxmode")))
+
+
+def _of_call(problems: list[Problem]) -> Refused:
+    first = problems[0]
+    told = [one.told() for one in problems]
+    return refused(first.status, first.message, first.code, Errors=told, Messages=[])
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise ValueError("a name stands twice")
+    return made
+
+
+def _no_constant(name: str) -> Any:
+    raise ValueError(name)  # NaN and Infinity are no JSON
+
+
+def _folded(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name.lower(): value for name, value in given.items()}
+
+
+def _letter_or_problems(raw: Any, common: dict[str, Any]) -> Letter | list[Problem]:
+    if not isinstance(raw, dict):
+        return [Problem("mj-0004", 400, 'Type mismatch. Expected type "Message".', ("Messages",))]
+    own = {name: value for name, value in _folded(raw).items() if value is not None}
+    merged = {name: value for name, value in common.items() if value is not None} | own
+    for name in ("headers", "variables"):
+        if isinstance(common.get(name), dict) and isinstance(own.get(name), dict):
+            merged[name] = common[name] | own[name]
+    problems: list[Problem] = []
+    found: dict[str, Any] = {}
+    for read_one in (_people, _contents, _headers, _attachments, _unknown_to_us, _words):
+        try:
+            found |= read_one(merged)
+        except _Wrong as wrong:
+            problems += wrong.problems
+    if problems:
+        return problems
+    letter = Letter(**found)
+    if any(one.content_id is not None for one in letter.attachments) and letter.html is None:
+        message = "Inlined attachments need an HTMLPart that shows them."
+        return [Problem("mj-0005", 400, message, ("InlinedAttachments",))]
+    return letter
+
+
+def _people(given: Mapping[str, Any]) -> dict[str, Any]:
+    problems: list[Problem] = []
+
+    def each(name: str, shown: str) -> list[Mailbox]:
+        raw = given.get(name, [])
+        if not isinstance(raw, list):
+            problems.append(Problem("mj-0004", 400, 'Type mismatch. Expected type "array of emails".', (shown,)))
+            return []
+        found = []
+        for place, one in enumerate(raw[: MOST_RECIPIENTS + 1]):
+            try:
+                found.append(_mailbox(one, f"{shown}[{place}]"))
+            except _Wrong as wrong:
+                problems.extend(wrong.problems)
+        return found
+
+    def one_of(name: str, shown: str) -> Mailbox | None:
+        try:
+            return _mailbox(given[name], shown) if given.get(name) else None
+        except _Wrong as wrong:
+            problems.extend(wrong.problems)
+            return None
+
+    sender = one_of("from", "From")
+    if not given.get("from"):
+        problems.append(Problem("mj-0003", 400, "Missing mandatory property.", ("From",)))
+    to, cc, bcc = each("to", "To"), each("cc", "Cc"), each("bcc", "Bcc")
+    if "to" not in given:
+        problems.append(Problem("mj-0003", 400, "Missing mandatory property.", ("To",)))
+    elif given["to"] == []:
+        problems.append(Problem("mj-0007", 400, "You must provide at least one item in the collection.", ("To",)))
+    if sum(len(given.get(name) or ()) for name in ("to", "cc", "bcc") if isinstance(given.get(name), list)) > (
+        MOST_RECIPIENTS
+    ):
+        message = f"A message has at most {MOST_RECIPIENTS} recipients."
+        problems.append(Problem("send-0015", 400, message, ("To", "CC", "Bcc")))
+    answer_to = one_of("replyto", "ReplyTo")
+    other = one_of("sender", "Sender")
+    if other is not None and sender is not None and other.address.lower() != sender.address.lower():
+        message = "This key may not set another sender than From."
+        problems.append(Problem("send-0006", 403, message, ("Sender",)))
+    if problems or sender is None:
+        raise _Wrong(*problems)
+    seen: set[str] = set()
+    return {
+        "sender": sender,
+        "to": _first_named(to, seen),
+        "cc": _first_named(cc, seen),
+        "bcc": _first_named(bcc, seen),
+        "reply_to": [answer_to] if answer_to else [],
+    }
+
+
+def _first_named(people: Iterable[Mailbox], seen: set[str]) -> list[Mailbox]:
+    kept = []
+    for one in people:
+        key = normalise(one.address).key
+        if key not in seen:
+            seen.add(key)
+            kept.append(one)
+    return kept
+
+
+def _mailbox(raw: Any, place: str) -> Mailbox:
+    if not isinstance(raw, dict):
+        raise _wrong("mj-0004", 'Type mismatch. Expected type "emailIn".', place)
+    given = _folded(raw)
+    email, name = given.get("email"), given.get("name")
+    if email is None:
+        raise _wrong("mj-0003", "Missing mandatory property.", f"{place}.Email")
+    if not isinstance(email, str) or not isinstance(name, str | None):
+        raise _wrong("mj-0004", 'Type mismatch. Expected type "string".', f"{place}.{'Name' if name else 'Email'}")
+    if not email.strip():
+        raise _wrong("mj-0012", "The value must not be empty.", f"{place}.Email")
+    try:
+        address = normalise(email.strip())
+        if _NUMERIC_TLD.search(address.domain):
+            raise AddressError("a domain does not end in a number")
+    except AddressError:
+        raise _wrong("mj-0013", f'"{email[:320]}" is an invalid email address.', f"{place}.Email") from None
+    try:
+        return Mailbox(headers.check("Name", name or ""), address.written)
+    except ValueError as error:
+        raise _wrong("mj-0005", str(error), f"{place}.Name") from None
+
+
+def _text(given: Mapping[str, Any], name: str, shown: str, longest: int = 0) -> str:
+    value = given.get(name, "")
+    if not isinstance(value, str):
+        raise _wrong("mj-0004", 'Type mismatch. Expected type "string".', shown)
+    if longest and len(value) > longest:
+        raise _wrong("mj-0006", f"The value is longer than {longest} characters.", shown)
+    return value
+
+
+def _contents(given: Mapping[str, Any]) -> dict[str, Any]:
+    text, html = _text(given, "textpart", "TextPart"), _text(given, "htmlpart", "HTMLPart")
+    if not (text or html or given.get("templateid")):
+        message = 'At least "HTMLPart", "TextPart" or "TemplateID" must be provided.'
+        raise _wrong("send-0003", message, "TextPart", "HTMLPart", "TemplateID")
+    subject = _text(given, "subject", "Subject", LONGEST_SUBJECT)
+    try:
+        headers.subject_line(subject)
+    except ValueError as error:
+        raise _wrong("mj-0005", str(error), "Subject") from None
+    return {"subject": subject, "text": text or None, "html": html or None}
+
+
+def _headers(given: Mapping[str, Any]) -> dict[str, Any]:
+    raw = given.get("headers") or {}
+    if not isinstance(raw, dict):
+        raise _wrong("mj-0004", 'Type mismatch. Expected type "object".', "Headers")
+    if len(raw) > MOST_PARTS:
+        raise _wrong("mj-0008", f"The collection holds more than {MOST_PARTS} items.", "Headers")
+    problems: list[Problem] = []
+    extra, as_given, answers = [], [], []
+    for name, value in raw.items():
+        place, low = f'Headers["{name[:100]}"]', name.lower()
+        if low in FORBIDDEN or low.startswith(("content-", "arc-", "resent-")) or low == "mime-version":
+            problems.append(Problem("send-0011", 400, f'The header "{name[:100]}" cannot be customized.', (place,)))
+            continue
+        if isinstance(value, bool | int | float):
+            value = str(value)
+        if not isinstance(value, str):
+            problems.append(Problem("mj-0004", 400, 'Type mismatch. Expected type "string".', (place,)))
+            continue
+        try:
+            headers.field_line(name, value)
+        except ValueError as error:
+            problems.append(Problem("mj-0005", 400, str(error), (place,)))
+            continue
+        (answers if low == "reply-to" else as_given if low in AS_GIVEN else extra).append((name, value))
+    if problems:
+        raise _Wrong(*problems)
+    if answers and not given.get("replyto"):
+        as_given += answers
+    return {"extra": extra, "given": as_given}
+
+
+def _attachments(given: Mapping[str, Any]) -> dict[str, Any]:
+    found: list[Attachment] = []
+    total = 0
+    for name, shown in (("attachments", "Attachments"), ("inlinedattachments", "InlinedAttachments")):
+        raw = given.get(name) or []
+        if not isinstance(raw, list):
+            raise _wrong("mj-0004", 'Type mismatch. Expected type "array".', shown)
+        if len(raw) > MOST_PARTS:
+            raise _wrong("mj-0008", f"The collection holds more than {MOST_PARTS} items.", shown)
+        for place, one in enumerate(raw):
+            made = _attachment(one, f"{shown}[{place}]", inline=name.startswith("inlined"))
+            total += len(made.content)
+            if total > MOST_OCTETS:
+                raise _wrong("mj-0011", f"Attachments are larger than {MOST_OCTETS >> 20} MB together.", shown)
+            found.append(made)
+    return {"attachments": found}
+
+
+def _attachment(raw: Any, place: str, *, inline: bool) -> Attachment:
+    if not isinstance(raw, dict):
+        raise _wrong("mj-0004", 'Type mismatch. Expected type "attachment".', place)
+    given = _folded(raw)
+    values = {}
+    for name in ("ContentType", "Filename", "Base64Content"):
+        value = given.get(name.lower())
+        if value is None:
+            raise _wrong("mj-0003", "Missing mandatory property.", f"{place}.{name}")
+        if not isinstance(value, str):
+            raise _wrong("mj-0004", 'Type mismatch. Expected type "string".', f"{place}.{name}")
+        if not value:
+            raise _wrong("mj-0012", "The value must not be empty.", f"{place}.{name}")
+        values[name] = value
+    try:
+        content = base64.b64decode("".join(values["Base64Content"].split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise _wrong("mj-0005", "The value is not base64.", f"{place}.Base64Content") from None
+    content_id = given.get("contentid") or values["Filename"] if inline else None
+    made = Attachment(values["Filename"], content, values["ContentType"], content_id)
+    try:
+        made.encode()
+    except ValueError as error:
+        raise _wrong("mj-0005", str(error), place) from None
+    return made
+
+
+def _unknown_to_us(given: Mapping[str, Any]) -> dict[str, Any]:
+    problems = []
+    if number := given.get("templateid"):
+        message = f'Template ID "{number}" doesn\'t exist for your account.'
+        problems.append(Problem("send-0010", 400, message, ("TemplateID",)))
+    for name, shown in (
+        ("templatelanguage", "TemplateLanguage"),
+        ("deduplicatecampaign", "DeduplicateCampaign"),
+        ("urltags", "URLTags"),
+    ):
+        value = given.get(name)
+        if _boolean(value) or (isinstance(value, str) and value and value.lower() not in ("false", "0")):
+            problems.append(Problem("mj-0005", 400, f"{shown} is not available here.", (shown,)))
+    if problems:
+        raise _Wrong(*problems)
+    return {}
+
+
+def _words(given: Mapping[str, Any]) -> dict[str, Any]:
+    priority = given.get("priority", 2)
+    if (
+        not (isinstance(priority, int) or (isinstance(priority, str) and priority.isdigit()))
+        or not 0 <= int(priority) <= 3
+    ):
+        raise _wrong("mj-0005", "Priority is 0, 1, 2 or 3.", "Priority")
+    for name, shown in (("trackopens", "TrackOpens"), ("trackclicks", "TrackClicks")):
+        if str(given.get(name, "account_default")).lower() not in ("account_default", "enabled", "disabled"):
+            raise _wrong("mj-0005", "The value is account_default, enabled or disabled.", shown)
+    return {
+        "custom_id": _text(given, "customid", "CustomID", 1000),
+        "payload": _text(given, "eventpayload", "EventPayload", 10_000),
+        "campaign": _text(given, "customcampaign", "CustomCampaign", 255),
+    }
+
+
+def _boolean(value: Any) -> bool:
+    return value is True or (isinstance(value, str) and value.strip().lower() in ("true", "1"))
+
+
+# ---- answering
+
+Told = list[tuple[str, int, str]]
+"""Of each recipient: address, MessageID, MessageUUID."""
+
+
+def success(letter: Letter, told: Told, address: str) -> dict[str, Any]:
+    """The entry of a letter; ``told`` in the order to, cc, bcc."""
+    entries = [
+        {"Email": email, "MessageUUID": uid, "MessageID": number, "MessageHref": f"{address}/v3/REST/message/{number}"}
+        for email, number, uid in told
+    ]
+    after_to, after_cc = len(letter.to), len(letter.to) + len(letter.cc)
+    return {
+        "Status": "success",
+        "CustomID": letter.custom_id,
+        "To": entries[:after_to],
+        "Cc": entries[after_to:after_cc],
+        "Bcc": entries[after_cc:],
+    }
+
+
+def failure(problems: Sequence[Problem]) -> dict[str, Any]:
+    return {"Status": "error", "Errors": [one.told() for one in problems]}
+
+
+def status_of(problems: Iterable[Problem]) -> int:
+    """200 when all was well; what all of the errors are, if they are one; else 400."""
+    found = {one.status for one in problems}
+    if not found:
+        return 200
+    return found.pop() if len(found) == 1 else 400
