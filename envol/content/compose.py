@@ -36,7 +36,7 @@ from envol.content.templates import before_body_end, marked
 from envol.wire import list_headers
 from envol.wire.dkim import Outline, Signer, canonical_body, sign
 from envol.wire.message import Attachment, Composed, Mailbox, Skeleton, compose
-from envol.wire.message.headers import date_line, message_id_line
+from envol.wire.message.headers import date_line, message_id_line, structured_line
 from envol.wire.message.layout import Filled, Layout
 from envol.wire.message.seven_bit import seven_bits
 from envol.wire.smtp.grammar import stuffed_lines
@@ -471,11 +471,12 @@ def compose_message(
     now: datetime | None = None,
     kind: str = "transactional",
     bounce_domain: str = "",
+    leave_at: str = "",
 ) -> ComposedMessage:
     """One recipient's copy of a single message with its own words; untracked, and the same at every try.
 
     ``no`` is the recipient's number in the ledger. A raw message is relayed as it came: we add what is missing
-    (Date, Message-ID) and sign it.
+    (Date, Message-ID) and sign it. ``leave_at``: our public address, for mail of a list that each leaves by one click.
     """
     now = now or datetime.now(UTC)
     header = message.header
@@ -488,6 +489,7 @@ def compose_message(
     domain = author.rpartition("@")[2].lower()
     message_id = links.message_id(message.sending_id, no, domain)
     if raw is not None:
+        head = [*_way_out(message.sending_id, no, leave_at, bounce_domain), *head]
         made = Composed(_completed(head, message_id, now), body)
     else:
         made = compose(
@@ -511,6 +513,19 @@ def compose_message(
 
 def _box(pair: Sequence[str]) -> Mailbox:
     return Mailbox(one_line(pair[0] or "")[:200], pair[1])
+
+
+def _way_out(sending_id: int, no: int, leave_at: str, bounce_domain: str) -> list[bytes]:
+    """The header fields by which a recipient leaves (RFC 2369, RFC 8058); none without an address of ours."""
+    if not leave_at:
+        return []
+    token = links.unsubscribe_token(sending_id, no)
+    by_mail = f"{links.unsubscribe_address(token, bounce_domain)}?subject=unsubscribe" if bounce_domain else None
+    url = f"{leave_at.rstrip('/')}/{links.PATHS[Kind.UNSUBSCRIBE]}/{token}"
+    return [
+        structured_line("List-Unsubscribe", list_headers.list_unsubscribe(url, by_mail)),
+        structured_line("List-Unsubscribe-Post", list_headers.LIST_UNSUBSCRIBE_POST),
+    ]
 
 
 # What a submitted message may bring along and must not carry on: traces of other servers, and blind copies.

@@ -8,7 +8,7 @@ The target of a click is looked up from the sending's version, never taken from 
 be made to lead elsewhere.
 
     /c/T click   /o/T pixel   /u/T unsubscribe   /p/T preferences (of a message, or of a person)   /w/T web version
-    /i/T the question why somebody reads so little
+    /i/T the question why somebody reads so little   /d/T what becomes of a post to a mailing list
 
 A token without a person (``no`` is None) measures in sum: it is the same for everybody in the sending.
 """
@@ -38,6 +38,7 @@ class Kind(StrEnum):
     MESSAGE = "message"
     PERSON = "person"
     SURVEY = "survey"
+    MODERATION = "moderation"  # of a post to a mailing list: post and moderator
 
 
 class Target(NamedTuple):
@@ -57,6 +58,7 @@ PATHS = {
     Kind.WEB: "w",
     Kind.PERSON: "p",
     Kind.SURVEY: "i",
+    Kind.MODERATION: "d",
 }
 # Numbers on the wire: never reused, because old mail keeps its links for years.
 _CODES = {kind: code for code, kind in enumerate(Kind, 1)}

@@ -23,6 +23,7 @@ from envol.edge.gather import Busy, Gatherer
 from envol.edge.smtp_session import Authenticate, Listener, MailFrom, Message, Question, RcptTo, Session
 from envol.edge.submission import NOT_KEPT, RELOAD_SECONDS, fresh
 from envol.outbound import returned, rolls
+from envol.outbound.mailing import REFUSED
 from envol.outbound.returned import Returned
 from envol.outbound.route import our_name
 from envol.wire.smtp.grammar import Reply, reply
@@ -80,15 +81,21 @@ class _Session(Session):
         return RECIPIENT_OK if ours else NOT_OURS
 
     async def _take(self, message: Message) -> Reply:
+        kinds = []
         try:
             for recipient in dict.fromkeys(message.envelope.recipients):
                 kind = await self._inbound.gatherer.put(Returned(recipient, message.data))
                 log.info("mail came back", kind=kind)
+                kinds.append(kind)
         except (Busy, disk.Full) as error:
             return reply(452, "4.3.1", str(error))
         except Exception as error:  # whatever it is: not kept, so not promised
             log.warning("returned mail could not be kept", error=str(error).strip())
             return NOT_KEPT
+        if kinds and all(kind.startswith(REFUSED) for kind in kinds):
+            # Said here, so that the author's own server tells her, and we write to nobody.
+            sentence = kinds[0].removeprefix(REFUSED)
+            return reply(550, "5.7.1", sentence[:1].upper() + sentence[1:])
         return ACCEPTED
 
 

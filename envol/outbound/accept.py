@@ -136,6 +136,27 @@ def accept_messages(batch: Sequence[Outgoing]) -> list[Accepted]:
     return accepted
 
 
+def accept_post(sending_id: int, priority: int, message: Outgoing, people: Sequence[tuple[int, str]]) -> int:
+    """Queue one message of a mailing list for many (contact id, address), in the caller's transaction; how many.
+
+    Raises :class:`Refused`: nothing was written. A post that outgoing control holds is refused too, for it has its own
+    moderators: they are told instead.
+    """
+    _check(message)
+    verdict = _verdict(message)
+    if verdict is not None and verdict.action == HOLD:
+        raise Refused(control.refusal(verdict))
+    if not people:
+        return 0
+    disk.refuse_when_full()
+    carrier = Stream(sending_id, priority)
+    (message_id,) = _reserve("outbound_message_id_seq", 1)
+    numbers = _reserve("outbound_send_no", len(people))
+    _store_bodies([message], [carrier], [message_id])
+    rows = [(no, contact, message_id, address) for no, (contact, address) in zip(numbers, people, strict=True)]
+    return _expand(sending_id, priority, None, rows)
+
+
 def _check(message: Outgoing) -> None:
     if message.kind not in ("transactional", "system"):
         raise Refused(f"A single message is transactional or system, not {message.kind!r}.")

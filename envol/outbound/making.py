@@ -85,7 +85,7 @@ class Makers:
                     body = bodies.get(row.message_id)
                     if body is None:
                         raise NotReady(f"Message {row.message_id} has gone.")
-                    makers[row.key] = _single(sending, body)
+                    makers[row.key] = _single(sending, body, self._base_url)
                     row.notify = notices.wish_of(body.header, row.address)[1].notify
                 else:
                     makers[row.key] = campaigns[sending.id] = self._campaign(sending)
@@ -168,7 +168,7 @@ def _bodies(ids: Sequence[int]) -> dict[int, Body]:
     }
 
 
-def _single(sending: SendingFacts, body: Body) -> Maker:
+def _single(sending: SendingFacts, body: Body, base_url: str) -> Maker:
     address = str(body.header["from"][1])
     if sending.kind == "system":
         # Envol's own mail to its members leaves whatever the state of the domains: else nobody could repair them.
@@ -181,7 +181,14 @@ def _single(sending: SendingFacts, body: Body) -> Maker:
     tell = bool(settings.ENVOL.inbound) and "dsn" in body.header
 
     def make(row: Row) -> Made:
-        made = compose_message(body, row.no, signers, kind=sending.kind, bounce_domain=home)
+        made = compose_message(
+            body,
+            row.no,
+            signers,
+            kind=sending.kind,
+            bounce_domain=home,
+            leave_at=base_url if body.header.get("leave") else "",
+        )
         asked, wish = notices.wish_of(body.header, row.address) if tell else (NOTHING_ASKED, NO_WISH)
         return Made(made.envelope_from, encode_data(made.data), asked, wish)
 

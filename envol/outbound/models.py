@@ -375,3 +375,70 @@ class Listed(models.Model):
     class Meta:
         db_table = "outbound_listed"
         constraints = [models.UniqueConstraint(fields=["zone", "subject"], name="listed_once")]
+
+
+class MailingList(models.Model):
+    """An address that people of one list write to, or are written to from. Nobody posts but through its moderators,
+    unless the list is small and says otherwise."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="mailing_lists")
+    domain = models.ForeignKey(Domain, on_delete=models.PROTECT, related_name="mailing_lists")
+    name = models.CharField(max_length=40)  # its address is NAME@ the return host, and NAME@ the domain
+    title = models.CharField(max_length=100)
+    discussion = models.BooleanField(default=False)  # members may post; else moderators alone do
+    open = models.BooleanField(default=False)  # members' posts need no moderator, while the list is small
+    attachments = models.BooleanField(default=False)
+    max_kib = models.PositiveIntegerField(default=256)
+    prefix = models.BooleanField(default=True)  # [Title] before each subject
+    list_id = models.BigIntegerField()  # contacts.List: who its members are
+    purpose_id = models.BigIntegerField()  # what they allow, and take back when they leave
+    sending = models.OneToOneField(Sending, on_delete=models.PROTECT)  # carries its posts, for as long as it lives
+    created_at = models.DateTimeField(db_default=Now())
+    closed_at = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "outbound_mailing_list"
+        constraints = [models.UniqueConstraint(fields=["domain", "name"], name="mailing_list_once")]
+
+
+class Moderator(models.Model):
+    """Who may post and decide on posts, by address; no account is needed."""
+
+    mailing_list = models.ForeignKey(MailingList, on_delete=models.CASCADE, related_name="moderators")
+    address = models.CharField(max_length=254)
+    key = models.CharField(max_length=254)
+
+    class Meta:
+        db_table = "outbound_moderator"
+        constraints = [models.UniqueConstraint(fields=["mailing_list", "key"], name="moderator_once")]
+
+
+class PostState(models.TextChoices):
+    HELD = "held", "Held"
+    ACCEPTED = "accepted", "Accepted"  # leaves as soon as a worker comes to it
+    SENT = "sent", "Sent"
+    REFUSED = "refused", "Refused"
+    EXPIRED = "expired", "Expired"
+
+
+class Post(models.Model):
+    """A message to a mailing list: its words are kept until they were sent or decided upon, and a little longer."""
+
+    id = models.BigAutoField(primary_key=True)
+    mailing_list = models.ForeignKey(MailingList, on_delete=models.CASCADE, related_name="posts")
+    author_name = models.CharField(max_length=200, blank=True)
+    author = models.CharField(max_length=254)
+    contact_id = models.BigIntegerField(null=True)
+    subject = models.CharField(max_length=1000, blank=True)
+    message_id = models.CharField(max_length=998, blank=True)  # the author's own: the same twice is a loop
+    raw = models.BinaryField()
+    state = models.CharField(max_length=10, choices=PostState.choices)
+    reason = models.CharField(max_length=20, blank=True)  # why it is held
+    received_at = models.DateTimeField(db_default=Now())
+    decided_at = models.DateTimeField(null=True)
+    decided_by = models.CharField(max_length=254, blank=True)  # a moderator's address, or a member's
+    people = models.PositiveIntegerField(null=True)  # to whom it went
+
+    class Meta:
+        db_table = "outbound_post"
+        indexes = [models.Index(fields=["mailing_list", "-id"], name="post_newest")]

@@ -59,7 +59,12 @@ def erase(workspace_id: int, contact_id: int) -> dict[str, int]:
         given,
     )
     sends = db.execute(f"UPDATE outbound_send s SET address = '{ERASED}', site = 'invalid' WHERE {mine}", given)
-    return {"outbound_send": sends, "outbound_message": messages, "outbound_captured": captured}
+    posts = db.execute(
+        "DELETE FROM outbound_post p USING outbound_mailing_list l WHERE l.id = p.mailing_list_id"
+        " AND l.workspace_id = %(w)s AND (p.contact_id = %(c)s OR lower(p.author) = ANY(%(addresses)s::text[]))",
+        given,
+    )
+    return {"outbound_post": posts, "outbound_send": sends, "outbound_message": messages, "outbound_captured": captured}
 
 
 def export(workspace_id: int, contact_id: int) -> dict[str, Any]:
@@ -89,6 +94,8 @@ def describe() -> list[Data]:
     return [
         Data("outbound_send", "which mail was for whom, at which address"),
         Data("outbound_message", "words of single messages"),
+        Data("outbound_post", "messages to mailing lists, with who wrote them", True, "90 days"),
+        Data("outbound_moderator", "addresses of those who decide on such messages", True, "while they do"),
         Data("outbound_outcome", "how each mail ended; replies of hosts, without the address"),
         Data("outbound_dialogue", "dialogues with other hosts, without the address", True, "dialogue_days, 7 days"),
         Data("outbound_notice", "what senders are told of their mail; replies of hosts, without the address"),

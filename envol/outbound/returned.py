@@ -22,7 +22,7 @@ from envol.contacts.models import Contact
 from envol.content import links
 from envol.events.models import Kind
 from envol.events.writing import NewEvent, record
-from envol.outbound import domain_reports, domains, leaving, mailbox, notices, rolls, settle, shaping
+from envol.outbound import domain_reports, domains, leaving, mailbox, mailing, notices, rolls, settle, shaping
 from envol.outbound.models import CapturedKind, Send, Sending
 from envol.outbound.sites import site_of
 from envol.wire.address import AddressError, domain_of, normalise
@@ -54,7 +54,7 @@ def is_ours(recipient: str) -> bool:
         return True
     local = _local(recipient)
     if local not in _SERVICES:
-        return False
+        return mailing.found_by(recipient) is not None
     domain = domains.at_host(domain_of(recipient))
     return domain is not None and (local != mailbox.REPLIES or bool(domain.replies_to))
 
@@ -64,12 +64,13 @@ def _local(recipient: str) -> str:
 
 
 def take(batch: Sequence[Returned]) -> list[str]:
-    """Take a batch durably; what each was: its type (`wire.bounce`), or ``kept``.
+    """Take a batch durably; what each was: its type (`wire.bounce`), ``kept``, or, behind `mailing.REFUSED`, a sentence
+    for its author's server.
 
     Raises `disk.Full` and database errors: then nothing of the batch was taken.
     """
     disk.refuse_when_full()
-    read = [(one, explain(one.raw), _reports(one)) for one in batch]
+    read = [(one, explain(one.raw), _reports(one), mailing.proven(one.recipient, one.raw)) for one in batch]
     with transaction.atomic(durable=not connection.in_atomic_block):
         taken = [_take(*found) for found in read]
     rolls.flush_if_due()
@@ -82,7 +83,7 @@ def _reports(one: Returned) -> list[domain_reports.Read]:
     return domain_reports.read(kind, one.raw) if kind else []
 
 
-def _take(one: Returned, found: Explanation, reports: list[domain_reports.Read]) -> str:
+def _take(one: Returned, found: Explanation, reports: list[domain_reports.Read], proven: bool) -> str:
     local = _local(one.recipient)
     if local in _SERVICES and local != COMPLAINTS:
         domain = domains.at_host(domain_of(one.recipient))
@@ -97,6 +98,8 @@ def _take(one: Returned, found: Explanation, reports: list[domain_reports.Read])
     if (leaving_one := links.read_unsubscribe_address(one.recipient)) is not None:
         return _left(leaving_one, found)
     target = links.read_return_path(one.recipient)
+    if target is None and local != COMPLAINTS and (to := mailing.found_by(one.recipient)) is not None:
+        return mailing.take(to, one.raw, found, proven)
     if found.type == "feedback":
         target = target or next(filter(None, map(_marked, found.marks)), None)
     if target is None or target.no is None:

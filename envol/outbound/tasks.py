@@ -48,10 +48,11 @@ def forget_uses(timestamp: int) -> None:
 @app.task(queue="house", name="outbound.forget_mail", queueing_lock="outbound.forget_mail")
 def forget_mail(timestamp: int) -> None:
     """Every night: mail that people wrote to us, and reports, are kept for a while, not for ever."""
-    from envol.outbound import domain_reports, mailbox
+    from envol.outbound import domain_reports, mailbox, mailing
 
     mailbox.forget_old()
     domain_reports.forget_old()
+    mailing.tidy()
 
 
 @app.periodic(cron="47 * * * *")
@@ -89,3 +90,11 @@ def blocklists(timestamp: int) -> None:
     from envol.outbound import blocklists as lists
 
     lists.look()
+
+
+@app.task(queue="house", name="outbound.distribute")
+def distribute(post_id: int) -> None:
+    """A post that may leave goes to everybody of its list; doing it twice is harmless."""
+    from envol.outbound import mailing
+
+    mailing.distribute(post_id)

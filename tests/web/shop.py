@@ -30,8 +30,9 @@ from envol.content.models import Media
 from envol.db import execute
 from envol.events import NewEvent, record
 from envol.events.models import Kind
-from envol.outbound import accept, domains, rolls
-from envol.outbound.models import Captured, Domain, Held, Sending
+from envol.outbound import accept, domains, mailing, rolls
+from envol.outbound.models import Captured, Domain, Held, Post, Sending
+from envol.wire.bounce import explain
 
 PASSWORD = "un mot de passe assez long"
 SITES = ("lecteurs.example", "poste.example", "courriel.example")
@@ -91,6 +92,8 @@ class Shop:
             "export_id": self.export.pk,
             "shop_id": self.outlet.pk,
             "held_id": Held.objects.get(workspace=self.workspace).pk,
+            "mailing_id": self.workspace.mailing_lists.get().pk,
+            "post_id": Post.objects.get(mailing_list__workspace=self.workspace).pk,
         }
 
 
@@ -183,6 +186,7 @@ def open_shop(title: str = "Librairie des Deux Rives", readers: int = 60, folder
     export_files.write(export)
     _receipts(workspace, workspace.api_keys.first())
     _held(workspace, workspace.api_keys.first())
+    _circle(workspace, domain, club, newsletter, found[0])
     for one in found:
         one.refresh_from_db()
     return Shop(
@@ -254,6 +258,17 @@ def _held(workspace: Workspace, key: Any) -> None:
             )
         ]
     )
+
+
+def _circle(workspace: Workspace, domain: Domain, people_: List, purpose: Any, author: Contact) -> None:
+    """A mailing list with a message that waits for its moderator."""
+    one = mailing.create(
+        workspace, domain, f"club{workspace.pk}", people_, purpose, title="Club lecture", discussion=True
+    )
+    mailing.moderate(one, ["moderation@equipe.example"])
+    head = f"From: {author.props['first_name']} <{author.email}>\r\nSubject: Samedi\r\n"
+    raw = f"{head}Message-ID: <1@lecteurs.example>\r\n\r\nÀ samedi, salle 2.\r\n".encode()
+    assert mailing.take(one, raw, explain(raw), proven=False) == "post held"
 
 
 def _outlet(workspace: Workspace) -> Outlet:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from envol.web.public import signup, survey, views
+from envol.web.public import moderation, signup, survey, views
 
 app_name = "public"
 urlpatterns = [
@@ -12,6 +12,7 @@ urlpatterns = [
     path("p/<str:token>", views.preferences, name="preferences"),
     path("i/<str:token>", survey.survey, name="survey"),
     path("m/<str:token>/<str:file>", views.picture, name="picture"),
+    path("d/<str:token>", moderation.moderation, name="moderation"),
     path("w/<str:token>", views.web_version, name="web_version"),
     path("s/<str:token>", signup.signup_page, name="signup"),
     path("s/<str:token>/sent", signup.signup_sent, name="signup_sent"),

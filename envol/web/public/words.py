@@ -18,6 +18,28 @@ WORDS: dict[str, dict[str, str]] = {
         "fr": "Rien n’a changé pour l’instant : ce bouton décide.",
         "en": "Nothing has changed yet: this button decides.",
     },
+    "moderation": {"fr": "Message à la liste", "en": "Message to the list"},
+    "moderation_question": {
+        "fr": "Laisser passer ce message à « {list} » ?",
+        "en": "Let this message to “{list}” through?",
+    },
+    "post_unproven": {
+        "fr": "Aucune signature ne prouve qui l’a écrit : n’importe qui peut écrire ce nom. S’il n’est pas de vous, "
+        "refusez-le.",
+        "en": "No signature proves who wrote it: anybody can write this name. If it is not yours, refuse it.",
+    },
+    "nothing_yet_two": {
+        "fr": "Rien n’est parti pour l’instant : l’un de ces boutons décide.",
+        "en": "Nothing has left yet: one of these buttons decides.",
+    },
+    "post_accept": {"fr": "Laisser passer", "en": "Let it through"},
+    "post_refuse": {"fr": "Refuser", "en": "Refuse"},
+    "post_accepted": {"fr": "Le message part maintenant.", "en": "The message leaves now."},
+    "post_refused": {
+        "fr": "Le message est refusé : personne ne le reçoit.",
+        "en": "The message is refused: nobody gets it.",
+    },
+    "post_decided": {"fr": "Ce message a déjà été traité.", "en": "This message was decided upon already."},
     "unsubscribe_all": {
         "fr": "Ne plus rien recevoir de commercial",
         "en": "Stop all marketing messages",

@@ -1,0 +1,101 @@
+"""Mailing lists on pages: made, moderated by a member or by the link of a mail, closed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from envol.content import links
+from envol.outbound import mailing
+from envol.outbound.models import MailingList, Post
+from tests.web.shop import open_shop
+
+
+@pytest.fixture
+def club() -> Any:
+    """A shop of its own, since posts are decided upon once."""
+    return open_shop("Club")
+
+
+def client_of(shop: Any, role: str = "editor") -> Client:
+    client = Client(HTTP_HOST="localhost")
+    client.force_login(shop.members[role].user, "allauth.account.auth_backends.AuthenticationBackend")
+    return client
+
+
+def post_of(shop: Any) -> Post:
+    return Post.objects.get(mailing_list__workspace=shop.workspace)
+
+
+def link_of(post: Post) -> str:
+    return f"/d/{links.token(links.Kind.MODERATION, post.pk, post.mailing_list.moderators.get().pk)}"
+
+
+def test_a_list_is_made_and_its_rules_changed(club: Any) -> None:
+    client = client_of(club)
+    typed = {
+        "title": "Bureau", "name": "bureau", "domain": club.domain.pk, "people": club.list.pk,
+        "purpose": club.workspace.purposes.get(key="newsletter").pk, "kind": "announcement", "max_kib": "64",
+        "moderators": "a@equipe.example\nb@equipe.example",
+    }  # fmt: skip
+    bad = client.post("/lists/mail/new", {**typed, "moderators": "pas une adresse"})
+    assert bad.status_code == 422 and "Bureau" in bad.content.decode(), "what was typed stays"
+    assert not MailingList.objects.filter(name="bureau").exists(), "nothing is half made"
+    taken = client.post("/lists/mail/new", {**typed, "name": "postmaster"})
+    assert taken.status_code == 422
+    answer = client.post("/lists/mail/new", typed)
+    made = MailingList.objects.get(name="bureau", workspace=club.workspace)
+    assert answer.status_code == 303 and answer["Location"] == f"/lists/mail/{made.pk}"
+    assert made.moderators.count() == 2 and not made.discussion
+    client.post(f"/lists/mail/{made.pk}/change", {**typed, "kind": "open", "moderators": "a@equipe.example"})
+    made.refresh_from_db()
+    assert made.open and made.moderators.get().address == "a@equipe.example"
+    client.post(f"/lists/mail/{made.pk}/change", {"act": "close"})
+    assert mailing.found_by("bureau@boutique.example") is None
+
+
+def test_a_member_lets_a_message_through(club: Any) -> None:
+    client, post = client_of(club), post_of(club)
+    page = client.get(f"/lists/mail/posts/{post.pk}").content.decode()
+    assert "À samedi, salle 2." in page and "Let it through" in page
+    assert client.post(f"/lists/mail/posts/{post.pk}/decide", {"act": "accept"}).status_code == 303
+    post.refresh_from_db()
+    assert post.state == "accepted" and post.decided_by == club.members["editor"].user.email
+    again = client.post(f"/lists/mail/posts/{post.pk}/decide", {"act": "refuse"}, follow=True)
+    assert "decided on this message already" in again.content.decode()
+    assert mailing.distribute(post.pk) == 48
+
+
+def test_the_link_of_a_mail_decides_by_post_alone(club: Any) -> None:
+    visitor, post = Client(HTTP_HOST="localhost"), post_of(club)
+    link = link_of(post)
+    assert "salle 2" in visitor.get(link).content.decode()
+    assert visitor.head(link).status_code == 200
+    post.refresh_from_db()
+    assert post.state == "held", "a scanner that follows the link changes nothing"
+    assert visitor.post(link, {"act": "nothing"}).status_code == 200
+    done = visitor.post(link, {"act": "refuse"}).content.decode()
+    post.refresh_from_db()
+    assert post.state == "refused" and post.decided_by == "moderation@equipe.example"
+    assert "personne ne le reçoit" in done
+    assert "déjà été traité" in visitor.post(link, {"act": "accept"}).content.decode()
+
+
+def test_who_moderates_no_more_decides_nothing(club: Any) -> None:
+    visitor, post = Client(HTTP_HOST="localhost"), post_of(club)
+    link = link_of(post)
+    mailing.moderate(post.mailing_list, ["autre@equipe.example"])
+    assert visitor.post(link, {"act": "accept"}).status_code == 404
+    forged = link[:-2] + ("AA" if link[-2:] != "AA" else "BB")
+    assert visitor.get(forged).status_code == 404
+    unsubscribe = f"/d/{links.unsubscribe_token(post.pk, 1)}"
+    assert visitor.get(unsubscribe).status_code == 404, "a token of another kind opens nothing"
+
+
+def test_another_workspace_sees_and_decides_nothing(club: Any, other_shop: Any) -> None:
+    stranger, post = client_of(other_shop, "owner"), post_of(club)
+    assert stranger.get(f"/lists/mail/{post.mailing_list_id}").status_code == 404
+    assert stranger.get(f"/lists/mail/posts/{post.pk}").status_code == 404
+    assert stranger.post(f"/lists/mail/posts/{post.pk}/decide", {"act": "accept"}).status_code == 404
