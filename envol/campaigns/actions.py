@@ -29,9 +29,10 @@ from envol.campaigns.refusals import Conflict, Refused
 from envol.contacts.models import Contact
 from envol.content.checks import people_without_value
 from envol.content.templates import without_fallback
-from envol.outbound import accept, domains, states
+from envol.outbound import accept, domains, held, states
 from envol.outbound.models import Sending, SendingState
 from envol.wire.address import AddressError, normalise
+from envol.wire.fraud import HOLD
 
 __all__ = [
     "Check",
@@ -121,6 +122,8 @@ def _decide(
         version = latest_version(campaign)
         assert version is not None and campaign.purpose is not None
         wait = checks.take_back_seconds(campaign, take_back)
+        found = checks.verdict(campaign)
+        waits = found is not None and found.action == HOLD
         sending = Sending.objects.create(
             workspace=campaign.workspace,
             kind=kind,
@@ -129,9 +132,11 @@ def _decide(
             version_id=version.pk,
             sender=_sender(campaign),
             audience=checks.tree_of(campaign, freeze=True),
-            state=SendingState.SCHEDULED,
+            state=SendingState.HELD if waits else SendingState.SCHEDULED,
             not_before=at or now,
         )
+        if found is not None and waits:
+            held.hold(sending.pk, campaign.workspace.pk, found)
         job = Job.objects.create(workspace=campaign.workspace, kind="campaign", object_id=sending.id)
         changes: dict[str, Any] = {"job_id": job.pk}
         if at is None:
@@ -171,7 +176,7 @@ def take_back(campaign: Campaign, member: Member | None = None) -> Campaign:
     """Nothing has left: the campaign is a draft again."""
     with _locked(campaign, State.SCHEDULED, act=_("taken back")):
         sending = _present(campaign)
-        if sending.state != SendingState.SCHEDULED:
+        if sending.state not in (SendingState.SCHEDULED, SendingState.HELD):
             raise Refused(_("The first messages are leaving; stop the campaign instead."))
         _end(sending)
         before = Sending.objects.filter(campaign_id=campaign.pk, kind__in=checks.KINDS, started_at__isnull=False)

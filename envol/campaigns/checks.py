@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from envol.audience import counting, engine
 from envol.audience.catalogue import Catalogue
@@ -26,9 +26,10 @@ from envol.content.checks import people_without_value
 from envol.content.lint import lint
 from envol.content.models import Version
 from envol.db import TooSlow, is_large, within
-from envol.outbound import domains
+from envol.outbound import control, domains, fraud_words
 from envol.outbound.models import Domain, Sending
 from envol.wire.address import AddressError, domain_of, normalise
+from envol.wire.fraud import ALLOW, REFUSE, Verdict
 
 __all__ = ["ADVICE", "BLOCK", "GROUPS", "Check"]
 LATE = timedelta(hours=1)
@@ -121,7 +122,8 @@ def look(campaign: Campaign, seconds: float | None = None) -> Look:
             missing = _missing_of(campaign)
     except TooSlow:
         who, complete = None, False
-    found = [*audience, *_sender(campaign), *_public_address(), *_content(campaign), *missing, *_late(campaign)]
+    found = [*audience, *_sender(campaign), *_public_address(), *_content(campaign), *_control(campaign)]
+    found += [*missing, *_late(campaign)]
     return Look(sorted(found, key=lambda c: c.level != BLOCK), who, complete)
 
 
@@ -132,7 +134,46 @@ def check(campaign: Campaign) -> list[Check]:
 
 def sender_and_content(campaign: Campaign) -> list[Check]:
     """What a test message needs."""
-    return [*_sender(campaign), *_content(campaign), *_missing_of(campaign)]
+    return [*_sender(campaign), *_content(campaign), *_missing_of(campaign), *_control(campaign)]
+
+
+def verdict(campaign: Campaign) -> Verdict | None:
+    """What outgoing control says of the version that would be sent now; None where there is none, or no sender."""
+    version = latest_version(campaign)
+    if version is None or "@" not in campaign.from_address:
+        return None
+    sender = (campaign.from_name, campaign.from_address)
+    return control.examine_version(campaign.workspace.pk, sender, campaign.reply_to, version)
+
+
+def _control(campaign: Campaign) -> list[Check]:
+    found = verdict(campaign)
+    if found is None or found.action == ALLOW:
+        return []
+    why = {}
+    for language in ("fr", "en"):
+        with translation.override(language):
+            why[language] = " ; ".join(fraud_words.said(reason.rule, reason.what) for reason in found.reasons[:4])
+    fr, en = why["fr"].replace(" ; ", "\u202f; "), why["en"].replace(" ; ", "; ")
+    if found.action == REFUSE:
+        return [
+            Check(
+                BLOCK,
+                "fraud",
+                f"Ce message ressemble à une fraude et ne partira pas\u202f; corrigez-le\u202f: {fr}.",
+                f"This message looks like fraud and will not leave; mend it: {en}.",
+                "content",
+            )
+        ]
+    return [
+        Check(
+            ADVICE,
+            "suspicious",
+            f"Ce message ressemble à une fraude\u202f: l'envoi sera retenu jusqu'à son examen par l'équipe. {fr}.",
+            f"This message looks like fraud: the sending will be held until somebody of the team looked at it. {en}.",
+            "content",
+        )
+    ]
 
 
 def _audience(campaign: Campaign, who: Summary | None) -> list[Check]:

@@ -13,7 +13,7 @@ from envol.accounts.models import Job
 from envol.campaigns.checks import KINDS, late, latest_sending
 from envol.campaigns.models import Campaign, State
 from envol.outbound import states
-from envol.outbound.models import Sending
+from envol.outbound.models import Sending, SendingState
 
 ENDED = (State.SENT, State.STOPPED, State.FAILED)
 RUNNING = (State.SCHEDULED, State.PREPARING, State.SENDING, State.PAUSED)
@@ -73,7 +73,9 @@ def of(campaign: Campaign, now: datetime | None = None) -> Progress | None:
         waiting=left - counts["deferred"],
         rate=rate,
         minutes=max(1, round(left / rate / 60)) if running and rate and left else None,
-        seconds=seconds if campaign.state == State.SCHEDULED and 0 < seconds <= COUNTDOWN else None,
+        seconds=seconds
+        if campaign.state == State.SCHEDULED and sending.state != SendingState.HELD and 0 < seconds <= COUNTDOWN
+        else None,
         late=campaign.state == State.SCHEDULED and late(sending, now),
         obstacle=states.obstacle(sending.id) if running and counts["deferred"] else None,
     )

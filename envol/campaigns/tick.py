@@ -7,6 +7,7 @@ import time
 from envol import db
 from envol.campaigns import actions, brake
 from envol.campaigns.checks import LATE
+from envol.outbound import held
 from envol.outbound.models import SendingState
 
 _RETRY_SECONDS = 30.0
@@ -32,7 +33,14 @@ def run() -> int:
             _ask(sending_id)
         elif state == SendingState.SENDING and actions.refresh(sending_id) == SendingState.SENDING:
             brake.look_now_and_then(sending_id)
+    _follow_refusals()
     return len(found)
+
+
+def _follow_refusals() -> None:
+    """A sending that was held and refused has ended; its campaign still waits for it."""
+    for sending in held.ended_campaigns():
+        actions.mirror(sending)
 
 
 def _ask(sending_id: int) -> None:

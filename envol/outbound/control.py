@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Iterable
+from html import escape
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -19,6 +20,8 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from envol import db
+from envol.content.markup import MARKER
+from envol.content.models import Version
 from envol.outbound import fraud_words, habits
 from envol.outbound.models import BlockedHost, Domain
 from envol.wire.address import AddressError, normalise
@@ -48,6 +51,28 @@ def examine(message: Outgoing) -> Verdict:
     key = message.facts.get("key")
     strange = habits.signs(key) if key else []
     return verdict_of([*verdict.reasons, *strange], verdict.language) if strange and verdict.reasons else verdict
+
+
+def examine_version(workspace_id: int, sender: tuple[str, str], reply_to: str, version: Version) -> Verdict:
+    """The verdict over what a campaign says to everybody: once is enough, because templates fill in words and no hosts
+    (a value may stand only behind the ``?`` of a link)."""
+    addresses = {int(link["no"]): str(link["url"]) for link in version.links}
+
+    def target(found: re.Match[str]) -> str:
+        return escape(addresses.get(int(found[1]), ""))
+
+    name, address = sender
+    letter = Letter(
+        name,
+        address,
+        version.subject,
+        MARKER.sub(target, version.text),
+        MARKER.sub(target, version.html),
+        reply_to or version.reply_to,
+        [(one.name, bytes(one.body)) for one in version.attachments.all()],
+        own_domains(workspace_id),
+    )
+    return judge(letter, blocked)
 
 
 def refusal(verdict: Verdict) -> str:

@@ -197,6 +197,12 @@ def _note(row: Held, action: str, member: Member | None) -> JournalEntry:
     )
 
 
+def ended_campaigns() -> list[Sending]:
+    """Sendings of campaigns that were refused, or cancelled undecided, within the last hour."""
+    ended = Held.objects.filter(decision__in=["refused", "expired"], decided_at__gt=Now() - timedelta(hours=1))
+    return [row.sending for row in ended.filter(sending__campaign_id__isnull=False).select_related("sending")]
+
+
 # ---- telling
 
 TOLD_EVERY = timedelta(hours=1)

@@ -20,7 +20,8 @@ from envol.campaigns.refusals import Conflict, Refused
 from envol.consent import silence
 from envol.contacts.models import Property
 from envol.content import templates
-from envol.outbound import accept, lease, making, states
+from envol.content.problems import TemplateProblem
+from envol.outbound import accept, held, lease, making, states
 from envol.outbound.models import Domain, Excluded, Send, Sending
 from tests.campaigns.shop import Shop, open_shop
 
@@ -53,6 +54,64 @@ def deliver(sending: Sending) -> None:
         [sending.id],
     )
     db.execute("UPDATE outbound_chunk SET done = true WHERE sending_id = %s", [sending.id])
+
+
+# ---- outgoing control
+
+SUSPECT = (
+    "<html><body><p>Votre compte est suspendu. Confirmez votre identité sous 24 heures :"
+    ' <a href="https://ailleurs.example/">ici</a></p></body></html>'
+)
+
+
+def rewrite(shop: Shop, html: str) -> None:
+    template = shop.campaign.template
+    assert template is not None
+    templates.save(shop.workspace, template.name, "html", html, "Votre compte")
+
+
+def test_a_suspicious_campaign_is_held_until_somebody_lets_it_go(shop: Shop) -> None:
+    shop.person("luc@lecteurs.example")
+    rewrite(shop, SUSPECT)
+    assert "suspicious" in codes(shop.campaign, "advice")
+    sending = start(shop)
+    assert (sending.state, shop.campaign.state) == ("held", "scheduled")
+    row = held.waiting(shop.workspace).get()
+    assert row.pk == sending.pk
+    held.release(row)
+    tick.run()
+    sending.refresh_from_db()
+    assert sending.state == "preparing"
+
+
+def test_a_suspicious_campaign_is_refused_or_taken_back(shop: Shop) -> None:
+    shop.person("luc@lecteurs.example")
+    rewrite(shop, SUSPECT)
+    start(shop)
+    actions.take_back(shop.campaign)
+    assert shop.campaign.state == "draft"
+    assert not held.waiting(shop.workspace).exists()
+    start(shop)
+    held.refuse(held.waiting(shop.workspace).get())
+    tick.run()
+    shop.campaign.refresh_from_db()
+    assert shop.campaign.state == "stopped"
+
+
+def test_a_campaign_of_plain_fraud_is_not_sent_nor_tested(shop: Shop) -> None:
+    shop.person("luc@lecteurs.example")
+    rewrite(shop, '<html><body><form action="https://x.example"><input type="password"></form></body></html>')
+    assert "fraud" in codes(shop.campaign)
+    with pytest.raises(actions.NotReady, match="looks like fraud"):
+        actions.send(shop.campaign)
+    with pytest.raises(actions.NotReady, match="looks like fraud"):
+        actions.send_test(shop.campaign, "luc@lecteurs.example")
+
+
+def test_a_host_cannot_be_filled_in_for_each_person(shop: Shop) -> None:
+    """So looking at a version once is looking at every letter of it."""
+    with pytest.raises(TemplateProblem, match="only after the"):
+        rewrite(shop, '<html><body><p><a href="https://{{ contact.first_name }}/x">voir</a></p></body></html>')
 
 
 # ---- preparing

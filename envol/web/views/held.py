@@ -13,6 +13,8 @@ from django.views.decorators.http import require_POST, require_safe
 
 from envol.accounts.models import ApiKey, Role
 from envol.campaigns.models import Campaign
+from envol.content.markup import MARKER
+from envol.content.models import Version
 from envol.outbound import fraud_words, held
 from envol.outbound.models import Held, Message
 from envol.web.answers import refuse, see
@@ -52,7 +54,10 @@ def _row(request: MemberRequest, held_id: int) -> Held:
 def _message(row: Held) -> ReadMessage:
     message = Message.objects.filter(id=row.message_id or 0).first()
     if message is None:
-        return ReadMessage()
+        version = Version.objects.filter(workspace_id=row.workspace_id, id=row.sending.version_id or 0).first()
+        if version is None:
+            return ReadMessage()
+        return ReadMessage(text=MARKER.sub("…", version.text) or None, html=MARKER.sub("#", version.html) or None)
     if message.raw is not None:
         return read(bytes(message.raw))
     return ReadMessage(text=message.text or None, html=message.html or None)
