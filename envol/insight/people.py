@@ -19,6 +19,7 @@ REACTIONS = {
     "clicked": Kind.CLICKED,
     "unsubscribed": Kind.UNSUBSCRIBED,
     "complained": Kind.COMPLAINED,
+    "returned": Kind.BOUNCED,  # taken by their server, and come back later: outcomes are no events
 }
 # Mask of the measuring purpose, and the reaction that it lets us know.
 _AGREED = {"agreed_opens": (1, Kind.OPENED), "agreed_clicks": (2, Kind.CLICKED)}

@@ -103,6 +103,7 @@ class Site:
     clicked: int = 0
     unsubscribed: int = 0
     complained: int = 0
+    returned: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +141,7 @@ class Report:
     """Everything about some sendings of one campaign, as of ``at``.
 
     ``outcome``: accepted = delivered + bounced + expired + cancelled + suppressed + deferred + waiting.
+    ``returned``: people of those delivered whose mail came back later; their outcome stays what was said at first.
     ``frozen``: single events passed their retention, so the counters remain and open nobody.
     """
 
@@ -156,6 +158,7 @@ class Report:
     causes: tuple[Cause, ...]
     excluded: dict[str, int]
     hours: tuple[Hour, ...]
+    returned: int = 0
     frozen: bool = False
     measured: dict[str, str] = field(default_factory=dict)
 
@@ -185,7 +188,7 @@ class Report:
 def report(workspace: Workspace, sending_ids: Iterable[int] | int | Any) -> Report:
     """The report of one sending, several, or a campaign (anything with an ``id`` whose sendings name it).
 
-    Sendings of another workspace are left out; tests never count with a campaign.
+    Sendings of another workspace are left out; tests and letters sent again to one person never count.
     """
     sendings = _sendings(workspace, sending_ids)
     ids = sorted(sendings)
@@ -215,6 +218,7 @@ def report(workspace: Workspace, sending_ids: Iterable[int] | int | Any) -> Repo
         causes=tuple(Cause(*row) for row in rows(sql("outbound", "report_causes"), params)),
         excluded=_excluded(ids),
         hours=_hours(sendings),
+        returned=sum(site.returned for site in sites),
         frozen=frozen,
         measured={"opens": workspace.opens_mode, "clicks": workspace.clicks_mode},
     )
@@ -227,7 +231,7 @@ def _sendings(workspace: Workspace, wanted: Any) -> dict[int, Sending]:
     elif isinstance(wanted, Sending):
         found = found.filter(id=wanted.id)
     elif hasattr(wanted, "pk"):
-        found = found.filter(campaign_id=wanted.pk).exclude(kind="test")
+        found = found.filter(campaign_id=wanted.pk).exclude(kind__in=["test", "again"])
     else:
         found = found.filter(id__in=[getattr(one, "id", one) for one in wanted])
     return {sending.id: sending for sending in found}

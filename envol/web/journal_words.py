@@ -89,6 +89,8 @@ WORDS = {
     "property.added": gettext_lazy("added a field"),
     "property.changed": gettext_lazy("changed a field"),
     "property.deleted": gettext_lazy("deleted a field"),
+    "queue.cancelled": gettext_lazy("cancelled messages that waited"),
+    "queue.tried": gettext_lazy("had messages that waited tried at once"),
     "rhythm.changed": gettext_lazy("changed how stages of activity are measured"),
     "segment.changed": gettext_lazy("changed a segment"),
     "segment.created": gettext_lazy("made a segment"),

@@ -75,6 +75,7 @@ MORE = (
     Place("mail", _("Message log"), "list"),
     Place("deliverability", _("Deliverability"), "chart"),
     Place("held", _("Held for review"), "shield", least=Role.EDITOR),
+    Place("queue", _("Queue"), "clock"),
     Place("traffic", _("Traffic"), "chart"),
     Place("mailing_lists", _("Mailing lists"), "list", least=Role.EDITOR),
     Place("media", _("Pictures"), "image", least=Role.EDITOR),

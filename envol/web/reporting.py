@@ -125,6 +125,7 @@ class Reading:
         ]
         return {
             "parts": parts,
+            "returned": figure(self.report.returned, self.people("returned")),
             "finding": finding,
             "svg": charts.stacked(
                 "outcome",
@@ -390,11 +391,13 @@ class Reading:
     def sites(self) -> dict[str, Any] | None:
         if not self.report.sites:
             return None
-        table = Table(
-            "sites",
-            _("By destination"),
-            [_("Destination"), _("People"), _("Delivered"), _("Bounced"), _("Deferred"), _("Clicked")],
-        )
+        heads = [_("Destination"), _("People"), _("Delivered"), _("Bounced"), _("Deferred"), _("Clicked")]
+        names = ["delivered", "bounced", "deferred", "clicked"]
+        for name, head in (("returned", _("Came back later")), ("complained", _("Complained"))):
+            if any(getattr(site, name) for site in self.report.sites):
+                heads.append(head)
+                names.append(name)
+        table = Table("sites", _("By destination"), heads)
         for site in self.report.sites:
             at = f"site:{site.site}"
             bar = charts.strip([Part(name, getattr(site, name), tone) for name, tone in TONES.items()])
@@ -402,10 +405,7 @@ class Reading:
                 [
                     words(site.site, bar=bar),
                     figure(site.accepted, self.people(at)),
-                    *(
-                        figure(getattr(site, name), self.people(f"{at}:{name}"))
-                        for name in ("delivered", "bounced", "deferred", "clicked")
-                    ),
+                    *(figure(getattr(site, name), self.people(f"{at}:{name}")) for name in names),
                 ]
             )
         shown = Table(table.key, table.caption, table.head, table.rows[:SITES])

@@ -28,7 +28,7 @@ POST_ONLY = {
     "domain_replies", "change_mailing_list", "decide_post",
     "invite", "change_member", "revoke_key", "pause_key", "resume_key", "undo", "keep_people",
     "new_form", "switch_signup", "verify_ledger", "new_purpose", "suppressed",
-    "empty_inbox", "resend_message", "add_suppression", "decide_held",
+    "empty_inbox", "resend_message", "add_suppression", "queue_act", "mail_act", "decide_held",
     "density", "save_view", "delete_view", "save_as_segment", "bulk_do", "change_contact", "rectify", "withdraw",
     "grant",
     "new_list", "change_list", "new_field", "field_act",

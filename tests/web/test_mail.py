@@ -9,6 +9,8 @@ from django.test import Client
 
 from envol import db
 from envol.accounts.models import Member, Workspace
+from envol.events import NewEvent, record
+from envol.events.models import Kind
 from envol.outbound import domains, lease, mail_log, rolls
 from envol.outbound.accept import Outgoing, accept_messages
 from envol.outbound.settle import Result, settle
@@ -147,3 +149,47 @@ def test_connections_are_shown_to_who_runs_the_machine(shop: Shop, as_member: Si
     session["workspace"] = first.pk
     session.save()
     assert "192.0.2.77" in owner.get("/mail/traffic", {"report": "auth"}).content.decode()
+
+
+def test_the_queue_says_who_waits_and_lets_them_be_tried_or_cancelled(shop: Shop, as_member: Sign) -> None:
+    editor = as_member("editor", shop)
+    page = editor.get("/mail/queue").content.decode()
+    assert "poste.example" in page and "come back in five minutes" in page and "Try now" in page
+    asked = {"site": "poste.example", "cause": "greylisted"}
+    assert "1 message to poste.example will not be delivered" in editor.get("/mail/queue", asked).content.decode()
+    assert "Try now" not in as_member("viewer", shop).get("/mail/queue").content.decode()
+    group = {"site": "poste.example", "cause": "greylisted"}
+    assert as_member("viewer", shop).post("/mail/queue/act", {**group, "act": "now"}).status_code == 403
+    said = editor.post("/mail/queue/act", {**group, "act": "now"}, follow=True).content.decode()
+    assert "1 message is tried again now." in said
+    assert (
+        "faster" in editor.post("/mail/queue/act", {**group, "cause": "x", "act": "now"}, follow=True).content.decode()
+    )
+    assert editor.post("/mail/queue/act", {**group, "act": "x"}).status_code == 404
+    said = editor.post("/mail/queue/act", {**group, "act": "cancel"}, follow=True).content.decode()
+    assert "1 message is cancelled." in said and "poste.example" not in said
+    assert "cancelled messages that waited" in as_member("owner", shop).get("/settings/journal").content.decode()
+
+
+def test_one_message_that_waits_is_cancelled_on_its_page(shop: Shop, as_member: Sign) -> None:
+    key = receipt(shop, "Trop vite", to="trop.vite@lecteurs.example")
+    path = f"/mail/{key[0]}/{key[1]}"
+    editor = as_member("editor", shop)
+    assert "Cancel this message" in editor.get(path).content.decode()
+    assert "leaves no more" in editor.post(f"{path}/act", {"act": "cancel"}, follow=True).content.decode()
+    assert "Cancel this message" not in editor.get(path).content.decode()
+    assert "Too late" in editor.post(f"{path}/act", {"act": "now"}, follow=True).content.decode()
+
+
+def test_what_came_back_later_stands_in_the_report(shop: Shop, as_member: Sign) -> None:
+    person = shop.people[7]
+    facts = {"late": True, "class": "mailbox_full", "no": person.pk}
+    record([NewEvent(shop.workspace.pk, Kind.BOUNCED, person.pk, shop.sending.pk, facts=facts)])
+    client = as_member("editor", shop)
+    report = f"/campaigns/{shop.sent.pk}"
+    page = client.get(f"{report}/report?whole=1").content.decode()
+    assert "1 message came back later, although their server had taken it first." in page
+    people = client.get(f"{report}/people", {"show": "returned"}).content.decode()
+    assert person.email in people and "came back later" in people
+    sites = client.get(f"{report}/report.csv", {"table": "sites"}).content.decode()
+    assert "Came back later" in sites

@@ -350,6 +350,7 @@ _CAUSES = {
     "too_many_recipients": _("too many recipients at once"),
     "blocked": _("blocked"),
     "stopped": _("campaign stopped"),
+    "by_hand": _("cancelled by a member"),
     "expired": _("given up after many tries"),
 }
 # Why a line of an import, or a value of it, stays out.

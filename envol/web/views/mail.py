@@ -130,6 +130,7 @@ def sent_message(request: MemberRequest, sending_id: int, recipient_no: int) -> 
         "ours": mail_log.message_id_of(one) if sees_addresses(request) else "",
         "steps": [{**_step(step), "dialogue": said.get(step["at"], "")} for step in steps],
         "days": settings.ENVOL.dialogue_days,
+        "may_cancel": request.member.role != Role.VIEWER and one.state in ("queued", "deferred"),
         "may_resend": request.member.role != Role.VIEWER and one.state in FINAL and one.kind in service.KINDS,
         **_line(one, key_names(request)),
     }

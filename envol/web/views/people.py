@@ -74,6 +74,7 @@ def title_of(show: str) -> str:
         "opened": _("People known to have opened"),
         "unsubscribed": _("People who unsubscribed"),
         "complained": _("People who complained"),
+        "returned": _("People whose message came back later"),
         "excluded": _("People left out"),
         "link": _("People who followed this link"),
         "site": _("People at this destination"),
