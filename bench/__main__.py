@@ -20,6 +20,7 @@ ORDER = [
     "send",
     "relay",
     "connections",
+    "isolation",
     "compose",
     "import",
     "hits",

@@ -111,6 +111,7 @@ class Channel:
         self.prepared: deque[Item] = deque()
         self.idle: deque[tuple[float, asyncio.Future[Item | None]]] = deque()  # since when, and what it waits for
         self.lanes = 0
+        self.taken = 0  # messages that its hosts took
         self.base = self.limit = limit
         self.per_connection = per_connection
         self.pace = 1.0  # seconds a message took last

@@ -100,7 +100,7 @@ class Connection(asyncio.Protocol):
         self._check = check
         self._word = "validation-failure"
         self.tls = ""
-        self.sent = 0
+        self.sent = self.taken = 0
         self.closed: Closed | None = None
         self.opening = ""
         self.talk: list[Said] = []

@@ -40,6 +40,7 @@ QUICK_SECONDS = 0.05
 BLOCKED_SECONDS = 1800.0
 HOLD_SECONDS = 20.0
 """What would wait longer than this for a receiver goes back into the queue with a later time."""
+UNPROVED_LANES = 2
 RELAY_BACKOFF = (0.25, 30.0)
 
 
@@ -287,7 +288,10 @@ class Lanes:
                     self._place(item)
 
     def _limit(self, channel: Channel) -> int:
-        return channel.limit if self._route.one_host else min(channel.limit, self._courier.share(self._most))
+        if self._route.one_host:
+            return channel.limit
+        # A host that has taken nothing yet gets two connections: what never answers holds no more than these.
+        return min(channel.limit, self._courier.share(self._most), UNPROVED_LANES + channel.taken)
 
     def _pick(self, channel: Channel) -> Item | None:
         """The next made message whose site is within its share of the lanes, and which has leave to go."""
@@ -450,7 +454,7 @@ class Lanes:
             else:
                 result = self._judge(channel, connection, item, outcome)
             if result is None:
-                channel.prepared.appendleft(item._replace(tries=item.tries + 1))
+                channel.prepared.appendleft(item._replace(tries=item.tries + (connection.taken == 0)))
                 return
             keep = True
             if not isinstance(outcome, ValueError):
@@ -470,6 +474,8 @@ class Lanes:
         where: dict[str, Any] = {"host": connection.host, "tls": connection.tls}
         now = asyncio.get_running_loop().time()
         if outcome.accepted and reply is not None:
+            channel.taken += 1
+            connection.taken += 1
             told_on = "SUCCESS" in item.made.wish.notify and connection.offers("DSN")
             words = reply.text or "OK"
             return Result(row, "delivered", "", reply.code, reply.enhanced, words, told_on=told_on, **where)
@@ -479,9 +485,11 @@ class Lanes:
         if reply is None or reply.code == 421:
             # It says something of the host, not of the recipient (RFC 5321 §3.8): another host, then later.
             channel.bad[connection.host] = now + BAD_HOST_SECONDS
-            if reply is not None and not self._slowed(channel, connection, outcome, now) and item.tries == 0:
+            # A host that took messages on this connection has had enough of it, not of us: that is no try.
+            again = item.tries == 0 or connection.taken > 0
+            if reply is not None and not self._slowed(channel, connection, outcome, now) and again:
                 return None
-            if reply is None and item.tries == 0:
+            if reply is None and again:
                 return None
             if reply is None:
                 detail = connection.closed.detail if connection.closed else "The connection was lost."

@@ -1,7 +1,7 @@
 """What a courier holds in memory and who goes next. No sockets, no database, no clock of its own.
 
 Fairness: while several destination sites have work, none of them may take more than a quarter of the
-places, so a slow receiver never delays the others.
+places, and never more than three quarters, so a slow receiver does not delay the others, even those that come later.
 """
 
 from __future__ import annotations
@@ -57,21 +57,22 @@ class Queue:
             self.waiting += 1
 
     def share(self, places: int) -> int:
-        """How many of `places` one site may take now."""
+        """How many of `places` one site may take now; a quarter stays free for others even when there is none."""
         working = 0
         for site in self._sites.values():
             if site.busy or site.waiting:
                 working += 1
                 if working > 1:
                     return max(1, places // SHARE)
-        return places
+        return max(1, places - places // SHARE)
 
     def take(self, count: int, now: float) -> list[Row]:
         """Rows to be made next: stream after stream, one from each site in turn, within the shares."""
         taken: list[Row] = []
-        room = self._places - sum(site.busy for site in self._sites.values())
-        count = min(count, room)
         share = self.share(self._places)
+        # What a site took while it was alone is not counted against those that come later.
+        room = self._places - sum(min(site.busy, share) for site in self._sites.values())
+        count = min(count, room)
         for stream in STREAMS:
             idle_turns = 0
             while len(taken) < count and idle_turns < len(self._turns):

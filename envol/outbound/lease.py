@@ -22,7 +22,7 @@ from django.db import transaction
 from envol import db
 from envol.consent import gates, suppression
 from envol.consent.models import Purpose
-from envol.outbound import arrays, rolls
+from envol.outbound import arrays, limits, rolls
 from envol.outbound.models import Sending
 from envol.wire.address import AddressError, normalise
 
@@ -99,14 +99,12 @@ def lease(
     full: Iterable[str] = (),
     shut: Iterable[str] = (),
     spent: Iterable[str] = (),
-    over: Iterable[int] = (),
     priority: int = EVERY_PRIORITY,
 ) -> list[Lease]:
     """Lease work for about `slots` messages: deferred recipients first (at most half), then chunks.
 
     full: sites that have no room now. shut: receivers where nothing may go now; spent: those where nothing but
-    transactional mail may (warm-up). over: workspaces beyond their limit. priority: nothing less urgent than this.
-    Permissions, suppression and
+    transactional mail may (warm-up). priority: nothing less urgent than this. Permissions, suppression and
     the state of the sending are asked here; whoever is refused is settled at once and is not in the answer.
     One durable transaction.
     """
@@ -118,7 +116,7 @@ def lease(
         "full": list(full),
         "shut": list(shut),
         "spent": list(spent),
-        "over": list(over),
+        "over": limits.over(),
         "priority": priority,
     }
     with transaction.atomic(durable=True):
@@ -259,7 +257,8 @@ RELEASE = "release"
 def changed(leases: Iterable[Lease]) -> dict[tuple[int, int], tuple[str, str]]:
     """Who, of the rows held, must not be sent to any more: (sending, no) → (state, cause).
 
-    State is an outcome (`suppressed`, `cancelled`) or RELEASE: the sending is paused, give the row back.
+    State is an outcome (`suppressed`, `cancelled`) or RELEASE: the sending is paused, or its workspace has used up what
+    it may send; give the row back.
     Asked at least once a second for everything that waits in a courier, so that a withdrawal, a suppression
     or a stop holds back the very next MAIL FROM.
     """
@@ -280,9 +279,13 @@ def changed(leases: Iterable[Lease]) -> dict[tuple[int, int], tuple[str, str]]:
         [list(by_sending)],
     )
     states = {sending_id: (state, bit) for sending_id, state, bit in found}
+    over = limits.over()
     answer: dict[tuple[int, int], tuple[str, str]] = {}
     for sending_id, held in by_sending.items():
         state, bit = states.get(sending_id, ("stopped", None))
+        facts = held[0].sending
+        if state == "sending" and facts.priority >= 5 and facts.workspace_id in over:
+            state = "over_limit"
         if state in ("stopped", "failed"):
             answer.update({row.key: ("cancelled", "stopped") for row in held})
         elif state != "sending":

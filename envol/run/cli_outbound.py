@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from envol.run.cli import Data, Json, app, console, opened, say, show
+from envol.run.cli import Data, Json, Ws, app, console, fail, opened, say, show, workspace_named
 
 
 @app.command()
@@ -101,3 +101,37 @@ def warmup(
         console.print(table)
 
     show({"plans": plans, "days": days}, json, human)
+
+
+@app.command()
+def limit(
+    per_hour: Annotated[int | None, typer.Option(help="Messages an hour; 0: no limit.")] = None,
+    per_day: Annotated[int | None, typer.Option(help="Messages a day; 0: no limit.")] = None,
+    workspace: Ws = "",
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """What a workspace may send; campaigns and lists wait when it is used up. Without options: what holds now."""
+    opened(data)
+    from envol.outbound import limits
+
+    here = workspace_named(workspace)
+    if per_hour is not None or per_day is not None:
+        known = limits.of(here.id)
+        hour = known.per_hour if per_hour is None else per_hour or None
+        day = known.per_day if per_day is None else per_day or None
+        try:
+            limits.put(here.id, hour, day)
+        except ValueError as error:
+            fail(str(error))
+    found = limits.of(here.id)
+
+    def human() -> None:
+        for what, most, used in (("hour", found.per_hour, found.hour), ("day", found.per_day, found.day)):
+            say(f"{used:,} messages within the last {what}; {f'at most {most:,}' if most else 'no limit'}.")
+
+    show(
+        {"per_hour": found.per_hour, "per_day": found.per_day, "last_hour": found.hour, "last_day": found.day},
+        json,
+        human,
+    )

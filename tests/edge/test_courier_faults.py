@@ -230,6 +230,31 @@ def test_a_clock_that_jumps_a_day_expires_and_freezes_nobody(workspace, version,
     assert states.counts(one.id)["delivered"] == 3
 
 
+def test_a_slow_receiver_that_came_first_leaves_room_for_whoever_comes_later(workspace, version) -> None:  # noqa: F811
+    """While it was alone it took what there was; the others must not wait until it lets go."""
+    slow = queued(workspace, 150, domain="slow.example", version_id=version)
+
+    async def tarpit(talk: Talk, verb: str) -> None:
+        if verb == "DOT" and talk.recipient.endswith("@slow.example"):
+            await asyncio.sleep(30)
+
+    async def work() -> None:
+        async with Sink(tarpit) as sink, couriers(sink, connections=8):
+            await until(lambda: sink.open >= 2)
+            await asyncio.sleep(1)
+            quick = await asyncio.to_thread(queued, workspace, 40, domain="quick.example", version_id=version)
+            await until(lambda: states.finished(quick.id), 15)
+            await asyncio.to_thread(db.execute, "UPDATE outbound_sending SET state = 'paused' WHERE id = %s", [slow.id])
+            sink.script = None
+            for _ in range(2):
+                talks = list(sink._tasks)
+                for task in talks:
+                    task.cancel()
+                await asyncio.sleep(0.2)
+
+    run(work())
+
+
 # ---- where mail goes
 
 

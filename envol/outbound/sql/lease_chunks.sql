@@ -9,7 +9,7 @@ WITH due AS (
        AND s.state = 'sending' AND s.not_before <= now() AND c.site <> ALL (%(full)s)
        AND c.site <> ALL (ARRAY(SELECT site FROM outbound_site WHERE grp = ANY (%(shut)s)))
        AND (c.priority < 5 OR c.site <> ALL (ARRAY(SELECT site FROM outbound_site WHERE grp = ANY (%(spent)s))))
-       AND s.workspace_id <> ALL (%(over)s)
+       AND (c.priority < 5 OR s.workspace_id <> ALL (%(over)s))
      ORDER BY c.priority, c.due, c.sending_id, c.no
      LIMIT 64 FOR UPDATE OF c SKIP LOCKED
 ), taken AS (

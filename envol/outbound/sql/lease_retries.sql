@@ -6,7 +6,7 @@ WITH due AS (
        AND s.state = 'sending' AND r.site <> ALL (%(full)s)
        AND r.site <> ALL (ARRAY(SELECT site FROM outbound_site WHERE grp = ANY (%(shut)s)))
        AND (r.priority < 5 OR r.site <> ALL (ARRAY(SELECT site FROM outbound_site WHERE grp = ANY (%(spent)s))))
-       AND s.workspace_id <> ALL (%(over)s)
+       AND (r.priority < 5 OR s.workspace_id <> ALL (%(over)s))
      ORDER BY r.priority, r.due
      LIMIT %(slots)s FOR UPDATE OF r SKIP LOCKED
 )
