@@ -299,8 +299,8 @@ def run(config: Settings, ready: Callable[[], None]) -> None:
         sys.exit(str(error))
     server = _Server(
         uvicorn.Config(
-            # One connection counts hits, one looks links up, one tells what moves; the others serve pages.
-            make_app(max(1, config.pool_http - 3)),
+            # One connection counts hits, one looks links up, one tells what moves, one accepts mail; the others serve pages.
+            make_app(max(1, config.pool_http - 4)),
             loop="uvloop" if sys.platform != "win32" else "asyncio",
             http=GuardedProtocol,
             ws="none",
