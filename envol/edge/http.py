@@ -299,7 +299,7 @@ def run(config: Settings, ready: Callable[[], None]) -> None:
         sys.exit(str(error))
     server = _Server(
         uvicorn.Config(
-            # One connection each counts hits, looks links up, tells what moves and accepts mail; the others serve pages.
+            # One connection each counts hits, looks links up, tells what moves, accepts mail; the others serve pages.
             make_app(max(1, config.pool_http - 4)),
             loop="uvloop" if sys.platform != "win32" else "asyncio",
             http=GuardedProtocol,
