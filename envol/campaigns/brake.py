@@ -117,7 +117,7 @@ def sentence(brake: Brake) -> str:
     facts = {
         "cases": number_format(brake.cases, force_grouping=True),
         "tried": number_format(brake.tried, force_grouping=True),
-        "share": number_format(100 * brake.cases / max(brake.tried, 1), decimal_pos=1),
+        "share": number_format(round(100 * brake.cases / max(brake.tried, 1), 1), decimal_pos=1),
         "where": RECEIVER_NAMES.get(brake.receiver, brake.receiver),
     }
     if brake.reason == "hard" and brake.receiver == ALL:

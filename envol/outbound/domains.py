@@ -209,7 +209,10 @@ def check(domain: Domain, resolver: Resolver | None = None, *, patience: timedel
 
 
 def own_resolver() -> Resolver:
-    resolver = dns.resolver.Resolver()
+    """The one of the setting, else the system's."""
+    resolver = dns.resolver.Resolver(configure=not settings.ENVOL.resolver)
+    if settings.ENVOL.resolver:
+        resolver.nameservers = [settings.ENVOL.resolver]
     resolver.lifetime = 8.0
     return resolver
 

@@ -63,3 +63,19 @@ def test_few_messages_are_counted_and_not_judged(shop: Any, refused: Any) -> Non
     db.execute("DELETE FROM outbound_outcome WHERE sending_id = %s AND no > 60", [refused.pk])
     (one,) = [p for p in deliverability.standing(shop.workspace).providers if p.name == "google"]
     assert one.figures.hard == 20 and one.level == "few"
+
+
+def test_the_live_page_says_why_a_campaign_paused_by_itself(as_member: Any, shop: Any) -> None:
+    from envol.campaigns.models import Brake, Campaign
+
+    before = shop.sent.state
+    Campaign.objects.filter(pk=shop.sent.pk).update(state="paused")
+    brake = Brake.objects.create(
+        campaign=shop.sent, sending_id=shop.sending.pk, reason="hard", receiver="google", tried=110, cases=7
+    )
+    try:
+        page = as_member("viewer").get(f"/campaigns/{shop.sent.pk}/live").content.decode()
+        assert "It paused by itself." in page and "7 of 110 addresses at Gmail do not exist (6.4 %" in page
+    finally:
+        brake.delete()
+        Campaign.objects.filter(pk=shop.sent.pk).update(state=before)

@@ -99,3 +99,8 @@ def test_another_workspace_sees_and_decides_nothing(club: Any, other_shop: Any) 
     assert stranger.get(f"/lists/mail/{post.mailing_list_id}").status_code == 404
     assert stranger.get(f"/lists/mail/posts/{post.pk}").status_code == 404
     assert stranger.post(f"/lists/mail/posts/{post.pk}/decide", {"act": "accept"}).status_code == 404
+
+
+def test_home_says_that_a_message_waits(club: Any) -> None:
+    assert "1 message to a mailing list waits" in client_of(club).get("/").content.decode()
+    assert "mailing list" not in client_of(club, "viewer").get("/").content.decode(), "who may not decide is not asked"

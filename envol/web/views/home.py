@@ -18,7 +18,7 @@ from envol.consent.models import Permission, Purpose
 from envol.contacts.counting import known
 from envol.contacts.models import Contact
 from envol.outbound import held
-from envol.outbound.models import Domain, Sending
+from envol.outbound.models import Domain, Post, Sending
 from envol.web import language as languages
 from envol.web.doors import MemberRequest, anybody, audience
 from envol.web.figures import outlines
@@ -56,7 +56,8 @@ def home(request: MemberRequest) -> HttpResponse:
                 workspace=workspace, kind__startswith="import.", state__in=["waiting", "running"]
             ).order_by("-id")[:5]
         ),
-        "waiting_domains": [d for d in domains if not (d.trusted or d.passed_at)],
+        "waiting_domains": [d for d in domains if not d.trusted and (d.failing_at or not d.passed_at)],
+        "posts": Post.objects.filter(mailing_list__workspace=workspace, state="held").count(),
         "domains": domains,
         "held": held.waiting(workspace).count() if request.member.role != Role.VIEWER else 0,
         "local": settings.ENVOL.route == "local",
