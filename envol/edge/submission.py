@@ -20,6 +20,7 @@ from functools import partial
 from typing import Any
 
 import structlog
+from django.conf import settings
 
 from envol import disk
 from envol.accounts.api_keys import Barred
@@ -75,6 +76,15 @@ class Submission(Listener):
         )
         # One thread asks whose key it is and whom it may write as: it keeps one database connection.
         self._asking = ThreadPoolExecutor(1, thread_name_prefix="submission asks")
+        self._elsewhere = ThreadPoolExecutor(8, thread_name_prefix="submission asks elsewhere")
+
+    @property
+    def second_opinions(self) -> bool:
+        return bool(settings.ENVOL.rspamd)
+
+    async def ask_elsewhere(self, work: Callable[[], Any]) -> Any:
+        """Of somebody who may take seconds to answer: several at once, and none holds up the others."""
+        return await asyncio.get_running_loop().run_in_executor(self._elsewhere, work)
 
     def session(self, *, implicit: bool = False) -> Session:
         return _Session(self, implicit=implicit)
@@ -86,6 +96,7 @@ class Submission(Listener):
         await self.drain()
         await self.gatherer.close()
         self._asking.shutdown(wait=False)
+        self._elsewhere.shutdown(wait=False)
 
 
 class _Session(Session):
@@ -176,6 +187,9 @@ class _Session(Session):
         received = relay.trace_field(server.options.hostname, esmtp=True, tls=envelope.tls, when=datetime.now(UTC))
         try:
             made = await self._submission.ask(lambda: relay.outgoing(account, envelope, message.data, received))
+            if self._submission.second_opinions:
+                made = await self._submission.ask_elsewhere(partial(relay.second_opinion, account, made))
+                made = await self._submission.ask(partial(relay.settled, account, made))
             number = await self._submission.gatherer.put(made)
         except Unacceptable as error:
             return reply(554 if error.code == "5.4.6" else 550, error.code, str(error))

@@ -52,6 +52,7 @@ _SAID = {
     "habit_language": gettext_noop("most of this hour is in a language it never wrote in: %(what)s"),
     "habit_ending": gettext_noop("most of this hour goes to places it never wrote to: %(what)s"),
     "habit_rhythm": gettext_noop("it was never used at this hour of the day (%(what)s h UTC)"),
+    "rspamd": gettext_noop("Rspamd takes it for spam (%(what)s)"),
     "says_card": gettext_noop("it asks for the numbers of a card, or the words of a wallet"),
     "says_cancel": gettext_noop("it tells of an order or a payment to be cancelled"),
     "office_domain": gettext_noop("its domain says an office and not a name: %(what)s"),

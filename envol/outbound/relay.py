@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import format_datetime
 
+from django.conf import settings
 from django.db import connection, transaction
 
 from envol import disk
@@ -19,7 +20,7 @@ from envol.accounts import api_keys
 from envol.accounts.api_keys import Barred
 from envol.accounts.models import Scope
 from envol.accounts.workspaces import check_api_key
-from envol.outbound import accept, control, habits, notices, rolls
+from envol.outbound import accept, control, habits, notices, rolls, rspamd
 from envol.outbound.domains import may_send_from
 from envol.wire.address import AddressError, normalise
 from envol.wire.fraud import HOLD, REFUSE
@@ -92,11 +93,23 @@ def outgoing(account: Account, envelope: Envelope, raw: bytes, received: bytes) 
         facts={"by": "smtp", "key": account.key_id, "message_id": read.message_id}
         | notices.facts(envelope.reverse_path, list(wishes), envelope.asked, list(wishes.values())),
     )
-    verdict = control.examine(made)
-    if verdict.action == REFUSE:
+    return settled(account, replace(made, verdict=control.examine(made)))
+
+
+def settled(account: Account, made: accept.Outgoing) -> accept.Outgoing:
+    """The same message, if it may go on. Raises :class:`~envol.outbound.accept.Refused`, and counts it."""
+    if made.verdict is not None and made.verdict.action == REFUSE:
         habits.refused(account.key_id)
-        raise accept.Refused(control.refusal(verdict))
-    return replace(made, verdict=verdict)
+        raise accept.Refused(control.refusal(made.verdict))
+    return made
+
+
+def second_opinion(account: Account, made: accept.Outgoing) -> accept.Outgoing:
+    """The same message with what Rspamd says of it too; in any thread, without the database."""
+    assert made.verdict is not None and made.raw is not None
+    recipients = [address for _, address in made.to]
+    url, key = settings.ENVOL.rspamd, f"key-{account.key_id}"
+    return replace(made, verdict=rspamd.asked(url, made.verdict, made.raw, made.sender[1], recipients, key))
 
 
 def is_held(made: accept.Outgoing) -> bool:

@@ -200,6 +200,12 @@ class Config:
     metrics_token: str = setting(
         "", "Who gives this as bearer token may read /metrics (Prometheus); empty: nobody may.", check=_token
     )
+    rspamd: str = setting(
+        "",
+        "Address of an Rspamd that is asked about each message of programs as well, such as http://127.0.0.1:11333;"
+        " empty: none.",
+        check=_url,
+    )
     least_free_mib: int = setting(
         2048, "With less room on the disk (or a twentieth of it) nothing new is accepted; 0: never refuse.", unit="MiB"
     )

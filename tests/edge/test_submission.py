@@ -11,12 +11,15 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from email.message import EmailMessage
+from email.policy import SMTP
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.db import connection
+from django.test import override_settings
 
 from envol import db, disk
 from envol.accounts import api_keys
@@ -322,3 +325,60 @@ def test_a_new_certificate_is_shown_without_a_restart(tmp_path: Path) -> None:
 
     asyncio.run(work())
     assert shown[0].split() == other[0].read_text().split()
+
+
+# ---- outgoing control
+
+
+def html(words: str) -> EmailMessage:
+    message = letter()
+    message.set_content(words, subtype="html")
+    return message
+
+
+def test_fraud_is_refused_with_its_reason_and_what_looks_like_it_waits(relay_of: Running, key: NewKey) -> None:
+    with signed_in(relay_of, key) as client:
+        with pytest.raises(smtplib.SMTPDataError) as refused:
+            client.send_message(html('<form action="https://x.example"><input type="password"></form>'))
+        assert refused.value.smtp_code == 550
+        assert b"5.7.1 This message looks like fraud" in refused.value.smtp_error
+        client.mail("zoe@boutique.example")
+        client.rcpt("luc@lecteurs.example")
+        words = "Votre compte est suspendu. Confirmez votre identité sous 24 heures :"
+        suspect = html(f'{words} <a href="https://x.example/">ici</a>')
+        code, said = client.data(suspect.as_bytes(policy=SMTP))
+        assert (code, said.endswith(b"and somebody looks at it before it leaves")) == (250, True)
+        client.send_message(letter())
+    assert db.value("SELECT array_agg(state ORDER BY state) FROM outbound_sending") == ["held", "sending"]
+
+
+def test_a_second_opinion_is_asked_where_one_is_named(relay_of: Running, key: NewKey) -> None:
+    asked: list[str] = []
+
+    class Rspamd(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["Content-Length"]))
+            asked.append(f"{self.path} {self.headers['From']} {self.headers['Rcpt']}")
+            action = "reject" if b"XJS*C4JDBQADN1" in body else "no action"
+            answer = f'{{"action": "{action}", "score": 15.0, "required_score": 15.0, "symbols": {{}}}}'.encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(answer)))
+            self.end_headers()
+            self.wfile.write(answer)
+
+        def log_message(self, *_: Any) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Rspamd)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    named = replace(settings.ENVOL, rspamd=f"http://127.0.0.1:{server.server_port}")
+    try:
+        with override_settings(ENVOL=named), signed_in(relay_of, key) as client:
+            client.send_message(letter())
+            with pytest.raises(smtplib.SMTPDataError, match="Rspamd takes it for spam"):
+                client.send_message(html("XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE"))
+    finally:
+        server.shutdown()
+        server.server_close()
+    assert asked[0] == "/checkv2 zoe@boutique.example luc@lecteurs.example"
+    assert len(queued()) == 1

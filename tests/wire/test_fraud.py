@@ -132,6 +132,7 @@ def test_words_are_read_as_they_are_seen() -> None:
     assert {"says_threat", "says_demand"} <= rules(
         letter(f'<style>p{{}}</style><p>{cut} <a href="https://x.example/">ici')
     )
+    assert {"says_threat", "says_demand"} <= rules(letter(f'{cut} <a href="https://x.example/">ici')), "no tag before"
     assert not rules(letter(f'<style>{cut}</style><!-- {cut} --><a href="https://x.example/">ici'))
 
 

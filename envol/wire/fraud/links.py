@@ -53,7 +53,9 @@ def page_of(html: str) -> Page:
     that build a tree take the square of it for a deep one."""
     html = html[:MOST_HTML]
     reading = _Reading()
-    for piece in html.split("<"):
+    before, *pieces = html.split("<")
+    reading.text.append(before)
+    for piece in pieces:
         reading.take(piece)
     links = reading.links[:MOST_LINKS]
     known = {link.target for link in links}
@@ -94,7 +96,7 @@ class _Reading:
             return
         found = _NAME.match(piece)
         if found is None:
-            self.text.append(piece.partition(">")[2] if piece[:1] in "!?" else piece)
+            self.text.append(piece.partition(">")[2] if piece[:1] in ("!", "?") else piece)
             return
         name = found[0].lower()
         whole = _TAG.match(piece)

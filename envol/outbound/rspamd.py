@@ -1,0 +1,65 @@
+"""A second opinion: Rspamd, over its HTTP protocol, where the setting `rspamd` names one.
+
+It is asked about messages of programs only, with a short patience, and beside our own rules: when it does not answer,
+they alone decide, and the log says so.
+"""
+
+from __future__ import annotations
+
+import http.client
+from urllib.parse import quote, urlsplit
+
+import msgspec
+import structlog
+
+from envol.wire.fraud import Reason, Verdict, verdict_of
+
+log = structlog.get_logger()
+
+PATIENCE = 3.0  # seconds, for connecting and for each read
+MOST_ANSWER = 1 << 20
+
+_POINTS = {"reject": 10.0, "add header": 5.0, "rewrite subject": 5.0}
+"""Its actions; greylisting and soft refusals are for strangers at an MX, and say nothing of a sender who signed in."""
+
+
+class Answer(msgspec.Struct):
+    action: str
+    score: float = 0.0
+    required_score: float = 0.0
+
+
+def asked(url: str, verdict: Verdict, raw: bytes, sender: str, recipients: list[str], key: str) -> Verdict:
+    """The verdict with what Rspamd adds to it."""
+    try:
+        answer = check(url, raw, sender, recipients, key)
+    except (OSError, http.client.HTTPException, msgspec.MsgspecError, ValueError) as error:
+        log.warning("rspamd did not answer", error=str(error).strip() or type(error).__name__)
+        return verdict
+    points = _POINTS.get(answer.action, 0.0)
+    if not points:
+        return verdict
+    score = f"{answer.action}, {answer.score:.1f} / {answer.required_score:.1f}"
+    return verdict_of([*verdict.reasons, Reason("rspamd", points, score)], verdict.language)
+
+
+def check(url: str, raw: bytes, sender: str, recipients: list[str], key: str) -> Answer:
+    """POST /checkv2. Raises OSError, HTTPException, ValueError."""
+    where = urlsplit(url)
+    kind = http.client.HTTPSConnection if where.scheme == "https" else http.client.HTTPConnection
+    connection = kind(where.hostname or "", where.port, timeout=PATIENCE)
+    try:
+        connection.putrequest("POST", "/checkv2")
+        connection.putheader("Content-Length", str(len(raw)))
+        connection.putheader("From", quote(sender, safe="@!#$&'*+-/=?^_`{|}~."))
+        for recipient in recipients[:100]:
+            connection.putheader("Rcpt", quote(recipient, safe="@!#$&'*+-/=?^_`{|}~."))
+        connection.putheader("User", key)  # signed in: rules for strangers are left out
+        connection.endheaders(raw)
+        answer = connection.getresponse()
+        body = answer.read(MOST_ANSWER)
+        if answer.status != 200:
+            raise ValueError(f"{answer.status} {answer.reason}")
+        return msgspec.json.decode(body, type=Answer)
+    finally:
+        connection.close()
