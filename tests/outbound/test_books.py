@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -124,3 +125,9 @@ def test_the_night_compares_counters_with_their_events(workspace) -> None:
     assert counters.read([one.id]) == before != {}, "looking changes nothing"
     privacy.erase(workspace.id, contact)
     assert books.look(whole=True).findings == [], "she is counted still, and named no more"
+
+
+def test_the_manual_lists_each_thing_that_must_never_be() -> None:
+    manual = (Path(__file__).resolve().parents[2] / "docs" / "reliability.md").read_text("utf-8")
+    table = manual.partition("| never | why it would matter |")[2].partition("\n\n")[0]
+    assert len(table.strip().splitlines()) - 1 == len(states._INVARIANTS)
