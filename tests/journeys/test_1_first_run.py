@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import dns.resolver
 import pytest
 
 from tests.journeys.traveller import Traveller
@@ -19,9 +20,9 @@ def test_first_run(browser: Any, address: str, language: str, monkeypatch: pytes
         """A resolver that finds what a newcomer's domain has before she publishes anything."""
 
         def resolve(self, name: str, kind: str) -> Any:
-            raise OSError("no such record")
+            raise dns.resolver.NXDOMAIN
 
-    monkeypatch.setattr(domains, "_resolver", Nothing)
+    monkeypatch.setattr(domains, "own_resolver", Nothing)
     context = browser.new_context(locale=language)
     one = Traveller(context.new_page(), address, language)
     one.page.goto(f"{address}/setup/{first.token()}")
