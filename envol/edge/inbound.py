@@ -1,4 +1,5 @@
-"""The inbound MX: bounces and complaints come home, and nothing else comes in.
+"""The inbound MX: bounces and complaints come home, mail for listed domains waits for their servers, and nothing else
+comes in.
 
 Never an open relay: a recipient is ours or refused in the session, so that nothing has to be bounced later (no
 backscatter). ``250`` is said when what the message means is on disk.
@@ -12,6 +13,7 @@ import signal
 import ssl
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -20,9 +22,9 @@ import structlog
 from envol import disk
 from envol.edge import certificates
 from envol.edge.gather import Busy, Gatherer
-from envol.edge.smtp_session import Authenticate, Listener, MailFrom, Message, Question, RcptTo, Session
+from envol.edge.smtp_session import Authenticate, Etrn, Listener, MailFrom, Message, Question, RcptTo, Session
 from envol.edge.submission import NOT_KEPT, RELOAD_SECONDS, fresh
-from envol.outbound import returned, rolls
+from envol.outbound import returned, rolls, stored
 from envol.outbound.mailing import REFUSED
 from envol.outbound.returned import Returned
 from envol.outbound.route import our_name
@@ -41,11 +43,16 @@ class Inbound(Listener):
     service = "inbound"
 
     def __init__(
-        self, host: str, tls: ssl.SSLContext | None, take: Callable[[list[Returned]], list[str]] = returned.take
+        self,
+        host: str,
+        tls: ssl.SSLContext | None,
+        take: Callable[[list[Returned]], list[str]] = returned.take,
+        keep: Callable[[list[stored.Incoming]], None] = stored.keep,
     ) -> None:
         super().__init__(ServerOptions(host, max_size=MAX_SIZE, max_recipients=100, starttls=tls is not None))
         self.tls = tls
         self.gatherer: Gatherer[Returned, str] = Gatherer(take, max_batch=100, max_waiting=500, name="inbound")
+        self.stored: Gatherer[stored.Incoming, None] = Gatherer(keep, max_batch=100, max_waiting=500, name="stored")
         self._asking = ThreadPoolExecutor(1, thread_name_prefix="inbound asks")
 
     def session(self, *, implicit: bool = False) -> Session:
@@ -57,6 +64,7 @@ class Inbound(Listener):
     async def close(self) -> None:
         await self.drain()
         await self.gatherer.close()
+        await self.stored.close()
         self._asking.shutdown(wait=False)
 
 
@@ -64,29 +72,52 @@ class _Session(Session):
     def __init__(self, inbound: Inbound) -> None:
         super().__init__(inbound)
         self._inbound = inbound
+        self._stored: dict[str, int] = {}
 
     def judge(self, question: Question) -> Reply | Awaitable[Reply]:
         match question:
             case MailFrom():
+                self._stored = {}
                 return SENDER_OK
             case RcptTo():
                 return self._known(question.recipient)
             case Message():
                 return self._take(question)
-            case Authenticate():
+            case Authenticate() | Etrn():
                 raise AssertionError("it is not offered")
 
     async def _known(self, recipient: str) -> Reply:
-        ours = await self._inbound.ask(lambda: returned.is_ours(recipient))
-        return RECIPIENT_OK if ours else NOT_OURS
+        if await self._inbound.ask(lambda: returned.is_ours(recipient)):
+            return RECIPIENT_OK
+        waits = await self._inbound.ask(lambda: stored.place_of(recipient))
+        if waits is None:
+            return NOT_OURS
+        self._stored[recipient] = waits
+        return RECIPIENT_OK
 
     async def _take(self, message: Message) -> Reply:
         kinds = []
         try:
-            for recipient in dict.fromkeys(message.envelope.recipients):
+            envelope = message.envelope
+            here = [one for one in dict.fromkeys(envelope.recipients) if one not in self._stored]
+            there = [one for one in dict.fromkeys(envelope.recipients) if one in self._stored]
+            if there:
+                stored.check(message.data)
+                received = stored.trace_field(
+                    self.server.options.hostname,
+                    helo=envelope.helo,
+                    peer=self.peer,
+                    tls=envelope.tls,
+                    when=datetime.now(UTC),
+                )
+                places = {one: self._stored[one] for one in there}
+                await self._inbound.stored.put(stored.Incoming(envelope.reverse_path, places, received + message.data))
+            for recipient in here:
                 kind = await self._inbound.gatherer.put(Returned(recipient, message.data))
                 log.info("mail came back", kind=kind)
                 kinds.append(kind)
+        except stored.Loop as error:
+            return reply(554, "5.4.6", str(error))
         except (Busy, disk.Full) as error:
             return reply(452, "4.3.1", str(error))
         except Exception as error:  # whatever it is: not kept, so not promised
@@ -104,13 +135,17 @@ def _take_fresh(batch: list[Returned]) -> list[str]:
     return found
 
 
+def _keep_fresh(batch: list[stored.Incoming]) -> None:
+    fresh(lambda: stored.keep(batch))
+
+
 def run(config: Any, ready: Callable[[], None]) -> None:
     """The process: listen where the setting `inbound` says, until SIGTERM."""
     import uvloop
 
     async def main() -> None:
         tls = certificates.Kept(*certificates.files_of(config))
-        inbound = Inbound(our_name(config), tls.context, _take_fresh)
+        inbound = Inbound(our_name(config), tls.context, _take_fresh, _keep_fresh)
         for host, port, _implicit in config.inbound_listeners:
             where = await inbound.open(host, port)
             log.info("inbound listens", host=where[0], port=where[1])

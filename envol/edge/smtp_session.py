@@ -20,6 +20,7 @@ from envol.wire.smtp.grammar import Reply, reply
 from envol.wire.smtp.server import (
     Authenticate,
     Closed,
+    Etrn,
     Event,
     MailFrom,
     Message,
@@ -35,7 +36,7 @@ IDLE_SECONDS = 300.0  # RFC 5321 §4.5.3.2.7
 HANDSHAKE_SECONDS = 60.0
 MOST_CONNECTIONS = 500
 
-Question = MailFrom | RcptTo | Message | Authenticate
+Question = MailFrom | RcptTo | Message | Authenticate | Etrn
 
 
 class Listener:
@@ -241,4 +242,4 @@ class Session(asyncio.Protocol):
             self._act(self.server.receive_data(early))
 
 
-__all__ = ["Authenticate", "Listener", "MailFrom", "Message", "Question", "RcptTo", "Session"]
+__all__ = ["Authenticate", "Etrn", "Listener", "MailFrom", "Message", "Question", "RcptTo", "Session"]

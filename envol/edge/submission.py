@@ -26,8 +26,8 @@ from envol import disk
 from envol.accounts.api_keys import Barred
 from envol.edge import certificates
 from envol.edge.gather import Busy, Gatherer
-from envol.edge.smtp_session import Authenticate, Listener, MailFrom, Message, Question, RcptTo, Session
-from envol.outbound import relay, rolls
+from envol.edge.smtp_session import Authenticate, Etrn, Listener, MailFrom, Message, Question, RcptTo, Session
+from envol.outbound import relay, rolls, stored
 from envol.outbound.accept import Outgoing, Refused
 from envol.outbound.route import our_name
 from envol.wire.message.submit import Unacceptable
@@ -64,7 +64,14 @@ class Submission(Listener):
     ) -> None:
         super().__init__(
             ServerOptions(
-                host, starttls=True, tls_required=True, auth=True, auth_required=True, smtputf8=True, dsn=True
+                host,
+                starttls=True,
+                tls_required=True,
+                auth=True,
+                auth_required=True,
+                smtputf8=True,
+                dsn=True,
+                etrn=True,
             )
         )
         self.tls = tls
@@ -149,6 +156,8 @@ class _Session(Session):
                 return self._one_more()
             case Message():
                 return self._keep(question)
+            case Etrn():
+                return self._start(question)
 
     async def _sign_in(self, given: Authenticate) -> Reply:
         door, peer = self._submission.door, self.peer
@@ -172,6 +181,13 @@ class _Session(Session):
         assert account is not None
         ok, sentence = await self._submission.ask(lambda: relay.may_begin(account, asked.reverse_path))
         return SENDER_OK if ok else reply(553, "5.7.1", sentence)
+
+    async def _start(self, asked: Etrn) -> Reply:
+        account = self._account
+        assert account is not None
+        return await self._submission.ask(
+            lambda: reply(*stored.start(account.workspace_id, asked.domain, below=asked.below))
+        )
 
     def _one_more(self) -> Reply:
         most = self._account.most_recipients if self._account else None

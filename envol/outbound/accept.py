@@ -300,6 +300,20 @@ def _tiers(contacts: Sequence[int]) -> dict[int, int]:
     return tiers
 
 
+def accept_into(sending: Sending, batch: Sequence[Outgoing], site: str) -> None:
+    """Queue raw messages of a sending of their own that all go to one host. In the caller's transaction."""
+    into = Stream(sending.id, sending.priority)
+    message_ids = _reserve("outbound_message_id_seq", len(batch))
+    numbers = iter(_reserve("outbound_send_no", sum(len(message.to) for message in batch)))
+    _store_bodies(batch, [into] * len(batch), message_ids)
+    rows = [
+        (next(numbers), None, message_id, address)
+        for message, message_id in zip(batch, message_ids, strict=True)
+        for _, address in message.to
+    ]
+    _expand(into.sending_id, into.priority, None, rows, site=site)
+
+
 def accept_address(sending: Sending, address: str) -> None:
     """Queue one address that is no contact (a test message of a campaign's version)."""
     no = _reserve("outbound_send_no", 1)[0]
@@ -312,11 +326,13 @@ def _expand(
     due: datetime | None,
     rows: Sequence[tuple[int, int | None, int | None, str]],
     tiers: Mapping[int, int] = MappingProxyType({}),
+    site: str = "",
 ) -> int:
+    """site: where all of them go, whatever their domain."""
     if not rows:
         return 0
     rows = sorted(rows, key=lambda row: row[0])
-    sites = [site_of(row[3]) for row in rows]
+    sites = [site or site_of(row[3]) for row in rows]
     of_rows = [tiers.get(row[0], LAST_TIER) for row in rows]
     return int(
         db.value(

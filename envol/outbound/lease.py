@@ -47,7 +47,7 @@ class SendingFacts:
     @property
     def transactional(self) -> bool:
         """Single messages and tests need no marketing permission; suppression still holds."""
-        return self.kind in ("transactional", "system", "test")
+        return self.kind in ("transactional", "system", "test", "stored")
 
 
 @dataclass(slots=True, eq=False)
@@ -396,13 +396,14 @@ def sweep() -> int:
         ended = _end(late, lost=True) if late else 0
         _pull_in()
         db.execute("DELETE FROM outbound_trouble WHERE at < now() - interval '30 days'")
-    from envol.outbound import habits, held, notices, requests
+    from envol.outbound import habits, held, notices, requests, stored
     from envol.outbound.states import cancel, fold_tallies
 
     requests.take()
     notices.take()
     held.look_after()
     habits.look_after()
+    stored.look_after()
     fold_tallies()
 
     for (sending_id,) in db.rows(

@@ -169,6 +169,10 @@ def _bodies(ids: Sequence[int]) -> dict[int, Body]:
 
 
 def _single(sending: SendingFacts, body: Body, base_url: str) -> Maker:
+    if sending.kind == "stored":
+        # What waits for another server passes as it came (RFC 5321 §3.7): nothing of ours is in it but a trace.
+        waits = Made(str(body.header["envelope_from"]), encode_data(body.raw or b""))
+        return lambda row: waits
     address = str(body.header["from"][1])
     if sending.kind == "system":
         # Envol's own mail to its members leaves whatever the state of the domains: else nobody could repair them.

@@ -288,6 +288,22 @@ class Captured(models.Model):
         indexes = [models.Index(fields=["workspace_id", "id"], name="captured_newest")]
 
 
+class StoredDomain(models.Model):
+    """A domain whose mail waits here for its own server (`envol.outbound.stored`)."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="stored_domains")
+    name = models.CharField(max_length=253, unique=True)
+    host = models.CharField(max_length=253)
+    recipients = models.JSONField(default=list)  # local parts; none: all
+    scheduled = models.BooleanField(default=False)  # tried by itself too
+    sending_id = models.BigIntegerField(unique=True)  # what waits for it; paused: until it is asked for
+    asked_at = models.DateTimeField(null=True)
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "outbound_stored"
+
+
 class Notice(models.Model):
     """What the sender of a message is told of one recipient, by a report of ours (`envol.outbound.notices`)."""
 

@@ -98,6 +98,7 @@ def describe() -> list[Data]:
         Data("outbound_moderator", "addresses of those who decide on such messages", True, "while they do"),
         Data("outbound_outcome", "how each mail ended; replies of hosts, without the address"),
         Data("outbound_dialogue", "dialogues with other hosts, without the address", True, "dialogue_days, 7 days"),
+        Data("outbound_stored", "domains whose mail waits here, and which of their mailboxes are taken"),
         Data("outbound_notice", "what senders are told of their mail; replies of hosts, without the address"),
         Data(
             "outbound_roll", "traffic by hour; addresses of machines that connect to us", True, "92 days; peers 30 days"

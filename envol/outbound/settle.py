@@ -135,7 +135,8 @@ def _write(results: Sequence[Result], commit: str | None = None) -> list[Result]
     if deferred:
         _record_deferrals(deferred)
     for result in ours:
-        if result.suppress or result.cause == "mailbox_full":
+        # Of its own mailboxes a customer's server speaks to whoever wrote; to us they are nobody's.
+        if (result.suppress or result.cause == "mailbox_full") and result.row.sending.kind != "stored":
             _judge_address(result)
     habits.unknown([result.row.message_id for result in ours if result.suppress and result.row.message_id is not None])
     notices.note([(result, written[result.row.key]) for result in ours])

@@ -346,6 +346,7 @@ def main() -> None:
     from envol.run import (
         cli_audience,  # noqa: F401 - it adds its commands
         cli_control,  # noqa: F401 -- held and blocklist
+        cli_etrn,  # noqa: F401 -- etrn
         cli_keys,  # noqa: F401 -- apikey
         cli_mail,  # noqa: F401 -- mail and reply
         cli_outbound,  # noqa: F401 -- receivers and warmup

@@ -99,6 +99,8 @@ WORDS = {
     "segment.restored": gettext_lazy("brought an earlier rule of a segment back"),
     "segment.deleted": gettext_lazy("deleted a segment"),
     "segment.by_hand": gettext_lazy("chose a person by hand for a segment"),
+    "stored.added": gettext_lazy("listed a domain whose mail waits here"),
+    "stored.removed": gettext_lazy("took a domain whose mail waits here off the list"),
     "shop.added": gettext_lazy("added a shop"),
     "shop.changed": gettext_lazy("changed a shop"),
     "shop.removed": gettext_lazy("removed a shop"),

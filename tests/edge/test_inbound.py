@@ -15,7 +15,7 @@ from django.db import connection
 from envol import db
 from envol.consent import suppression
 from envol.content import links
-from envol.edge.inbound import Inbound, _take_fresh
+from envol.edge.inbound import Inbound, _keep_fresh, _take_fresh
 from envol.events.models import Kind
 from envol.outbound import domains, returned
 from envol.outbound.accept import Outgoing, accept_messages
@@ -43,7 +43,13 @@ class Running:
             finally:
                 connection.close()  # the database of a test goes with it
 
-        inbound = Inbound("mx.boutique.example", None, take)
+        def keep(batch: Any) -> None:
+            try:
+                _keep_fresh(batch)
+            finally:
+                connection.close()
+
+        inbound = Inbound("mx.boutique.example", None, take, keep)
         _, self.port = await inbound.open("127.0.0.1", 0)
         self._ready.set()
         await self._stop.wait()

@@ -34,6 +34,7 @@ __all__ = [
     "Authenticate",
     "Closed",
     "Envelope",
+    "Etrn",
     "Event",
     "MailFrom",
     "Message",
@@ -85,6 +86,7 @@ class ServerOptions:
     auth_required: no mail without a login (530 5.7.0), as for submission (RFC 6409 §4.3).
     strict_recipients: refuse recipients which abuse relays or point into a network:
         quoted, source routes, percent hack, bang path, literals, single labels.
+    etrn: who is logged in may start the queue of a domain of hers (RFC 1985); 502 before.
     dsn: senders may ask to be told what became of a message (RFC 3461).
     """
 
@@ -99,6 +101,7 @@ class ServerOptions:
     smtputf8: bool = False
     strict_recipients: bool = True
     dsn: bool = False
+    etrn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,13 @@ class Authenticate(NamedTuple):
         return f"Authenticate(mechanism={self.mechanism!r}, secret hidden)"
 
 
+class Etrn(NamedTuple):
+    """A question: start the queue of this domain, and with `below` of those below it. Answered by RFC 1985 §5.3."""
+
+    domain: str
+    below: bool
+
+
 class StartTls(NamedTuple):
     """Write what `data_to_send` gives, perform the handshake, call `tls_started()`; close if it fails."""
 
@@ -163,7 +173,7 @@ class Closed(NamedTuple):
     detail: str
 
 
-Event = MailFrom | RcptTo | Message | Authenticate | StartTls | Closed
+Event = MailFrom | RcptTo | Message | Authenticate | Etrn | StartTls | Closed
 
 
 class Server:
@@ -181,7 +191,7 @@ class Server:
         self._greeted = False
         self._closed = False
         self._handshake = False
-        self._question: MailFrom | RcptTo | Message | Authenticate | None = None
+        self._question: MailFrom | RcptTo | Message | Authenticate | Etrn | None = None
         self._envelope: Envelope | None = None
         self._recipients: list[str] = []
         self._wishes: list[Wish] = []
@@ -377,7 +387,7 @@ class Server:
         self._buffer.clear()
         return Closed(detail)
 
-    def _ask(self, question: MailFrom | RcptTo | Message | Authenticate) -> tuple[Event, ...]:
+    def _ask(self, question: MailFrom | RcptTo | Message | Authenticate | Etrn) -> tuple[Event, ...]:
         self._question = question
         return (question,)
 
@@ -430,6 +440,8 @@ class Server:
                 return self._starttls(argument)
             case "AUTH":
                 return self._auth(argument)
+            case "ETRN" if self.options.etrn and self.identity is not None:
+                return self._etrn(argument.strip())
             case _ if verb in _NOT_HERE:
                 return self._error(502, "5.5.1", "Not offered here")
             case _:
@@ -454,6 +466,8 @@ class Server:
             offers.append("SMTPUTF8")
         if options.dsn:
             offers.append("DSN")
+        if options.etrn and self.identity is not None:
+            offers.append("ETRN")
         offers.append(f"LIMITS RCPTMAX={options.max_recipients}")
         self._say(reply(250, None, *offers))
         return ()
@@ -594,6 +608,19 @@ class Server:
         self._buffer[:0] = b"\r\n"
         self._say(reply(354, None, "Go on, end with a dot on a line of its own"))
         return ()
+
+    def _etrn(self, node: str) -> tuple[Event, ...]:
+        """RFC 1985 §5.1: not within a transaction; the mail never travels on this connection."""
+        if self._envelope is not None:
+            return self._error(503, "5.5.1", "Not within a transaction; RSET forgets it")
+        below = node.startswith("@")
+        if node.startswith("#"):
+            self._say(reply(458, "4.3.0", "Queues have no names here; name a domain"))
+            return ()
+        domain = node.removeprefix("@").lower()
+        if not domain.isascii() or not _DOMAIN.fullmatch(domain):
+            return self._error(501, "5.5.4", "Say ETRN and a domain")
+        return self._ask(Etrn(domain, below))
 
     def _starttls(self, argument: str) -> tuple[Event, ...]:
         if not self.options.starttls:

@@ -188,6 +188,8 @@ class ServerReplay(Replay):
                     asked = [envelope.asked.parameters(), *(wish.parameters() for wish in envelope.wishes)]
                     told = [f" | {one.strip() or '-'}" for one in asked] if any(asked) else []
                     self.events.append(f"Message {envelope.reverse_path} -> {to} | {text}{''.join(told)}")
+                case s.Etrn(domain, below):
+                    self.events.append(f"Etrn {'@' * below}{domain}")
                 case s.StartTls():
                     self.events.append("StartTls")
                 case s.Authenticate(mechanism, identity):
@@ -208,6 +210,8 @@ class ServerReplay(Replay):
                 return reply(451, "4.3.0", "Later") if path.startswith("later@") else s.RECIPIENT_OK
             case s.Message(_, data):
                 return reply(554, "5.6.0", "No") if b"refuse me" in data else s.ACCEPTED
+            case s.Etrn(domain):
+                return reply(253, "2.0.0", f"OK, 3 pending messages for node {domain} started")
             case s.Authenticate(_, _, secret):
                 return s.AUTH_OK if secret == "right" else s.AUTH_FAILED
         raise AssertionError(event)
