@@ -1,4 +1,4 @@
-"""Real clients hand in mail to the relay: curl and swaks, where they are installed."""
+"""Real clients hand in mail to the relay: curl, swaks and msmtp, where they are installed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from envol import db
 from envol.accounts.workspaces import NewKey
 from envol.edge import certificates
 from envol.edge.submission import _keep_fresh
@@ -36,7 +37,9 @@ def running(tmp_path: Path) -> Iterator[Running]:
     found.stop()
 
 
-@pytest.mark.parametrize("client", ["curl", "curl, TLS at once", "swaks", "swaks, TLS at once"])
+@pytest.mark.parametrize(
+    "client", ["curl", "curl, TLS at once", "swaks", "swaks, TLS at once", "msmtp", "msmtp, TLS at once"]
+)
 def test_a_real_client_hands_in_its_mail(running: Running, key: NewKey, tmp_path: Path, client: str) -> None:
     program = client.partition(",")[0]
     if shutil.which(program) is None:
@@ -56,11 +59,19 @@ def test_a_real_client_hands_in_its_mail(running: Running, key: NewKey, tmp_path
         command = ["curl", "-sS", "--insecure", "--ssl-reqd", f"smtp{'s' if at_once else ''}://127.0.0.1:{port}"]
         command += ["--mail-from", "zoe@boutique.example", "--mail-rcpt", "luc@lecteurs.example"]
         command += ["--user", f"{key.key}:{key.secret}", "--upload-file", str(letter)]
+    elif program == "msmtp":
+        command = ["msmtp", "--host=127.0.0.1", f"--port={port}", "--tls=on", "--tls-certcheck=off", "--auth=plain"]
+        command += [f"--tls-starttls={'off' if at_once else 'on'}", f"--user={key.key}", "--read-envelope-from"]
+        command += [f"--passwordeval=echo {key.secret}", "--dsn-notify=failure,delay", "--dsn-return=headers"]
+        command += ["luc@lecteurs.example"]
     else:
         command = ["swaks", "--server", "127.0.0.1", "--port", str(port), "--tls-on-connect" if at_once else "--tls"]
         command += ["--auth-user", key.key, "--auth-password", key.secret, "--from", "zoe@boutique.example"]
         command += ["--to", "luc@lecteurs.example", "--header", "Subject: essai", "--hide-all"]
-    said = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    said = subprocess.run(command, capture_output=True, text=True, timeout=60, input=letter.read_text())
     assert said.returncode == 0, said.stdout + said.stderr
     found = queued()
     assert [(row[0], row[1]) for row in found] == [("luc@lecteurs.example", "essai")]
+    if program == "msmtp":
+        asked = db.value("SELECT header -> 'dsn' #>> '{to,luc@lecteurs.example,0}' FROM outbound_message")
+        assert asked == "FAILURE,DELAY", "it asks for reports (RFC 3461)"
