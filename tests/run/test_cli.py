@@ -67,6 +67,14 @@ def test_the_road_by_command_line(data: Path, tmp_path: Path) -> None:
     assert json.loads(envol("apikey", "limit", till, "--scope", "read", "--json", data=data))["per_hour"] is None
     domain = json.loads(envol("domain", "add", "boutique.example", "--trusted", "--json", data=data))
     assert {r["record"] for r in domain["records"]} >= {"DKIM", "SPF", "DMARC"}
+    assert "not declared" in envol("etrn", "add", "x.example", "--host", "mail.x.example", data=data, code=1)
+    listed = json.loads(
+        envol("etrn", "add", "boutique.example", "--host", "mail.boutique.example", "--json", data=data)
+    )
+    assert (listed["waiting"], listed["scheduled"], listed["host"]) == (0, False, "mail.boutique.example")
+    assert "251" in envol("etrn", "start", "boutique.example", data=data)
+    assert json.loads(envol("etrn", "list", "--json", data=data))[0]["domain"] == "boutique.example"
+    assert json.loads(envol("etrn", "remove", "boutique.example", "--json", data=data))["cancelled"] == 0
 
     file = tmp_path / "people.csv"
     file.write_bytes(PEOPLE.encode("cp1252"))
