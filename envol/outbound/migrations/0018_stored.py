@@ -4,7 +4,7 @@ from django.db.models.functions import Now
 
 
 class Migration(migrations.Migration):
-    dependencies = [("outbound", "0015_habits"), ("accounts", "0004_key_limits")]
+    dependencies = [("outbound", "0017_limit"), ("accounts", "0004_key_limits")]
 
     operations = [
         migrations.CreateModel(
