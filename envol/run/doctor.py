@@ -8,7 +8,17 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from envol.accounts.models import Workspace
+from envol.outbound import egress
 from envol.run.config import Config
+
+
+def _is_ours(address: str) -> bool:
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.bind((address, 0))
+    except OSError:
+        return False
+    return True
 
 
 def check(config: Config, workspace: Workspace) -> list[dict[str, Any]]:
@@ -53,6 +63,13 @@ def check(config: Config, workspace: Workspace) -> list[dict[str, Any]]:
             f"Other hosts hear our name as {helo}; its address must lead back to it (A, AAAA, PTR).",
             f"Other hosts would hear our name as {helo!r}, which is no full name: set helo_name.",
         )
+        for source in egress.parse(config.sources):
+            line(
+                source.local is None or _is_ours(source.address),
+                "sources",
+                f"Mail may leave from {source.address}{f', as {source.helo}' if source.helo else ''}.",
+                f"{source.address} is named in sources and is no address of this machine: mail from it would wait.",
+            )
     if config.route == "smart_host":
         line(
             bool(config.smart_host),
