@@ -81,7 +81,7 @@ def test_copies_are_counted_and_a_rate_is_never_passed(workspace: Workspace) -> 
     assert first is None and third is None, "what fits behind something that does not is taken"
     assert second == Barred("This key may send 10 messages an hour; try again later.", lasting=False)
     assert api_keys.sent_lately([key.pk]) == {key.pk: (10, 10)}
-    db.execute("UPDATE accounts_key_use SET since = since - interval '61 minutes'")
+    db.execute("UPDATE accounts_key_use SET since = now() - interval '64 minutes' WHERE key_id = %s", [key.pk])
     assert api_keys.use([(key.pk, 1)])[0] is not None, "the stretch of five minutes counts whole"
     db.execute("UPDATE accounts_key_use SET since = since - interval '10 minutes'")
     assert api_keys.use([(key.pk, 2)]) == [None]
