@@ -19,7 +19,7 @@ TEMPLATES = [
 # Names, formats and keys, the same in both languages.
 SAME = {
     "Envol", "English", "Français", "CSV", "XLSX", "Excel", "Parquet", "JSON", "HTML", "MJML", "TXT", "DKIM", "SPF",
-    "DMARC",
+    "DMARC", "TLS", "RPT",
     "https", "DNS", "API", "SMTP", "URL", "UTM", "Ctrl", "Alt", "Shift", "Enter", "Esc", "Tab", "px", "kB", "MB", "id",
     "op", "field", "Lines",
 }  # fmt: skip
