@@ -39,8 +39,11 @@ class Fetcher:
 
     def get(self, url: str, media_type: str = "") -> bytes:
         """The body of a 200 answer. media_type: what it must be, where that matters. Raises NotFetched."""
-        parts = urlsplit(url)
-        port = parts.port or 443
+        try:
+            parts = urlsplit(url)
+            port = parts.port or 443
+        except ValueError as error:  # a port beyond 65535, brackets that do not close
+            raise NotFetched(f"This is no address: {error}.") from None
         if parts.scheme != "https" or not parts.hostname or parts.username is not None or port not in PORTS:
             raise NotFetched("Only https addresses, without a user name, on port 443 or 8443, are fetched.")
         end = time.monotonic() + self.seconds

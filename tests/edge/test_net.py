@@ -102,6 +102,12 @@ def test_only_https_on_its_ports(url: str) -> None:
         Fetcher(resolve=lambda host, port: ["93.184.216.34"]).get(url)
 
 
+@pytest.mark.parametrize("url", ["https://un.example:99999/", "https://[un.example/"])
+def test_what_is_no_address_is_not_fetched(url: str) -> None:
+    with pytest.raises(NotFetched, match="no address"):
+        Fetcher().get(url)
+
+
 @pytest.mark.parametrize(
     "address",
     [
