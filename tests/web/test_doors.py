@@ -248,6 +248,7 @@ def test_no_page_needs_what_its_policy_forbids(shop: Shop, as_member: Sign) -> N
         assert not re.search(r"<[^>]+\son\w+=", text), name
         assert not re.search(r"<script(?![^>]*(src=|application/json))", text), name
         assert not re.search(r"(src|href)=\"(https?:)?//", text), name
+        assert not re.search(r"\b[A-Z]\w+ object \(", text), f"{name}: a row shown by its number, not by its name"
 
 
 def test_a_viewer_never_sees_a_whole_address(shop: Shop, as_member: Sign) -> None:

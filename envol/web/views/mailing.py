@@ -23,6 +23,7 @@ from envol.outbound.models import Domain, MailingList, Post, PostState
 from envol.web.answers import refuse, see
 from envol.web.doors import MemberRequest, audience
 from envol.web.paging import page_of
+from envol.web.templatetags.envol import label
 from envol.wire.message.read import read
 
 
@@ -67,6 +68,10 @@ class MailingForm(forms.Form):
         }
 
 
+def _name(thing: Domain | List) -> str:
+    return thing.name
+
+
 class NewMailingForm(MailingForm):
     name = forms.CharField(
         label=gettext_lazy("Name before the @"), max_length=40, help_text=gettext_lazy("For example club.")
@@ -96,6 +101,7 @@ class NewMailingForm(MailingForm):
         for name, found in rows.items():
             field: Any = self.fields[name]
             field.queryset = found
+            field.label_from_instance = label if name == "purpose" else _name
         self.lacking = {name for name, found in rows.items() if not found.exists()}
 
 
