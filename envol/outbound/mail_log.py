@@ -139,6 +139,8 @@ def walk(workspace_id: int, query: Query, most: int = 100_000) -> Iterator[Entry
 
 def entry(workspace_id: int, sending_id: int, no: int) -> Entry | None:
     """One recipient of one sending of this workspace."""
+    if max(sending_id, no) >= 1 << 63:  # no row has such a number
+        return None
     found = _of_keys(workspace_id, [(sending_id, no)], Query(), None, 1)
     return _with_subjects([Entry(*found[0])])[0] if found else None
 
