@@ -93,7 +93,7 @@ class BodyLimit:
         if b"transfer-encoding" not in headers:
             await self._app(scope, receive, send)
             return
-        body = await self._gather(receive)
+        body = await whole_body(receive, self._limit)
         if body is None:
             await too_large(send)
             return
@@ -106,19 +106,21 @@ class BodyLimit:
 
         await self._app(scope, again, send)
 
-    async def _gather(self, receive: Receive) -> bytes | None:
-        parts: list[bytes] = []
-        size = 0
-        while True:
-            message = await receive()
-            if message["type"] != "http.request":
-                return None
-            parts.append(message.get("body", b""))
-            size += len(parts[-1])
-            if size > self._limit:
-                return None
-            if not message.get("more_body"):
-                return b"".join(parts)
+
+async def whole_body(receive: Receive, limit: int) -> bytes | None:
+    """A body of at most so many octets; None when it is larger, or its sender went away."""
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] != "http.request":
+            return None
+        parts.append(message.get("body", b""))
+        size += len(parts[-1])
+        if size > limit:
+            return None
+        if not message.get("more_body"):
+            return b"".join(parts)
 
 
 async def too_large(send: Send) -> None:

@@ -10,7 +10,7 @@ import structlog
 from envol.api import send_v31
 from envol.api.accepting import Answer, Request, serve
 from envol.edge.gather import Busy, Gatherer
-from envol.edge.http_guard import Receive, Scope, Send
+from envol.edge.http_guard import Receive, Scope, Send, whole_body
 from envol.edge.http_hits import answer
 
 log = structlog.get_logger()
@@ -40,7 +40,7 @@ class SendRoute:
             return
         headers = dict(scope["headers"])
         try:
-            body = await asyncio.wait_for(_body(receive), _SECONDS)
+            body = await asyncio.wait_for(whole_body(receive, send_v31.MOST_BODY), _SECONDS)
         except TimeoutError:
             await self._say(scope, send, 408, "The body did not come in time.")
             return
@@ -68,18 +68,3 @@ class SendRoute:
     ) -> None:
         body = send_v31.refused(status, sentence, code).body
         await answer(scope, send, status, [_JSON, *(more or [])], json.dumps(body).encode())
-
-
-async def _body(receive: Receive) -> bytes | None:
-    """The whole body, None when it is too large."""
-    parts, size = [], 0
-    while True:
-        message = await receive()
-        if message["type"] != "http.request":
-            raise ConnectionResetError
-        parts.append(message.get("body", b""))
-        size += len(parts[-1])
-        if size > send_v31.MOST_BODY:
-            return None
-        if not message.get("more_body"):
-            return b"".join(parts)
