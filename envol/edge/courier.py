@@ -144,6 +144,8 @@ class Courier:
                 task.cancel()
             await asyncio.gather(*others, settler, failed, return_exceptions=True)
             self._lanes.abort()
+            if self._direct:
+                await self.shares.part()
             await asyncio.wrap_future(self._lease_pool.submit(rolls.flush))
             for pool in (self._lease_pool, self._settle_pool):
                 await asyncio.wrap_future(pool.submit(lambda: connection.close()))

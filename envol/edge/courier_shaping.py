@@ -218,11 +218,20 @@ class Shares:
                 self._granted(share, ask, grants[share.group, share.source.address], now)
             after()
 
-    def _asks(self, waiting: Callable[[Share], int], now: float) -> list[tuple[Share, Ask]]:
+    async def part(self) -> None:
+        """Give back what was not used and tell what was, before this courier ends."""
+        asks = self._asks(lambda share: 0, asyncio.get_running_loop().time(), parting=True)
+        if asks or self._learnt:
+            try:
+                await self._ask([ask for _, ask in asks], self._learnt)
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("cannot tell what was sent today", error=str(error).strip())
+
+    def _asks(self, waiting: Callable[[Share], int], now: float, parting: bool = False) -> list[tuple[Share, Ask]]:
         asks = []
         for key, share in list(self._shares.items()):
             wanted = waiting(share)
-            busy = wanted or share.lanes
+            busy = (wanted or share.lanes) and not parting
             news = share.sent or share.slowed or share.pause or share.free or share.blocked
             if busy:
                 share.used = now
@@ -232,6 +241,8 @@ class Shares:
                 asks.append((share, last))
                 continue
             elif share.asked and not news and share.leave in (None, 0) and not share.limit:
+                continue
+            elif parting and not share.asked and not news:
                 continue
             want = 0
             if share.leave is not None:
@@ -244,7 +255,7 @@ class Shares:
                 share.source.address,
                 share.source.warm,
                 lanes=1 if busy else 0,
-                open=share.lanes,
+                open=0 if parting else share.lanes,
                 want=want,
                 free=share.free,
                 sent=share.sent,
