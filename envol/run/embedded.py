@@ -267,11 +267,11 @@ class Embedded:
             self._keep_passwords(made=True)
         self._check_version(programs)
         self._launch(programs)
+        self._sweep()
 
     def _create(self, programs: Path) -> None:
         """Make the cluster beside its place and rename it when complete: no start finds half of one."""
-        for half in self._base.glob("cluster.new-*"):
-            shutil.rmtree(half, ignore_errors=True)
+        self._sweep()
         # A name of its own: the initdb of a start that was killed may still be writing into the last one.
         new = self._base / f"cluster.new-{secrets.token_hex(4)}"
         self._make_private(new)
@@ -285,6 +285,11 @@ class Embedded:
         self._run([programs / "initdb", "-D", new, "--sync-only"])
         new.rename(self._cluster)
         sync_directory(self._base)
+
+    def _sweep(self) -> None:
+        """Remove what starts that were killed left; what a program of theirs still writes into, the next start does."""
+        for half in self._base.glob("cluster.new-*"):
+            shutil.rmtree(half, ignore_errors=True)
 
     def _single_user(self, programs: Path, cluster: Path, statements: list[str]) -> None:
         """Run statements with no server, so that nothing ever listens before the passwords are set."""
