@@ -38,7 +38,7 @@ class FieldPicker extends HTMLElement {
     this.input.addEventListener("keydown", (event) => this.key(event));
     this.list.addEventListener("mousedown", (event) => event.preventDefault());
     this.list.addEventListener("click", (event) => this.choose((event.target as Element).closest<HTMLElement>("[role=option]")));
-    this.addEventListener("drawn", () => this.close());
+    this.addEventListener("drawn", () => { if (this.list.hidden) this.close(); }); // else somebody is typing in it
     this.close();
     if (document.activeElement === this.select) this.focus(); // the select had it, and is covered from now on
   }
