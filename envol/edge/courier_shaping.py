@@ -240,9 +240,7 @@ class Shares:
                 last = Ask(share.group, share.source.address, share.source.warm, want=-(share.leave or 0))
                 asks.append((share, last))
                 continue
-            elif share.asked and not news and share.leave in (None, 0) and not share.limit:
-                continue
-            elif parting and not share.asked and not news:
+            elif (share.asked or parting) and not news and share.leave in (None, 0) and not share.limit:
                 continue
             want = 0
             if share.leave is not None:
