@@ -86,7 +86,7 @@ def chain_of(tls: Any) -> list[bytes]:
 
 
 class Connection(asyncio.Protocol):
-    """A session with one host, used by one task. `host`: its name, for TLS and for the books."""
+    """A session with one host, used by one task. `host`: its name, for TLS and for the books; `address`: where it is."""
 
     def __init__(
         self,
@@ -96,7 +96,7 @@ class Connection(asyncio.Protocol):
         timeouts: Mapping[Stage, float] = TIMEOUTS,
         check: Callable[[Sequence[bytes]], None] | None = None,
     ) -> None:
-        self.host = host
+        self.host, self.address = host, ""
         self._check = check
         self._word = "validation-failure"
         self.tls = ""
@@ -149,6 +149,7 @@ class Connection(asyncio.Protocol):
         except (OSError, TimeoutError) as error:
             said = "No answer in time" if isinstance(error, TimeoutError) else str(error)
             raise NoSession(Closed(Cause.LOST, Stage.CONNECT, None, f"Cannot connect to {host}: {said}")) from None
+        connection.address = address
         if watch is not None:
             watch.add(connection)
             connection._watch = watch

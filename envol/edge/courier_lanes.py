@@ -484,8 +484,9 @@ class Lanes:
             return Result(row, DEFERRED, "in_doubt", reply=text, **where)
         if reply is None or reply.code == 421:
             # It says something of the host, not of the recipient (RFC 5321 §3.8): another host, then later.
-            channel.bad[connection.host] = now + BAD_HOST_SECONDS
             # A host that took messages on this connection has had enough of it, not of us: that is no try.
+            if not connection.taken:
+                channel.bad[connection.address] = now + BAD_HOST_SECONDS
             again = item.tries == 0 or connection.taken > 0
             if reply is not None and not self._slowed(channel, connection, outcome, now) and again:
                 return None

@@ -43,9 +43,10 @@ class Sink:
     tls_sessions: int = 0
     commands: list[str] = field(default_factory=list)
     port: int = 0
+    address: str = "127.0.0.1"
 
     async def __aenter__(self) -> Sink:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port, limit=2**24)
+        self._server = await asyncio.start_server(self._serve, self.address, self.port, limit=2**24)
         self.port = self._server.sockets[0].getsockname()[1]
         self._tasks: set[asyncio.Task[None]] = set()
         return self

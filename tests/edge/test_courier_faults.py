@@ -143,6 +143,28 @@ def test_421_at_any_moment_is_about_the_host(workspace, version, verb: str) -> N
     assert db.value("SELECT count(*) FROM consent_suppression") == 0
 
 
+def test_who_is_going_down_is_left_for_the_next_host_at_once(workspace, version, direct) -> None:  # noqa: F811
+    """RFC 5321 §5.1: the hosts of a domain in their order; the one that said 421 is not asked again for a minute."""
+    one = queued(workspace, 6, domain="un.example", version_id=version)
+    zone: Zone = {
+        ("un.example", "MX"): ["10 mx.hote.example.", "20 mx2.hote.example."],
+        ("mx.hote.example", "A"): ["127.0.0.1"],
+        ("mx2.hote.example", "A"): ["127.0.0.2"],
+    }
+
+    async def work() -> None:
+        async with Sink(lambda talk, verb: "421 4.3.2 Going down" if verb == "MAIL" else None) as first:
+            async with Sink(address="127.0.0.2", port=first.port) as second:
+                with resolving(zone) as resolver:
+                    async with couriers(first, route=to_sink(first), resolver=resolver, connections=2):
+                        await until(lambda: states.finished(one.id))
+                assert len(second.accepted) == 6 and not first.accepted
+                assert first.commands.count("QUIT") <= first.sessions <= 2
+
+    run(work())
+    assert db.rows("SELECT DISTINCT host, attempts FROM outbound_outcome") == [("mx2.hote.example", 1)]
+
+
 @pytest.mark.parametrize("seed", [1, 2, 3])
 def test_a_host_of_moods_ends_with_everybody_in_one_final_state(workspace, version, seed: int) -> None:  # noqa: F811
     """4xx, 5xx, 421 and cuts at every stage, by chance: the sets compared at the end are those of the ledger."""
