@@ -86,7 +86,7 @@ def chain_of(tls: Any) -> list[bytes]:
 
 
 class Connection(asyncio.Protocol):
-    """A session with one host, used by one task. `host`: its name, for TLS and for the books; `address`: where it is."""
+    """A session with one host, used by one task. `host`: its name, for TLS and the books; `address`: where it is."""
 
     def __init__(
         self,
