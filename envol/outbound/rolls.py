@@ -126,7 +126,7 @@ def sums(series: str, since: datetime, workspaces: Iterable[int], most: int = 10
             "SELECT subject, outcome, n, octets FROM (SELECT subject, outcome, sum(n)::bigint AS n,"
             " sum(octets)::bigint AS octets, sum(sum(n)) OVER (PARTITION BY subject) AS whole FROM outbound_roll"
             " WHERE series = %s AND workspace_id = ANY(%s) AND hour >= %s GROUP BY 1, 2) x"
-            " ORDER BY whole DESC, subject, n DESC LIMIT %s",
+            " ORDER BY whole DESC, subject, n DESC, outcome LIMIT %s",
             [series, list(workspaces), since, most],
         )
     ]

@@ -84,7 +84,8 @@ def test_the_file_is_harmless_to_a_spreadsheet(asked: Shop, as_member: Sign) -> 
 def test_midnights_are_days(asked: Shop, as_member: Sign) -> None:
     sql = "SELECT date_trunc('month', created) AS month, max(created) AS last FROM people GROUP BY ALL"
     text = as_member("owner").post(PATH, {"sql": sql, "act": "ask"}).content.decode()
-    assert re.search(r"<td>\d{4}-\d\d-01</td><td>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d</td>", text)
+    main = text.partition("<main")[2]
+    assert re.search(r"<td>\d{4}-\d\d-01</td><td>\d{4}-\d\d-\d\d \d\d:\d\d:\d\d</td>", main), main
 
 
 def test_every_example_runs(asked: Shop, as_member: Sign) -> None:
