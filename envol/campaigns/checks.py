@@ -19,7 +19,7 @@ from envol.audience.language import EVERYBODY, SegmentProblem, parse, to_json
 from envol.campaigns import check_messages as messages
 from envol.campaigns.check import ADVICE, BLOCK, GROUPS, Check
 from envol.campaigns.models import Campaign, ContentDraft, State
-from envol.consent import gates
+from envol.consent import gates, transfers
 from envol.consent.purposes import AD_MATCHING
 from envol.contacts.models import Contact
 from envol.content.checks import people_without_value
@@ -122,9 +122,39 @@ def look(campaign: Campaign, seconds: float | None = None) -> Look:
             missing = _missing_of(campaign)
     except TooSlow:
         who, complete = None, False
-    found = [*audience, *_sender(campaign), *_public_address(), *_content(campaign), *_control(campaign)]
+    found = [
+        *audience,
+        *_sender(campaign),
+        *_public_address(),
+        *_transfer(campaign),
+        *_content(campaign),
+        *_control(campaign),
+    ]
     found += [*missing, *_late(campaign)]
     return Look(sorted(found, key=lambda c: c.level != BLOCK), who, complete)
+
+
+def _transfer(campaign: Campaign) -> list[Check]:
+    """The relay that mail leaves through must be a place where the data may go (GDPR art. 44)."""
+    config = settings.ENVOL
+    if config.route != "smart_host":
+        return []
+    host = config.smart_host.rpartition(":")[0]
+    said = {}
+    for language in ("fr", "en"):
+        with translation.override(language):
+            said[language] = transfers.may_lead_to(campaign.workspace, "smart_host", host)
+    if said["en"].colour != transfers.RED:
+        return []
+    return [
+        Check(
+            BLOCK,
+            "transfer",
+            f"Le relais {host} ne doit pas recevoir ces données\u202f: {said['fr'].why} Voyez Sous-traitants.",
+            f"The relay {host} must not get these data: {said['en'].why} Look at Processors.",
+            "sender",
+        )
+    ]
 
 
 def check(campaign: Campaign) -> list[Check]:

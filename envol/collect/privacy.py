@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from envol import events
-from envol.collect.models import SignupRequest
-from envol.consent import registry
+from envol.accounts.models import Workspace
+from envol.collect.models import SignupForm, SignupRequest
+from envol.consent import data_map, registry
+from envol.consent.data_map import Flow
 from envol.consent.registry import Data
 from envol.contacts.models import Contact
 from envol.db import execute
@@ -51,5 +53,12 @@ def describe() -> list[Data]:
     ]
 
 
+def flows(workspace: Workspace) -> Iterator[Flow]:
+    for form in SignupForm.objects.filter(workspace=workspace).select_related("list").order_by("list__name"):
+        asked = ", ".join(field["key"] for field in form.fields)
+        yield Flow("form", form.list.name, asked, ref=form.list.pk)
+
+
 def register() -> None:
+    data_map.register_flows(flows)
     registry.register("collect", erase=erase, export=export, describe=describe)

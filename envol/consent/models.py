@@ -163,3 +163,22 @@ class Suppression(models.Model):
     class Meta:
         db_table = "consent_suppression"
         managed = False
+
+
+# The organisation's desk is a file of its own; whoever asks for the models of consent finds them here.
+from envol.consent.models_desk import Desk, MapReading, Processor  # noqa: E402
+
+__all__ = [
+    "Basis",
+    "Desk",
+    "Evidence",
+    "LedgerBlock",
+    "MapReading",
+    "Permission",
+    "Processor",
+    "Purpose",
+    "PurposeText",
+    "Silence",
+    "Strength",
+    "Suppression",
+]

@@ -54,6 +54,14 @@ def describe() -> list[Data]:
         Data("consent_evidence", "documents and statements that prove permissions", True, "while used, then 5 years"),
         Data("consent_ledger_block", "commitments; nothing readable", False, "for ever"),
         Data("consent_silence", "why marketing rested for the person, from when to when"),
+        Data(
+            "consent_desk",
+            "who is responsible and who looks after data protection, as the organisation says",
+            True,
+            "as long as the organisation",
+        ),
+        Data("consent_processor", "who gets data, with contract and contact", True, "5 years after its end"),
+        Data("consent_map_reading", "the data map as it was last read", False),
         Data("consent_suppression", "keyed digest of the address, scope, reason", True, "as long as mail is sent"),
     ]
 
@@ -66,7 +74,31 @@ def _describe_events() -> list[Data]:
     ]
 
 
+def _describe_accounts() -> list[Data]:
+    return [
+        Data(
+            "accounts_user",
+            "members: name, address, language, password digest",
+            True,
+            "as long as the membership",
+        ),
+        Data("accounts_member", "which member has which role", True, "as long as the membership"),
+        Data("account_emailaddress", "addresses of members", True, "as long as the membership"),
+        Data("account_emailconfirmation", "confirmations of addresses of members", True, "3 days"),
+        Data("mfa_authenticator", "second factors and passkeys of members, sealed", True, "as long as the membership"),
+        Data("django_session", "sessions of members", True, "14 days"),
+        Data("accounts_journal", "acts of members, programs and jobs, without addresses", True, "without end"),
+        Data("accounts_sent_form", "digests of forms that members sent", True, "2 days"),
+        Data("accounts_undo", "how an act can be taken back", False, "7 days"),
+        Data("accounts_job", "long work: how far it is", False),
+        Data("accounts_api_key", "programs and what they may do", False),
+        Data("accounts_key_use", "how much programs handed in", False, "1 day"),
+        Data("accounts_workspace", "the organisation", False),
+    ]
+
+
 def register() -> None:
-    # Events lie below and cannot register with us.
+    # These lie below and cannot register with us.
+    registry.register("accounts", describe=_describe_accounts)
     registry.register("events", erase=events.erase, export=events.export, describe=_describe_events)
     registry.register("consent", erase=erase, export=export, describe=describe)

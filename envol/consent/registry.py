@@ -36,14 +36,19 @@ class Room(NamedTuple):
 _rooms: dict[str, Room] = {}
 
 
+def _nothing(workspace_id: int, contact_id: int) -> dict[str, Any]:
+    return {}
+
+
 def register(
     room: str,
     *,
-    erase: Callable[[int, int], Mapping[str, int]],
-    export: Callable[[int, int], Mapping[str, Any]],
+    erase: Callable[[int, int], Mapping[str, int]] = _nothing,
+    export: Callable[[int, int], Mapping[str, Any]] = _nothing,
     describe: Callable[[], list[Data]],
 ) -> None:
-    """Called once by each room at start. ``erase`` and ``export`` take workspace id and contact id."""
+    """Called once by each room at start. ``erase`` and ``export`` take workspace id and contact id; a room that keeps
+    nothing of a contact only describes its tables."""
     _rooms[room] = Room(room, erase, export, describe)
 
 

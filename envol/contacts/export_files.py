@@ -23,6 +23,7 @@ from django.utils.translation import gettext as _
 from envol import disk
 from envol.accounts.journal import note
 from envol.accounts.models import Workspace
+from envol.consent import transfers
 from envol.consent.models import Purpose
 from envol.consent.purposes import AD_MATCHING
 from envol.contacts import catalogue, exports, filters
@@ -76,6 +77,10 @@ def prepare(
             raise ExportProblem(
                 _("Nobody was asked for this yet: add the purpose “Targeted advertising” on the page of consent.")
             )
+        worst = transfers.of_kind(workspace, "ads")
+        if worst is not None and worst[1].colour == transfers.RED:
+            said = _("No file is made for an advertising platform while %(name)s is among the processors: %(why)s")
+            raise ExportProblem(said % {"name": worst[0].name, "why": worst[1].why})
         columns = ("sha256",)
     else:
         offered = exports.columns_of(workspace, sensitive=True)

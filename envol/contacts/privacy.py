@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from envol.consent import registry
+from django.utils.translation import get_language
+
+from envol.accounts.models import Workspace
+from envol.consent import data_map, registry
+from envol.consent.data_map import Flow
 from envol.consent.registry import Data
 from envol.contacts import export_files
+from envol.contacts.models import Import, Property
 from envol.db import dicts, execute
 
 _OF_PERSON = (
@@ -139,10 +144,23 @@ def describe() -> list[Data]:
         Data("contacts_bulk_act", "what members did to many people at once", False),
         Data("contacts_bulk_person", "whom such an act changed and what was before, to undo it", True, "7 days"),
         Data("contacts_export", "files of people made for members, with what each holds", True, "7 days"),
+        Data("contacts_gone", "numbers of people who were erased, until every copy is rid of them", True, "30 days"),
         Data("contacts_saved_view", "filters that members keep under a name", False),
         Data("contacts_source", "where values come from", False),
     ]
 
 
+def flows(workspace: Workspace) -> Iterator[Flow]:
+    """Properties with the purposes they may serve, and the files people came from."""
+    french = (get_language() or "en").startswith("fr")
+    for one in Property.objects.filter(workspace=workspace).order_by("key"):
+        name = one.label_fr if french else one.label_en
+        yield Flow("property", name, one.type, ref=one.pk, purposes=one.purposes, sensitive=one.sensitive)
+    brought = Import.objects.filter(workspace=workspace, state="done").order_by("-id")
+    for one_import in brought.only("id", "file_name")[:20]:
+        yield Flow("import", one_import.file_name, ref=one_import.pk)
+
+
 def register() -> None:
+    data_map.register_flows(flows)
     registry.register("contacts", erase=erase, export=export, describe=describe)

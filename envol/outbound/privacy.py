@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
+
+from django.conf import settings
 
 from envol import db
-from envol.consent import registry
+from envol.accounts.models import Workspace
+from envol.consent import data_map, registry
+from envol.consent.data_map import Flow
 from envol.consent.registry import Data
 from envol.contacts.models import Contact
 
@@ -103,6 +109,10 @@ def describe() -> list[Data]:
         Data(
             "outbound_roll", "traffic by hour; addresses of machines that connect to us", True, "92 days; peers 30 days"
         ),
+        Data("outbound_excluded", "who was left out of a sending, and why", True, "as long as the sending"),
+        Data("outbound_retry", "mail that is tried again; replies of hosts, without the address", True, "5 days"),
+        Data("outbound_held", "mail that looks like fraud and waits for a decision", True, "until decided"),
+        Data("outbound_tls_count", "addresses of receiving servers and whether their TLS held", False),
         Data("outbound_trouble", "keyed digest of addresses in trouble", True, "30 days"),
         Data(
             "outbound_captured", "messages of the local route; mail people wrote to us", True, "until emptied; 90 days"
@@ -110,5 +120,18 @@ def describe() -> list[Data]:
     ]
 
 
+def flows(workspace: Workspace) -> Iterator[Flow]:
+    """Ways out of this installation, by its settings."""
+    config = settings.ENVOL
+    if config.route == "smart_host":
+        yield Flow("smart_host", config.smart_host, host=config.smart_host.rpartition(":")[0].strip("[]"))
+    if config.rspamd:
+        yield Flow("rspamd", config.rspamd, host=urlsplit(config.rspamd).hostname or "")
+    if config.clickhouse and not config.clickhouse.startswith("chdb:"):
+        host = urlsplit(config.clickhouse).hostname or ""
+        yield Flow("columns", host, host=host)
+
+
 def register() -> None:
+    data_map.register_flows(flows)
     registry.register("outbound", erase=erase, export=export, describe=describe)

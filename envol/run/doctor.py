@@ -21,9 +21,22 @@ def _is_ours(address: str) -> bool:
     return True
 
 
+def ways_out(config: Config) -> list[tuple[str, str]]:
+    """(kind, host) of whatever gets people's data by the settings; by default nothing does."""
+    found = []
+    if config.route == "smart_host" and config.smart_host:
+        found.append(("smart_host", config.smart_host.rpartition(":")[0].strip("[]")))
+    if config.rspamd:
+        found.append(("rspamd", urlsplit(config.rspamd).hostname or ""))
+    if config.clickhouse and not config.clickhouse.startswith("chdb:"):
+        found.append(("columns", urlsplit(config.clickhouse).hostname or ""))
+    return found
+
+
 def check(config: Config, workspace: Workspace) -> list[dict[str, Any]]:
     """One line per question: ``{"ok", "code", "sentence"}``."""
     from envol import db, disk
+    from envol.consent import transfers
     from envol.outbound import books
     from envol.outbound.models import DkimKey, Domain
 
@@ -76,6 +89,14 @@ def check(config: Config, workspace: Workspace) -> list[dict[str, Any]]:
             "smart_host",
             f"The relay is {config.smart_host}.",
             'The route is smart_host and no relay is named: set smart_host = "HOST:PORT" in envol.toml.',
+        )
+    for kind, host in ways_out(config):
+        verdict = transfers.may_lead_to(workspace, kind, host)
+        line(
+            verdict.colour != transfers.RED,
+            "transfer",
+            f"{host}: {verdict.why}",
+            f"People's data must not go to {host}: {verdict.why} {' '.join(verdict.ways[:1])}",
         )
     line(
         bool(workspace.postal_address.strip()),

@@ -45,6 +45,11 @@ WORDS = {
     "contact.unsilenced": gettext_lazy("let marketing go on for a person"),
     "contact.noted": gettext_lazy("wrote a note on a person"),
     "delay.changed": gettext_lazy("changed a repurchase delay"),
+    "desk.changed": gettext_lazy("changed who is responsible for people's data"),
+    "map.confirmed": gettext_lazy("read the data map and found it right"),
+    "processor.added": gettext_lazy("added a processor"),
+    "processor.changed": gettext_lazy("changed a processor"),
+    "processor.ended": gettext_lazy("noted that a processor has ended"),
     "domain.added": gettext_lazy("declared a domain"),
     "domain.keys_made": gettext_lazy("made new keys for a domain"),
     "domain.keys_rotated": gettext_lazy("began to sign with new keys"),
@@ -133,6 +138,7 @@ ACTORS = {
 _SEEN_AT = {
     "campaign": "campaign", "segment": "segment", "contact": "contact", "import": "import", "domain": "domain",
     "list": "list", "export": "export", "shop": "shop",
+    "processor": "processor",
 }  # fmt: skip
 
 

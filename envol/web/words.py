@@ -19,7 +19,7 @@ from django.utils.translation.template import templatize
 ROOM = Path(__file__).resolve().parent
 PO = ROOM / "locale" / "fr" / "LC_MESSAGES" / "django.po"
 _KEYWORDS: dict[str, Any] = {
-    "_": None, "AddressError": None, "gettext": None, "gettext_lazy": None, "gettext_noop": None,
+    "_": None, "AddressError": None, "Data": None, "gettext": None, "gettext_lazy": None, "gettext_noop": None,
     "ngettext": (1, 2), "ngettext_lazy": (1, 2),
     "pgettext": ((1, "c"), 2), "pgettext_lazy": ((1, "c"), 2), "npgettext": ((1, "c"), 2, 3),
 }  # fmt: skip
@@ -43,6 +43,11 @@ def said() -> Iterator[tuple[Any, str | None]]:
         for _line, function, messages, _comments in found:
             name = str(function)
             parts = list(messages) if isinstance(messages, tuple | list) else [messages]
+            if name == "Data":  # a line of the data map: what a table keeps, and how long
+                for part in (parts[1:2] + parts[3:4]) if len(parts) > 1 else []:
+                    if isinstance(part, str):
+                        yield part, None
+                continue
             context = parts.pop(0) if name.startswith(("pgettext", "npgettext")) else None
             parts = [part for part in parts if part][: 2 if name.startswith("n") else 1]
             if parts and all(isinstance(part, str) for part in parts):

@@ -35,6 +35,7 @@ POST_ONLY = {
     "segment_figures", "leave_segment", "restore_segment",
     "new_topic", "infer_interests", "change_interest", "change_happening", "change_rhythm",
     "compute_scores", "change_tiers", "change_delays", "export_act", "follow_segment",
+    "confirm_map", "end_processor",
     "silence_contact", "put_contact", "put_into_segment", "new_shop", "remove_shop",
 }  # fmt: skip
 # Those that answer GET and POST both.
@@ -62,6 +63,9 @@ BOTH = {
     "new_export",
     "shop",
     "suppressions",
+    "controller",
+    "processor",
+    "new_processor",
 }
 
 
@@ -240,7 +244,7 @@ def test_no_page_needs_what_its_policy_forbids(shop: Shop, as_member: Sign) -> N
         if name in POST_ONLY | {
             "model_preview", "preview", "click_map", "message_html",
             "held_html", "people_csv", "import_refused", "preview_signup",
-            "export_file",
+            "export_file", "record_pdf",
         }:  # fmt: skip
             continue
         text = client.get(address(route, shop)).content.decode()

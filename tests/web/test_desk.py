@@ -1,0 +1,99 @@
+"""The organisation's desk: the data map, the records as files, processors with their verdicts."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client, override_settings
+
+from envol.campaigns import checks
+from envol.consent import desk
+from envol.consent.models import Processor
+from envol.consent.paper import Paper
+from envol.contacts import export_files
+from envol.contacts.filters import Filter
+from tests.web.shop import Shop, open_shop
+
+Sign = Callable[..., Client]
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Shop:
+    return open_shop("Librairie du bureau", readers=30, folder=tmp_path_factory.mktemp("desk"))
+
+
+def test_the_map_is_read_once_and_shows_what_came_since(own: Shop, as_member: Sign) -> None:
+    owner = as_member("owner", own)
+    assert "Nobody has read this map yet" in owner.get("/consent/map").content.decode()
+    assert owner.post("/consent/map/confirm").status_code == 303
+    assert "Nothing has changed" in owner.get("/consent/map").content.decode()
+    own.workspace.properties.create(key="shoe", label_fr="Pointure", label_en="Shoe size", type="number")
+    page = owner.get("/consent/map").content.decode()
+    assert "Something is new" in page and "property Shoe size" in page and "contacts_contact" in page
+
+
+def test_who_is_responsible_stands_on_the_record(own: Shop, as_member: Sign) -> None:
+    editor = as_member("editor", own)
+    given = {"legal_name": "Deux Rives SARL", "dpo_name": "=Ana", "hosted_in": "FR", "breach_hours": "72"}
+    assert editor.post("/consent/controller", given | {"trained_on": "2999-01-01"}).status_code == 422
+    assert editor.post("/consent/controller", given).status_code == 303
+    assert "Deux Rives SARL" in editor.get("/consent/record").content.decode()
+    lines = list(csv.reader(io.StringIO(editor.get("/consent/record.csv").content.decode("utf-8-sig")), delimiter=";"))
+    assert ["Data protection officer", "'=Ana"] in lines and any(line[:1] == ["Newsletter"] for line in lines)
+    paper = editor.get("/consent/record.pdf")
+    assert paper.content.startswith(b"%PDF-") and len(paper.content) > 3000
+    assert as_member("viewer", own).post("/consent/controller", given).status_code == 403
+
+
+def test_a_processor_is_judged_on_its_page_and_kept_with_its_contract(own: Shop, as_member: Sign) -> None:
+    editor = as_member("editor", own)
+    given = {"name": "Relay Inc.", "role": "processor", "kind": "smart_host", "host": "relay.example", "country": "US"}
+    wrong = editor.post("/consent/processors/new", given | {"host": "https://relay.example/x"})
+    assert wrong.status_code == 422 and "host name alone" in wrong.content.decode()
+    fake = SimpleUploadedFile("dpa.pdf", b"GIF89a")
+    assert "This is no PDF" in editor.post("/consent/processors/new", given | {"file": fake}).content.decode()
+    file = SimpleUploadedFile("dpa.pdf", b"%PDF-1.4 contract")
+    answer = editor.post("/consent/processors/new", given | {"file": file, "dpa_on": "2026-01-05"})
+    assert answer.status_code == 303
+    page = editor.get(answer["Location"]).content.decode()
+    assert "nothing covers it" in page and "Ways out" in page
+    assert editor.get(answer["Location"] + "/contract").content == b"%PDF-1.4 contract"
+    changed = given | {"tool": "scc", "assessed_on": "2026-02-01", "measures": "keys here", "dpa_on": "2026-01-05"}
+    assert editor.post(answer["Location"], changed).status_code == 303
+    assert "Standard clauses with an assessment" in editor.get(answer["Location"]).content.decode()
+    assert editor.get(answer["Location"] + "/contract").content == b"%PDF-1.4 contract", "kept without a new file"
+    assert editor.post(answer["Location"] + "/end").status_code == 303
+    assert Processor.objects.get(workspace=own.workspace, name="Relay Inc.").ended_on is not None
+
+
+def test_red_stops_the_campaign_through_that_relay_and_the_file_for_that_platform(own: Shop) -> None:
+    one = desk.save_processor(own.workspace, {"name": "Relay", "host": "relay.example", "country": "US"})
+    config = SimpleNamespace(route="smart_host", smart_host="smtp.relay.example:587")
+    with override_settings(ENVOL=config):
+        found = checks._transfer(own.draft)
+        assert [(c.level, c.code) for c in found] == [("block", "transfer")]
+        assert "rien ne les couvre" in found[0].fr and "nothing covers it" in found[0].en
+        desk.end_processor(one)
+        assert checks._transfer(own.draft) == []
+    desk.save_processor(own.workspace, {"name": "Ads Corp", "kind": "ads", "country": "US"})
+    from envol.consent import purposes
+
+    if export_files.ad_purpose(own.workspace) is None:
+        key, fr, en, kind, text_fr, text_en = next(
+            p for p in purposes.proposed(own.workspace) if p[0] == purposes.AD_MATCHING
+        )
+        purposes.add(own.workspace, key, fr, en, kind=kind, texts={"fr": text_fr, "en": text_en})
+    with pytest.raises(export_files.ExportProblem, match="Ads Corp"):
+        export_files.prepare(own.workspace, Filter(), "hashed")
+
+
+def test_paper_writes_names_of_any_alphabet() -> None:
+    paper = Paper("Éléments – «\u202fpreuve\u202f»")
+    paper.facts([("Nom", "Łukasz Żółć, Νίκος, Ирина"), ("Rien", "")])
+    paper.table(["A", "B"], [["x" * 400, "1"]] * 80)
+    assert paper.write().startswith(b"%PDF-")
