@@ -94,6 +94,7 @@ class Scope(models.TextChoices):
     EVENTS = "events", "Tell events"
     ORDERS = "orders", "Tell orders"
     SEGMENTS = "segments", "Read segments and the people in them"
+    CONSENT = "consent", "Ask who may be written to, and why"
 
 
 def every_scope() -> list[str]:

@@ -315,6 +315,8 @@ def _evidence(request: SignupRequest, text: PurposeText, page: str) -> Evidence:
             "place": place,
             "mechanism": "unticked_box",
             "double_opt_in": True,
+            "actor": "person",
+            "channel": "email",
         },
     )[0]
 

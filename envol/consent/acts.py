@@ -60,7 +60,7 @@ def evidence(
         document=document,
         document_name=document_name[:200],
         document_sha256=hashlib.sha256(document).digest() if document else None,
-        facts=dict(facts or {}),
+        facts={"channel": "email", **({"actor": f"member {member_id}"} if member_id else {}), **(facts or {})},
     )
 
 

@@ -3,7 +3,7 @@
 Anybody who has the blocks, and the permission rows with their keys, can verify a ledger with this
 file alone:
 
-    payload  = the permission row in bytes (`payload`)
+    payload  = the permission row in bytes (`payload`), with the digest of its evidence (`evidence_seal`)
     leaf     = HMAC-SHA256(key of its own, payload), a commitment: without the key it says nothing
     root     = binary SHA-256 tree over the leaves of one block; a lone node moves up as it is
     hash     = SHA-256 over workspace, number, count, time, hash of the block before, root
@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Iterator, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 LEAF = 32
 KEY = 16
@@ -50,12 +51,48 @@ def payload(
     since: datetime,
     evidence_id: int | None,
     proof: str,
+    seal: bytes | None = None,
 ) -> bytes:
-    """The canonical octets of a permission row. ``proof`` comes last because it alone may hold any character."""
+    """The canonical octets of a permission row. ``proof`` comes last because it alone may hold any character.
+
+    ``seal`` is the digest of its evidence (`evidence_seal`), so that the words, document and circumstances are
+    committed to with the answer. Evidence from before seals existed has none, and lines that cite it are of version 1.
+    """
+    evidence = "-" if evidence_id is None else f"{evidence_id} {seal.hex()}" if seal else str(evidence_id)
     return (
-        f"envol permission 1\n{workspace_id}\n{contact_id}\n{purpose_id}\n{state}\n{basis}\n{micros(since)}\n"
-        f"{'-' if evidence_id is None else evidence_id}\n{proof}"
+        f"envol permission {2 if seal else 1}\n{workspace_id}\n{contact_id}\n{purpose_id}\n{state}\n{basis}\n"
+        f"{micros(since)}\n{evidence}\n{proof}"
     ).encode()
+
+
+def evidence_octets(
+    workspace_id: int,
+    strength: str,
+    source: str,
+    text_sha256: bytes | None,
+    statement: str,
+    member_id: int | None,
+    document_name: str,
+    document_sha256: bytes | None,
+    facts: Mapping[str, Any],
+) -> bytes:
+    """The canonical octets of an evidence: JSON with sorted keys and without spaces, in UTF-8."""
+    said = {
+        "workspace": workspace_id,
+        "strength": strength,
+        "source": source,
+        "text_sha256": text_sha256.hex() if text_sha256 else None,
+        "statement": statement,
+        "member": member_id,
+        "document_name": document_name,
+        "document_sha256": document_sha256.hex() if document_sha256 else None,
+        "facts": dict(facts),
+    }
+    return json.dumps(said, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def evidence_seal(octets: bytes) -> bytes:
+    return hashlib.sha256(b"envol evidence 1\n" + octets).digest()
 
 
 def leaf(key: bytes, message: bytes) -> bytes:

@@ -99,8 +99,11 @@ def _may_send(
         return Answer(False, RESTRICTED)
     # One round trip: the purpose, the suppression and the answer in force, even where one is missing.
     found = rows(
-        "SELECT u.kind, p.id, p.state, coalesce((SELECT array_agg(s.scope) FROM consent_suppression s"
-        "   WHERE s.workspace_id = %(w)s AND s.digest = %(digest)s AND s.at <= coalesce(%(now)s, s.at)), '{}'),"
+        "SELECT u.kind, p.id, p.state, coalesce((SELECT array_agg(s.scope) FROM ("
+        "   SELECT scope FROM consent_suppression"
+        "    WHERE workspace_id = %(w)s AND digest = %(digest)s AND at <= coalesce(%(now)s, at)"
+        "   UNION ALL SELECT scope FROM consent_suppression_past WHERE %(now)s::timestamptz IS NOT NULL"
+        "    AND workspace_id = %(w)s AND digest = %(digest)s AND at <= %(now)s AND ended > %(now)s) s), '{}'),"
         "  EXISTS (SELECT FROM consent_silence q WHERE q.workspace_id = %(w)s AND q.contact_id = %(contact)s"
         "   AND (CASE WHEN %(now)s::timestamptz IS NULL THEN q.until IS NULL"
         "        ELSE q.since <= %(now)s AND (q.until IS NULL OR q.until > %(now)s) END))"

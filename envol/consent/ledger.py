@@ -11,8 +11,9 @@ nothing in the present.
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -76,7 +77,8 @@ def append(workspace_id: int, lines: Sequence[Line], *, at: datetime | None = No
     """
     at = at or datetime.now(UTC)
     lines = [_checked(line, at) for line in lines]
-    messages = [chain.payload(workspace_id, *line) for line in lines]
+    seals = seals_of(line.evidence_id for line in lines)
+    messages = [chain.payload(workspace_id, *line, seals.get(line.evidence_id)) for line in lines]
     keys = os.urandom(chain.KEY * len(lines))
     sealed = chain.leaves(keys, messages)
     with transaction.atomic():
@@ -89,6 +91,13 @@ def append(workspace_id: int, lines: Sequence[Line], *, at: datetime | None = No
                 copy.write_row((workspace_id, *line[:5], until, *line[5:], block, leaf, key))
         project(workspace_id, sorted({line.contact_id for line in lines}))
     return block
+
+
+def seals_of(evidence_ids: Iterable[int | None]) -> dict[int | None, bytes]:
+    """What lines that cite these commit to; evidence from before seals existed is absent."""
+    wanted = sorted({one for one in evidence_ids if one is not None})
+    found = rows("SELECT id, seal FROM consent_evidence WHERE id = ANY(%s)", [wanted]) if wanted else []
+    return {number: bytes(seal) for number, seal in found if seal is not None}
 
 
 def _checked(line: Line, at: datetime) -> Line:
@@ -253,11 +262,12 @@ def _messages(
     evidence_id: int | None,
     proofs: Sequence[str] | None,
 ) -> list[bytes]:
+    seal = seals_of([evidence_id]).get(evidence_id)
     if len(since) == 1 and proofs is None:
         # What all lines share is written once; the pieces are cut out of one payload, so that this
         # cannot drift from chain.payload.
         mark = 9_007_199_254_740_991
-        pattern = chain.payload(workspace_id, mark, purpose_id, state, basis, since[0], evidence_id, "")
+        pattern = chain.payload(workspace_id, mark, purpose_id, state, basis, since[0], evidence_id, "", seal)
         head, _, tail = pattern.partition(b"\n%d\n" % mark)
         head, tail = head + b"\n", b"\n" + tail
         numbers = "\n".join(map(str, contact_ids)).encode().split(b"\n") if contact_ids else []
@@ -272,6 +282,7 @@ def _messages(
             since[i] if len(since) > 1 else since[0],
             evidence_id,
             proofs[i] if proofs else "",
+            seal,
         )
         for i, contact_id in enumerate(contact_ids)
     ]
@@ -288,7 +299,10 @@ def _escape(text: str) -> str:
 
 
 class Problem(NamedTuple):
-    """Something in the ledger that is not as it was written. ``leaf`` is -1 for a whole block."""
+    """Something in the ledger that is not as it was written.
+
+    ``leaf`` is -1 for a whole block; block 0 is no block: there ``leaf`` is the number of an evidence.
+    """
 
     block: int
     leaf: int
@@ -338,9 +352,9 @@ def verify(
     # In one transaction: the cursors of the server live as long as it does.
     with transaction.atomic():
         previous, no = chain.START, 0
-        payloads = _payloads(workspace_id)
-        row = next(payloads, None)
-        for no, at, count, leaves, root, before, digest in _blocks(workspace_id):
+        lines = payloads(workspace_id)
+        row = next(lines, None)
+        for no, at, count, leaves, root, before, digest in blocks(workspace_id):
             report.blocks += 1
             if tell is not None:
                 tell(report.lines)
@@ -370,7 +384,7 @@ def verify(
                         tell(report.lines - count + leaf + 1)
                 else:
                     note(block, leaf, gettext_noop("a row has no line in the ledger"))
-                row = next(payloads, None)
+                row = next(lines, None)
             previous, heads[no] = digest, digest
             if known and known[0] != no:
                 del heads[no]
@@ -388,6 +402,8 @@ def verify(
             [workspace_id, most],
         ):
             note(block, leaf, gettext_noop("its interval does not end where the next answer begins"))
+        for number in _altered_evidence(workspace_id):
+            note(0, number, gettext_noop("an evidence, its words or its document are not those that were sealed"))
     if known and heads.get(known[0]) != known[1]:
         note(known[0], -1, gettext_noop("it is not the block that was noted earlier"))
     return report
@@ -411,7 +427,7 @@ def _stream(query: str, params: Sequence[Any], at_once: int) -> Iterator[tuple[A
             yield from found
 
 
-def _blocks(workspace_id: int) -> Iterator[tuple[int, datetime, int, bytes, bytes, bytes, bytes]]:
+def blocks(workspace_id: int) -> Iterator[tuple[int, datetime, int, bytes, bytes, bytes, bytes]]:
     for no, at, count, *octets in _stream(
         "SELECT no, at, count, leaves, root, previous, hash FROM consent_ledger_block"
         " WHERE workspace_id = %s ORDER BY no",
@@ -422,15 +438,35 @@ def _blocks(workspace_id: int) -> Iterator[tuple[int, datetime, int, bytes, byte
         yield no, at, count, leaves, root, before, digest
 
 
-def _payloads(workspace_id: int) -> Iterator[tuple[int, int, bytes, bytes]]:
+def payloads(workspace_id: int) -> Iterator[tuple[int, int, bytes, bytes]]:
     for block, leaf, key, *line in _stream(
-        "SELECT block, leaf, leaf_key, contact_id, purpose_id, state, basis, since, evidence_id, proof"
-        " FROM consent_permission WHERE workspace_id = %s AND block <="
-        " (SELECT coalesce(max(no), 0) FROM consent_ledger_block WHERE workspace_id = %s) ORDER BY block, leaf",
+        "SELECT p.block, p.leaf, p.leaf_key, p.contact_id, p.purpose_id, p.state, p.basis, p.since, p.evidence_id,"
+        " p.proof, e.seal FROM consent_permission p LEFT JOIN consent_evidence e ON e.id = p.evidence_id"
+        " WHERE p.workspace_id = %s AND p.block <="
+        " (SELECT coalesce(max(no), 0) FROM consent_ledger_block WHERE workspace_id = %s) ORDER BY p.block, p.leaf",
         [workspace_id, workspace_id],
         2000,
     ):
         yield block, leaf, bytes(key), chain.payload(workspace_id, *line)
+
+
+def _altered_evidence(workspace_id: int) -> Iterator[int]:
+    """Numbers of the evidence whose words, document or circumstances are not what their digests say."""
+    for number, seal, text_right, document_right, *said in rows(
+        "SELECT e.id, e.seal, t.text IS NULL OR sha256(convert_to(t.text, 'UTF8')) = t.sha256,"
+        " e.document IS NULL OR sha256(e.document) = e.document_sha256, e.workspace_id, e.strength, e.source,"
+        " t.sha256, e.statement, e.member_id, e.document_name, e.document_sha256, e.facts::text"
+        " FROM consent_evidence e LEFT JOIN consent_purpose_text t ON t.id = e.text_id"
+        " WHERE e.workspace_id = %s ORDER BY e.id",
+        [workspace_id],
+    ):
+        if not text_right or not document_right:
+            yield number
+            continue
+        said[3], said[7] = (bytes(one) if one else None for one in (said[3], said[7]))
+        said[8] = json.loads(said[8])
+        if seal is not None and chain.evidence_seal(chain.evidence_octets(*said)) != seal:
+            yield number
 
 
 def inclusion(workspace_id: int, block: int, leaf: int) -> chain.Inclusion:

@@ -7,10 +7,13 @@ leaves the chain intact and unreadable.
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.db import models
 from django.db.models.functions import Now
 
 from envol.accounts.models import Workspace
+from envol.consent import chain
 
 
 class Basis(models.TextChoices):
@@ -74,11 +77,32 @@ class Evidence(models.Model):
     document_name = models.CharField(max_length=200, blank=True)
     document_sha256 = models.BinaryField(null=True)
     document = models.BinaryField(null=True)
-    facts = models.JSONField(default=dict)  # conditions of the existing-customer basis, job relation…
+    # mechanism, actor, notice, channel; conditions of the existing-customer basis, job relation…
+    facts = models.JSONField(default=dict)
+    seal = models.BinaryField(null=True)  # SHA-256 of all of the above; lines of the ledger commit to it
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         db_table = "consent_evidence"
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Sealed when it is made, and never again: what it proves is not to change afterwards."""
+        if self._state.adding and self.seal is None:
+            self.seal = chain.evidence_seal(self.octets())
+        super().save(*args, **kwargs)
+
+    def octets(self) -> bytes:
+        return chain.evidence_octets(
+            self.workspace_id,
+            self.strength,
+            self.source,
+            bytes(self.text.sha256) if self.text else None,
+            self.statement,
+            self.member_id,
+            self.document_name,
+            bytes(self.document_sha256) if self.document_sha256 else None,
+            self.facts,
+        )
 
 
 class Permission(models.Model):

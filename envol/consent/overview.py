@@ -220,7 +220,15 @@ def proof(workspace_id: int, permission_id: int) -> Proof | None:
     )
     inclusion = ledger.inclusion(workspace_id, row.block, row.leaf)
     message = chain.payload(
-        workspace_id, row.contact_id, row.purpose_id, row.state, row.basis, row.since, row.evidence_id, row.proof
+        workspace_id,
+        row.contact_id,
+        row.purpose_id,
+        row.state,
+        row.basis,
+        row.since,
+        row.evidence_id,
+        row.proof,
+        ledger.seals_of([row.evidence_id]).get(row.evidence_id),
     )
     key = bytes(row.leaf_key)
     sealed = chain.leaf(key, message) == inclusion.leaf and inclusion.holds()

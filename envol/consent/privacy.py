@@ -63,6 +63,7 @@ def describe() -> list[Data]:
         Data("consent_processor", "who gets data, with contract and contact", True, "5 years after its end"),
         Data("consent_map_reading", "the data map as it was last read", False),
         Data("consent_suppression", "keyed digest of the address, scope, reason", True, "as long as mail is sent"),
+        Data("consent_suppression_past", "the same of what ended, from when to when", True, "5 years"),
     ]
 
 

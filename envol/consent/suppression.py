@@ -201,6 +201,8 @@ def newest(
 def expire() -> int:
     """Take away what ended by itself; how many lines. Asked every hour. Journaled once for each workspace."""
     gone = 0
+    # Civil limitation is five years (Code civil art. 2224): until then the past must be told.
+    execute("DELETE FROM consent_suppression_past WHERE ended < now() - interval '5 years'")
     for (workspace_id,) in rows("SELECT DISTINCT workspace_id FROM consent_suppression WHERE until <= now()"):
         with transaction.atomic():
             ended = rows(

@@ -1,17 +1,20 @@
-"""Long work of consent: verifying the whole ledger, watched and stopped from its page."""
+"""Work of consent outside requests: the whole ledger verified, what ends by itself ended, each chain noted nightly."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
+from django.conf import settings
 from django.db import connection, transaction
+from django.utils.translation import gettext
 from procrastinate.contrib.django import app
 
 from envol.accounts.jobs import Cancelled, Progress
 from envol.accounts.journal import note
 from envol.accounts.models import Job, Workspace
-from envol.consent import ledger, overview
+from envol.consent import anchor, ledger, overview
+from envol.events.writing import request_mail
 
 VERIFY = "consent.verify"
 SHOWN = 20
@@ -98,3 +101,24 @@ def expire(timestamp: int) -> None:
     from envol.consent import suppression
 
     suppression.expire()
+
+
+@app.periodic(cron="25 3 * * *")
+@app.task(queue="house", name="consent.anchor", queueing_lock="consent.anchor")
+def note_anchors(timestamp: int) -> None:
+    """Every night: where each chain stands, to the file beside the data, and by mail where a setting says to whom."""
+    made = anchor.write()
+    recipient = settings.ENVOL.anchor_to
+    if made and recipient:
+        text = gettext(
+            "Where the ledgers of permissions stood. Keep this message: with it, envol consent verify --anchor FILE"
+            " shows a ledger that was cut or written anew."
+        )
+        lines = "".join(one.line().decode() for one in made)
+        request_mail(
+            "ledger_anchor",
+            recipient,
+            {"subject": gettext("Where the ledger stood"), "text": f"{text}\n\n{lines}"},
+            workspace_id=made[0].workspace_id,
+            language=settings.LANGUAGE_CODE,
+        )

@@ -345,6 +345,7 @@ def restore(file: Path, data: Data = None, json: Json = False) -> None:
 def main() -> None:
     from envol.run import (
         cli_audience,  # noqa: F401 - it adds its commands
+        cli_consent,  # noqa: F401 -- consent
         cli_control,  # noqa: F401 -- held and blocklist
         cli_etrn,  # noqa: F401 -- etrn
         cli_keys,  # noqa: F401 -- apikey

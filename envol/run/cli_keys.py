@@ -21,7 +21,7 @@ app.add_typer(apikey, name="apikey")
 
 Scopes = Annotated[
     list[str] | None,
-    typer.Option("--scope", help="smtp, read, events, orders, segments; several times. None: all of them."),
+    typer.Option("--scope", help="smtp, read, events, orders, segments, consent; several times. None: all of them."),
 ]
 Domains = Annotated[list[str] | None, typer.Option("--domain", help="From must be of this domain; several times.")]
 Addresses = Annotated[list[str] | None, typer.Option("--address", help="From may be this address; several times.")]

@@ -103,6 +103,10 @@ def _address(value: str) -> str | None:
     return None
 
 
+def _mailbox(value: str) -> str | None:
+    return None if not value or value.count("@") == 1 else "must be an address such as dpo@example.org"
+
+
 def _token(value: str) -> str | None:
     return None if not value or len(value) >= 16 else "must be at least 16 characters: openssl rand -hex 16 makes one"
 
@@ -164,6 +168,11 @@ class Config:
     tls_reports_from: str = setting(
         "",
         "Address of yours that daily TLS reports (RFC 8460) are sent from, of a domain of a workspace; empty: none go.",
+    )
+    anchor_to: str = setting(
+        "",
+        "Address that gets, each night, where the ledgers of permissions stand (also in DATA/proof); empty: nobody.",
+        check=_mailbox,
     )
     blocklists: str = setting(
         "",

@@ -166,6 +166,7 @@ SCOPES = [
     (Scope.EVENTS.value, _("Tell what people did (events)")),
     (Scope.ORDERS.value, _("Tell orders")),
     (Scope.SEGMENTS.value, _("Read segments and the people in them")),
+    (Scope.CONSENT.value, _("Ask who may be written to, and why")),
 ]
 
 

@@ -164,7 +164,9 @@ def _evidence(
     conditions: dict[str, Any],
     targets: set[str],
 ) -> Evidence:
-    facts = {"import": imp.id, "file": imp.file_name, **conditions}
+    facts = {"import": imp.id, "file": imp.file_name, "mechanism": "import", "channel": "email", **conditions}
+    if imp.member_id:
+        facts["actor"] = f"member {imp.member_id}"
     if imp.file_sha256:
         facts["file_sha256"] = bytes(imp.file_sha256).hex()
     row = Evidence(workspace_id=imp.workspace_id, strength=str(given.get("kind")), source=source[:200], text=text)

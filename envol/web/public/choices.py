@@ -254,5 +254,9 @@ def _evidence(who: Visitor, purpose: Purpose, seen: frozenset[int]) -> int:
     """The words that stood beside the box: one row for each version of them."""
     text = PurposeText.objects.filter(pk__in=seen, purpose=purpose).first() or purposes.text(purpose, who.language)
     return Evidence.objects.get_or_create(
-        workspace=who.workspace, strength="line", source=_SOURCE, text=text, defaults={"facts": {}}
+        workspace=who.workspace,
+        strength="line",
+        source=_SOURCE,
+        text=text,
+        facts={"mechanism": "unticked_box", "actor": "person", "channel": "email"},
     )[0].pk

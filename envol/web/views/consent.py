@@ -67,6 +67,9 @@ _FACTS = {
     "page": gettext_lazy("page"),
     "place": gettext_lazy("place"),
     "mechanism": gettext_lazy("how she answered"),
+    "actor": gettext_lazy("written down by"),
+    "channel": gettext_lazy("for messages by"),
+    "notice": gettext_lazy("information notice"),
     "double_opt_in": gettext_lazy("confirmed from her mailbox"),
     "sale_ref": gettext_lazy("sale"),
     "sale_date": gettext_lazy("date of the sale"),
@@ -76,6 +79,10 @@ _FACTS = {
     "relation_note": gettext_lazy("why it concerns the job"),
 }
 _CODES = {
+    "import": gettext_lazy("a file that was brought in"),
+    "by_hand": gettext_lazy("given elsewhere, written down by a member"),
+    "person": gettext_lazy("the person herself"),
+    "email": gettext_lazy("e-mail"),
     "unticked_box": gettext_lazy("a box that was not ticked in advance"),
     "hosted_page": gettext_lazy("our own page"),
     "pasted_form": gettext_lazy("a form on another site"),

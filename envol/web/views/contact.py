@@ -19,7 +19,7 @@ from envol.accounts.journal import note
 from envol.accounts.models import Role, User, Workspace
 from envol.audience import hands, reasons, shops
 from envol.audience.models import Segment
-from envol.consent import acts, silence
+from envol.consent import acts, silence, why
 from envol.consent import purposes as purpose_service
 from envol.consent.models import Basis, Purpose, PurposeText
 from envol.contacts import bulk, people, places
@@ -88,6 +88,21 @@ def _properties(workspace: Workspace, person: Contact) -> tuple[list[dict[str, A
     return found, unknown
 
 
+def _then(request: MemberRequest, person: Contact, purposes: list[Purpose]) -> dict[str, Any]:
+    """May I write to her, asked about a past day (``?on=``): a sentence and a line of the ledger for each purpose."""
+    asked = request.GET.get("on", "")[:40]
+    if not asked:
+        return {}
+    workspace: Workspace = request.workspace
+    try:
+        at = why.read_moment(asked, workspace)
+    except ValueError as error:
+        return {"on": asked, "wrong": str(error)}
+    language = get_language() or "en"
+    found = [why.why(workspace, person.pk, person.email_key, one, at=at) for one in purposes if one.kind != "measuring"]
+    return {"on": asked, "answers": [{"why": one, "sentence": one.sentence(language)} for one in found]}
+
+
 def page(request: MemberRequest, person: Contact, *, status: int = 200, **more: Any) -> HttpResponse:
     """The page of a person; ``more`` brings back what was typed where it could not be taken."""
     workspace: Workspace = request.workspace
@@ -123,6 +138,8 @@ def page(request: MemberRequest, person: Contact, *, status: int = 200, **more: 
             }
             for line in sorted(lines, key=lambda line: line["kind"] == "measuring")
         ],
+        "then": _then(request, person, list(purposes.values())),
+        "today": timezone.localdate(),
         "writable": [line for line in lines if line["kind"] == "marketing" and line["allowed"]],
         "memberships": [(m, lists[m.list_id]) for m in memberships if m.list_id in lists],
         "other_lists": [one for pk, one in lists.items() if pk not in on],
@@ -350,6 +367,7 @@ def grant(request: MemberRequest, contact_id: int) -> HttpResponse:
             if posted.get(key, "").strip()
         }
         facts["optout_offered"] = posted.get("optout_offered") == "on"
+        facts["mechanism"] = "by_hand"
         file = request.FILES.get("document")
         document = file.read(DOCUMENT_LIMIT + 1) if isinstance(file, UploadedFile) else None
         if document and len(document) > DOCUMENT_LIMIT:

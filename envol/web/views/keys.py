@@ -31,6 +31,7 @@ _SHORT = {
     Scope.EVENTS.value: gettext_lazy("events"),
     Scope.ORDERS.value: gettext_lazy("orders"),
     Scope.SEGMENTS.value: gettext_lazy("segments"),
+    Scope.CONSENT.value: gettext_lazy("permissions"),
 }
 
 
