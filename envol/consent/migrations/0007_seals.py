@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
     keyed digest alone is kept, as in the list.
     """
 
-    dependencies = [("consent", "0005_suppression_until")]
+    dependencies = [("consent", "0006_organisation")]
 
     operations = [
         migrations.AddField("evidence", "seal", models.BinaryField(null=True)),
