@@ -11,7 +11,11 @@ class CampaignsConfig(AppConfig):
     def ready(self) -> None:
         from envol.audience.catalogue import register_sendings
         from envol.audience.segments import register_use
+        from envol.campaigns import watching
         from envol.campaigns.models import Campaign
+        from envol.consent import breaches
+
+        breaches.register_watch(watching.look)
 
         def names(workspace_id: int, segment_ids: Sequence[int]) -> dict[int, list[str]]:
             found: dict[int, list[str]] = {}

@@ -190,10 +190,14 @@ class Suppression(models.Model):
 
 
 # The organisation's desk is a file of its own; whoever asks for the models of consent finds them here.
+from envol.consent.models_breach import Breach, BreachLine, BreachTold  # noqa: E402
 from envol.consent.models_desk import Desk, MapReading, Processor  # noqa: E402
 
 __all__ = [
     "Basis",
+    "Breach",
+    "BreachLine",
+    "BreachTold",
     "Desk",
     "Evidence",
     "LedgerBlock",

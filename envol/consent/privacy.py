@@ -14,6 +14,7 @@ from envol.events import privacy as events
 def erase(workspace_id: int, contact_id: int) -> Mapping[str, int]:
     return {
         "consent_permission": ledger.forget(workspace_id, contact_id),
+        "consent_breach_told": execute("DELETE FROM consent_breach_told WHERE contact_id = %s", [contact_id]),
         "consent_silence": execute(
             "DELETE FROM consent_silence WHERE workspace_id = %s AND contact_id = %s", [workspace_id, contact_id]
         ),
@@ -45,7 +46,14 @@ def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
     for row in rests:
         row["since"] = row["since"].isoformat()
         row["until"] = row["until"].isoformat() if row["until"] else None
-    return {"permissions": found, "marketing_rested": rests}
+    told = dicts(
+        "SELECT b.title, t.at FROM consent_breach_told t JOIN consent_breach b ON b.id = t.breach_id"
+        " WHERE b.workspace_id = %s AND t.contact_id = %s ORDER BY t.at",
+        [workspace_id, contact_id],
+    )
+    for row in told:
+        row["at"] = row["at"].isoformat()
+    return {"permissions": found, "marketing_rested": rests, "breaches_told": told}
 
 
 def describe() -> list[Data]:
@@ -61,6 +69,9 @@ def describe() -> list[Data]:
             "as long as the organisation",
         ),
         Data("consent_processor", "who gets data, with contract and contact", True, "5 years after its end"),
+        Data("consent_breach", "breaches, suspicions and drills", False, "without end"),
+        Data("consent_breach_line", "what was found, decided and told of a breach", False, "without end"),
+        Data("consent_breach_told", "who was told of a breach, and when", True, "as long as the contact"),
         Data("consent_map_reading", "the data map as it was last read", False),
         Data("consent_suppression", "keyed digest of the address, scope, reason", True, "as long as mail is sent"),
         Data("consent_suppression_past", "the same of what ended, from when to when", True, "5 years"),

@@ -112,7 +112,7 @@ def _recipients(found: list[Processor]) -> tuple[str, str]:
         verdict = transfers.judge(one)
         if verdict.code != "inside" and not (verdict.code == "no_contract" and transfers.in_eea(one.country)):
             out.append(f"{one.name} ({country(one.country)}): {verdict.why}")
-    return names, "; ".join(out) or _("none")
+    return names, "; ".join(out) or _("no transfer")
 
 
 def activities(workspace: Workspace) -> list[Activity]:
@@ -189,7 +189,7 @@ def _sources(told: list[data_map.Flow]) -> str:
 
 def _standing(names: str, out: str) -> list[Activity]:
     """What every installation does, whatever its purposes are."""
-    nobody, none = _("nobody"), _("none")
+    nobody, none = _("nobody"), _("no transfer")
     interest, duty = _("legitimate interest (art. 6(1)(f))"), _("legal obligation (art. 6(1)(c))")
     return [
         Activity(

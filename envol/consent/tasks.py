@@ -13,7 +13,8 @@ from procrastinate.contrib.django import app
 from envol.accounts.jobs import Cancelled, Progress
 from envol.accounts.journal import note
 from envol.accounts.models import Job, Workspace
-from envol.consent import anchor, ledger, overview
+from envol.consent import anchor, breaches, ledger, overview
+from envol.consent.models import Breach
 from envol.events.writing import request_mail
 
 VERIFY = "consent.verify"
@@ -122,3 +123,46 @@ def note_anchors(timestamp: int) -> None:
             workspace_id=made[0].workspace_id,
             language=settings.LANGUAGE_CODE,
         )
+
+
+TELL = "consent.tell"
+
+
+def start_telling(breach: Breach, subject: str, text: str, actor_id: int) -> Job:
+    """Tell the people concerned by a breach in the background; the job that is under way, when there is one."""
+    with transaction.atomic():
+        Workspace.objects.select_for_update().only("id").get(id=breach.workspace.pk)
+        going = last_telling(breach)
+        if going is not None and going.state in ("waiting", "running"):
+            return going
+        job = Job.objects.create(workspace=breach.workspace, kind=TELL, object_id=breach.pk)
+        breaches.add(
+            breach, "told", {"subject": subject, "text": text, "people": breaches.count(breach)}, member_id=actor_id
+        )
+        tell.defer(breach_id=breach.pk, job_id=job.pk)
+    return job
+
+
+def last_telling(breach: Breach) -> Job | None:
+    return Job.objects.filter(workspace=breach.workspace, kind=TELL, object_id=breach.pk).order_by("-id").first()
+
+
+@app.task(queue="house", name="consent.tell")
+def tell(breach_id: int, job_id: int) -> None:
+    """Taken up again after a kill, it goes on behind the last person who was told."""
+    breach = Breach.objects.select_related("workspace").get(pk=breach_id)
+    said = breaches.state(breach).last("told")
+    assert said is not None
+    with Progress(job_id) as progress:
+        total = breaches.count(breach) or 0
+        for done in breaches.tell(breach, said.said["subject"], said.said["text"], language=breach.workspace.language):
+            progress.at(done, total, force=True)
+        progress.result = {"people": breaches.told_so_far(breach), "drill": breach.drill}
+
+
+@app.periodic(cron="*/10 * * * *")
+@app.task(queue="house", name="consent.breaches", queueing_lock="consent.breaches")
+def look_for_breaches(timestamp: int) -> None:
+    """Every ten minutes: what looks like a breach becomes a draft, and clocks that run remind owners."""
+    breaches.watch()
+    breaches.remind()

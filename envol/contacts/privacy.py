@@ -6,16 +6,18 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from django.db.models import QuerySet
 from django.utils.translation import get_language
 
 from envol.accounts.models import Workspace
-from envol.consent import data_map, registry
+from envol.consent import breaches, data_map, registry
 from envol.consent.data_map import Flow
 from envol.consent.registry import Data
 from envol.contacts import export_files
-from envol.contacts.models import Import, Property
-from envol.db import dicts, execute
+from envol.contacts.models import Contact, Import, Membership, Property
+from envol.db import dicts, execute, rows
 
+_AT_ONCE = 2000
 _OF_PERSON = (
     "contacts_property_history",
     "contacts_identifier",
@@ -161,6 +163,40 @@ def flows(workspace: Workspace) -> Iterator[Flow]:
         yield Flow("import", one_import.file_name, ref=one_import.pk)
 
 
+def _everybody(workspace: Workspace, ref: int | None, after: int) -> list[breaches.Person]:
+    found = Contact.objects.filter(workspace_id=workspace.pk, pk__gt=after).order_by("pk")
+    return [breaches.Person(*row) for row in found.values_list("pk", "email", "language")[:_AT_ONCE]]
+
+
+def _of_list(workspace: Workspace, ref: int | None) -> QuerySet[Membership]:
+    return Membership.objects.filter(workspace_id=workspace.pk, list_id=ref or 0, until=None)
+
+
+def _on_list(workspace: Workspace, ref: int | None, after: int) -> list[breaches.Person]:
+    found = rows(
+        "SELECT DISTINCT c.id, c.email, c.language FROM contacts_membership m JOIN contacts_contact c ON c.id ="
+        " m.contact_id AND c.workspace_id = m.workspace_id WHERE m.workspace_id = %s AND m.list_id = %s"
+        " AND m.until IS NULL AND c.id > %s ORDER BY c.id LIMIT %s",
+        [workspace.pk, ref, after, _AT_ONCE],
+    )
+    return [breaches.Person(*row) for row in found]
+
+
+def _scopes() -> None:
+    breaches.register_scope(
+        "everybody",
+        breaches.Scope(lambda ws, ref: Contact.objects.filter(workspace_id=ws.pk).count(), _everybody),
+    )
+    breaches.register_scope(
+        "list",
+        breaches.Scope(
+            lambda ws, ref: Membership.objects.filter(workspace_id=ws.pk, list_id=ref or 0, until=None).count(),
+            _on_list,
+        ),
+    )
+
+
 def register() -> None:
+    _scopes()
     data_map.register_flows(flows)
     registry.register("contacts", erase=erase, export=export, describe=describe)

@@ -10,7 +10,7 @@ from django.conf import settings
 
 from envol import db
 from envol.accounts.models import Workspace
-from envol.consent import data_map, registry
+from envol.consent import breaches, data_map, registry
 from envol.consent.data_map import Flow
 from envol.consent.registry import Data
 from envol.contacts.models import Contact
@@ -132,6 +132,28 @@ def flows(workspace: Workspace) -> Iterator[Flow]:
         yield Flow("columns", host, host=host)
 
 
+def _got(workspace: Workspace, ref: int | None, after: int) -> list[breaches.Person]:
+    """Who a sending went to, whoever of them is still a contact."""
+    found = db.rows(
+        "SELECT DISTINCT c.id, c.email, c.language FROM outbound_send s JOIN outbound_sending x ON x.id = s.sending_id"
+        " JOIN contacts_contact c ON c.id = s.contact_id AND c.workspace_id = x.workspace_id"
+        " WHERE x.workspace_id = %s AND s.sending_id = %s AND c.id > %s ORDER BY c.id LIMIT 2000",
+        [workspace.pk, ref, after],
+    )
+    return [breaches.Person(*row) for row in found]
+
+
+def _how_many(workspace: Workspace, ref: int | None) -> int:
+    return int(
+        db.value(
+            "SELECT count(*) FROM outbound_send s JOIN outbound_sending x ON x.id = s.sending_id"
+            " WHERE x.workspace_id = %s AND s.sending_id = %s",
+            [workspace.pk, ref],
+        )
+    )
+
+
 def register() -> None:
+    breaches.register_scope("sending", breaches.Scope(_how_many, _got))
     data_map.register_flows(flows)
     registry.register("outbound", erase=erase, export=export, describe=describe)

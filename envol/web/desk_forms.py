@@ -10,6 +10,7 @@ from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
+from envol.accounts.models import Workspace
 from envol.consent import transfers
 from envol.consent.models import Desk, Processor
 from envol.web.meanwhile import Unchanged
@@ -208,3 +209,74 @@ class ProcessorForm(Unchanged, forms.ModelForm):
         if file := self.cleaned_data.get("file"):
             found |= {"dpa": file.read(), "dpa_name": str(file.name)[:200]}
         return found
+
+
+class _Moment(forms.DateTimeField):
+    """A moment on the member's own clock."""
+
+    widget = forms.DateTimeInput(attrs={"type": "datetime-local"}, format="%Y-%m-%dT%H:%M")
+
+    def __init__(self, **more: Any) -> None:
+        super().__init__(input_formats=["%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"], **more)
+
+    def to_python(self, value: Any) -> Any:
+        found = super().to_python(value)
+        return found.replace(tzinfo=None) if found is not None else None
+
+
+class NewBreachForm(forms.Form):
+    title = forms.CharField(
+        label=_("What happened, in a few words"), max_length=200, help_text=_("A newsletter went to the wrong list.")
+    )
+    aware_at = _Moment(label=_("When you became aware of it"), help_text=_("The clock runs from then on."))
+    scope = forms.ChoiceField(label=_("Whose data it concerns"), required=False)
+    drill = forms.BooleanField(label=_("This is a drill: nobody outside is told"), required=False)
+
+    def __init__(self, workspace: Workspace, data: Any = None, **more: Any) -> None:
+        from envol.web.views.breaches import scopes
+
+        super().__init__(data, **more)
+        self.fields["scope"].choices = scopes(workspace)  # type: ignore[attr-defined]
+
+
+def _text(label: Any, help_text: Any = "", *, rows: int = 3, required: bool = True) -> forms.CharField:
+    return forms.CharField(
+        label=label, help_text=help_text, required=required, max_length=8000,
+        widget=forms.Textarea(attrs={"rows": rows}),
+    )  # fmt: skip
+
+
+_YES_NO = (("yes", _("yes")), ("no", _("no")))
+
+
+class FactsForm(forms.Form):
+    nature = _text(_("Nature of the breach"), _("What happened: read, changed or lost by whom (art. 33(3)(a))."))
+    categories = _text(_("Categories of data"), rows=2)
+    persons = forms.IntegerField(label=_("Persons concerned, about"), min_value=0, max_value=2**31 - 1, required=False)
+    records = forms.IntegerField(label=_("Records concerned, about"), min_value=0, max_value=2**31 - 1, required=False)
+    contact = forms.CharField(label=_("Contact for more information"), max_length=300, required=False)
+    consequences = _text(_("Likely consequences"), _("For the people, not for you (art. 33(3)(c))."))
+    measures = _text(_("Measures taken or proposed"))
+
+
+class AuthorityForm(forms.Form):
+    notify = forms.ChoiceField(label=_("Is the authority to be notified?"), choices=_YES_NO)
+    why = _text(_("Why"), _("“No” only where a risk for people is unlikely; the register keeps your reason."))
+
+
+class NotifiedForm(forms.Form):
+    at = _Moment(label=_("When it was notified"))
+    reference = forms.CharField(label=_("Reference given by the authority"), max_length=200, required=False)
+    late = _text(_("If after the time limit: why"), rows=2, required=False)
+
+
+class PersonsForm(forms.Form):
+    tell = forms.ChoiceField(label=_("Are the people concerned to be told?"), choices=_YES_NO)
+    why = _text(
+        _("Why"), _("Yes where the risk is high; no where the data were unreadable or it is gone (art. 34(3)).")
+    )
+
+
+class TellForm(forms.Form):
+    subject = forms.CharField(label=_("Subject"), max_length=200)
+    text = _text(_("Message"), rows=12)

@@ -45,6 +45,16 @@ WORDS = {
     "contact.unsilenced": gettext_lazy("let marketing go on for a person"),
     "contact.noted": gettext_lazy("wrote a note on a person"),
     "delay.changed": gettext_lazy("changed a repurchase delay"),
+    "breach.suspected": gettext_lazy("suspected a breach"),
+    "breach.aware": gettext_lazy("became aware of a breach"),
+    "breach.facts": gettext_lazy("wrote down facts of a breach"),
+    "breach.authority": gettext_lazy("decided whether a breach is notified"),
+    "breach.notified": gettext_lazy("notified a breach"),
+    "breach.persons": gettext_lazy("decided whether people are told of a breach"),
+    "breach.told": gettext_lazy("told people of a breach"),
+    "breach.alert": gettext_lazy("reminded owners of a breach"),
+    "breach.dismissed": gettext_lazy("dismissed a suspected breach"),
+    "breach.closed": gettext_lazy("closed a breach"),
     "desk.changed": gettext_lazy("changed who is responsible for people's data"),
     "map.confirmed": gettext_lazy("read the data map and found it right"),
     "processor.added": gettext_lazy("added a processor"),
@@ -138,7 +148,7 @@ ACTORS = {
 _SEEN_AT = {
     "campaign": "campaign", "segment": "segment", "contact": "contact", "import": "import", "domain": "domain",
     "list": "list", "export": "export", "shop": "shop",
-    "processor": "processor",
+    "processor": "processor", "breach": "breach",
 }  # fmt: skip
 
 

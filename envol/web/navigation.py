@@ -83,6 +83,7 @@ MORE = (
     Place("record", _("Records of processing"), "list"),
     Place("data_map", _("Data map"), "table"),
     Place("processors", _("Processors and transfers"), "globe"),
+    Place("breaches", _("Breaches"), "alert", least=Role.EDITOR),
     Place("settings", _("Organisation"), "gear", least=Role.OWNER),
     Place("domains", _("Domains"), "globe", least=Role.EDITOR),
     Place("team", _("Team"), "people", least=Role.OWNER),

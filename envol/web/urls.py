@@ -9,6 +9,7 @@ from envol.web import inbox
 from envol.web.doors import anybody
 from envol.web.views import (
     analysis,
+    breaches,
     bulk,
     by_hand,
     campaigns,
@@ -166,6 +167,12 @@ web = (
         path("consent/processors/<int:processor_id>", processors.processor, name="processor"),
         path("consent/processors/<int:processor_id>/end", processors.end_processor, name="end_processor"),
         path("consent/processors/<int:processor_id>/contract", processors.contract, name="processor_contract"),
+        path("consent/breaches", breaches.breaches, name="breaches"),
+        path("consent/breaches/new", breaches.new_breach, name="new_breach"),
+        path("consent/breaches/<int:breach_id>", breaches.breach, name="breach"),
+        path("consent/breaches/<int:breach_id>/step", breaches.breach_step, name="breach_step"),
+        path("consent/breaches/<int:breach_id>.json", breaches.breach_json, name="breach_json"),
+        path("consent/breaches/<int:breach_id>.pdf", breaches.breach_pdf, name="breach_pdf"),
         path("consent/decisions", processors.decisions, name="decisions"),
         path("imports", imports.imports, name="imports"),
         path("imports/model.csv", imports.model_file, name="import_model"),

@@ -20,7 +20,7 @@ from envol.audience.models import Shop as Outlet
 from envol.campaigns import actions
 from envol.campaigns.models import Campaign
 from envol.collect import signup
-from envol.consent import desk, purposes
+from envol.consent import breaches, desk, purposes
 from envol.consent.models import Permission
 from envol.contacts import bulk, export_files, happenings, imports, orders, people, saved_views
 from envol.contacts.filters import Filter
@@ -93,6 +93,7 @@ class Shop:
             "shop_id": self.outlet.pk,
             "held_id": Held.objects.get(workspace=self.workspace).pk,
             "mailing_id": self.workspace.mailing_lists.get().pk,
+            "breach_id": self.workspace.breaches.get(drill=True).pk,
             "processor_id": self.workspace.processors.get().pk,
             "post_id": Post.objects.get(mailing_list__workspace=self.workspace).pk,
         }
@@ -185,6 +186,7 @@ def open_shop(title: str = "Librairie des Deux Rives", readers: int = 60, folder
     view = saved_views.save(members["owner"], "De Nantes", "?q=nantes", shared=True)
     export = export_files.prepare(workspace, Filter(), "csv", ["email"], name="Tous", member_id=members["owner"].pk)
     export_files.write(export)
+    breaches.begin(workspace, "Fichier égaré", datetime.now(UTC), drill=True, scope="everybody")
     desk.save_processor(
         workspace, {"name": "Hébergeur du Ponant", "kind": "hosting", "country": "FR", "dpa_on": date(2026, 1, 5)}
     )

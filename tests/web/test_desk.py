@@ -5,11 +5,14 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable
+from datetime import timedelta
 from types import SimpleNamespace
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client, override_settings
+from django.utils import timezone
 
 from envol.campaigns import checks
 from envol.consent import desk
@@ -97,3 +100,42 @@ def test_paper_writes_names_of_any_alphabet() -> None:
     paper.facts([("Nom", "Łukasz Żółć, Νίκος, Ирина"), ("Rien", "")])
     paper.table(["A", "B"], [["x" * 400, "1"]] * 80)
     assert paper.write().startswith(b"%PDF-")
+
+
+def step(client: Client, where: str, name: str, **given: str) -> int:
+    fields = {f"{name}-{key}": text for key, text in given.items()}
+    return client.post(f"{where}/step", {"step": name, **fields}).status_code
+
+
+def test_a_drill_goes_from_the_first_minute_to_the_register(own: Shop, as_member: Sign) -> None:
+    editor = as_member("editor", own)
+    when = timezone.localtime(timezone=ZoneInfo("Europe/Paris")) - timedelta(hours=2)
+    given = {"title": "Lettre à la mauvaise liste", "aware_at": f"{when:%Y-%m-%dT%H:%M}", "drill": "on"}
+    assert editor.post("/consent/breaches/new", given | {"aware_at": "2999-01-01T00:00"}).status_code == 422
+    answer = editor.post("/consent/breaches/new", given | {"scope": f"sending:{own.sending.pk}"})
+    where = answer["Location"]
+    page = editor.get(where).content.decode()
+    assert "hours left to notify" in page and ">69<" in page
+    assert step(editor, where, "facts", nature="", consequences="x", measures="y", categories="z") == 422
+    facts = {
+        "nature": "Envoi à tort",
+        "consequences": "Peu",
+        "measures": "Arrêté",
+        "categories": "adresse",
+        "persons": "24",
+    }
+    assert step(editor, where, "facts", **facts) == 303
+    assert step(editor, where, "tell", subject="S", text="T") == 422, "art. 34 is decided first"
+    assert step(editor, where, "persons", tell="yes", why="Risque élevé") == 303
+    assert "Envoi à tort" in editor.get(where).content.decode(), "the message is drafted from the facts"
+    late = f"{when + timedelta(hours=73):%Y-%m-%dT%H:%M}"
+    assert step(editor, where, "notified", at=late) == 422
+    assert step(editor, where, "notified", at=late, late="Week-end") == 303
+    assert editor.post(f"{where}/step", {"step": "close", "remedy": "Relire à deux"}).status_code == 303
+    page = editor.get(where).content.decode()
+    assert "Relire à deux" in page and "Week-end" in page
+    told = editor.get(f"{where}.json").json()
+    assert told["nature"] == "Envoi à tort" and told["persons"] == 24
+    assert [one["kind"] for one in told["register"]][-1] == "closed"
+    assert editor.get(f"{where}.pdf").content.startswith(b"%PDF-")
+    assert as_member("viewer", own).get(where).status_code == 403

@@ -35,7 +35,7 @@ POST_ONLY = {
     "segment_figures", "leave_segment", "restore_segment",
     "new_topic", "infer_interests", "change_interest", "change_happening", "change_rhythm",
     "compute_scores", "change_tiers", "change_delays", "export_act", "follow_segment",
-    "confirm_map", "end_processor",
+    "confirm_map", "end_processor", "new_breach", "breach_step",
     "silence_contact", "put_contact", "put_into_segment", "new_shop", "remove_shop",
 }  # fmt: skip
 # Those that answer GET and POST both.
@@ -244,7 +244,7 @@ def test_no_page_needs_what_its_policy_forbids(shop: Shop, as_member: Sign) -> N
         if name in POST_ONLY | {
             "model_preview", "preview", "click_map", "message_html",
             "held_html", "people_csv", "import_refused", "preview_signup",
-            "export_file", "record_pdf",
+            "export_file", "record_pdf", "breach_pdf",
         }:  # fmt: skip
             continue
         text = client.get(address(route, shop)).content.decode()
