@@ -17,6 +17,7 @@ class AudienceConfig(AppConfig):
         from envol.accounts.models import Workspace
         from envol.audience import hands, interests, privacy, segments, shops, topics
         from envol.audience.models import Segment
+        from envol.consent import erasures
         from envol.contacts import fields, filters, lists, timeline
         from envol.contacts.imports.undo import keep_when
 
@@ -45,6 +46,8 @@ class AudienceConfig(AppConfig):
 
         timeline.register(moves)
         privacy.register()
+        erasures.copies("columns", privacy.columns_may_hold)
+        erasures.copies("clickhouse", privacy.clickhouse_may_hold)
         # Undoing an import must not remove people who told us something themselves.
         keep_when("EXISTS (SELECT FROM audience_interest i WHERE i.contact_id = c.id AND i.source = 'page')")
         keep_when("EXISTS (SELECT FROM audience_reason r WHERE r.contact_id = c.id)")

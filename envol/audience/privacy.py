@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.conf import settings
+
+from envol.audience.columns import store
 from envol.consent import registry
 from envol.consent.registry import Data
 from envol.db import dicts, execute
@@ -128,6 +131,23 @@ def describe() -> list[Data]:
         Data("audience_shop", "shops: where they are, when they are open", False),
         Data("audience_segment_version", "earlier rules of segments", False),
     ]
+
+
+def columns_may_hold(workspace_id: int, stamp: int) -> bool:
+    """Are there slabs of this workspace from before that transaction? What was erased in it may stand in them."""
+    return any(
+        watermark is None or watermark <= stamp
+        for watermark in store.watermarks(store.folder(settings.ENVOL.data, workspace_id))
+    )
+
+
+def clickhouse_may_hold(workspace_id: int, stamp: int) -> bool:
+    """The same for the copy in ClickHouse, if one is named; where it does not answer, it may."""
+    if not settings.ENVOL.clickhouse:
+        return False
+    from envol.audience.clickhouse import upkeep
+
+    return upkeep.may_hold(workspace_id, stamp)
 
 
 def register() -> None:

@@ -189,9 +189,10 @@ class Suppression(models.Model):
         managed = False
 
 
-# The organisation's desk is a file of its own; whoever asks for the models of consent finds them here.
+# The organisation's desk and people's rights are files of their own; whoever asks for the models finds them here.
 from envol.consent.models_breach import Breach, BreachLine, BreachTold  # noqa: E402
 from envol.consent.models_desk import Desk, MapReading, Processor  # noqa: E402
+from envol.consent.models_rights import Erasure  # noqa: E402
 
 __all__ = [
     "Basis",
@@ -199,6 +200,7 @@ __all__ = [
     "BreachLine",
     "BreachTold",
     "Desk",
+    "Erasure",
     "Evidence",
     "LedgerBlock",
     "MapReading",

@@ -73,6 +73,7 @@ def describe() -> list[Data]:
         Data("consent_breach_line", "what was found, decided and told of a breach", False, "without end"),
         Data("consent_breach_told", "who was told of a breach, and when", True, "as long as the contact"),
         Data("consent_map_reading", "the data map as it was last read", False),
+        Data("consent_erasure", "who was erased, by keyed digest; what went where", True, "as long as mail is sent"),
         Data("consent_suppression", "keyed digest of the address, scope, reason", True, "as long as mail is sent"),
         Data("consent_suppression_past", "the same of what ended, from when to when", True, "5 years"),
     ]

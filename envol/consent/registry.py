@@ -7,12 +7,14 @@ transaction, so that nothing is half erased.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from django.db import transaction
 
 from envol.accounts.journal import note
-from envol.consent import suppression
+from envol.accounts.workspaces import address_digest
+from envol.consent import erasures, suppression
 
 
 class Data(NamedTuple):
@@ -60,8 +62,12 @@ def erase_person(
     cause: str,
     actor: str = "member",
     actor_id: int | None = None,
+    born: datetime | None = None,
+    again: erasures.Entry | None = None,
 ) -> dict[str, int]:
     """Erase one person in every room (GDPR art. 17); how many rows of each table went.
+
+    ``born``: when her row was made. ``again``: the line of the journal that a restore replays; no new one is written.
 
     What stays: ledger lines without payload, and the keyed digest of the address, so that she is
     not taken in again by an import and so that an earlier objection holds.
@@ -72,7 +78,15 @@ def erase_person(
         # Rooms above first: they may still need to look at what rooms below keep.
         for room in reversed(list(_rooms.values())):
             gone.update(room.erase(workspace_id, contact_id))
+        digest = address_digest(workspace_id, email_key)
+        at = again.moment if again else datetime.now(UTC)
+        erasures.record(workspace_id, digest, gone, cause=cause, actor=actor, actor_id=actor_id, at=at)
         note(workspace_id, actor, "contact.erased", actor_id=actor_id, contact=contact_id, cause=cause, **gone)
+        if again is None:
+            born_at = born.astimezone(UTC).isoformat() if born else ""
+            erasures.note(
+                erasures.Entry(at.isoformat(), workspace_id, digest.hex(), contact_id, born_at, cause=cause[:120])
+            )
     return gone
 
 

@@ -82,6 +82,17 @@ def add(
     return add_many(workspace_id, [email_key], scope, reason, cause, at=at, until=until) > 0
 
 
+def add_erased(workspace_id: int, digest: bytes, cause: str, at: datetime) -> bool:
+    """The refusal that an erasure leaves, where nothing but the digest is known any more: a restore."""
+    return bool(
+        execute(
+            "INSERT INTO consent_suppression (workspace_id, digest, scope, reason, cause, at)"
+            " VALUES (%s, %s, 'marketing', %s, %s, %s) ON CONFLICT DO NOTHING",
+            [workspace_id, digest, ERASED, cause[:120], at],
+        )
+    )
+
+
 def add_many(
     workspace_id: int,
     email_keys: Sequence[str],

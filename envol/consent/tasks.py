@@ -166,3 +166,12 @@ def look_for_breaches(timestamp: int) -> None:
     """Every ten minutes: what looks like a breach becomes a draft, and clocks that run remind owners."""
     breaches.watch()
     breaches.remind()
+
+
+@app.periodic(cron="4-59/10 * * * *")
+@app.task(queue="house", name="consent.certify", queueing_lock="consent.certify")
+def certify(timestamp: int) -> None:
+    """Every ten minutes: the erased who are in no copy any more get their certificate."""
+    from envol.consent import erasures
+
+    erasures.certify()

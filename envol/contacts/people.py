@@ -351,7 +351,13 @@ def grant(contact: Contact, purpose: Purpose, **details: Any) -> int:
 def erase(contact: Contact, *, cause: str, actor: str = "member", actor_id: int | None = None) -> dict[str, int]:
     """Erase a person in every room; how many rows of each table went. GDPR art. 17."""
     return registry.erase_person(
-        contact.workspace_id, contact.id, contact.email_key, cause=cause, actor=actor, actor_id=actor_id
+        contact.workspace_id,
+        contact.id,
+        contact.email_key,
+        cause=cause,
+        actor=actor,
+        actor_id=actor_id,
+        born=contact.created_at,
     )
 
 

@@ -9,6 +9,7 @@ import subprocess
 import tarfile
 import tempfile
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,7 @@ def _connection(url: str) -> list[str]:
 def write(config: Config, file: Path) -> dict[str, Any]:
     """Write ``file`` (0600): a consistent snapshot taken while everything runs. Returns bytes and contacts."""
     from envol import db
+    from envol.consent import erasures
     from envol.run.embedded import binaries
 
     if file.exists():
@@ -61,7 +63,14 @@ def write(config: Config, file: Path) -> dict[str, Any]:
         making = file.with_name(file.name + ".part")
         fd = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(fd, "wb") as out, tarfile.open(fileobj=out, mode="w") as tar:
-            for name, content in (("facts.json", json.dumps(facts).encode()), ("secret", config.secret.encode())):
+            journal = config.data / erasures.FILE
+            parts = {
+                "facts.json": json.dumps(facts).encode(),
+                "secret": config.secret.encode(),
+                # After the dump: whoever it lacks is named here, or the other way round.
+                erasures.FILE: journal.read_bytes() if journal.exists() else b"",
+            }
+            for name, content in parts.items():
                 entry = tarfile.TarInfo(name)
                 entry.size, entry.mode = len(content), 0o600
                 tar.addfile(entry, io.BytesIO(content))
@@ -78,8 +87,14 @@ def write(config: Config, file: Path) -> dict[str, Any]:
     return {**facts, "file": str(file), "bytes": file.stat().st_size}
 
 
-def restore(file: Path, data: Path | None) -> dict[str, Any]:
-    """Fill an empty data directory (or an empty ``DATABASE_URL``) from ``file``; returns what is there now."""
+def restore(file: Path, data: Path | None, newer: Path | None = None) -> dict[str, Any]:
+    """Fill an empty data directory (or an empty ``DATABASE_URL``) from ``file``; returns what is there now.
+
+    Whoever was erased since is erased again before anything starts, as far as the journal in the backup and the
+    ``newer`` one (that of the installation that was lost) know.
+    """
+    if newer is not None and not newer.is_file():
+        raise BackupError(f"{newer} does not exist: name the erasures.jsonl of the installation that was lost.")
     directory = Path(data or os.environ.get("ENVOL_DATA") or "envol-data").absolute()
     if directory.exists() and any(directory.iterdir()):
         raise BackupError(
@@ -95,9 +110,10 @@ def restore(file: Path, data: Path | None) -> dict[str, Any]:
 
     with tar, tempfile.TemporaryDirectory(prefix="envol-restore-") as folder:
         names = set(tar.getnames())
+        parts = {"facts.json", "secret", "database.dump", "envol.toml", "erasures.jsonl"}
         if not {"facts.json", "secret", "database.dump"} <= names:
             raise BackupError(f"{file} is not a backup of Envol: it lacks its parts.")
-        for name in names & {"facts.json", "secret", "database.dump", "envol.toml"}:
+        for name in names & parts:
             tar.extract(name, folder, filter="data")
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         secret = directory / "secret"
@@ -105,6 +121,8 @@ def restore(file: Path, data: Path | None) -> dict[str, Any]:
         secret.write_text((Path(folder) / "secret").read_text().strip() + "\n")
         if "envol.toml" in names:
             (directory / "envol.toml").write_bytes((Path(folder) / "envol.toml").read_bytes())
+        facts = json.loads((Path(folder) / "facts.json").read_text())
+        carried = (Path(folder) / "erasures.jsonl").read_bytes() if "erasures.jsonl" in names else None
         config = _config.load(directory)
         url = config.database_url or ensure(directory)
         _prepare_roles(url)
@@ -125,7 +143,33 @@ def restore(file: Path, data: Path | None) -> dict[str, Any]:
     with tarfile.open(file) as tar:  # only now: what a picture's name looks like is known to a room
         _pictures(tar, directory)
     _grant()
-    return {"data": str(directory), "contacts": db.value("SELECT count(*) FROM contacts_contact")}
+    told = _erase_again(carried, newer, datetime.fromtimestamp(int(facts["at"]), UTC))
+    return {"data": str(directory), "contacts": db.value("SELECT count(*) FROM contacts_contact"), **told}
+
+
+def _erase_again(carried: bytes | None, newer: Path | None, backup_at: datetime) -> dict[str, Any]:
+    """Replay the erasures, and say up to when they are known."""
+    from envol.consent import erasures
+    from envol.contacts import forgotten
+
+    try:
+        given = erasures.read(newer.read_bytes()) if newer else []
+    except ValueError as error:
+        raise BackupError(f"{newer}: {error} Nothing was started; delete the new directory and try again.") from None
+    known = erasures.merged(erasures.read(carried or b""), given)
+    erasures.append(known)
+    done = forgotten.replay(known, backup_at)
+    until = known[-1].moment if newer and known else None
+    if until is not None and until > backup_at:
+        said = f"Erasures are known until {until:%Y-%m-%d %H:%M} UTC; later ones, if any, are not."
+    elif newer is not None:
+        said = "The journal that was given names no erasure after this backup."
+    else:
+        said = (
+            f"Erasures after {backup_at:%Y-%m-%d %H:%M} UTC are not known: who was erased since then is back. Bring"
+            " erasures.jsonl of the installation that was lost: envol erasures replay FILE, before you start it."
+        )
+    return {"erased_again": done, "erasures_named": len(known), "erasures": said}
 
 
 def _pictures(tar: tarfile.TarFile, directory: Path) -> None:

@@ -324,20 +324,28 @@ def backup(
 
 
 @app.command()
-def restore(file: Path, data: Data = None, json: Json = False) -> None:
-    """Bring a backup into an empty data directory."""
+def restore(
+    file: Path,
+    erasures: Annotated[
+        Path | None, typer.Option("--erasures", help="The erasures.jsonl of the installation that was lost.")
+    ] = None,
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Bring a backup into an empty data directory; who was erased since is erased again."""
     from envol.run import backup as _backup
     from envol.run.installation import NotReady
 
     try:
-        facts = _backup.restore(file, data)
+        facts = _backup.restore(file, data, erasures)
     except (_backup.BackupError, NotReady, _config.ConfigError) as error:
         fail(str(error))
     show(
         facts,
         json,
         lambda: say(
-            f"Restored {facts['contacts']:,} contacts into {facts['data']}. Start it: envol up --data {facts['data']}"
+            f"Restored {facts['contacts']:,} contacts into {facts['data']}; erased again: {facts['erased_again']}."
+            f"\n{facts['erasures']}\nStart it: envol up --data {facts['data']}"
         ),
     )
 
@@ -351,6 +359,7 @@ def main() -> None:
         cli_keys,  # noqa: F401 -- apikey
         cli_mail,  # noqa: F401 -- mail and reply
         cli_outbound,  # noqa: F401 -- receivers and warmup
+        cli_rights,  # noqa: F401 -- erasures
     )
     from envol.run.cli_road import app as whole  # with contacts, segment, campaign and demo
 

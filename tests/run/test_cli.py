@@ -114,7 +114,15 @@ def test_the_road_by_command_line(data: Path, tmp_path: Path) -> None:
     assert json.loads(envol("backup", str(copy), "--json", data=data))["contacts"] == 3
     assert copy.stat().st_mode & 0o077 == 0, "the file holds the secret: for its owner alone"
     again = data.with_name("again")
-    assert json.loads(envol("restore", str(copy), "--json", data=again))["contacts"] == 3
+    gone = json.loads(envol("erasures", "erase", "zoe@lecteurs.example", "--cause", "letter 7", "--json", data=data))
+    assert (
+        gone["certified_at"]
+        and {"table": "contacts_contact", "rows": 1}.items()
+        <= next(line for line in gone["deleted"] if line["table"] == "contacts_contact").items()
+    )
+    journal = ("--erasures", str(data / "erasures.jsonl"), "--json")
+    told = json.loads(envol("restore", str(copy), *journal, data=again))
+    assert (told["contacts"], told["erased_again"]) == (2, 1) and "known until" in told["erasures"]
     assert (again / "media" / ("A" * 22) / "600.jpg").read_bytes() == b"a picture of a message"
     assert "not empty" in envol("restore", str(copy), data=again, code=1)
-    assert json.loads(envol("segment", "count", '{"v":1,"match":"all","rules":[]}', "--json", data=again))["count"] == 3
+    assert json.loads(envol("segment", "count", '{"v":1,"match":"all","rules":[]}', "--json", data=again))["count"] == 2

@@ -81,18 +81,34 @@ def look_after() -> list[int]:
     return made
 
 
+def may_hold(workspace_id: int, stamp: int) -> bool:
+    """Does the copy still hold people who were erased, if it is from before that transaction?"""
+    with_clickhouse = client()
+    try:
+        copy = load.current(with_clickhouse, workspace_id)
+        if copy is None or copy.watermark > stamp:
+            return False
+        return bool(load.held(with_clickhouse, copy, _gone(workspace_id, copy.watermark)))
+    finally:
+        with_clickhouse.close()
+
+
+def _gone(workspace_id: int, watermark: int) -> list[int]:
+    return [
+        int(row[0])
+        for row in db.rows(
+            "SELECT contact_id FROM contacts_gone WHERE workspace_id = %s AND what = 'contact' AND stamp >= %s",
+            [workspace_id, watermark],
+        )
+    ]
+
+
 def forget_erased(client: Client, workspace: Workspace) -> int:
     """Erased people leave the files of the copy; how many."""
     copy = load.current(client, workspace.pk)
     if copy is None:
         return 0
-    gone = [
-        int(row[0])
-        for row in db.rows(
-            "SELECT contact_id FROM contacts_gone WHERE workspace_id = %s AND what = 'contact' AND stamp >= %s",
-            [workspace.pk, copy.watermark],
-        )
-    ]
+    gone = _gone(workspace.pk, copy.watermark)
     held = load.held(client, copy, gone)
     if held:
         load.forget(client, copy, held, settings.ENVOL.clickhouse_cluster)

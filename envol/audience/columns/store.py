@@ -68,5 +68,28 @@ def point(home: Path, version: str) -> None:
             shutil.rmtree(other, ignore_errors=True)
 
 
+def sweep(home: Path) -> None:
+    """The version before the current one goes, an hour after: nobody reads it any more."""
+    now = current(home)
+    if now is None or time.time() - now.made_at < 3600:
+        return
+    for other in home.iterdir():
+        if other.is_dir() and other.name != now.version and not _is_being_made(other):
+            shutil.rmtree(other, ignore_errors=True)
+
+
+def watermarks(home: Path) -> list[int | None]:
+    """Of every version that lies there, read or not; None for one that does not say, such as one being made."""
+    found: list[int | None] = []
+    for place in home.iterdir() if home.exists() else ():
+        if not place.is_dir():
+            continue
+        try:
+            found.append(int(json.loads((place / "manifest.json").read_text())["watermark"]))
+        except (OSError, ValueError, TypeError, KeyError):
+            found.append(None)
+    return found
+
+
 def _is_being_made(place: Path) -> bool:
     return place.suffix == ".new" and time.time() - place.stat().st_mtime < 3600

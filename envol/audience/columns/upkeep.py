@@ -117,6 +117,7 @@ def look_after() -> list[int]:
             made.append(workspace.pk)
         elif found.manifest is not None and found.people < settings.ENVOL.columns_from:
             shutil.rmtree(store.folder(settings.ENVOL.data, workspace.pk), ignore_errors=True)
+        store.sweep(store.folder(settings.ENVOL.data, workspace.pk))
     home = settings.ENVOL.data / "columns"
     for place in home.iterdir() if home.exists() else ():
         if place.is_dir() and place.name.isdigit() and place.name not in known:
