@@ -22,7 +22,7 @@ from django.conf import settings
 from envol.consent.models_rights import Erasure
 from envol.db import value
 
-FILE = "erasures.jsonl"
+FILE = "proof/erasures.jsonl"
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +66,7 @@ def held_by(erasure: Erasure) -> list[str]:
 
 
 def journal() -> Path:
+    """Beside the anchors of the ledger (`envol.consent.anchor`)."""
     return Path(settings.ENVOL.data) / FILE
 
 
@@ -81,6 +82,7 @@ def append(entries: Iterable[Entry], file: Path | None = None) -> None:
     text = b"".join(json.dumps(asdict(one), sort_keys=True).encode() + b"\n" for one in entries)
     if not text:
         return
+    (file or journal()).parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     with open(file or journal(), "a+b", opener=lambda path, flags: os.open(path, flags, 0o600)) as out:
         fcntl.flock(out, fcntl.LOCK_EX)
         end = out.seek(0, os.SEEK_END)

@@ -110,7 +110,7 @@ def restore(file: Path, data: Path | None, newer: Path | None = None) -> dict[st
 
     with tar, tempfile.TemporaryDirectory(prefix="envol-restore-") as folder:
         names = set(tar.getnames())
-        parts = {"facts.json", "secret", "database.dump", "envol.toml", "erasures.jsonl"}
+        parts = {"facts.json", "secret", "database.dump", "envol.toml", "proof/erasures.jsonl"}
         if not {"facts.json", "secret", "database.dump"} <= names:
             raise BackupError(f"{file} is not a backup of Envol: it lacks its parts.")
         for name in names & parts:
@@ -122,7 +122,7 @@ def restore(file: Path, data: Path | None, newer: Path | None = None) -> dict[st
         if "envol.toml" in names:
             (directory / "envol.toml").write_bytes((Path(folder) / "envol.toml").read_bytes())
         facts = json.loads((Path(folder) / "facts.json").read_text())
-        carried = (Path(folder) / "erasures.jsonl").read_bytes() if "erasures.jsonl" in names else None
+        carried = (Path(folder) / "proof" / "erasures.jsonl").read_bytes() if "proof/erasures.jsonl" in names else None
         config = _config.load(directory)
         url = config.database_url or ensure(directory)
         _prepare_roles(url)

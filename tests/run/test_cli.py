@@ -120,7 +120,7 @@ def test_the_road_by_command_line(data: Path, tmp_path: Path) -> None:
         and {"table": "contacts_contact", "rows": 1}.items()
         <= next(line for line in gone["deleted"] if line["table"] == "contacts_contact").items()
     )
-    journal = ("--erasures", str(data / "erasures.jsonl"), "--json")
+    journal = ("--erasures", str(data / "proof" / "erasures.jsonl"), "--json")
     told = json.loads(envol("restore", str(copy), *journal, data=again))
     assert (told["contacts"], told["erased_again"]) == (2, 1) and "known until" in told["erasures"]
     assert (again / "media" / ("A" * 22) / "600.jpg").read_bytes() == b"a picture of a message"
