@@ -15,6 +15,7 @@ from typing import Any
 from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
 from envol import db
@@ -26,6 +27,7 @@ from envol.campaigns.checks import BLOCK, Check, Summary, check, late, latest_se
 from envol.campaigns.drafts import create, delete, duplicate, edit, note
 from envol.campaigns.models import Campaign, State
 from envol.campaigns.refusals import Conflict, Refused
+from envol.consent import gates
 from envol.contacts.models import Contact
 from envol.content.checks import people_without_value
 from envol.content.templates import without_fallback
@@ -304,6 +306,11 @@ def send_test(campaign: Campaign, address: str, member: Member | None = None) ->
             _("There is no value to show for %(what)s; give it a fallback text, or test with a contact who has one.")
             % {"what": ", ".join(sorted(lacking))}
         )
+    if campaign.purpose is not None:
+        # Colleagues need not have agreed to anything; but a test is no way to reach somebody who said no.
+        answer = gates.may_send(campaign.workspace.id, contact.pk if contact else None, to.key, campaign.purpose.pk)
+        if answer.reason not in ("", gates.NO_PERMISSION):
+            raise Refused(answer.sentence((get_language() or "en")[:2]))
     with transaction.atomic():
         ok, sentence = domains.may_send_from(campaign.workspace.id, campaign.from_address)
         if not ok:

@@ -27,6 +27,7 @@ from envol.outbound.models import Sending
 from envol.wire.address import AddressError, normalise
 
 EVERY_PRIORITY = 32767
+CONTRACT = "transactional"  # key of the purpose of single messages
 LONGEST_BACKOFF = "4 hours 48 minutes"
 """4 hours and 20 % of jitter (wire.smtp.replies.retry_delay)."""
 
@@ -217,30 +218,43 @@ def _read(sending: SendingFacts, into: Lease, tail: str, *arrays: Sequence[int])
             row.props = _properties(props) if props != "{}" else {}  # Django leaves JSON to us
             into.rows.append(row)
     if strangers:
-        suppressed = _suppressed(sending, [row.address for row in strangers])
+        forbidden = _forbidden(sending, [row.address for row in strangers])
         for row in strangers:
-            if row.address in suppressed:
-                refused.append((row, "suppressed"))
+            if row.address in forbidden:
+                refused.append((row, forbidden[row.address]))
             else:
                 into.rows.append(row)
     return refused
 
 
 def _bit(sending: SendingFacts) -> int | None:
-    if sending.purpose_id is None or sending.transactional:
-        return None
-    return Purpose.objects.values_list("bit", flat=True).get(id=sending.purpose_id)
+    if sending.purpose_id is not None:
+        return Purpose.objects.values_list("bit", flat=True).get(id=sending.purpose_id)
+    return _contract_bit(sending.workspace_id) if sending.kind == "transactional" else None
+
+
+def _contract_bit(workspace_id: int) -> int | None:
+    """Single messages name no purpose; what they serve can be refused all the same."""
+    return Purpose.objects.filter(workspace_id=workspace_id, key=CONTRACT).values_list("bit", flat=True).first()
 
 
 def _refusal(sending: SendingFacts, bit: int | None) -> str:
     """The reason she is refused, in SQL over the contact `c`; NULL: she may be written to."""
-    return gates.refusal_sql("c", bit=None if sending.transactional else bit, transactional=sending.transactional)
+    if sending.kind == "test" and bit is not None:
+        # A colleague looks at it, who need not have agreed to anything; but nobody who said no gets it so.
+        return f"nullif({gates.refusal_sql('c', bit=bit)}, '{gates.NO_PERMISSION}')"
+    asked = None if sending.transactional and sending.kind != "transactional" else bit
+    return gates.refusal_sql("c", bit=asked, transactional=sending.transactional)
 
 
-def _suppressed(sending: SendingFacts, addresses: Sequence[str]) -> set[str]:
-    """Addresses without a contact that must get nothing. Mail of Envol to its own members is not asked."""
-    if sending.kind != "transactional":
-        return set()
+def _forbidden(sending: SendingFacts, addresses: Sequence[str]) -> dict[str, str]:
+    """Addresses of messages that name no contact and must get nothing, with the reason.
+
+    She may be one of ours all the same, and have refused what contracts bring. Mail of Envol to its own members is not
+    asked.
+    """
+    if sending.kind not in ("transactional", "test"):
+        return {}
     keys: dict[str, str] = {}
     for address in addresses:
         try:
@@ -248,7 +262,20 @@ def _suppressed(sending: SendingFacts, addresses: Sequence[str]) -> set[str]:
         except AddressError:
             continue
     found = suppression.lookup(sending.workspace_id, list(keys))
-    return {keys[key] for key, known in found.items() if known.scope == "all"}
+    told = {
+        keys[key]: gates.SUPPRESSED if known.scope == "all" else gates.OBJECTED
+        for key, known in found.items()
+        if known.scope == "all" or sending.kind == "test"
+    }
+    bit = _contract_bit(sending.workspace_id) if sending.kind == "transactional" else None
+    if bit is not None:
+        for (key,) in db.rows(
+            "SELECT email_key FROM contacts_contact WHERE workspace_id = %s AND email_key = ANY(%s)"
+            " AND (refused & %s) <> 0",
+            [sending.workspace_id, list(keys), 1 << bit],
+        ):
+            told.setdefault(keys[key], gates.WITHDRAWN)
+    return told
 
 
 RELEASE = "release"
@@ -275,8 +302,9 @@ def changed(leases: Iterable[Lease]) -> dict[tuple[int, int], tuple[str, str]]:
         return {}
     found = db.rows(
         "SELECT s.id, s.state, p.bit FROM outbound_sending s LEFT JOIN consent_purpose p ON p.id = s.purpose_id"
+        " OR (s.purpose_id IS NULL AND s.kind = 'transactional' AND p.workspace_id = s.workspace_id AND p.key = %s)"
         " WHERE s.id = ANY (%s)",
-        [list(by_sending)],
+        [CONTRACT, list(by_sending)],
     )
     states = {sending_id: (state, bit) for sending_id, state, bit in found}
     over = limits.over()
@@ -309,14 +337,14 @@ def _refused_since(held: Sequence[Row], bit: int | None) -> dict[tuple[int, int]
             )
         )
     strangers = {row.address for row in held if row.contact_id is None}
-    suppressed = _suppressed(sending, list(strangers)) if strangers else set()
-    if not reasons and not suppressed:
+    forbidden = _forbidden(sending, list(strangers)) if strangers else {}
+    if not reasons and not forbidden:
         return {}
     answer: dict[tuple[int, int], tuple[str, str]] = {}
     for row in held:
         if row.contact_id is None:
-            if row.address in suppressed:
-                answer[row.key] = ("suppressed", "suppressed")
+            if row.address in forbidden:
+                answer[row.key] = ("suppressed", forbidden[row.address])
         elif row.contact_id in reasons:
             answer[row.key] = ("suppressed", reasons[row.contact_id])
     return answer
