@@ -49,8 +49,8 @@ _SENTENCES = {
         "No permission is recorded for this purpose.",
     ),
     RESTRICTED: (
-        "L'autorisation n'a pas pu être vérifiée : rien ne part.",
-        "The permission could not be checked: nothing leaves.",
+        "L'usage des données est limité, ou l'autorisation n'a pas pu être vérifiée : rien ne part.",
+        "The use of the data is restricted, or the permission could not be checked: nothing leaves.",
     ),
 }
 
@@ -106,7 +106,10 @@ def _may_send(
         "    AND workspace_id = %(w)s AND digest = %(digest)s AND at <= %(now)s AND ended > %(now)s) s), '{}'),"
         "  EXISTS (SELECT FROM consent_silence q WHERE q.workspace_id = %(w)s AND q.contact_id = %(contact)s"
         "   AND (CASE WHEN %(now)s::timestamptz IS NULL THEN q.until IS NULL"
-        "        ELSE q.since <= %(now)s AND (q.until IS NULL OR q.until > %(now)s) END))"
+        "        ELSE q.since <= %(now)s AND (q.until IS NULL OR q.until > %(now)s) END)),"
+        "  EXISTS (SELECT FROM consent_restriction x WHERE x.workspace_id = %(w)s AND x.contact_id = %(contact)s"
+        "   AND (CASE WHEN %(now)s::timestamptz IS NULL THEN x.until IS NULL"
+        "        ELSE x.since <= %(now)s AND (x.until IS NULL OR x.until > %(now)s) END))"
         " FROM consent_purpose u LEFT JOIN consent_permission p ON p.workspace_id = u.workspace_id"
         "   AND p.contact_id = %(contact)s AND p.purpose_id = u.id"
         "   AND (CASE WHEN %(now)s::timestamptz IS NULL THEN p.until IS NULL"
@@ -122,7 +125,9 @@ def _may_send(
     )
     if len(found) != 1:
         return Answer(False, RESTRICTED)  # no such purpose here, or two answers at once
-    kind, permission_id, state, scopes, silenced = found[0]
+    kind, permission_id, state, scopes, silenced, limited = found[0]
+    if limited:
+        return Answer(False, RESTRICTED, permission_id)
     if "all" in scopes:
         return Answer(False, SUPPRESSED, permission_id)
     if kind == "transactional":

@@ -26,3 +26,65 @@ class Erasure(models.Model):
     class Meta:
         db_table = "consent_erasure"
         indexes = [models.Index(fields=["workspace_id", "-at"], name="erasure_newest")]
+
+
+class RightsRequest(models.Model):
+    """Somebody asks for a right of hers. Also the register: what is left after an erasure is the digest."""
+
+    workspace_id = models.IntegerField()
+    kind = models.CharField(max_length=14)  # of requests.KINDS
+    state = models.CharField(max_length=10, default="unproven")  # unproven, open, answered, refused
+    channel = models.CharField(max_length=12)  # page, preferences, mail, member
+    language = models.CharField(max_length=2, default="fr")
+    address = models.CharField(max_length=254, blank=True)  # where the answer goes; emptied with an erasure
+    digest = models.BinaryField()
+    contact_id = models.BigIntegerField(null=True)
+    words = models.TextField(blank=True)
+    secret_sha256 = models.BinaryField(unique=True)  # of the link that proves the mailbox is hers
+    received_at = models.DateTimeField()
+    due_at = models.DateTimeField()
+    extended_at = models.DateTimeField(null=True)
+    proved_at = models.DateTimeField(null=True)
+    proved_by = models.CharField(max_length=200, blank=True)
+    ended_at = models.DateTimeField(null=True)
+    answer = models.TextField(blank=True)
+    erasure_id = models.BigIntegerField(null=True)
+    warned = models.PositiveSmallIntegerField(default=0)  # alerts sent so far
+
+    class Meta:
+        db_table = "consent_request"
+        indexes = [
+            models.Index(fields=["workspace_id", "-received_at"], name="request_newest"),
+            models.Index(fields=["workspace_id", "digest"], name="request_of_person"),
+        ]
+
+
+class RightsStep(models.Model):
+    """What was done about a request, by whom: never changed."""
+
+    request = models.ForeignKey(RightsRequest, on_delete=models.CASCADE, related_name="steps")
+    at = models.DateTimeField(db_default=Now())
+    what = models.CharField(max_length=20)
+    actor_id = models.BigIntegerField(null=True)
+    said = models.TextField(blank=True)
+
+    class Meta:
+        db_table = "consent_request_step"
+
+
+class Restriction(models.Model):
+    """Her data are kept and not used, from when to when (GDPR art. 18)."""
+
+    workspace_id = models.IntegerField()
+    contact_id = models.BigIntegerField()
+    reason = models.CharField(max_length=300)
+    since = models.DateTimeField(db_default=Now())
+    until = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "consent_restriction"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workspace_id", "contact_id"], condition=models.Q(until=None), name="restriction_open_once"
+            )
+        ]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
-from envol.consent import ledger, registry
+from envol.consent import ledger, registry, requests
 from envol.consent.registry import Data
 from envol.db import dicts, execute
 from envol.events import privacy as events
@@ -15,6 +16,10 @@ def erase(workspace_id: int, contact_id: int) -> Mapping[str, int]:
     return {
         "consent_permission": ledger.forget(workspace_id, contact_id),
         "consent_breach_told": execute("DELETE FROM consent_breach_told WHERE contact_id = %s", [contact_id]),
+        "consent_restriction": execute(
+            "DELETE FROM consent_restriction WHERE workspace_id = %s AND contact_id = %s", [workspace_id, contact_id]
+        ),
+        "consent_request": requests.forget(workspace_id, contact_id),
         "consent_silence": execute(
             "DELETE FROM consent_silence WHERE workspace_id = %s AND contact_id = %s", [workspace_id, contact_id]
         ),
@@ -53,7 +58,26 @@ def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
     )
     for row in told:
         row["at"] = row["at"].isoformat()
-    return {"permissions": found, "marketing_rested": rests, "breaches_told": told}
+    asked = dicts(
+        "SELECT kind, state, channel, received_at, due_at, ended_at, words, answer FROM consent_request"
+        " WHERE workspace_id = %s AND contact_id = %s ORDER BY received_at",
+        [workspace_id, contact_id],
+    )
+    limits = dicts(
+        "SELECT reason, since, until FROM consent_restriction WHERE workspace_id = %s AND contact_id = %s"
+        " ORDER BY since",
+        [workspace_id, contact_id],
+    )
+    for row in (*asked, *limits):
+        for key, value in row.items():
+            row[key] = value.isoformat() if isinstance(value, datetime) else value
+    return {
+        "permissions": found,
+        "marketing_rested": rests,
+        "breaches_told": told,
+        "requests": asked,
+        "restricted": limits,
+    }
 
 
 def describe() -> list[Data]:
@@ -73,6 +97,9 @@ def describe() -> list[Data]:
         Data("consent_breach_line", "what was found, decided and told of a breach", False, "without end"),
         Data("consent_breach_told", "who was told of a breach, and when", True, "as long as the contact"),
         Data("consent_map_reading", "the data map as it was last read", False),
+        Data("consent_request", "what people asked about their data, and the answer", True, "5 years"),
+        Data("consent_request_step", "what was done about it, by whom", True, "5 years"),
+        Data("consent_restriction", "whose data are kept and not used, from when to when"),
         Data("consent_erasure", "who was erased, by keyed digest; what went where", True, "as long as mail is sent"),
         Data("consent_suppression", "keyed digest of the address, scope, reason", True, "as long as mail is sent"),
         Data("consent_suppression_past", "the same of what ended, from when to when", True, "5 years"),

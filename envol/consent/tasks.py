@@ -175,3 +175,12 @@ def certify(timestamp: int) -> None:
     from envol.consent import erasures
 
     erasures.certify()
+
+
+@app.periodic(cron="31 * * * *")
+@app.task(queue="house", name="consent.warn", queueing_lock="consent.warn")
+def warn(timestamp: int) -> None:
+    """Every hour: owners are told of requests about data that wait."""
+    from envol.consent import requests
+
+    requests.warn()

@@ -12,11 +12,13 @@ from django.db import transaction
 from django.db.models import Q
 
 from envol.accounts.models import Workspace
-from envol.consent import ledger, silence, suppression
+from envol.consent import ledger, requests, restriction, silence, suppression
+from envol.consent.purposes import MEASURE_CLICKS, MEASURE_OPENS
 from envol.contacts.models import Contact
 from envol.db import execute, sql
 
 _BATCH = 20_000
+_MEASURING = 1 << MEASURE_OPENS | 1 << MEASURE_CLICKS
 
 
 def project_answers(workspace_id: int, contact_ids: Sequence[int]) -> None:
@@ -27,8 +29,10 @@ def project_answers(workspace_id: int, contact_ids: Sequence[int]) -> None:
 def _answers(workspace_id: int, contact_ids: list[int] | None) -> int:
     return execute(
         "UPDATE contacts_contact c SET allowed = n.allowed, refused = n.refused FROM ("
-        "  SELECT k.id, coalesce(m.allowed, 0) AS allowed, coalesce(m.refused, 0) AS refused"
+        "  SELECT k.id, CASE WHEN r.is THEN 0 ELSE coalesce(m.allowed, 0) END AS allowed,"
+        f"  coalesce(m.refused, 0) | CASE WHEN r.is THEN {_MEASURING} ELSE 0 END AS refused"
         f"   FROM contacts_contact k LEFT JOIN ({sql('consent', 'masks')}) m ON m.contact_id = k.id"
+        f"   CROSS JOIN LATERAL (SELECT {restriction.OPEN_SQL.format('k')} AS is) r"
         "   WHERE k.workspace_id = %(workspace)s"
         "     AND (%(contacts)s::bigint[] IS NULL OR k.id = ANY(%(contacts)s))) n"
         " WHERE c.id = n.id AND (c.allowed, c.refused) IS DISTINCT FROM (n.allowed, n.refused)",
@@ -50,11 +54,13 @@ def project_suppression(workspace_id: int, email_keys: Sequence[str]) -> None:
 
 def _flags(workspace_id: int, keys: list[str], suppressed: list[bool], objected: list[bool]) -> int:
     return execute(
-        "UPDATE contacts_contact c SET suppressed = n.suppressed, objected = n.objected"
+        "UPDATE contacts_contact c SET suppressed = n.suppressed OR r.is, objected = n.objected"
         " FROM unnest(%s::text[], %s::boolean[], %s::boolean[]) AS n (email_key, suppressed, objected)"
-        " WHERE c.workspace_id = %s AND c.email_key = n.email_key"
-        " AND (c.suppressed, c.objected) IS DISTINCT FROM (n.suppressed, n.objected)",
-        [keys, suppressed, objected, workspace_id],
+        " JOIN contacts_contact k ON k.workspace_id = %s AND k.email_key = n.email_key"
+        f" CROSS JOIN LATERAL (SELECT {restriction.OPEN_SQL.format('k')} AS is) r"
+        " WHERE c.id = k.id AND c.workspace_id = %s AND c.email_key = n.email_key"
+        " AND (c.suppressed, c.objected) IS DISTINCT FROM (n.suppressed OR r.is, n.objected)",
+        [keys, suppressed, objected, workspace_id, workspace_id],
     )
 
 
@@ -70,6 +76,18 @@ def _silenced(workspace_id: int, now: set[int], among: list[int] | None = None) 
         " AND c.silenced <> (c.id = ANY(%(now)s::bigint[]))",
         {"workspace": workspace_id, "among": among, "now": sorted(now)},
     )
+
+
+def project_restriction(workspace_id: int, contact_ids: Sequence[int]) -> None:
+    """Whose data are not to be used: nothing allowed, nothing measured, nothing sent; and back when it ends."""
+    project_answers(workspace_id, contact_ids)
+    people = Contact.objects.filter(workspace_id=workspace_id, pk__in=list(contact_ids))
+    project_suppression(workspace_id, list(people.values_list("email_key", flat=True)))
+
+
+def _person(workspace_id: int, email_key: str) -> requests.Person | None:
+    found = Contact.objects.filter(workspace_id=workspace_id, email_key=email_key).first()
+    return requests.Person(found.pk, found.email, found.email_key, found.created_at) if found else None
 
 
 def rebuild_masks(workspace: Workspace | int) -> int:
@@ -106,3 +124,5 @@ def register() -> None:
     suppression.on_change(project_suppression)
     suppression.known_by(_on_the_list)
     silence.on_change(project_silence)
+    restriction.on_change(project_restriction)
+    requests.recognise_by(_person)

@@ -13,17 +13,20 @@ import structlog
 from django.db.models.functions import Now
 
 from envol import db
+from envol.consent import requests
 from envol.content import links
 from envol.outbound.accept import Outgoing, Refused, accept_messages
 from envol.outbound.capture import subject_of
 from envol.outbound.models import Captured, CapturedKind, Domain, Send, Sending
 from envol.outbound.records import return_host
+from envol.wire.address import AddressError
 from envol.wire.bounce import Explanation
 from envol.wire.message.headers import Mailbox
 from envol.wire.message.passed_on import Unreadable, author_of, fields_of, pass_on, value_of
 
 log = structlog.get_logger()
 REPLIES = "replies"
+PRIVACY = "privacy"
 PEOPLE = frozenset({"postmaster", "abuse"})  # RFC 2142
 KEPT_DAYS, KEPT_NUMBER, KEPT_OCTETS = 90, 5000, 512 << 20  # of one workspace and kind
 FORWARDS_AN_HOUR = 200
@@ -41,6 +44,37 @@ def keep(domain: Domain | None, recipient: str, raw: bytes, kind: str, **more: A
         raw=raw,
         **more,
     )
+
+
+_ASKED = {
+    "erasure": ("effac", "supprim", "oubli", "erase", "delete", "forget"),
+    "rectification": ("rectifi", "corrig", "correct"),
+    "portability": ("portab",),
+    "restriction": ("limit", "restrict"),
+    "objection": ("oppos", "prospection", "object", "marketing"),
+}
+
+
+def take_request(domain: Domain, recipient: str, raw: bytes, found: Explanation) -> str:
+    """Somebody asks about her data by mail: a link goes to the address she wrote from, and proves it (GDPR art. 12(6)).
+
+    What is asked for is guessed from the subject; else it is to see the data. The mail itself is kept for people.
+    """
+    if found.type != "not_bounce":
+        return found.type
+    author, subject = author_of(fields_of(raw)), subject_of(raw)
+    keep(domain, recipient, raw, CapturedKind.PEOPLE)
+    said = subject.lower()
+    kind = next((kind for kind, marks in _ASKED.items() if any(mark in said for mark in marks)), "access")
+    try:
+        requests.receive(
+            domain.workspace, kind, author.address if author else "", channel="mail",
+            language=domain.workspace.language, words=subject or kind,
+        )  # fmt: skip
+    except (AddressError, requests.Refusal) as error:
+        log.info("a request by mail names nobody to answer", workspace=domain.workspace_id, why=str(error))
+        return "kept"
+    return "request"
 
 
 def take_reply(domain: Domain, recipient: str, raw: bytes, found: Explanation) -> str:

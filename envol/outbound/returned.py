@@ -38,7 +38,7 @@ _OF_ADDRESS = {
 }
 
 
-_SERVICES = frozenset({COMPLAINTS, mailbox.REPLIES, *domain_reports.LOCAL_PARTS}) | mailbox.PEOPLE
+_SERVICES = frozenset({COMPLAINTS, mailbox.REPLIES, mailbox.PRIVACY, *domain_reports.LOCAL_PARTS}) | mailbox.PEOPLE
 
 
 class Returned(NamedTuple):
@@ -92,6 +92,8 @@ def _take(one: Returned, found: Explanation, reports: list[domain_reports.Read],
             return "kept"
         if domain is None:  # declared no more, since the recipient was asked for
             return "kept by nobody"
+        if local == mailbox.PRIVACY:
+            return mailbox.take_request(domain, one.recipient, one.raw, found)
         if local in domain_reports.LOCAL_PARTS:
             return domain_reports.keep(domain, reports)
         return mailbox.take_reply(domain, one.recipient, one.raw, found)

@@ -20,8 +20,8 @@ from envol.audience.models import Shop as Outlet
 from envol.campaigns import actions
 from envol.campaigns.models import Campaign
 from envol.collect import signup
-from envol.consent import breaches, desk, purposes
-from envol.consent.models import Permission
+from envol.consent import breaches, desk, purposes, requests
+from envol.consent.models import Erasure, Permission, RightsRequest
 from envol.contacts import bulk, export_files, happenings, imports, orders, people, saved_views
 from envol.contacts.filters import Filter
 from envol.contacts.models import Contact, List
@@ -91,6 +91,8 @@ class Shop:
             "event_id": self.workspace.custom_events.get(key="visit").pk,
             "export_id": self.export.pk,
             "shop_id": self.outlet.pk,
+            "request_id": RightsRequest.objects.get(workspace_id=self.workspace.pk).pk,
+            "erasure_id": Erasure.objects.get(workspace_id=self.workspace.pk).pk,
             "held_id": Held.objects.get(workspace=self.workspace).pk,
             "mailing_id": self.workspace.mailing_lists.get().pk,
             "breach_id": self.workspace.breaches.get(drill=True).pk,
@@ -190,6 +192,9 @@ def open_shop(title: str = "Librairie des Deux Rives", readers: int = 60, folder
     desk.save_processor(
         workspace, {"name": "Hébergeur du Ponant", "kind": "hosting", "country": "FR", "dpa_on": date(2026, 1, 5)}
     )
+    gone = people.upsert(workspace, f"partie.{secrets.token_hex(3)}@lecteurs.example", source=source)
+    people.erase(gone, cause="letter 7", actor_id=members["owner"].pk)
+    requests.receive(workspace, "rectification", found[1].email, channel="member", words="Je m'appelle Zoë.")
     _receipts(workspace, workspace.api_keys.first())
     _held(workspace, workspace.api_keys.first())
     _circle(workspace, domain, club, newsletter, found[0])

@@ -36,6 +36,7 @@ POST_ONLY = {
     "new_topic", "infer_interests", "change_interest", "change_happening", "change_rhythm",
     "compute_scores", "change_tiers", "change_delays", "export_act", "follow_segment",
     "confirm_map", "end_processor", "new_breach", "breach_step",
+    "new_request",
     "silence_contact", "put_contact", "put_into_segment", "new_shop", "remove_shop",
 }  # fmt: skip
 # Those that answer GET and POST both.
@@ -63,6 +64,7 @@ BOTH = {
     "new_export",
     "shop",
     "suppressions",
+    "rights_request",
     "controller",
     "processor",
     "new_processor",

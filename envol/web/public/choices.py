@@ -28,6 +28,7 @@ from envol.wire.address import AddressError, normalise
 
 LANGUAGES = ("fr", "en")
 _SOURCE = "preference page"
+PAUSED = "paused"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +126,8 @@ def purpose_of(who: Visitor) -> Purpose | None:
 def choices(who: Visitor, language: str = "") -> list[Choice]:
     """Every purpose of the workspace with her answer, marketing first, then measuring, then transactional."""
     given = _present(who)
-    objected = bool(who.contact and who.contact.objected)
+    # A pause is no answer: what she chose stands below it.
+    objected = bool(who.contact and who.contact.objected and paused_until(who) is None)
     found = []
     for purpose in Purpose.objects.filter(workspace=who.workspace).order_by("bit"):
         state = given.get(purpose.pk, "")
@@ -138,6 +140,14 @@ def choices(who: Visitor, language: str = "") -> list[Choice]:
         found.append(Choice(purpose, purposes.text(purpose, language or who.language), state))
     order = ("marketing", "measuring", "transactional")
     return sorted(found, key=lambda choice: order.index(choice.purpose.kind))
+
+
+def paused_until(who: Visitor) -> datetime | None:
+    """Until when she asked for a pause, if nothing stronger stands there."""
+    if who.email_key is None:
+        return None
+    found = [one for one in suppression.entries(who.workspace.id, who.email_key) if one.scope == "marketing"]
+    return found[0].until if found and found[0].reason == PAUSED else None
 
 
 def label_of(purpose: Purpose, language: str) -> str:

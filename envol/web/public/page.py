@@ -47,6 +47,7 @@ STYLE = (
     ".box b{display:block;font-weight:600}"
     "button{font:inherit;font-weight:600;min-height:2.75rem;padding:.55rem 1.25rem;border-radius:6px;cursor:pointer;"
     "border:1px solid var(--go);background:var(--go);color:var(--on)}"
+    ".acts{display:flex;flex-wrap:wrap;gap:.5rem}form>button+button{margin-block-start:.5rem}"
     ".said{border-left:.3rem solid var(--ok);padding:.1rem 0 .1rem 1rem;margin:1rem 0}"
     ".said.bad{border-color:var(--bad)}"
     ".then{border-top:1px solid var(--line);margin-top:1.5rem;padding-top:.25rem}"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.urls import path
 
-from envol.web.public import moderation, signup, survey, views
+from envol.web.public import moderation, rights, signup, survey, views
 
 app_name = "public"
 urlpatterns = [
@@ -13,6 +13,8 @@ urlpatterns = [
     path("i/<str:token>", survey.survey, name="survey"),
     path("m/<str:token>/<str:file>", views.picture, name="picture"),
     path("d/<str:token>", moderation.moderation, name="moderation"),
+    path("r/at/<str:name>", rights.rights_form, name="rights_form"),
+    path("r/<str:secret>", rights.rights, name="rights"),
     path("w/<str:token>", views.web_version, name="web_version"),
     path("s/<str:token>", signup.signup_page, name="signup"),
     path("s/<str:token>/sent", signup.signup_sent, name="signup_sent"),

@@ -20,7 +20,7 @@ from envol.content.links import Kind
 from envol.content.models import Version
 from envol.content.preview import person_of
 from envol.web.doors import anybody
-from envol.web.public import cares, choices
+from envol.web.public import cares, choices, own_data
 from envol.web.public.choices import Visitor
 from envol.web.public.page import LANGUAGES, POLICY, nowhere, page, private, spoken, switches
 from envol.web.public.words import Words
@@ -124,10 +124,15 @@ def preferences(request: HttpRequest, token: str) -> HttpResponse:
     language, said = spoken(request, who.language), ""
     if request.method == "POST":
         form = posted(request)
-        if form.get("act") == "all":
+        act = form.get("act", "")
+        if act == "all":
             changed = choices.unsubscribe(who, everything=True)
             said = "unsubscribed_all" if changed else "was_unsubscribed"
-        elif form.get("act") == "save":
+        elif act.startswith("ask_"):
+            said = own_data.ask(who, act[4:], form.get("words", ""), language)
+        elif act in ("pause", "pause_end"):
+            said = own_data.pause(who, end=act == "pause_end")
+        elif act == "save":
             wanted = {no: f"purpose_{no}" in form for no in _numbers(form.get("shown", ""))}
             seen = _numbers(form.get("seen", ""))
             changed = choices.choose(who, wanted, language=form.get("language"), seen=seen)
@@ -143,7 +148,11 @@ def preferences(request: HttpRequest, token: str) -> HttpResponse:
         language,
         {
             **facts_of(request, who, words),
-            "said": words(said) if said else "",
+            "said": words(said) if said and not said.endswith("_needed") else "",
+            "lacking": words(said) if said.endswith("_needed") else "",
+            "paused": own_data.paused(who, words),
+            "rights": [(kind, words(f"rights_{kind}")) for kind in own_data.BY_LINK],
+            "at_once": [(kind, words(f"rights_{kind}")) for kind in own_data.AT_ONCE],
             "marketing": [_row(c, language) for c in offered if c.purpose.kind == "marketing"],
             "measuring": [_row(c, language) for c in offered if c.purpose.kind == "measuring"],
             "always": [_row(c, language) for c in offered if c.purpose.kind == "transactional"],

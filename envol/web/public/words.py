@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from envol.web.public.words_rights import RIGHTS
+
 WORDS: dict[str, dict[str, str]] = {
     "unsubscribe": {"fr": "Me désinscrire", "en": "Unsubscribe"},
     "unsubscribe_question": {
@@ -252,6 +254,9 @@ WORDS: dict[str, dict[str, str]] = {
     },
     "ask_again": {"fr": "M’inscrire encore une fois", "en": "Sign up again"},
 }
+
+
+WORDS.update(RIGHTS)
 
 
 def typeset(text: str) -> str:

@@ -50,6 +50,7 @@ REASONS = {
     "objection": gettext_lazy("the person objected to all marketing"),
     "unsubscribed": gettext_lazy("the person left everything"),
     "erased": gettext_lazy("the person had her data erased"),
+    "paused": gettext_lazy("the person asked for a pause"),
     "by_hand": gettext_lazy("decided by a member"),
     "unknown_domain": gettext_lazy("the domain does not exist"),
     "null_mx": gettext_lazy("the domain takes no mail"),
