@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -74,7 +75,7 @@ def _list(request: MemberRequest, status: int = 200, **more: Any) -> HttpRespons
     show = request.GET.get("show", "open")
     rows = mine.filter(state__in=requests.OPEN) if show == "open" else mine
     page = page_of(request, rows)
-    page.rows = [_told(one) for one in page.rows]
+    page = replace(page, rows=[_told(one) for one in page.rows])
     facts = {
         "page": page,
         "show": show,
