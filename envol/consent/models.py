@@ -191,10 +191,11 @@ class Suppression(models.Model):
 
 # The organisation's desk and people's rights are files of their own; whoever asks for the models finds them here.
 from envol.consent.models_breach import Breach, BreachLine, BreachTold  # noqa: E402
-from envol.consent.models_desk import Desk, MapReading, Processor  # noqa: E402
+from envol.consent.models_desk import Assessment, Desk, MapReading, Processor  # noqa: E402
 from envol.consent.models_rights import Erasure, Restriction, RightsRequest, RightsStep  # noqa: E402
 
 __all__ = [
+    "Assessment",
     "Basis",
     "Breach",
     "BreachLine",

@@ -82,3 +82,19 @@ class MapReading(models.Model):
     class Meta:
         db_table = "consent_map_reading"
         indexes = [models.Index(fields=["workspace", "-id"], name="map_reading_newest")]
+
+
+class Assessment(models.Model):
+    """One answer to: does the interest outweigh (art. 6(1)(f)), or is an impact assessment due or made (art. 35)?"""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
+    purpose = models.ForeignKey("consent.Purpose", on_delete=models.CASCADE, related_name="assessments")
+    kind = models.CharField(max_length=4)  # lia, dpia
+    answers = models.JSONField(default=dict)
+    outcome = models.CharField(max_length=14)
+    member_id = models.BigIntegerField(null=True)
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "consent_assessment"
+        indexes = [models.Index(fields=["workspace", "id"], name="assessment_order")]

@@ -96,6 +96,7 @@ def describe() -> list[Data]:
         Data("consent_breach", "breaches, suspicions and drills", False, "without end"),
         Data("consent_breach_line", "what was found, decided and told of a breach", False, "without end"),
         Data("consent_breach_told", "who was told of a breach, and when", True, "as long as the contact"),
+        Data("consent_assessment", "assessments of purposes", False, "5 years"),
         Data("consent_map_reading", "the data map as it was last read", False),
         Data("consent_request", "what people asked about their data, and the answer", True, "5 years"),
         Data("consent_request_step", "what was done about it, by whom", True, "5 years"),

@@ -13,7 +13,7 @@ from procrastinate.contrib.django import app
 from envol.accounts.jobs import Cancelled, Progress
 from envol.accounts.journal import note
 from envol.accounts.models import Job, Workspace
-from envol.consent import anchor, breaches, ledger, overview
+from envol.consent import anchor, breaches, evidence_pack, ledger, overview
 from envol.consent.models import Breach
 from envol.events.writing import request_mail
 
@@ -184,3 +184,30 @@ def warn(timestamp: int) -> None:
     from envol.consent import requests
 
     requests.warn()
+
+
+EVIDENCE = "consent.evidence"
+
+
+def start_evidence(workspace: Workspace, language: str, actor_id: int) -> Job:
+    """Make the evidence pack in the background; the job that is under way, when there is one."""
+    with transaction.atomic():
+        Workspace.objects.select_for_update().only("id").get(id=workspace.id)
+        going = last_evidence(workspace)
+        if going is not None and going.state in ("waiting", "running"):
+            return going
+        job = Job.objects.create(workspace=workspace, kind=EVIDENCE)
+        note(workspace, "member", "evidence.made", actor_id=actor_id, job=job.pk)
+        make_evidence.defer(workspace_id=workspace.id, job_id=job.pk, language=language)
+    return job
+
+
+def last_evidence(workspace: Workspace) -> Job | None:
+    return Job.objects.filter(workspace=workspace, kind=EVIDENCE).order_by("-id").first()
+
+
+@app.task(queue="house", name="consent.evidence")
+def make_evidence(workspace_id: int, job_id: int, language: str) -> None:
+    with Progress(job_id) as progress:
+        path = evidence_pack.write(Workspace.objects.get(id=workspace_id), language, progress.at)
+        progress.result = {"file": path.name}

@@ -80,6 +80,8 @@ MORE = (
     Place("mailing_lists", _("Mailing lists"), "list", least=Role.EDITOR),
     Place("media", _("Pictures"), "image", least=Role.EDITOR),
     Place("suppressions", _("Who gets nothing more"), "shield"),
+    Place("six_steps", _("Compliance in six steps"), "check"),
+    Place("assessments", _("Assessments"), "list"),
     Place("record", _("Records of processing"), "list"),
     Place("data_map", _("Data map"), "table"),
     Place("processors", _("Processors and transfers"), "globe"),

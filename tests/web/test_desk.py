@@ -15,7 +15,7 @@ from django.test import Client, override_settings
 from django.utils import timezone
 
 from envol.campaigns import checks
-from envol.consent import desk
+from envol.consent import desk, purposes, tasks
 from envol.consent.models import Processor
 from envol.consent.paper import Paper
 from envol.contacts import export_files
@@ -84,8 +84,6 @@ def test_red_stops_the_campaign_through_that_relay_and_the_file_for_that_platfor
         desk.end_processor(one)
         assert checks._transfer(own.draft) == []
     desk.save_processor(own.workspace, {"name": "Ads Corp", "kind": "ads", "country": "US"})
-    from envol.consent import purposes
-
     if export_files.ad_purpose(own.workspace) is None:
         key, fr, en, kind, text_fr, text_en = next(
             p for p in purposes.proposed(own.workspace) if p[0] == purposes.AD_MATCHING
@@ -139,3 +137,25 @@ def test_a_drill_goes_from_the_first_minute_to_the_register(own: Shop, as_member
     assert [one["kind"] for one in told["register"]][-1] == "closed"
     assert editor.get(f"{where}.pdf").content.startswith(b"%PDF-")
     assert as_member("viewer", own).get(where).status_code == 403
+
+
+def test_a_purpose_is_screened_and_the_pack_is_made_from_the_steps(own: Shop, as_member: Sign) -> None:
+    editor, viewer = as_member("editor", own), as_member("viewer", own)
+    letter = purposes.get(own.workspace, "newsletter")
+    where = f"/consent/assessments/{letter.pk}"
+    assert "not screened yet" in viewer.get("/consent/assessments").content.decode()
+    assert viewer.get(where).status_code == 403
+    assert editor.post(where, {"act": "screen", "met": ["scale", "scoring"]}).status_code == 303
+    assert "an impact assessment is due" in editor.get(where).content.decode()
+    assert editor.post(where, {"act": "done", "summary": " "}).status_code == 422
+    assert editor.post(where, {"act": "done", "summary": "Peu de risques."}).status_code == 303
+    kept = editor.post(where, {"act": "weigh", "interest": "Vendre", "need": "", "balance": "x", "safeguards": "y"})
+    assert kept.status_code == 422 and "Vendre" in kept.content.decode()
+    assert "Make an evidence pack" in editor.get("/consent/steps").content.decode()
+    assert editor.post("/consent/steps/pack").status_code == 303
+    job = tasks.last_evidence(own.workspace)
+    assert job is not None
+    tasks.make_evidence.func(own.workspace.pk, job.pk, "fr")
+    assert "Download the pack" in editor.get("/consent/steps").content.decode()
+    assert b"".join(editor.get("/consent/steps/pack.zip").streaming_content).startswith(b"PK")  # type: ignore[arg-type]
+    assert viewer.get("/consent/steps/pack.zip").status_code == 403

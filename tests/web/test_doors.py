@@ -37,6 +37,7 @@ POST_ONLY = {
     "compute_scores", "change_tiers", "change_delays", "export_act", "follow_segment",
     "confirm_map", "end_processor", "new_breach", "breach_step",
     "new_request",
+    "make_evidence",
     "silence_contact", "put_contact", "put_into_segment", "new_shop", "remove_shop",
 }  # fmt: skip
 # Those that answer GET and POST both.
@@ -68,6 +69,7 @@ BOTH = {
     "controller",
     "processor",
     "new_processor",
+    "assessment",
 }
 
 
