@@ -144,9 +144,10 @@ _ACTIVITY_LABELS = {
     "delivered": ("Messages remis", "Messages delivered"),
     "opened": ("Ouvertures", "Opens"),
     "clicked": ("Clics", "Clicks"),
+    "replied": ("Réponses", "Replies"),
     "unsubscribed": ("Désabonnements", "Unsubscribes"),
 }
-FROM_EVENTS = ("opened", "clicked", "unsubscribed")
+FROM_EVENTS = ("opened", "clicked", "replied", "unsubscribed")
 
 _registered: dict[str, str] = {}
 _finished: list[str] = []

@@ -11,7 +11,6 @@ not one look-up per person.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
@@ -22,13 +21,15 @@ from sqlglot import exp
 
 from envol.audience import buying, caring, happening, loyalty, quiet, territory
 from envol.audience.catalogue import Catalogue, activity_source
+from envol.audience.columns.shape import EVENT_KINDS
 from envol.audience.days import Days
 from envol.audience.language import Group, Rule
 from envol.audience.models import SegmentPerson
+from envol.audience.operators import number_holds
 from envol.consent import gates
 from envol.consent.models import Permission, Purpose, Silence
 from envol.contacts.models import Contact, Membership, Order, OrderLine
-from envol.events.models import Event, Kind
+from envol.events.models import Event
 
 Node = exp.Expr
 
@@ -460,7 +461,7 @@ class Compiler:
         source = activity_source(rule.field.inner)
         seen = exp.select("a.contact_id")
         if source is None:
-            kind = {"opened": Kind.OPENED, "clicked": Kind.CLICKED, "unsubscribed": Kind.UNSUBSCRIBED}[rule.field.inner]
+            kind = EVENT_KINDS[rule.field.inner]
             seen = seen.from_(exp.to_table(Event._meta.db_table).as_("a"))
             where = [_t("a.kind = :k", k=self.bind(int(kind), "smallint")), _t("a.machine IS NULL")]
         else:
@@ -483,19 +484,6 @@ class Compiler:
             # Opens are spoken of only among people who agreed to be measured.
             return _and(exp.paren(self.agreed("measure_opens")), found)
         return found
-
-
-def number_holds(op: str, left: Any, value: Any) -> bool:
-    """``left op value`` for numbers, as the compiled comparison has it."""
-    tests: dict[str, Callable[[], bool]] = {
-        "is": lambda: left == value,
-        "gt": lambda: left > value,
-        "gte": lambda: left >= value,
-        "lt": lambda: left < value,
-        "lte": lambda: left <= value,
-        "between": lambda: value[0] <= left <= value[1],
-    }
-    return bool(tests[op]())
 
 
 def contacts(compiler: Compiler, *columns: Node) -> exp.Select:

@@ -1,17 +1,24 @@
-"""Rules about the events that a workspace's own programs tell of: how often, when, and with which property.
+"""Rules about the events that a workspace's own programs tell of: how often, when, with which property, how much.
 
 A property is read from the event as it was told; what has another type there, or is missing, fits no comparison.
+Sums and averages are made of whole thousandths, so that every engine adds up alike.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
 from sqlglot import exp, parse_one
 
+from envol.audience.columns.shape import THOUSANDTHS
 from envol.audience.language import Rule
-from envol.audience.operators import FACT_OPS
+from envol.audience.operators import FACT_OPS, MEASURES, number_holds
 from envol.events.models import Event
+
+_FIGURES = {"sum": "SUM({})", "average": "SUM({})", "smallest": "MIN({})", "largest": "MAX({})"}
+assert set(_FIGURES) == set(MEASURES)
 
 if TYPE_CHECKING:
     from envol.audience.compile import Compiler
@@ -25,7 +32,7 @@ def _t(snippet: str, /, **parts: Any) -> exp.Expr:
 
 
 def counted(compiler: Compiler, rule: Rule) -> exp.Expr:
-    """It happened at least, or less than, so many times."""
+    """It happened at least, or less than, so many times; or a figure of a number told with it compares so."""
     at = exp.column("at", "h")
     where = [
         *compiler.about("h"),
@@ -40,11 +47,47 @@ def counted(compiler: Compiler, rule: Rule) -> exp.Expr:
     if "property" in rule.where:
         where.append(_told(compiler, rule.where["property"]))
     select = exp.select("h.contact_id").from_(exp.to_table(Event._meta.db_table).as_("h")).where(*where)
+    if rule.op in MEASURES:
+        return _measured(compiler, rule, select)
     times = 1 if rule.op == "never" else rule.value
     if times > 1:
         select = select.group_by("h.contact_id").having(_t("COUNT(*) >= :n", n=compiler.bind(times, "bigint")))
     found = compiler.people(select)
     return found if rule.op == "at_least" else exp.not_(found)
+
+
+def _measured(compiler: Compiler, rule: Rule, select: exp.Select) -> exp.Expr:
+    number = _as(_t(_VALUE, name=compiler.bind(rule.value["name"], "text")), "number")
+    each = _t(THOUSANDTHS.format(":v", ":v"), v=number)
+    having, inside = figure(
+        rule,
+        _t(_FIGURES[rule.op].format(":each"), each=each),
+        _t("COUNT(:each)", each=each),
+        lambda n: exp.cast(compiler.bind(n, "bigint"), "numeric", dialect="postgres"),
+    )
+    found = compiler.people(select.group_by("h.contact_id").having(having))
+    return found if inside else exp.not_(found)
+
+
+def figure(rule: Rule, value: exp.Expr, count: exp.Expr, bind: Callable[[int], exp.Expr]) -> tuple[exp.Expr, bool]:
+    """What must hold of a person's events, by expressions over their thousandths, and whether those found are in.
+
+    A sum of nothing is 0; of nothing there is no other figure, so that whoever has none is only in what "is not".
+    """
+    op, than = rule.value["op"], thousandths(rule.value["value"])
+    negated = op == "is_not"
+    sign = FACT_OPS["is" if negated else op]
+    side = _t(":p * :n", p=bind(than), n=count.copy()) if rule.op == "average" else bind(than)
+    test = _t(f":v {sign} :p", v=value, p=side)
+    if rule.op != "sum":
+        return _t(":n > 0 AND :test", n=count, test=test), not negated
+    if number_holds("is" if negated else op, 0, than):  # whoever told nothing is in: find the others
+        return _t("NOT COALESCE(:test, TRUE)", test=exp.paren(test)), negated
+    return _t("COALESCE(:test, FALSE)", test=exp.paren(test)), not negated
+
+
+def thousandths(value: float) -> int:
+    return int((Decimal(repr(value)) * 1000).to_integral_value(ROUND_HALF_UP))
 
 
 def _told(compiler: Compiler, fact: dict[str, Any]) -> exp.Expr:

@@ -197,6 +197,8 @@ class _Reader:
         if shape in ("shops", "shop_km") and not self.catalogue.shops:
             raise Wrong(_("There is no shop yet; add one on the page of shops first."))
         value = SHAPES[shape](raw)
+        if shape == "measure":
+            _fits(known, value)
         if shape == "shops" and (gone := [one for one in value if one not in self.catalogue.shops]):
             raise Wrong(_("There is no shop %(no)s in this workspace; choose one of the list.") % {"no": gone[0]})
         if shape in {"choice", "choices"} and known.choices:

@@ -98,7 +98,15 @@ OPERATORS: dict[str, dict[str, str]] = {
     "mark": {"open": "none", "not_open": "none"},
     "reading": {"gte": "percent", "lt": "percent", **_KNOWN},
     "activity": {"at_least": "times", "fewer_than": "times", "never": "none"},
-    "happening": {"at_least": "times", "fewer_than": "times", "never": "none"},
+    "happening": {
+        "at_least": "times",
+        "fewer_than": "times",
+        "never": "none",
+        "sum": "measure",
+        "average": "measure",
+        "smallest": "measure",
+        "largest": "measure",
+    },
     "interest": {"has_any": "choices", "has_all": "choices", "has_none": "choices", **_KNOWN},
     "permission": {"may_write": "choice", "may_not_write": "choice"},
     "measured": {"is": "choice", "is_not": "choice"},
@@ -282,6 +290,8 @@ def _share(raw: Any) -> dict[str, Any]:
     return {"percent": percent, "seed": _text(seed) if seed else ""}
 
 
+MOST_MEASURED = 10**15
+MEASURES = ("sum", "average", "smallest", "largest")
 FACT_OPS = {"is": "=", "is_not": "<>", "contains": "", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
 """How a property of an event is compared, and with which sign of SQL."""
 
@@ -295,6 +305,18 @@ def _fact(raw: Any) -> dict[str, Any]:
         raise Wrong(_("Compare a property with %(ops)s.") % {"ops": ", ".join(FACT_OPS)})
     value = value if isinstance(value, bool) else _text(value) if isinstance(value, str) else _number(value)
     return {"name": raw["name"][:60], "op": op, "value": value}
+
+
+def _measure(raw: Any) -> dict[str, Any]:
+    """A sum, or another figure of a number told with events, compared with a number; thousandths are the finest."""
+    if isinstance(raw, dict) and isinstance(raw.get("value"), str):
+        raw = {**raw, "value": _number(raw["value"])}
+    made = _fact(raw)
+    if isinstance(made["value"], str | bool) or made["op"] == "contains":
+        raise Wrong(_("Compare a figure with a number."))
+    if abs(made["value"]) > MOST_MEASURED:
+        raise Wrong(_("Write a number up to %(n)s.") % {"n": MOST_MEASURED})
+    return made
 
 
 def _origin(raw: Any) -> str:
@@ -344,8 +366,22 @@ SHAPES: dict[str, Callable[[Any], Any]] = {
     "currency": _currency,
     "share": _share,
     "fact": _fact,
+    "measure": _measure,
     "origin": _origin,
     "strength": _integer(1, 100, gettext_noop("Write a strength in percent, between %(low)s and %(high)s.")),
     "choice": _text,
     "choices": _several(_text),
 }
+
+
+def number_holds(op: str, left: Any, value: Any) -> bool:
+    """``left op value`` for numbers, as the compiled comparison has it."""
+    tests: dict[str, Callable[[], bool]] = {
+        "is": lambda: left == value,
+        "gt": lambda: left > value,
+        "gte": lambda: left >= value,
+        "lt": lambda: left < value,
+        "lte": lambda: left <= value,
+        "between": lambda: value[0] <= left <= value[1],
+    }
+    return bool(tests[op]())

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from envol.audience.language import Rule
+from envol.audience.operators import MEASURES
 
 if TYPE_CHECKING:
     from envol.audience.sentences import _English as Words
@@ -38,6 +39,11 @@ def _fact(words: Words, rule: Rule, french: bool) -> str:
 
 
 def _happened_en(words: Words, rule: Rule) -> str:
+    if rule.op in MEASURES:
+        figure = {"sum": "sum", "average": "average", "smallest": "smallest value", "largest": "largest value"}[rule.op]
+        of, told = words.quote(rule.value["name"]), words.quote(words.label(rule))
+        verb = f"{_SAID['en'][rule.value['op']]} {words.number(rule.value['value'])}"
+        return f"for whom the {figure} of {of} over {told}{_fact(words, rule, False)}{words.window(rule)} {verb}"
     n, told = rule.value or 1, words.quote(words.label(rule))
     if rule.op == "at_least":
         times = "at least once" if n == 1 else f"at least {words.number(n)} times"
@@ -50,6 +56,13 @@ def _happened_en(words: Words, rule: Rule) -> str:
 
 
 def _happened_fr(words: Words, rule: Rule) -> str:
+    if rule.op in MEASURES:
+        figure = {"sum": "la somme", "average": "la moyenne", "smallest": "la plus petite valeur"}.get(
+            rule.op, "la plus grande valeur"
+        )
+        of, told = words.quote(rule.value["name"]), words.quote(words.label(rule))
+        verb = f"{_SAID['fr'][rule.value['op']]} {words.number(rule.value['value'])}"
+        return f"pour qui {figure} de {of} dans {told}{_fact(words, rule, True)}{words.window(rule)} {verb}"
     n, told = rule.value or 1, words.quote(words.label(rule))
     if rule.op == "at_least":
         said = f"est arrivé au moins {'une' if n == 1 else words.number(n)} fois"

@@ -19,7 +19,7 @@ _WITHIN = (
     " WHERE EXISTS (SELECT 1 FROM contacts_order AS o WHERE o.workspace_id = r.workspace_id"
     " AND o.contact_id = r.contact_id AND o.at >= :start AND o.at < :end)"
     " OR EXISTS (SELECT 1 FROM events_event AS e WHERE e.workspace_id = r.workspace_id AND e.contact_id = r.contact_id"
-    " AND e.machine IS NULL AND (e.kind = :clicked OR (e.kind = :opened AND (p.allowed & :mask) <> 0))"
+    " AND e.machine IS NULL AND (e.kind = :clicked OR e.kind = :replied OR (e.kind = :opened AND (p.allowed & :mask) <> 0))"
     " AND e.at >= :start AND e.at < :end)"
 )
 _START = "CAST(CAST(:today AS date) - r.days * :times AS timestamp) AT TIME ZONE :zone"
@@ -54,6 +54,7 @@ def within(compiler: Compiler, rule: Rule) -> exp.Expr:
         start=start,
         end=compiler.bind(days.midnight(days.shifted(1)), "timestamptz"),
         clicked=compiler.bind(int(Kind.CLICKED), "smallint"),
+        replied=compiler.bind(int(Kind.REPLIED), "smallint"),
         opened=compiler.bind(int(Kind.OPENED), "smallint"),
         mask=compiler.bind(compiler.catalogue.bit("measure_opens"), "bigint"),
     )

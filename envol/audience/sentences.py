@@ -217,15 +217,16 @@ class _English:
             "delivered": "received a message",
             "opened": "opened a message",
             "clicked": "clicked in a message",
+            "replied": "replied to a message",
             "unsubscribed": "unsubscribed",
         }[rule.field.inner]
         n = rule.value or 1
         times = "once" if n == 1 else f"{self.number(n)} times"
         known = {"sent": "messages sent", "delivered": "messages received", "opened": "known opens"}
-        known |= {"clicked": "known clicks", "unsubscribed": "unsubscribes"}
+        known |= {"clicked": "known clicks", "unsubscribed": "unsubscribes", "replied": "messages replied to"}
         none = {"sent": "who were sent no message", "delivered": "who received no message"}
         none |= {"opened": "who have no known open", "clicked": "who have no known click"}
-        none |= {"unsubscribed": "who did not unsubscribe"}
+        none |= {"unsubscribed": "who did not unsubscribe", "replied": "who replied to no message"}
         if rule.op == "at_least":
             said = f"who {verb} at least {times}"
         elif n == 1:
@@ -425,6 +426,7 @@ class _French(_English):
             "delivered": "qui ont reçu un message",
             "opened": "qui ont ouvert un message",
             "clicked": "qui ont cliqué dans un message",
+            "replied": "qui ont répondu à un message",
             "unsubscribed": "qui se sont désabonnées",
         }[kind]
         past = {
@@ -432,6 +434,7 @@ class _French(_English):
             "delivered": "messages remis",
             "opened": "ouvertures",
             "clicked": "clics",
+            "replied": "réponses",
             "unsubscribed": "désabonnements",
         }[kind]
         none = {
@@ -439,6 +442,7 @@ class _French(_English):
             "delivered": "qui n'ont reçu aucun message",
             "opened": "qui n'ont aucune ouverture connue",
             "clicked": "qui n'ont aucun clic connu",
+            "replied": "qui n'ont répondu à aucun message",
             "unsubscribed": "qui ne se sont pas désabonnées",
         }[kind]
         n = rule.value or 1

@@ -1,7 +1,7 @@
 """How alive somebody's interest is: new, active, cooling, inactive, dormant, never active, not known yet.
 
 Each stage is a tree of ordinary rules, so every engine answers it and every answer can be explained. The signal is
-what a person did: a click, an order, or an open of somebody who agreed to be measured; machines are not people. Each
+what a person did: a click, an order, a reply, or an open of somebody who agreed to be measured; machines are not people. Each
 person is in exactly one stage.
 """
 
@@ -41,7 +41,8 @@ def _signal(days: int | None, rhythms: int = 0) -> dict[str, Any]:
     clicked = {"field": "mail.clicked", "op": "at_least", "value": 1, **where}
     opened = {"field": "mail.opened", "op": "at_least", "value": 1, **where}
     ordered = {"field": "orders.count", "op": "gte", "value": 1, **where}
-    return {"match": "any", "rules": [clicked, opened, ordered]}
+    replied = {"field": "mail.replied", "op": "at_least", "value": 1, **where}
+    return {"match": "any", "rules": [clicked, opened, ordered, replied]}
 
 
 _NEW = {"field": "created", "op": "in_last", "value": NEW_DAYS}

@@ -96,7 +96,7 @@ def _value(value: Any, shape: str, field: Field) -> str:
     if shape == "share":
         percent = _number(value["percent"])
         return f"({percent}, {_quoted(value['seed'])})" if value["seed"] else percent
-    if shape == "fact":
+    if shape in ("fact", "measure"):
         return f"({_quoted(value['name'])}, {_quoted(value['op'])}, {_single(value['value'], 'text')})"
     if shape in _PAIRS:
         return " to ".join(_single(one, shape) for one in value)
@@ -314,7 +314,7 @@ class _Reader:
             return dict(zip(("lat", "lon", "km", "label"), parts, strict=False))
         if shape == "share":
             return dict(zip(("percent", "seed"), parts, strict=False))
-        if shape == "fact":
+        if shape in ("fact", "measure"):
             return dict(zip(("name", "op", "value"), parts, strict=False))
         return value
 

@@ -22,6 +22,7 @@ class Kind(models.IntegerChoices):
     EXPIRED = 9, "expired"
     CANCELLED = 10, "cancelled"
     SUPPRESSED = 11, "suppressed"
+    REPLIED = 12, "replied"  # a person wrote back; once for each sending
     LIST_JOINED = 20, "list joined"
     LIST_LEFT = 21, "list left"
     PERMISSION = 22, "permission changed"

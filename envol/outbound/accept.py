@@ -293,7 +293,8 @@ LAST_TIER = 3
 def _tiers(contacts: Sequence[int]) -> dict[int, int]:
     """Whose mail a new address should carry first: 0 for who reacted lately, up to `LAST_TIER`."""
     found = db.rows(
-        db.sql("outbound", "engaged"), {"ids": list(contacts), "kinds": [int(Kind.OPENED), int(Kind.CLICKED)]}
+        db.sql("outbound", "engaged"),
+        {"ids": list(contacts), "kinds": [int(Kind.OPENED), int(Kind.CLICKED), int(Kind.REPLIED)]},
     )
     tiers = dict.fromkeys(contacts, LAST_TIER)
     tiers.update(found)

@@ -15,6 +15,8 @@ from django.db.models.functions import Now
 from envol import db
 from envol.consent import requests
 from envol.content import links
+from envol.events.models import Kind
+from envol.events.writing import NewEvent, record
 from envol.outbound.accept import Outgoing, Refused, accept_messages
 from envol.outbound.capture import subject_of
 from envol.outbound.models import Captured, CapturedKind, Domain, Send, Sending
@@ -101,10 +103,19 @@ def take_reply(domain: Domain, recipient: str, raw: bytes, found: Explanation) -
         contact_id=contact_id,
         sending_id=sending.pk if sending else None,
     )
+    if sending is not None and contact_id is not None:
+        _replied(sending, contact_id)
     if domain.replies_to and _forward(domain, raw, fields):
         Captured.objects.filter(pk=kept.pk).update(forwarded_at=Now())
         return "reply passed on"
     return "reply"
+
+
+def _replied(sending: Sending, contact_id: int) -> None:
+    """She answered this sending: once, however long the conversation grows."""
+    known = "SELECT EXISTS (SELECT FROM events_event WHERE sending_id = %s AND kind = %s AND contact_id = %s)"
+    if not db.value(known, [sending.pk, int(Kind.REPLIED), contact_id]):
+        record([NewEvent(sending.workspace_id, Kind.REPLIED, contact_id, sending.pk)])
 
 
 def _thread(fields: list[tuple[bytes, bytes]]) -> Iterator[str]:

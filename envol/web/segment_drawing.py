@@ -141,8 +141,11 @@ class Drawing:
         )
         if known is None:
             return view
+        numbers = any(c.label_en == "number" for c in known.choices)
         view.operators = [
-            Option(op, str(words.OPERATORS[known.kind][op]), "", op == draft.op) for op in OPERATORS[known.kind]
+            Option(op, str(words.OPERATORS[known.kind][op]), "", op == draft.op)
+            for op, its in OPERATORS[known.kind].items()
+            if its != "measure" or numbers or op == draft.op
         ]
         shape = OPERATORS[known.kind].get(draft.op, "none")
         view.inputs = self._value(view.name + ".v", draft, "v", known, shape)
@@ -246,6 +249,8 @@ class Drawing:
                 return self._year_days(name, draft, part)
             case "near":
                 return self._near(name, draft, part, known)
+            case "measure":
+                return self._measure(name, draft, part, known)
             case "id_days":
                 return [
                     self._select(f"{name}.list", _("List"), draft.text(f"{part}.list"), self._choices(known)),
@@ -468,6 +473,16 @@ class Drawing:
             return [which, how, self._select(f"{name}.value", _("Value"), draft.text(f"{part}.value"), yes_no)]
         kind = "number" if types[chosen] == "number" else "text"
         return [which, how, Input(kind, f"{name}.value", _("Value"), draft.text(f"{part}.value"))]
+
+    def _measure(self, name: str, draft: DraftRule, part: str, known: Field) -> list[Input]:
+        """A number that is told with an event, and with what its sum or another figure is compared."""
+        offered = [Option(str(c.value), str(c.value)) for c in known.choices if c.label_en == "number"]
+        ops = [Option(op, str(words.OPERATORS["number"][op])) for op in words.FACT_TYPE_OPS["number"]]
+        return [
+            self._select(f"{name}.name", _("Which number"), draft.text(f"{part}.name"), offered),
+            self._select(f"{name}.op", _("How it is compared"), draft.text(f"{part}.op") or "gte", ops, blank=False),
+            Input("number", f"{name}.value", _("Value"), draft.text(f"{part}.value")),
+        ]
 
 
 def said(problem: Problem) -> str:

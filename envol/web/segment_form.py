@@ -245,7 +245,7 @@ def _write(typed: dict[str, list[str]], part: str, shape: str, value: Any) -> No
         typed[f"{part}.years"] = [", ".join(map(str, years if isinstance(years, list) else [years]))]
         for key in ("list", "days"):
             typed[f"{part}.{key}"] = [_plain(inside.get(key, ""))]
-    elif shape in ("near", "share", "id_days", "fact"):
+    elif shape in ("near", "share", "id_days", "fact", "measure"):
         inside = value if isinstance(value, dict) else {"percent": value} if shape == "share" else {}
         for key, one in inside.items():
             typed[f"{part}.{key}"] = [_plain(one)]
@@ -350,7 +350,8 @@ def _tree(
         return made
     shape = OPERATORS[known.kind][draft.op]
     if shape != "none":
-        if not any(text.strip() for part, texts in draft.typed.items() if part[0] == "v" for text in texts):
+        begun = {part: texts for part, texts in draft.typed.items() if part[0] == "v" and part != "v.op"}
+        if not any(text.strip() for texts in begun.values() for text in texts):
             own[path] = Problem(path, _blank(shape))
             unfinished.add(path)
         try:
@@ -380,6 +381,8 @@ def _blank(shape: str) -> str:
         return _("Choose or write at least one value.")
     if shape in ("date", "dates", "year_days"):
         return _("Choose a date.")
+    if shape == "measure":
+        return _("Choose a number that is told with the event, and write with what to compare it.")
     if shape == "near":
         return _("Write the name of a place and a distance.")
     return _("Write a text.") if shape == "text" else _("Write a number.")
@@ -429,6 +432,9 @@ def _value(draft: DraftRule, part: str, shape: str, spot: Callable[[str], tuple[
             return {"percent": _squeezed(draft.text(f"{part}.percent")), "seed": draft.text(f"{part}.seed")}
         case "near":
             return _near(draft, part, spot)
+        case "measure":
+            value = _squeezed(draft.text(f"{part}.value"))
+            return {"name": draft.text(f"{part}.name"), "op": draft.text(f"{part}.op") or "gte", "value": value}
     return text
 
 

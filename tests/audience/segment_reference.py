@@ -11,7 +11,7 @@ import math
 import re
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
-from decimal import Decimal
+from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,7 +19,7 @@ from envol.contacts import places
 from tests.audience.segment_people import Human
 
 BOUGHT = {"not_of_category": "of_category", "not_of_product": "of_product", "nothing": "anything"}
-EVENT_KINDS = {"opened": 5, "clicked": 6, "unsubscribed": 8}
+EVENT_KINDS = {"opened": 5, "clicked": 6, "replied": 12, "unsubscribed": 8}
 
 
 class Reference:
@@ -381,6 +381,8 @@ class Reference:
         return n >= value if op == "at_least" else n < (value or 1)
 
     def happened(self, name: str, op: str, value: Any, where: dict[str, Any], human: Human) -> bool:
+        if op not in ("at_least", "fewer_than", "never"):
+            return self.figure(name, op, value, where, human)
         n = 0
         for one in human.happenings:
             if one["name"] != name or not self.within(one["at"], where):
@@ -388,6 +390,30 @@ class Reference:
             fact = where.get("property")
             n += fact is None or self.told(one["told"].get(fact["name"]), fact["op"], fact["value"])
         return n >= value if op == "at_least" else n < (value or 1)
+
+    def figure(self, name: str, op: str, fact: dict[str, Any], where: dict[str, Any], human: Human) -> bool:
+        """A sum of nothing is 0; no other figure of nothing compares with anything."""
+        if fact["op"] == "is_not":
+            return not self.figure(name, op, {**fact, "op": "is"}, where, human)
+        narrow = where.get("property")
+        found = [
+            Decimal(repr(one["told"][fact["name"]])).quantize(Decimal("0.001"), ROUND_HALF_UP)
+            for one in human.happenings
+            if one["name"] == name
+            and self.within(one["at"], where)
+            and isinstance(one["told"].get(fact["name"]), int | float)
+            and (narrow is None or self.told(one["told"].get(narrow["name"]), narrow["op"], narrow["value"]))
+        ]
+        if not found and op != "sum":
+            return False
+        value = Decimal(repr(fact["value"])).quantize(Decimal("0.001"), ROUND_HALF_UP)
+        have, times = {
+            "sum": (sum(found), 1), "average": (sum(found), len(found)),
+            "smallest": (min(found, default=0), 1), "largest": (max(found, default=0), 1),
+        }[op]  # fmt: skip
+        than = value * times
+        tests = {"is": have == than, "gt": have > than, "gte": have >= than, "lt": have < than, "lte": have <= than}
+        return tests[fact["op"]]
 
     def told(self, have: Any, op: str, value: Any) -> bool:
         if isinstance(value, str):
@@ -450,6 +476,7 @@ class Reference:
         return (
             self.activity("clicked", "at_least", 1, where, human)
             or self.activity("opened", "at_least", 1, where, human)
+            or self.activity("replied", "at_least", 1, where, human)
             or self.orders("count", "gte", 1, where, human)
         )
 
@@ -462,6 +489,8 @@ class Reference:
             return (
                 self.activity("clicked", "at_least", 1, where, human)
                 or self.activity("opened", "at_least", 1, where, human)
+                or self.activity("replied", "at_least", 1, where, human)
+                or self.activity("replied", "at_least", 1, where, human)
                 or self.orders("count", "gte", 1, where, human)
             )
 

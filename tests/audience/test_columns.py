@@ -27,7 +27,7 @@ from envol.audience.columns.engine import Columns, Question
 from envol.audience.models import RepurchaseDelay
 from envol.consent.models import Purpose
 from envol.outbound.models import Sending
-from tests.audience.segment_people import add_event, add_order, add_person, add_send, add_stay
+from tests.audience.segment_people import add_event, add_happening, add_order, add_person, add_send, add_stay
 from tests.audience.test_same_people import NOW, PROPS, _base, _value, _with_hands
 from tests.examples import examples
 
@@ -57,13 +57,22 @@ def _change(workspace: Workspace, rnd: random.Random) -> None:
         add_order(workspace, person, NOW - timedelta(days=3), [("CD", "Musique", 500)], "EUR")
         add_stay(workspace, person, rnd.choice(lists), NOW - timedelta(days=2), None)
     for contact in rnd.sample(ids, 8):
-        add_event(workspace, contact, rnd.choice([5, 6, 8]), NOW - timedelta(hours=5), rnd.choice([None, 1]), None)
+        add_event(workspace, contact, rnd.choice([5, 6, 8, 12]), NOW - timedelta(hours=5), rnd.choice([None, 1]), None)
         add_order(workspace, contact, NOW - timedelta(days=40), [("Livre", "", 333)], "EUR")
     db.execute(
         "UPDATE contacts_membership SET until = since + interval '1 minute'"
         " WHERE contact_id = ANY(%s) AND until IS NULL",
         [rnd.sample(ids, 10)],
     )
+    for contact in rnd.sample(ids, 8):
+        add_happening(workspace, contact, "visit", NOW - timedelta(hours=3), {"amount": 2.5, "shop": "Lyon"})
+    # What people care for: said anew, taken back, ended.
+    db.execute("DELETE FROM audience_interest WHERE contact_id = ANY(%s)", [rnd.sample(ids, 6)])
+    db.execute(
+        "UPDATE audience_interest SET until = since + interval '1 hour' WHERE until IS NULL AND contact_id = ANY(%s)",
+        [rnd.sample(ids, 6)],
+    )
+    db.execute("UPDATE contacts_contact SET objected = NOT objected WHERE id = ANY(%s)", [rnd.sample(ids, 6)])
     db.execute("UPDATE contacts_contact SET silenced = NOT silenced WHERE id = ANY(%s)", [rnd.sample(ids, 5)])
     leaving = rnd.sample(ids, 4)
     db.execute("DELETE FROM contacts_membership WHERE contact_id = ANY(%s)", [leaving])

@@ -147,7 +147,7 @@ def _base(workspace: Workspace) -> None:
             add_event(
                 workspace,
                 person,
-                rnd.choice([5, 6, 8]),
+                rnd.choice([5, 6, 8, 12]),
                 NOW - timedelta(hours=rnd.choice([0, 24, 24 * 29, 24 * 31])),
                 rnd.choice([None, 1, 2]),
                 rnd.choice([None, None, "prefetch"]),
@@ -218,7 +218,10 @@ def _behaviour(workspace: Workspace, rnd: random.Random) -> None:
     for person in db.rows("SELECT id FROM contacts_contact WHERE workspace_id = %s", [workspace.pk]):
         for name in ("visit", "booked"):
             for _ in range(rnd.choice([0, 0, 1, 3])):
-                told: dict[str, Any] = {"shop": rnd.choice(WORDS[:4]), "amount": rnd.choice([1, 2.5, -1])}
+                told: dict[str, Any] = {
+                    "shop": rnd.choice(WORDS[:4]),
+                    "amount": rnd.choice([1, 2.5, -1, 0.1, 0.2, 10**15]),
+                }
                 told["first"] = rnd.random() < 0.5
                 if rnd.random() < 0.3:
                     del told[rnd.choice(list(told))]
@@ -306,6 +309,11 @@ SHAPES: dict[str, st.SearchStrategy[Any]] = {
             {"name": "first", "op": "is_not", "value": True},
             *({"name": "amount", "op": op, "value": 2.5} for op in ("is", "is_not", "gt", "gte", "lt", "lte")),
         ]
+    ),
+    "measure": st.builds(
+        lambda op, value: {"name": "amount", "op": op, "value": value},
+        st.sampled_from(["is", "is_not", "gt", "gte", "lt", "lte"]),
+        st.sampled_from([-1, 0, 0.1, 0.3, 1, 1.0005, 2, 2.5, 3.5, 1e15]),
     ),
     "shop_km": st.sampled_from([1, 60, 400.5]),
     "departments": _several(st.sampled_from(["44", "75", "2A", "69"])),
@@ -412,6 +420,7 @@ SAMPLES: dict[str, list[Any]] = {
     "year_days": [["12-31", "01-01"], ["02-28", "03-01"]], "ages": [[0, 3], [46, 47]],
     "near": [{"lat": 47.2, "lon": -1.5, "km": 60}, {"lat": 47.2, "lon": -1.5, "km": 20_040}],
     "rhythms": [1, 2], "shop_km": [60], "departments": [["44", "75"]], "regions": [["52"]], "percent": [50],
+    "measure": [{"name": "amount", "op": "gte", "value": 2.5}, {"name": "amount", "op": "is_not", "value": 0.3}],
     "countries": [["FR", "BE"]], "share": [{"percent": 50, "seed": ""}],
 }  # fmt: skip
 

@@ -108,6 +108,8 @@ def test_a_reply_is_kept_and_passed_on_in_our_name(
     kept = Captured.objects.get()
     assert (kept.kind, kept.contact_id, kept.sending_id) == ("reply", reader[1], reader[0])
     assert kept.forwarded_at is not None
+    told = "SELECT contact_id, sending_id FROM events_event WHERE kind = %s"
+    assert db.rows(told, [int(Kind.REPLIED)]) == [(reader[1], reader[0])]
     passed = bytes(Message.objects.get().raw).decode()
     head, _, body = passed.partition("\r\n\r\n")
     assert "<replies@boutique.example>" in head and f"Reply-To: Luc Petit <{reader[2]}>" in head

@@ -31,7 +31,7 @@ Hands = Callable[[int], dict[bool, list[int]]]
 
 TYPES = {
     "VARCHAR": "String", "TEXT": "String", "BIGINT": "Int64", "INTEGER": "Int32", "INT": "Int32", "SMALLINT": "Int16",
-    "TINYINT": "Int8", "DOUBLE": "Float64", "BOOLEAN": "Bool",
+    "TINYINT": "Int8", "INT128": "Int128", "DOUBLE": "Float64", "BOOLEAN": "Bool",
 }  # fmt: skip
 """DuckDB's types, which the shape of the tables speaks in, and ClickHouse's."""
 
@@ -104,6 +104,8 @@ class TreeCompiler:
         try:
             if rule.field.kind in ("score", "standing"):
                 return self.buyers(rule)
+            if rule.field.kind == "interest":
+                return self.interests(rule)
             if rule.field.kind == "activity" and rule.field.inner in shape.OF_MAIL and not self.mail:
                 raise Unanswerable("too many messages were sent since the copy was made")
             found = self.leaf(self.leaves().leaf(rule))
@@ -122,6 +124,20 @@ class TreeCompiler:
         told = self.leaf(self.leaves().buyers(Rule(rule.path, rule.field, positive, rule.value, rule.where)))
         blocked = _f("ifNull", exp.column("objected"), exp.Literal.number(0))
         found = exp.and_(told, exp.not_(blocked), copy=False)
+        return exp.not_(exp.paren(found), copy=False) if positive != rule.op else found
+
+    def interests(self, rule: Rule) -> Node:
+        """A rule about interests. Of who objected to marketing only what she said counts, from that moment on."""
+        positive = NEGATIVE.get(rule.op, rule.op)
+        twin = Rule(rule.path, rule.field, positive, rule.value, rule.where)
+        origin = rule.where.get("origin", "")
+        found = self.leaf(self.leaves().interests(twin, origin))
+        if origin != "declared":
+            objected = _f("ifNull", exp.column("objected"), exp.Literal.number(0))
+            found = exp.and_(found, exp.not_(objected), copy=False)
+            if not origin:
+                said = self.leaf(self.leaves().interests(twin, "declared"))
+                found = exp.or_(found, exp.and_(objected.copy(), said, copy=False), copy=False)
         return exp.not_(exp.paren(found), copy=False) if positive != rule.op else found
 
     def leaves(self) -> LeafCompiler:
@@ -268,6 +284,7 @@ _EXAMPLES: dict[str, Callable[[Any], Any]] = {
     "ages": lambda one: [1, 2],
     "near": lambda one: {"lat": 0, "lon": 0, "km": 1},
     "countries": lambda one: ["FR"],
+    "measure": lambda one: {"name": "x", "op": "gte", "value": 1},
     "share": lambda one: {"percent": 1, "seed": ""},
     "shop_km": lambda one: 10,
     "shops": lambda one: [_first(one)],

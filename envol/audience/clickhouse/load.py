@@ -97,7 +97,7 @@ def load(workspace: Workspace, client: Client, url: str, tell: Tell | None = Non
             scored = computed(pg, workspace.pk)
             finished = sorted(one for one, ended in sendings(pg, workspace.pk, []) if ended)
             people = 0
-            pieces = _pieces(pg, made, finished)
+            pieces = _pieces(pg, workspace.pk, made, finished)
             for done, (name, condition) in enumerate(pieces):
                 with reading(url, snapshot) as read:
                     for batch in read(made[name].select(condition)):
@@ -119,21 +119,21 @@ def load(workspace: Workspace, client: Client, url: str, tell: Tell | None = Non
     return copy
 
 
-def _pieces(pg: Any, made: dict[str, shape.Table], finished: list[int]) -> list[tuple[str, str]]:
+def _pieces(pg: Any, workspace: int, made: dict[str, shape.Table], finished: list[int]) -> list[tuple[str, str]]:
     """(table, condition) of every piece; together they are everything."""
     found = []
     contacts = made["contacts"]
     low, high = pg.execute(f"SELECT min(c.id), max(c.id) FROM {contacts.source} WHERE {contacts.rows}").fetchone()
     for start in range(low or 0, (high or -1) + 1, RANGE):
         for name, table in made.items():
-            if name != "events" and name not in shape.OF_MAIL:
+            if name not in (*shape.BY_MONTH, *shape.OF_MAIL):
                 found.append((name, f"{table.person} BETWEEN {start} AND {start + RANGE - 1}"))
     found += [(name, f"a.sending_id = {sending:d}") for sending in finished for name in shape.OF_MAIL if name in made]
-    first, last = pg.execute("SELECT min(e.at), max(e.at) FROM events_event e WHERE " + made["events"].rows).fetchone()
+    first, last = pg.execute(shape.SPAN, [workspace]).fetchone()
     while first is not None and first <= last:
         month = first.strftime("%Y-%m-01")
         first = (first.replace(day=1, hour=0, minute=0, second=0, microsecond=0) + _ONE_MONTH).replace(day=1)
-        found.append(("events", f"e.at >= '{month} UTC' AND e.at < '{first:%Y-%m-01} UTC'"))
+        found += [(name, f"e.at >= '{month} UTC' AND e.at < '{first:%Y-%m-01} UTC'") for name in shape.BY_MONTH]
     return found
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 from envol.audience.clickhouse.compile import type_of
 from envol.audience.columns import shape
 
-FORMAT = 1
+FORMAT = 2
 COPIES = "envol_copy"
 _COPY = (
     "workspace Int64, version String, watermark UInt64, people Int64, columns String, months Array(String),"
@@ -25,10 +25,12 @@ _COPY = (
 _ORDER = {
     "memberships": "(list, contact)",
     "events": "(kind, at, contact)",
+    "happenings": "(custom, name, contact)",
     **dict.fromkeys(shape.OF_MAIL, "(sending, contact)"),
 }
 _SORTED = {
     "events": {"kind", "at"},
+    "happenings": {"custom", "name", "at"},
     "memberships": {"list"},
     **{name: {"sending"} for name in shape.OF_MAIL},
 }  # sorting columns are never absent
@@ -53,7 +55,7 @@ def create(table: shape.Table, called: str, cluster: str = "") -> list[str]:
         columns.append(f'"{column.name}" {type_of(column.type, absent=column.name not in always)}{codec}')
     if table.name == "events":  # what one sending brings about lies together in time
         columns.append("INDEX of_sending sending TYPE minmax GRANULARITY 1")
-    split = f" PARTITION BY {_MONTH}" if table.name == "events" else ""
+    split = f" PARTITION BY {_MONTH}" if table.name in shape.BY_MONTH else ""
     order = _ORDER.get(table.name, "contact")
     return _made(called, ", ".join(columns), f"{split} ORDER BY {order}", cluster)
 

@@ -102,9 +102,7 @@ class _Build:
             self.people = len(self.ids)
             self.scored = computed(pg, self.workspace)
             self.finished = sorted(one for one, ended in sendings(pg, self.workspace, []) if ended)
-            months = pg.execute(
-                "SELECT min(e.at), max(e.at) FROM events_event e WHERE " + self.tables["events"].rows
-            ).fetchone()
+            months = pg.execute(shape.SPAN, [self.workspace]).fetchone()
             self.work(self._pieces(months or (None, None)))
         self.total()
         return watermark
@@ -141,7 +139,7 @@ class _Build:
         for n, start in enumerate(range(0, self.people, RANGE)):
             low, high = self.ids[start], self.ids[min(start + RANGE, self.people) - 1]
             found.append(("contacts", f"contacts-{n:04d}.parquet", f"c.id BETWEEN {low} AND {high}"))
-        for name in ("lines", "orders", "memberships", *shape.OF_BUYERS):
+        for name in ("lines", "orders", "memberships", "interests", *shape.OF_BUYERS):
             found.append((name, f"{name}.parquet", "true"))
         listed = ",".join(map(str, self.finished))
         for name in shape.OF_MAIL:
@@ -151,9 +149,10 @@ class _Build:
         while first is not None and first <= last:
             month = first.strftime("%Y-%m-01")
             first = (first.replace(day=1, hour=0, minute=0, second=0, microsecond=0) + _ONE_MONTH).replace(day=1)
-            # Events add up: what the delta will bring must not be here too.
-            condition = f"e.at >= '{month} UTC' AND e.at < '{first:%Y-%m-01} UTC' AND e.stamp < {self.watermark}"
-            found.append(("events", f"events-{month[:7]}.parquet", condition))
+            condition = f"e.at >= '{month} UTC' AND e.at < '{first:%Y-%m-01} UTC'"
+            # Reactions add up: what the delta will bring must not be here too.
+            found.append(("events", f"events-{month[:7]}.parquet", f"{condition} AND e.stamp < {self.watermark}"))
+            found.append(("happenings", f"happenings-{month[:7]}.parquet", condition))
         return found
 
     def work(self, pieces: list[tuple[str, str, str]]) -> None:

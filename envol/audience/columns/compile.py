@@ -20,12 +20,14 @@ from sqlglot import exp
 
 from envol.audience import territory
 from envol.audience.catalogue import Catalogue
+from envol.audience.columns import behaviour
 from envol.audience.columns.shape import EVENT_KINDS
-from envol.audience.compile import NEGATIVE, number_holds
+from envol.audience.compile import NEGATIVE
 from envol.audience.days import Days
 from envol.audience.delays import DELAY
 from envol.audience.language import Rule
 from envol.audience.models import RepurchaseDelay
+from envol.audience.operators import number_holds
 
 if TYPE_CHECKING:
     import psycopg
@@ -45,8 +47,6 @@ LEFT = {
     "expected": "what is expected is computed and asked for seldom",
     "answered": "answers are few rows, and given at any time",
     "rhythm": "each person's own window",
-    "interest": "interests are few rows, and said or lost at any time",
-    "happening": "custom events and their properties are not copied",
 }
 """Kinds of fields that are asked of PostgreSQL, and why."""
 
@@ -140,6 +140,9 @@ class LeafCompiler:
             return self.of_just_bought(rule)
         if kind.startswith("order_"):
             return self.orders(rule)
+        if kind == "happening":
+            query, others = behaviour.happened(self, rule)
+            return Leaf("happenings", "set", query, self.params, negated=others)
         if kind in LEFT:
             raise Unanswerable(LEFT[kind])
         positive = NEGATIVE.get(rule.op)
@@ -337,9 +340,9 @@ class LeafCompiler:
             return _t("until IS NULL")
         return _t("(until IS NULL OR until >= :l)", l=self.bind(micros(self.days.limit), "bigint"))
 
-    def happened(self) -> list[Node]:
+    def happened(self, at: str = "at") -> list[Node]:
         """Nothing of after the day asked about."""
-        return [_t("at < :l", l=self.bind(micros(self.days.limit), "bigint"))] if self.days.limit else []
+        return [_t(f"{at} < :l", l=self.bind(micros(self.days.limit), "bigint"))] if self.days.limit else []
 
     def orders(self, rule: Rule) -> Leaf:
         where = self.happened()
@@ -442,6 +445,10 @@ class LeafCompiler:
             value = exp.paren(_parsed(_SCORES[rule.field.inner]).copy())
             where = [] if rule.op == "known" else [self.compare(value, rule.op, rule.value, "double")]
         return Leaf("scores", "set", self.select("scores", where), self.params)
+
+    def interests(self, rule: Rule, origin: str) -> Leaf:
+        """A positive rule about interests, those of who objected among them."""
+        return Leaf("interests", "set", behaviour.interested(self, rule, origin), self.params)
 
     def activity(self, rule: Rule) -> Leaf:
         kind = EVENT_KINDS.get(rule.field.inner)

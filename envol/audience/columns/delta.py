@@ -1,9 +1,9 @@
 """What changed since the slabs were written, kept in the engine's memory and topped up before each answer.
 
-People whose row, lists or orders changed have their rows fetched whole and take the place of what the slabs say of
-them; events are only ever added. Each look reads PostgreSQL in one snapshot and remembers its ``pg_snapshot_xmin``:
-whatever a later commit brings has a stamp at or above it. So an answer never misses what was committed before it
-was asked.
+People whose row, lists, orders, interests or own events changed have their rows fetched whole and take the place of
+what the slabs say of them; reactions to mail are only ever added. Each look reads PostgreSQL in one snapshot and
+remembers its ``pg_snapshot_xmin``: whatever a later commit brings has a stamp at or above it. So an answer never misses
+what was committed before it was asked.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 from envol.audience.columns import shape
 from envol.audience.columns.build import computed, sendings
 from envol.audience.columns.store import Manifest
+from envol.events.models import CustomEvent
 
 if TYPE_CHECKING:
     import duckdb
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 Row = tuple[int, str]
-OF_PEOPLE = ("contacts", "memberships", "orders")
+_TOLD = f"SELECT 1 FROM {CustomEvent._meta.db_table} WHERE workspace_id = %s LIMIT 1"
+OF_PEOPLE = ("contacts", "memberships", "orders", "happenings", "interests")
+_GONE = {"memberships": "membership", "orders": "order", "interests": "interest"}
+"""What ``contacts_gone`` calls deleted rows; told events are deleted by kind, which no rule names any more then."""
 _ORDERS = ("orders", "lines")
 _MANY = 5000  # ids of one statement
 MOST_MAIL = 50_000
@@ -95,11 +99,11 @@ class Delta:
         self.version += changed
 
     def _people(self, pg: psycopg.Connection[Any]) -> bool:
-        gone: dict[str, set[int]] = {"contact": set(), "membership": set(), "order": set()}
+        gone: dict[str, set[int]] = {what: set() for what in ("contact", *_GONE.values())}
         workspace = self.workspace_rows.replace("c.", "g.", 1)
         query = f"SELECT g.what, g.contact_id FROM contacts_gone g WHERE {workspace} AND g.stamp >= {self.seen}"
         for what, contact in pg.execute(query):
-            gone[what].add(contact)
+            gone.setdefault(what, set()).add(contact)
         contacts = self.tables["contacts"]
         fresh = self._fetch(pg, "contacts", contacts.written_since(self.seen))
         changed = self._keep("contacts", fresh, set())
@@ -107,11 +111,13 @@ class Delta:
             place = self.position(contact)
             changed |= place not in self.gone
             self.gone.add(place)
-        for name, what in (("memberships", "membership"), ("orders", "order")):
+        for name in OF_PEOPLE[1:]:
             table = self.tables[name]
+            if name == "happenings" and not pg.execute(_TOLD, [self.workspace]).fetchone():
+                continue  # looking through every month costs more than knowing that there is nothing to look for
             changed_rows = f"{table.rows} AND {table.written_since(self.seen)}"
             found = pg.execute(f"SELECT DISTINCT {table.person} FROM {table.source} WHERE {changed_rows}")
-            touched = {row[0] for row in found} | gone[what]
+            touched = {row[0] for row in found} | gone.get(_GONE.get(name, ""), set())
             if not touched:
                 continue
             changed = True
@@ -127,9 +133,11 @@ class Delta:
 
     def _events(self, pg: psycopg.Connection[Any], horizon: int) -> bool:
         table = self.tables["events"]
-        since, beyond = table.written_since(self.seen), table.written_since(horizon)
-        finished = self._fetch(pg, "events", f"{since} AND NOT {beyond}")
-        passing = self._fetch(pg, "events", beyond)
+        since = table.written_since(self.seen)
+        late = f", ({table.written_since(horizon)}) AS late"
+        query = f"SELECT x.contact, row_to_json(x)::text, x.late FROM ({table.select(since, late)}) x"
+        rows = list(pg.execute(query))
+        finished, passing = ([(who, text) for who, text, late in rows if late is wanted] for wanted in (False, True))
         self._insert("events", finished)
         self.fixed += len(finished)
         changed = bool(finished or passing or self.passing)

@@ -280,6 +280,8 @@ class Question:
         try:
             if rule.field.kind in ("score", "standing"):
                 return self.of_buyers(rule, compiler)
+            if rule.field.kind == "interest":
+                return self.of_interests(rule, catalogue, days)
             if rule.field.kind == "activity" and rule.field.inner in shape.OF_MAIL and not self._mail():
                 raise Unanswerable("too many messages since the slabs were written")
             found = self.leaf(compiler.leaf(rule))
@@ -308,6 +310,23 @@ class Question:
         )
         blocked = self.leaf(Leaf("contacts", "row", objected.column("objected"), {}))
         found = self.leaf(told) & ~blocked
+        return ~found if positive != rule.op else found
+
+    def of_interests(self, rule: Rule, catalogue: Catalogue, days: Days) -> Array:
+        """A rule about interests. Of who objected to marketing only what she said counts, from that moment on."""
+
+        def compiler() -> LeafCompiler:
+            return LeafCompiler(catalogue, days, self.of.manifest.columns, self.of.expected, self._case)
+
+        positive = NEGATIVE.get(rule.op, rule.op)
+        twin = Rule(rule.path, rule.field, positive, rule.value, rule.where)
+        origin = rule.where.get("origin", "")
+        found = self.leaf(compiler().interests(twin, origin))
+        if origin != "declared":
+            objected = self.leaf(Leaf("contacts", "row", compiler().column("objected"), {}))
+            found = found & ~objected
+            if not origin:
+                found = found | (objected & self.leaf(compiler().interests(twin, "declared")))
         return ~found if positive != rule.op else found
 
     def leaf(self, leaf: Leaf) -> Array:

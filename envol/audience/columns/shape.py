@@ -14,6 +14,9 @@ microseconds since 1970 (UTC); a day is the number YYYYMMDD, which sorts as days
     totals       pos, n, amount, first, last     (all orders of a person in one row; slabs only)
     lines        pos, no, at, currency, coded, product, category, amount, kept
     events       pos, kind, at, sending          (human ones of people: machines are apart)
+    happenings   pos, no, custom, at, name, words, number, thousandths, truth
+                 (events that programs told: a row for each, named "", and one for each property told with it)
+    interests    pos, topic, origin, since, until, reads, last_on
     scores       pos, r, f, m, named
     tiers        pos, tier, since, until
     sent, delivered   pos, at, sending           (of sendings whose rows change no more)
@@ -31,10 +34,16 @@ from envol.audience.catalogue import FROM_EVENTS, Catalogue, activity_sql
 from envol.contacts.models import Property
 from envol.events.models import Kind
 
-EVENT_KINDS = {"opened": Kind.OPENED, "clicked": Kind.CLICKED, "unsubscribed": Kind.UNSUBSCRIBED}
+EVENT_KINDS = {
+    "opened": Kind.OPENED,
+    "clicked": Kind.CLICKED,
+    "replied": Kind.REPLIED,
+    "unsubscribed": Kind.UNSUBSCRIBED,
+}
 assert set(EVENT_KINDS) == set(FROM_EVENTS)
 OF_MAIL = ("sent", "delivered")
 OF_BUYERS = ("scores", "tiers")
+BY_MONTH = ("events", "happenings")
 
 TOTALS = {
     "n": "COUNT(*)",
@@ -44,8 +53,16 @@ TOTALS = {
 }
 """What ``totals`` tells of each person's rows of ``orders``, in DuckDB's words."""
 
+_TOLD = (
+    "events_event e CROSS JOIN LATERAL (SELECT '' AS name, NULL::jsonb AS value UNION ALL SELECT k.key, k.value FROM"
+    " jsonb_each(CASE WHEN jsonb_typeof(e.facts -> 'told') = 'object' THEN e.facts -> 'told' END) AS k) AS t"
+)
 _MOST = "1e307"  # beyond it no double, and no value that the catalogue would take
+THOUSANDTHS = "CASE WHEN abs({}::numeric) <= 1e15 THEN round({}::numeric * 1000)::bigint END"
+"""What sums and averages of a told number are made of: whole thousandths, so that every engine adds up alike."""
 MICROS = "(extract(epoch FROM {}) * 1000000)::bigint"
+SPAN = "SELECT min(e.at), max(e.at) FROM events_event e WHERE e.workspace_id = %s AND e.contact_id IS NOT NULL"
+"""The first and the last event of a workspace's people."""
 COMPUTED = f"SELECT {MICROS.format('computed_at')}::text FROM audience_scoring WHERE workspace_id = %s"
 """Which computation the scores are of, in the same words for every session."""
 
@@ -75,10 +92,10 @@ class Table:
     stamp: str
     order: str
 
-    def select(self, where: str = "true") -> str:
-        """A SELECT of ``contact`` and every column. ``where`` is SQL of ours."""
+    def select(self, where: str = "true", more: str = "") -> str:
+        """A SELECT of ``contact``, every column and what ``more`` adds. Both are SQL of ours."""
         told = ", ".join(f'{column.told} AS "{column.name}"' for column in self.columns)
-        return f"SELECT {self.person} AS contact, {told} FROM {self.source} WHERE {self.rows} AND {where}"
+        return f"SELECT {self.person} AS contact, {told}{more} FROM {self.source} WHERE {self.rows} AND {where}"
 
     def written_since(self, transaction: int) -> str:
         """Rows that this transaction or a later one wrote."""
@@ -124,6 +141,12 @@ def property_columns(prop: Property) -> list[Column]:
         case "place":
             return _place(name, value)
     raise AssertionError(prop.type)
+
+
+def _told(json_type: str, how: str) -> str:
+    """A property told with an event, where it has this JSON type."""
+    value = how.format(*["(t.value #>> '{}')"] * 2)
+    return f"CASE WHEN jsonb_typeof(t.value) = '{json_type}' THEN {value} END"
 
 
 def _place(name: str, value: str) -> list[Column]:
@@ -202,6 +225,24 @@ def tables(catalogue: Catalogue) -> dict[str, Table]:
         Column("since", "INTEGER", day.format("t.since")),
         Column("until", "INTEGER", day.format("t.until")),
     )
+    happening = (
+        Column("no", "BIGINT", "e.id"),
+        Column("custom", "INTEGER", "e.custom"),
+        Column("at", "BIGINT", MICROS.format("e.at")),
+        Column("name", "VARCHAR", "t.name"),
+        Column("words", "VARCHAR", _told("string", "lower({})")),
+        Column("number", "DOUBLE", _told("number", f"CASE WHEN abs({{}}::numeric) < {_MOST} THEN {{}}::float8 END")),
+        Column("thousandths", "BIGINT", _told("number", THOUSANDTHS)),
+        Column("truth", "BOOLEAN", _told("boolean", "{}::boolean")),
+    )
+    interest = (
+        Column("topic", "BIGINT", "i.topic_id"),
+        Column("origin", "VARCHAR", "i.origin::text"),
+        Column("since", "BIGINT", MICROS.format("i.since")),
+        Column("until", "BIGINT", MICROS.format("i.until")),
+        Column("reads", "INTEGER", "i.reads"),
+        Column("last_on", "INTEGER", "i.last_on - DATE '1970-01-01'"),
+    )
     mail = (Column("at", "BIGINT", MICROS.format("a.at")), Column("sending", "BIGINT", "a.sending_id"))
     kinds = ", ".join(str(int(kind)) for kind in EVENT_KINDS.values())
 
@@ -213,13 +254,16 @@ def tables(catalogue: Catalogue) -> dict[str, Table]:
         return Table(name, columns, source, rows, f"{alias}.{person}", stamped, order)
 
     lines = "contacts_order o JOIN contacts_order_line l ON l.order_id = o.id"
-    human = f" AND e.kind IN ({kinds}) AND e.machine IS NULL AND e.contact_id IS NOT NULL"
+    someone = " AND e.contact_id IS NOT NULL"
+    human = f" AND e.kind IN ({kinds}) AND e.machine IS NULL{someone}"
     found = (
         table("contacts", contact, "contacts_contact c", "c.id"),
         table("memberships", membership, "contacts_membership m", "m.contact_id"),
         table("orders", order, "contacts_order o", "o.contact_id, o.at"),
         table("lines", line, lines, "o.contact_id, o.at"),
         table("events", event, "events_event e", "e.at", human),
+        table("happenings", happening, _TOLD, "e.custom, t.name, e.contact_id", " AND e.custom IS NOT NULL" + someone),
+        table("interests", interest, "audience_interest i", "i.contact_id"),
         table("scores", score, "audience_score s", "s.contact_id"),
         table("tiers", tier, "audience_tier t", "t.contact_id, t.since"),
         *(

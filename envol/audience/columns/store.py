@@ -19,7 +19,7 @@ from pathlib import Path
 
 from envol.contacts.gone import OLDEST_COPY
 
-FORMAT = 3
+FORMAT = 4
 DISTRIBUTED = "clickhouse"
 
 
