@@ -134,6 +134,14 @@ _FIXED = (
         "Answer to “why so little?”",
         tuple(Choice(key, fr, en) for key, (fr, en) in reasons.ANSWERS.items()),
     ),
+    Field(
+        "activity.habit",
+        "habit",
+        "activity",
+        "Habitude constatée",
+        "Habit that shows",
+        tuple(Choice(key, fr, en) for key, (fr, en) in reasons.HABITS.items()),
+    ),
     Field("activity.rhythm", "rhythm", "activity", "Son propre rythme", "One's own rhythm"),
     Field("random", "random", "computed", "Part au hasard", "Random share"),
 )

@@ -365,6 +365,9 @@ class Compiler:
     def of_answered(self, rule: Rule) -> Node:
         return quiet.answered(self, rule)
 
+    def of_habit(self, rule: Rule) -> Node:
+        return quiet.habit(self, rule)
+
     def of_rhythm(self, rule: Rule) -> Node:
         return quiet.within(self, rule)
 

@@ -114,6 +114,7 @@ OPERATORS: dict[str, dict[str, str]] = {
     "stage": {"in": "choices", "not_in": "choices"},
     "reason": {"in": "choices", "not_in": "choices", **_KNOWN},
     "answered": {"in": "choices", "not_in": "choices", **_KNOWN},
+    "habit": {"in": "choices", "not_in": "choices"},
     "rhythm": {"within": "rhythms", "beyond": "rhythms"},
     "random": {"share": "share"},
 }

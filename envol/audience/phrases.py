@@ -132,6 +132,16 @@ def _reason_fr(words: Words, rule: Rule) -> str:
     return f"{'qui se taisent' if rule.op == 'in' else 'qui ne se taisent pas'} pour la raison {named}{scope}"
 
 
+def _habit_en(words: Words, rule: Rule) -> str:
+    named = words.several([words.named(rule, one) for one in rule.value], "or")
+    return f"of whom it {'shows' if rule.op == 'in' else 'does not show'} that the person {named}"
+
+
+def _habit_fr(words: Words, rule: Rule) -> str:
+    named = words.several([words.named(rule, one) for one in rule.value], "ou" if rule.op == "in" else "ni")
+    return f"dont il {'se voit' if rule.op == 'in' else 'ne se voit pas'} que la personne {named}"
+
+
 def _rhythm_en(words: Words, rule: Rule) -> str:
     times = "" if rule.value == 1 else f"{words.number(rule.value)} times "
     return f"who {'did' if rule.op == 'within' else 'did not do'} something within {times}their own rhythm"
@@ -162,6 +172,7 @@ _KINDS: dict[str, tuple[Callable[[Words, Rule], str], Callable[[Words, Rule], st
     "interest": (_cares_en, _cares_fr),
     "reason": (_reason_en, _reason_fr),
     "answered": (_reason_en, _reason_fr),
+    "habit": (_habit_en, _habit_fr),
     "rhythm": (_rhythm_en, _rhythm_fr),
 }
 KINDS = frozenset(_KINDS)

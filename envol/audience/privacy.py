@@ -19,6 +19,7 @@ _OF_PERSON = (
     "audience_reason",
     "audience_expected",
     "audience_rhythm",
+    "audience_habit",
     "audience_member",
     "audience_move",
     "audience_segment_person",
@@ -76,6 +77,10 @@ def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
         " WHERE workspace_id = %s AND contact_id = %s",
         [workspace_id, contact_id],
     )
+    habits = dicts(
+        "SELECT habit FROM audience_habit WHERE workspace_id = %s AND contact_id = %s ORDER BY habit",
+        [workspace_id, contact_id],
+    )
     expected = dicts(
         "SELECT purchases::text AS purchases_expected_in_90_days, alive AS percent_likely_to_buy_again"
         " FROM audience_expected WHERE workspace_id = %s AND contact_id = %s",
@@ -88,7 +93,7 @@ def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
     chosen: dict[str, Any] = {"segments": moves} if moves else {}
     if hands:
         chosen["segments_by_hand"] = hands
-    if not (scores or tiers or interests or reasons or rhythm):
+    if not (scores or tiers or interests or reasons or rhythm or habits):
         return chosen
     return {
         **chosen,
@@ -98,6 +103,10 @@ def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
         "reasons_for_inactivity": reasons,
         "expected_purchases": expected[0] if expected else None,
         "rhythm": rhythm[0] if rhythm else None,
+        "habits": [row["habit"] for row in habits],
+        "logic_of_habits": "off_topic: of at least five messages with a topic that were delivered within 180 days, at"
+        " most a tenth had a topic she said she likes, was interested in or clicked. seasonal: in both of the last two"
+        " years she bought or clicked in the same three months and at no other time.",
         "logic_of_interests": "Declared: what she said. Inferred: five different articles or products of a topic"
         " within 90 days, and three tenths of all topical ones; it fades by half in 60 days."
         " Refused: she wants no more of it.",
@@ -114,6 +123,7 @@ def describe() -> list[Data]:
         Data("audience_expected", "purchases to be expected, from how often and when she bought"),
         Data("audience_expectation", "when that was computed, and with which parameters", False),
         Data("audience_reason", "why she reads little, as she answered"),
+        Data("audience_habit", "whether she gets other topics than hers, or acts in one season only, as it shows"),
         Data("audience_rhythm", "after how many days of silence she counts as less active"),
         Data("audience_rhythm_setting", "whether stages follow one's own rhythm", False),
         Data("audience_topic", "topics and how their articles are known", False),

@@ -13,13 +13,14 @@ if TYPE_CHECKING:
     from envol.audience.compile import Compiler
 
 _ANSWERED = "SELECT q.contact_id FROM audience_reason AS q"
+_HABIT = "SELECT h.contact_id FROM audience_habit AS h"
 # Only of people with a rhythm of their own: for all others the fixed days hold. Signals are those of stages.
 _WITHIN = (
     "SELECT r.contact_id FROM audience_rhythm AS r JOIN contacts_contact AS p ON p.id = r.contact_id"
     " WHERE EXISTS (SELECT 1 FROM contacts_order AS o WHERE o.workspace_id = r.workspace_id"
     " AND o.contact_id = r.contact_id AND o.at >= :start AND o.at < :end)"
     " OR EXISTS (SELECT 1 FROM events_event AS e WHERE e.workspace_id = r.workspace_id AND e.contact_id = r.contact_id"
-    " AND e.machine IS NULL AND (e.kind = :clicked OR e.kind = :replied OR (e.kind = :opened AND (p.allowed & :mask) <> 0))"
+    " AND e.machine IS NULL AND (e.kind IN (:clicked, :replied) OR (e.kind = :opened AND (p.allowed & :mask) <> 0))"
     " AND e.at >= :start AND e.at < :end)"
 )
 _START = "CAST(CAST(:today AS date) - r.days * :times AS timestamp) AT TIME ZONE :zone"
@@ -38,6 +39,15 @@ def answered(compiler: Compiler, rule: Rule) -> exp.Expr:
     if rule.op != "known":
         where.append(_t("q.reason = ANY(:p)", p=compiler.bind(rule.value, "text[]")))
     return compiler.people(select.where(*where))
+
+
+def habit(compiler: Compiler, rule: Rule) -> exp.Expr:
+    """One of these habits, as they showed last night. Who objected to marketing has none, from that moment on."""
+    select = parse_one(_HABIT, dialect="postgres")
+    assert isinstance(select, exp.Select)
+    shown = _t("h.habit = ANY(:p)", p=compiler.bind(rule.value, "text[]"))
+    found = compiler.people(select.where(*compiler.about("h"), shown))
+    return exp.and_(found, exp.not_(compiler.column("objected")), copy=False)
 
 
 def within(compiler: Compiler, rule: Rule) -> exp.Expr:

@@ -28,7 +28,16 @@ ANSWERS = {
 }
 """The answers of the survey: French, English."""
 
-LABELS = ANSWERS | {"unreached": ("nos messages n'arrivent plus", "our messages no longer arrive")}
+LABELS = ANSWERS | {
+    "unreached": ("nos messages n'arrivent plus", "our messages no longer arrive"),
+    "seasonal": ("n'agit qu'à une saison de l'année", "acts in one season of the year only"),
+}
+OFF_TOPIC, SEASONAL = "off_topic", "seasonal"
+HABITS = {
+    OFF_TOPIC: ("reçoit d'autres sujets que les siens", "gets other topics than their own"),
+    SEASONAL: ("n'agit qu'à une saison", "acts in one season only"),
+}
+"""What shows in somebody's reading and buying (`audience.habits`): French, English."""
 SOURCES = ("survey", "unsubscribed")
 MOST_WORDS = 500
 
@@ -45,11 +54,13 @@ _DETECTED: dict[str, tuple[dict[str, Any], ...]] = {
         _rule("mail.delivered", "never", None, within_days=90),
     ),
     "too_many": (_rule("mail.delivered", "at_least", 12, within_days=30),),
+    "content": (_rule("activity.habit", "in", [OFF_TOPIC]),),
     "not_opening": (
         _rule("measured", "is", "opens"),
         _rule("mail.delivered", "at_least", 8, within_days=180),
         _rule("mail.opened", "never", None, within_days=180),
     ),
+    "seasonal": (_rule("activity.habit", "in", [SEASONAL]),),
     "moment": (_rule("orders.last", "in_last", 365),),
 }
 DETECTED = tuple(_DETECTED)

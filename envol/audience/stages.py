@@ -1,8 +1,8 @@
 """How alive somebody's interest is: new, active, cooling, inactive, dormant, never active, not known yet.
 
 Each stage is a tree of ordinary rules, so every engine answers it and every answer can be explained. The signal is
-what a person did: a click, an order, a reply, or an open of somebody who agreed to be measured; machines are not people. Each
-person is in exactly one stage.
+what a person did: a click, an order, a reply, or an open of somebody who agreed to be measured; machines are not
+people. Each person is in exactly one stage.
 """
 
 from __future__ import annotations

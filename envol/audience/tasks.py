@@ -152,9 +152,11 @@ def infer_interests(workspace_id: int, job_id: int) -> None:
 @app.periodic(cron="37 2 * * *")
 @app.task(queue="house", name="audience.nightly_rhythm", queueing_lock="audience.nightly_rhythm")
 def nightly_rhythm(timestamp: int) -> None:
-    """Everybody's own rhythm anew, where stages follow it."""
+    """Everybody's habits anew, and their own rhythm where stages follow it."""
     from envol.accounts.models import Workspace
-    from envol.audience import rhythm
+    from envol.audience import habits, rhythm
 
+    for workspace in Workspace.objects.order_by("pk"):
+        habits.count(workspace)
     for workspace in Workspace.objects.filter(rhythm__on=True).order_by("pk"):
         rhythm.count(workspace)

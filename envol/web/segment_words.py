@@ -43,6 +43,7 @@ KINDS: dict[str, Any] = {
     "reason": _("reason"),
     "answered": _("answer"),
     "rhythm": _("pace"),
+    "habit": _("habit"),
     "interest": _("interests"),
     "happening": _("events"),
     "permission": _("permission"),
@@ -159,6 +160,7 @@ OPERATORS: dict[str, dict[str, Any]] = {
     },
     "reason": {"in": _("is one of"), "not_in": _("is none of"), **_KNOWN},
     "answered": {"in": _("is one of"), "not_in": _("is none of"), **_KNOWN},
+    "habit": {"in": _("is one of"), "not_in": _("is none of")},
     "rhythm": {"within": _("did something within"), "beyond": _("did nothing within")},
     "interest": _TAGS,
     "happening": {

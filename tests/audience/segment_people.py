@@ -40,6 +40,7 @@ class Human:
     interests: list[dict[str, Any]] = field(default_factory=list)
     reason: str | None = None
     rhythm: int | None = None
+    habits: list[str] = field(default_factory=list)
     expected: tuple[Any, int] | None = None
 
 
@@ -301,6 +302,11 @@ def everybody(workspace: Workspace) -> list[Human]:
     ):
         if contact in by_id:
             by_id[contact].reason = reason
+    for contact, habit in db.rows(
+        "SELECT contact_id, habit FROM audience_habit WHERE workspace_id = %s", [workspace.id]
+    ):
+        if contact in by_id:
+            by_id[contact].habits.append(habit)
     for contact, days in db.rows(
         "SELECT contact_id, days FROM audience_rhythm WHERE workspace_id = %s", [workspace.id]
     ):

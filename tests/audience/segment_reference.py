@@ -91,6 +91,8 @@ class Reference:
         if field == "inactivity.reason":
             told = self.reason(human, where.get("origin", ""))
             return told is not None and (op == "known" or told in value)
+        if field == "activity.habit":
+            return not human.objected and bool(set(human.habits) & set(value))
         if field == "activity.rhythm":
             return self.rhythm(value, human)
         if field == "interest":
@@ -463,10 +465,15 @@ class Reference:
             return "unreached"
         if did("delivered", 12, 30):
             return "too_many"
+        habits = [] if human.objected else human.habits
+        if "off_topic" in habits:
+            return "content"
         agreed = bool(human.allowed >> self.bits["measure_opens"] & 1)
         # Of opens "never" too is told among people who agreed alone.
         if agreed and did("delivered", 8, 180) and self.activity("opened", "never", None, {"within_days": 180}, human):
             return "not_opening"
+        if "seasonal" in habits:
+            return "seasonal"
         return "moment" if self.orders("last", "in_last", 365, {}, human) else None
 
     def rhythm(self, times: int, human: Human) -> bool:

@@ -11,11 +11,14 @@ from django.utils import timezone
 
 from envol import db
 from envol.accounts.models import Workspace
-from envol.audience import engine, reasons, rhythm
+from envol.audience import engine, habits, reasons, rhythm, topics
 from envol.contacts import people
 from envol.contacts.models import Contact
+from envol.content import templates
+from envol.events.models import Kind
+from envol.events.writing import NewEvent, record
 from envol.outbound.models import Sending
-from tests.audience.segment_people import add_event, add_order, add_person, add_send
+from tests.audience.segment_people import add_event, add_interest, add_order, add_person, add_send
 
 
 def person(workspace: Workspace, name: str, days: int = 500) -> int:
@@ -108,6 +111,64 @@ def test_a_letter_a_month_leaves_more_than_three_months(workspace: Workspace) ->
     rhythm.decide(workspace, False, 12)
     assert among(workspace, "activity.stage", ["cooling"]) == everybody
     assert db.rows("SELECT 1 FROM audience_rhythm WHERE workspace_id = %s", [workspace.pk]) == []
+
+
+def habits_of(workspace: Workspace) -> set[tuple[int, str]]:
+    habits.count(workspace)
+    return set(db.rows("SELECT contact_id, habit FROM audience_habit WHERE workspace_id = %s", [workspace.pk]))
+
+
+def test_who_acts_in_one_season_only(workspace: Workspace) -> None:
+    winter, silent, all_year, once, against = (person(workspace, name, 900) for name in "wsaoq")
+    bought = {  # days ago, and the same day so many years before
+        winter: [(20, 0), (40, 0), (20, 1)],
+        silent: [(230, 0), (230, 1)],
+        all_year: [(30, 0), (150, 0), (30, 1)],
+        once: [(30, 0)],
+        against: [(30, 0), (30, 1)],
+    }
+    for who, days in bought.items():
+        for ago, years in days:
+            day = timezone.now() - timedelta(days=ago)
+            at = day.replace(year=day.year - years, day=min(day.day, 28))
+            add_order(workspace, who, at, [("CD", "Jazz", 900)])
+    db.execute("UPDATE contacts_contact SET objected = true WHERE id = %s", [against])
+    assert habits_of(workspace) == {(winter, "seasonal"), (silent, "seasonal")}
+    assert among(workspace, "activity.habit", ["seasonal"]) == sorted([winter, silent])
+    assert among(workspace, "inactivity.reason", ["seasonal"], origin="inferred") == [silent]
+    assert among(workspace, "inactivity.reason", ["seasonal"], origin="declared") == []
+    assert among(workspace, "inactivity.reason", ["moment"]) == [], "it is told before what is less exact"
+    add_order(workspace, winter, timezone.now() - timedelta(days=200), [("CD", "Jazz", 900)])
+    assert habits_of(workspace) == {(silent, "seasonal")}, "each night anew"
+
+
+def test_who_gets_other_topics_than_hers(workspace: Workspace) -> None:
+    wine = topics.create(workspace, topics.Written("Vin", "Wine", [], ["/vin/"]))
+    jazz = topics.create(workspace, topics.Written("Jazz", "Jazz", [], ["/jazz/"]))
+    html = '<html><body><p><a href="https://journal.example/{}/1">Lire</a></p></body></html>'
+    version = templates.save(workspace, "Lettre", "html", html.format("vin"), "Les vins", preheader="Du vin")
+    link = version.links[0]["no"]
+    reader, listener, reads_wine, unknown = (person(workspace, name) for name in "rljx")
+    add_interest(workspace, reader, jazz, "declared", timezone.now() - timedelta(days=300))
+    add_interest(workspace, listener, wine, "declared", timezone.now() - timedelta(days=300))
+    add_interest(workspace, reads_wine, jazz, "declared", timezone.now() - timedelta(days=300))
+    db.execute("UPDATE contacts_contact SET allowed = allowed | 2 WHERE id = %s", [reads_wine])
+    for n in range(5):
+        assert n < 4 or habits_of(workspace) == set(), "four messages are too few"
+        sending = Sending.objects.create(workspace=workspace, kind="campaign", version_id=version.pk, state="sent")
+        for who in (reader, listener, reads_wine, unknown):
+            add_send(workspace, sending.pk, who, timezone.now() - timedelta(days=100 + n), "delivered")
+        if n == 0:
+            at = timezone.now() - timedelta(days=99)
+            record([NewEvent(workspace.pk, Kind.CLICKED, reads_wine, sending.pk, link, at=at)])
+    assert habits_of(workspace) == {(reader, "off_topic")}, (
+        "who clicked wine cares for it; of whom nothing is known, none"
+    )
+    for n in range(8):
+        sending = Sending.objects.create(workspace=workspace, kind="campaign", state="sent").pk
+        add_send(workspace, sending, reader, timezone.now() - timedelta(days=200 + n), "delivered")
+    assert among(workspace, "inactivity.reason", ["content"], origin="inferred") == [reader]
+    assert among(workspace, "inactivity.reason", ["content"], origin="declared") == []
 
 
 def test_who_gets_no_mail_is_not_silent_by_it(workspace: Workspace) -> None:

@@ -147,7 +147,7 @@ def _base(workspace: Workspace) -> None:
             add_event(
                 workspace,
                 person,
-                rnd.choice([5, 6, 8, 12]),
+                rnd.choice([5, 6, 8]),
                 NOW - timedelta(hours=rnd.choice([0, 24, 24 * 29, 24 * 31])),
                 rnd.choice([None, 1, 2]),
                 rnd.choice([None, None, "prefetch"]),
@@ -188,6 +188,12 @@ def _near_and_faithful(workspace: Workspace, segment: Segment) -> None:
             )
             if rnd.random() < 0.5:
                 add_event(workspace, person, 6, NOW - timedelta(days=1), sending, rnd.choice([None, None, "scanner"]))
+    for person in rnd.sample(ids, 16):
+        habit = rnd.choice(["off_topic", "seasonal"])
+        db.execute("INSERT INTO audience_habit VALUES (%s, %s, %s)", [workspace.pk, person, habit])
+    for person in rnd.sample(ids, 3):
+        for days in (1, 120):
+            add_event(workspace, person, 12, NOW - timedelta(days=days), sendings[0])
     for person in rnd.sample(ids, 6):
         facts = {"workspace_id": workspace.pk, "inside": rnd.random() < 0.5}
         SegmentPerson.objects.create(segment=segment, contact_id=person, **facts)

@@ -47,6 +47,7 @@ LEFT = {
     "expected": "what is expected is computed and asked for seldom",
     "answered": "answers are few rows, and given at any time",
     "rhythm": "each person's own window",
+    "habit": "habits are few rows, counted each night",
 }
 """Kinds of fields that are asked of PostgreSQL, and why."""
 
