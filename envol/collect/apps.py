@@ -14,7 +14,8 @@ class CollectConfig(AppConfig):
     def ready(self) -> None:
         from envol.accounts import undo
         from envol.accounts.models import Workspace
-        from envol.collect import privacy, signup
+        from envol.audience import segments
+        from envol.collect import privacy, signup, visibility
         from envol.collect.models import SignupForm
         from envol.contacts import fields, lists
 
@@ -34,3 +35,4 @@ class CollectConfig(AppConfig):
 
         fields.register_use(of_properties)
         lists.register_use(of_list)
+        segments.register_use(lambda workspace_id, ids: visibility.used_by(workspace_id, list(ids)))

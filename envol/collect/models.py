@@ -28,6 +28,7 @@ class SignupForm(models.Model):
     notice_url = models.URLField(max_length=500, blank=True)  # the whole notice of GDPR art. 13
     fields = models.JSONField(default=list)  # [{"key", "required"}] in order; the address is always asked first
     purposes = models.JSONField(default=list)  # ids, in order
+    visibility = models.JSONField(default=dict)  # what only a segment is shown: see `collect.visibility`
     redirect_url = models.URLField(max_length=500, blank=True)  # where a pasted form leads; empty: our own page
     per_hour = models.PositiveIntegerField(default=200)  # confirmations an hour, whoever asks
     min_seconds = models.PositiveSmallIntegerField(default=2)  # nobody fills the hosted page faster

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from envol.accounts import undo
 from envol.accounts.journal import note
 from envol.accounts.models import Member, Undo, Workspace
+from envol.collect import visibility
 from envol.collect.models import SignupForm
 from envol.consent import purposes as consent_purposes
 from envol.consent.models import Purpose, PurposeText
@@ -163,6 +164,7 @@ def save(
     notice_url: str = "",
     redirect_url: str = "",
     per_hour: int = 200,
+    shown_to: Mapping[str, visibility.Shown] | None = None,
     revision: int | None = None,
     actor_id: int | None = None,
 ) -> SignupForm:
@@ -176,10 +178,11 @@ def save(
         notice_url=notice_url,
         redirect_url=redirect_url,
         per_hour=per_hour,
+        shown_to=shown_to,
     )
     if wrong := problems(drafted):
         raise Problem(wrong)
-    names = ("words", "languages", "fields", "purposes", "notice_url", "redirect_url", "per_hour")
+    names = ("words", "languages", "fields", "purposes", "notice_url", "redirect_url", "per_hour", "visibility")
     with transaction.atomic():
         kept = SignupForm.objects.filter(pk=form.pk)
         if revision is not None:
@@ -202,6 +205,7 @@ def draft(
     notice_url: str = "",
     redirect_url: str = "",
     per_hour: int = 200,
+    shown_to: Mapping[str, visibility.Shown] | None = None,
 ) -> SignupForm:
     """The form as it would be, not kept: for the preview, and for `save`. Foreign keys and ids drop out."""
     known = {p.key for p in askable(form.workspace)}
@@ -218,6 +222,7 @@ def draft(
     made.notice_url, made.redirect_url = notice_url.strip(), redirect_url.strip()
     made.per_hour = per_hour
     made.min_seconds = form.min_seconds
+    made.visibility = visibility.kept(made, visibility.of(form) if shown_to is None else shown_to)
     return made
 
 

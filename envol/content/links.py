@@ -63,6 +63,8 @@ PATHS = {
 # Numbers on the wire: never reused, because old mail keeps its links for years.
 _CODES = {kind: code for code, kind in enumerate(Kind, 1)}
 _KINDS = {code: kind for kind, code in _CODES.items()}
+KNOWN = "p"
+"""By this name an address of a form carries whom it was given to: a token of preferences or of a person."""
 _MAX_SENDING, _MAX_NO, _MAX_LINK = 2**40, 2**56, 2**16
 
 
@@ -193,6 +195,15 @@ def survey_token(sending_id: int, no: int) -> str:
 
 def web_token(sending_id: int, no: int) -> str:
     return token(Kind.WEB, sending_id, no)
+
+
+def to_form(url: str, base_url: str, sending_id: int, no: int | None) -> str:
+    """An address of a sign-up form of ours, with who was sent there; any other address as it is."""
+    if no is None or not url.startswith(f"{base_url.rstrip('/')}/s/"):
+        return url
+    address, mark, fragment = url.partition("#")
+    joint = "&" if "?" in address else "?"
+    return f"{address}{joint}{KNOWN}={preferences_token(sending_id, no)}{mark}{fragment}"
 
 
 def url(base_url: str, kind: Kind, sending_id: int, no: int | None = None, link: int = 0) -> str:

@@ -108,7 +108,7 @@ class Application:
         self._assets = Assets(directory=static, check_dir=False)
         self._lookups = ThreadPoolExecutor(1, thread_name_prefix="lookup")
         self._gatherer: Gatherer[Hit, None] = Gatherer(batch, name="hits")
-        self._hits = HitRoutes(self._gatherer, Targets(links_of, self._lookups))
+        self._hits = HitRoutes(self._gatherer, Targets(links_of, self._lookups), settings.ENVOL.base_url)
         # A thread of their own: what is dear to count must not keep a reader from her link.
         self._looks = ThreadPoolExecutor(1, thread_name_prefix="events")
         self._events = EventRoutes(self._looks)

@@ -93,9 +93,10 @@ class Targets:
 class HitRoutes:
     """Answers ``/c/`` and ``/o/``; what happened goes to the gatherer."""
 
-    def __init__(self, gatherer: Gatherer[Hit, None], targets: Targets) -> None:
+    def __init__(self, gatherer: Gatherer[Hit, None], targets: Targets, base_url: str) -> None:
         self._gatherer = gatherer
         self._targets = targets
+        self._base_url = base_url
         self._pending: set[asyncio.Task[None]] = set()
 
     async def drain(self) -> None:
@@ -118,6 +119,7 @@ class HitRoutes:
             await unknown(scope, send)
             return
         await self._count(scope, Kind.CLICKED, target.sending_id, target.no, target.link)
+        url = links.to_form(url, self._base_url, target.sending_id, target.no)
         await answer(
             scope,
             send,

@@ -100,3 +100,14 @@ def test_message_id_comes_home() -> None:
 def test_numbers_that_do_not_fit_are_refused(sending: int, no: int, link: int) -> None:
     with pytest.raises(ValueError, match="fit 40, 56 and 16 bits"):
         links.click_token(sending, no, link)
+
+
+def test_only_an_address_of_our_forms_says_who_comes() -> None:
+    mark = links.preferences_token(7, 9)
+    base = "https://lettres.example/"
+    form = "https://lettres.example/s/abc"
+    assert links.to_form(form, base, 7, 9) == f"{form}?p={mark}"
+    assert links.to_form(f"{form}?l=fr#f", base, 7, 9) == f"{form}?l=fr&p={mark}#f"
+    for other in ("https://lettres.example.org/s/abc", "https://lettres.example/c/abc", "https://shop.example/s/"):
+        assert links.to_form(other, base, 7, 9) == other
+    assert links.to_form(form, base, 7, None) == form, "measured in sum: nobody is named"

@@ -10,7 +10,8 @@ import pytest
 from django.test import Client
 
 from envol.accounts.models import Undo
-from envol.collect import signup
+from envol.audience import segments
+from envol.collect import signup, visibility
 from envol.collect.models import SignupForm
 from envol.consent import purposes
 from envol.contacts.models import List
@@ -240,3 +241,20 @@ def test_it_is_said_when_confirmations_cannot_leave(own: Shop, form: SignupForm,
         page = editor.get(where).content.decode()
     Domain.objects.filter(pk=own.domain.pk).update(trusted=True)
     assert "cannot leave yet" in page and "/settings/domains" in page
+
+
+def test_a_field_is_shown_to_a_segment_alone(own: Shop, form: SignupForm, as_member: Sign) -> None:
+    mine = segments.save(own.workspace, f"Fidèles {form.pk}", {"v": 1, "match": "all", "rules": []})
+    editor, where = as_member("editor", own), f"/lists/{form.list.pk}/signup"
+    page = editor.get(where).content.decode()
+    sent = fields_of(page)
+    assert sent["shown"][0] == "form" and "field:first_name" in sent["shown"]
+    foreign = str(mine.pk + 10**6)
+    sent["shown_to"] = [{"form": foreign, "field:first_name": str(mine.pk)}.get(what, "") for what in sent["shown"]]
+    sent["strangers"] = ["field:first_name"]
+    assert editor.post(where, sent).status_code == 303
+    kept = SignupForm.objects.get(pk=form.pk)
+    assert visibility.of(kept) == {"field:first_name": visibility.Shown(mine.pk, strangers=True)}
+    page = editor.get(where).content.decode()
+    assert f'<option value="{mine.pk}" selected>' in page and 'value="field:first_name" checked' in page
+    assert form.list.name in editor.get(f"/segments/{mine.pk}").content.decode(), "its page says where it is used"

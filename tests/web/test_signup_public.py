@@ -11,12 +11,14 @@ import pytest
 from django.test import Client
 
 from envol.accounts.models import Workspace
-from envol.collect import joining, signup
+from envol.audience import segments
+from envol.collect import joining, signup, visibility
 from envol.collect.models import SignupForm, SignupRequest
 from envol.consent import gates, ledger, purposes, suppression
-from envol.consent.models import Evidence, Permission
+from envol.consent.models import Evidence, Permission, Purpose
 from envol.contacts import catalogue, people
-from envol.contacts.models import List
+from envol.contacts.models import Contact, List
+from envol.content import links
 from envol.db import execute, rows, value
 from envol.events.models import MailRequest
 from envol.outbound import requests
@@ -362,3 +364,64 @@ def test_a_forwarded_address_is_believed_from_our_proxies_alone(settings_of: Cal
 @pytest.mark.parametrize("kind", ["application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/plain"])
 def test_an_odd_body_is_answered(form: SignupForm, browser: Client, body: bytes, kind: str) -> None:
     assert browser.post(f"/s/{form.token}", body, content_type=kind).status_code == 422
+
+
+def test_what_a_segment_is_shown_strangers_never_learn(workspace: Workspace, form: SignupForm, browser: Client) -> None:
+    """Only a signed link says who comes; what is hidden looks as if it had never been there."""
+    inside, outside = (
+        people.upsert(
+            workspace, f"{name}@lecteurs.example", {"first_name": name}, source=people.source(workspace, "member", "x")
+        )
+        for name in ("Ada", "Bob")
+    )
+    tree = {"v": 1, "match": "all", "rules": [{"field": "prop.first_name", "op": "is", "value": "Ada"}]}
+    segment = segments.save(workspace, "Ada", tree)
+    where = f"/s/{form.token}?l=fr"
+    offers = next(pk for pk in form.purposes if Purpose.objects.get(pk=pk).key == "offers")
+
+    def seen(who: Contact | None = None, mark: str = "") -> Any:
+        known = mark or (links.person_token(workspace.pk, who.pk) if who else "")
+        return browser.get(f"{where}&p={known}" if known else where)
+
+    def decide(**rules: visibility.Shown) -> None:
+        named = {
+            "whole": visibility.WHOLE,
+            "name": visibility.field("first_name"),
+            "offers": visibility.purpose(offers),
+        }
+        form.visibility = visibility.kept(form, {named[key]: rule for key, rule in rules.items()})
+        form.save(update_fields=["visibility"])
+
+    decide(name=visibility.Shown(segment.pk), offers=visibility.Shown(segment.pk, strangers=True))
+    assert segments.used_by(segment) == [form.list.name]
+    label = Purpose.objects.get(pk=offers).label_fr
+    hers, his, theirs = (seen(one).content.decode() for one in (inside, outside, None))
+    assert "field_first_name" in hers and label in hers
+    assert "field_first_name" not in his and label not in his
+    assert "field_first_name" not in theirs and label in theirs
+    forged = links.person_token(workspace.pk + 1, inside.pk)
+    for mark in ("x", forged, links.person_token(workspace.pk, inside.pk)[:-2] + "AA"):
+        assert "field_first_name" not in seen(mark=mark).content.decode(), "no mark of ours is a stranger's"
+    assert "field_first_name" not in pages.pasted_html(form, "fr")
+    # What was not shown is not taken, even if it is sent; nor missed, though it is required.
+    form.fields = [{"key": "first_name", "required": True}]
+    form.save(update_fields=["fields"])
+    assert browser.post(where, filled(form)).status_code == 303
+    assert SignupRequest.objects.get(workspace_id=workspace.pk).values == {}
+    mark = links.person_token(workspace.pk, inside.pk)
+    wanting = filled(form, "ada@lecteurs.example", field_first_name="", p=mark)
+    again = browser.post(where, wanting)
+    assert again.status_code == 422 and f'value="{mark}"' in again.content.decode(), "who she is goes along"
+    assert browser.post(where, {**wanting, "field_first_name": "Ada"}).status_code == 303
+    assert SignupRequest.objects.latest("pk").values == {"first_name": "Ada"}
+    # A form hidden as a whole is a closed one to the letter.
+    decide(whole=visibility.Shown(segment.pk))
+    hidden = seen(outside)
+    assert seen(inside).status_code == 200 and hidden.status_code == 410
+    SignupForm.objects.filter(pk=form.pk).update(active=False)
+    closed = seen(outside)
+    assert (closed.status_code, closed.content) == (410, hidden.content)
+    # A segment that is gone lets nobody in, and strangers see what was decided for them.
+    SignupForm.objects.filter(pk=form.pk).update(active=True)
+    segment.delete()
+    assert seen(inside).status_code == 410

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.utils import translation
 
+from envol.content.links import KNOWN
 from envol.web.public.words import Words
 
 LANGUAGES = (("fr", "Français"), ("en", "English"))
@@ -108,12 +109,16 @@ def nowhere(request: HttpRequest, name: str = "unknown") -> HttpResponse:
     return page("unknown", language, facts, status=404)
 
 
-def switches(request: HttpRequest, language: str, among: tuple[str, ...] = ("fr", "en")) -> list[dict[str, Any]]:
-    """Links to the same page in the other languages; none where there is one language."""
+def switches(
+    request: HttpRequest, language: str, among: tuple[str, ...] = ("fr", "en"), *, known: str = ""
+) -> list[dict[str, Any]]:
+    """Links to the same page in the other languages; none where there is one language. ``known``: the mark of whoever
+    came by a signed link, which goes along."""
+    mark = f"&{KNOWN}={known}" if known else ""
     if len(among) < 2:
         return []
     return [
-        {"code": code, "name": name, "here": code == language, "href": f"{request.path}?l={code}"}
+        {"code": code, "name": name, "here": code == language, "href": f"{request.path}?l={code}{mark}"}
         for code, name in LANGUAGES
         if code in among
     ]

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_safe
 
-from envol.collect import joining, signup
+from envol.collect import joining, signup, visibility
 from envol.collect.joining import Shown, Written
 from envol.collect.models import SignupForm
 from envol.contacts import catalogue
@@ -24,6 +24,7 @@ from envol.contacts.models import Contact, Property, PropertyType
 from envol.contacts.people import masked
 from envol.content import links
 from envol.web.doors import anybody
+from envol.web.public import choices
 from envol.web.public.client import client_address
 from envol.web.public.page import POLICY, nowhere, of_browser, page, private, spoken, switches
 from envol.web.public.words import Words
@@ -67,28 +68,40 @@ def _posted(request: HttpRequest) -> dict[str, list[str]]:
 @anybody
 def signup_page(request: HttpRequest, token: str) -> HttpResponse:
     """The hosted page; a POST may also come from HTML pasted on any site."""
-    form = _form(token)
-    if form is None:
+    whole = _form(token)
+    if whole is None:
         return nowhere(request)
-    language = _language(request, form)
-    if not form.active:
-        return _closed(request, form, language)
+    language = _language(request, whole)
+    posted = _posted(request) if request.method == "POST" else {}
+    who, contact_id = _known(request, whole, posted)
+    # What is hidden from somebody looks as if it had never been there, and a hidden form as if it were closed.
+    form = visibility.as_seen(whole, contact_id) if whole.active else None
+    if form is None:
+        return _closed(request, whole, language)
     if request.method != "POST":
-        return page("signup", language, facts_of(form, language, request=request))
-    posted = _posted(request)
+        return page("signup", language, facts_of(form, language, request=request, who=who))
     if posted.get("language", [""])[0] in form.languages:
         language = posted["language"][0]
     shown = joining.read_stamp(form, posted.get("stamp", [""])[0])
     if shown is None:
-        return _again(request, form, language, posted, said="stale")
+        return _again(request, form, language, posted, who, said="stale")
     written = joining.read(form, shown, posted)
     if written.wrong:
-        return _again(request, form, language, posted, written=written, shown=shown)
+        return _again(request, form, language, posted, who, written=written, shown=shown)
     if joining.too_fast(form, shown):
-        return _again(request, form, language, posted, written=written, shown=shown, said="too_fast")
+        return _again(request, form, language, posted, who, written=written, shown=shown, said="too_fast")
     if not any(posted.get(joining.TRAP, ())):
         joining.ask(form, written, shown, client=client_address(request), language=language)
     return _look(form, shown, language)
+
+
+def _known(request: HttpRequest, form: SignupForm, posted: dict[str, list[str]]) -> tuple[str, int | None]:
+    """The signed mark somebody came with, and who she is; nothing where it is not ours or of another workspace."""
+    token = next(iter(posted.get(links.KNOWN, ())), "") or request.GET.get(links.KNOWN, "")
+    visitor = choices.visitor(token, links.Kind.PREFERENCES, links.Kind.PERSON) if token else None
+    if visitor is None or visitor.contact is None or visitor.workspace.pk != form.workspace.pk:
+        return "", None
+    return token, visitor.contact.pk
 
 
 def _look(form: SignupForm, shown: Shown, language: str) -> HttpResponse:
@@ -102,13 +115,14 @@ def _again(
     form: SignupForm,
     language: str,
     posted: dict[str, list[str]],
+    who: str,
     *,
     written: Written | None = None,
     shown: Shown | None = None,
     said: str = "",
 ) -> HttpResponse:
     """The page with what was typed, what to correct, and the time it was first shown."""
-    facts = facts_of(form, language, request=request, posted=posted, written=written, shown=shown, said=said)
+    facts = facts_of(form, language, request=request, posted=posted, written=written, shown=shown, said=said, who=who)
     return page("signup", language, facts, status=422)
 
 
@@ -127,6 +141,7 @@ def facts_of(
     written: Written | None = None,
     shown: Shown | None = None,
     said: str = "",
+    who: str = "",
 ) -> dict[str, Any]:
     """What the template of the form needs; ``request`` None: a preview, from which nothing can be sent."""
     words = Words(language, workspace=form.workspace.title)
@@ -162,6 +177,7 @@ def facts_of(
         ],
         "stamp": joining.stamp(form, texts, since) if form.pk else "",
         "trap": joining.TRAP,
+        "known": (links.KNOWN, who) if who else None,
         "notice_said": words(said) if said else "",
         "wrong": [
             {"at": "f-email", "text": words(wrong["email"])} if "email" in wrong else None,
@@ -171,7 +187,7 @@ def facts_of(
         if wrong
         else [],
         "action": f"/s/{form.token}?l={language}",
-        "languages": switches(request, language, tuple(form.languages)) if request else [],
+        "languages": switches(request, language, tuple(form.languages), known=who) if request else [],
     }
 
 
@@ -279,6 +295,7 @@ def signup_confirm(request: HttpRequest, token: str, secret: str) -> HttpRespons
 
 def pasted_html(form: SignupForm, language: str) -> str:
     """The plain form to paste on any site: no script, no style of ours, the words and versions of today."""
+    form = visibility.as_seen(form, None) or form  # strangers will read it
     facts = facts_of(form, language)
     facts["stamp"] = joining.stamp(form, signup.texts_of(form, language), None)
     facts["action"] = f"{settings.ENVOL.base_url}/s/{form.token}?l={language}"

@@ -15,7 +15,8 @@ from django.views.decorators.clickjacking import xframe_options_exempt
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from envol.accounts.models import Role
-from envol.collect import joining, signup
+from envol.audience.models import Segment
+from envol.collect import joining, signup, visibility
 from envol.collect.models import SignupForm
 from envol.consent import purposes as consent_purposes
 from envol.contacts.models import List, Membership
@@ -140,6 +141,16 @@ def _written(posted: QueryDict) -> dict[str, Any]:
         "notice_url": posted.get("notice_url", ""),
         "redirect_url": posted.get("redirect_url", ""),
         "per_hour": max(0, _number(posted.get("per_hour", ""))),
+        "shown_to": _shown_to(posted) if "visibility" in posted else None,
+    }
+
+
+def _shown_to(posted: QueryDict) -> dict[str, visibility.Shown]:
+    strangers = set(posted.getlist("strangers"))
+    return {
+        what: visibility.Shown(_number(segment), what in strangers)
+        for what, segment in zip(posted.getlist("shown"), posted.getlist("shown_to"), strict=False)
+        if segment
     }
 
 
@@ -170,6 +181,7 @@ def _editor(
     language = (get_language() or "en")[:2]
     problems = problems or {}
     known = {p.key: p for p in signup.askable(form.workspace)}
+    limits = visibility.of(shown)
     chosen = {f["key"]: bool(f["required"]) for f in shown.fields if f["key"] in known}
     purposes = {p.pk: p for p in signup.offered(form.workspace)}
     order = {pk: at for at, pk in enumerate(shown.purposes)}
@@ -219,6 +231,17 @@ def _editor(
             {"purpose": purposes[pk], "label": _label(purposes[pk], language), "on": pk in shown.purposes, "text": text}
             for pk in sorted(purposes, key=lambda pk: order.get(pk, len(order)))
             for text in [consent_purposes.text(purposes[pk], language)]
+        ],
+        "segments": Segment.objects.filter(workspace=form.workspace).order_by("name").values_list("pk", "name")[:500],
+        "visible": [
+            {"what": what, "label": label, "id": f"shown{n}", "to": limits.get(what)}
+            for n, (what, label) in enumerate(
+                [
+                    (visibility.WHOLE, _("The whole form")),
+                    *((visibility.purpose(pk), _label(purposes[pk], language)) for pk in order if pk in purposes),
+                    *((visibility.field(key), signup.label_of(known[key], language)) for key in chosen),
+                ]
+            )
         ],
         "advice": signup.advice(shown),
         "stale": joining.old_words(form),
