@@ -192,7 +192,7 @@ class Suppression(models.Model):
 # The organisation's desk and people's rights are files of their own; whoever asks for the models finds them here.
 from envol.consent.models_breach import Breach, BreachLine, BreachTold  # noqa: E402
 from envol.consent.models_desk import Assessment, Desk, MapReading, Processor  # noqa: E402
-from envol.consent.models_rights import Erasure, Restriction, RightsRequest, RightsStep  # noqa: E402
+from envol.consent.models_rights import Erasure, Hold, Restriction, RetentionRule, RightsRequest, RightsStep  # noqa: E402
 
 __all__ = [
     "Assessment",
@@ -203,6 +203,7 @@ __all__ = [
     "Desk",
     "Erasure",
     "Evidence",
+    "Hold",
     "LedgerBlock",
     "MapReading",
     "Permission",
@@ -210,6 +211,7 @@ __all__ = [
     "Purpose",
     "PurposeText",
     "Restriction",
+    "RetentionRule",
     "RightsRequest",
     "RightsStep",
     "Silence",

@@ -88,3 +88,37 @@ class Restriction(models.Model):
                 fields=["workspace_id", "contact_id"], condition=models.Q(until=None), name="restriction_open_once"
             )
         ]
+
+
+class RetentionRule(models.Model):
+    """How long a category is kept here, where it is not the default; longer needs a reason."""
+
+    workspace_id = models.IntegerField()
+    category = models.CharField(max_length=20)
+    months = models.PositiveSmallIntegerField()
+    reason = models.CharField(max_length=300, blank=True)
+    member_id = models.BigIntegerField(null=True)
+    at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "consent_retention"
+        constraints = [models.UniqueConstraint(fields=["workspace_id", "category"], name="retention_once")]
+
+
+class Hold(models.Model):
+    """Whose data outlast their term while there is a dispute (GDPR art. 17(3)(e))."""
+
+    workspace_id = models.IntegerField()
+    contact_id = models.BigIntegerField()
+    reason = models.CharField(max_length=300)
+    since = models.DateTimeField(db_default=Now())
+    until = models.DateTimeField(null=True)
+    member_id = models.BigIntegerField(null=True)
+
+    class Meta:
+        db_table = "consent_hold"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workspace_id", "contact_id"], condition=models.Q(until=None), name="hold_open_once"
+            )
+        ]

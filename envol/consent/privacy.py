@@ -19,6 +19,9 @@ def erase(workspace_id: int, contact_id: int) -> Mapping[str, int]:
         "consent_restriction": execute(
             "DELETE FROM consent_restriction WHERE workspace_id = %s AND contact_id = %s", [workspace_id, contact_id]
         ),
+        "consent_hold": execute(
+            "DELETE FROM consent_hold WHERE workspace_id = %s AND contact_id = %s", [workspace_id, contact_id]
+        ),
         "consent_request": requests.forget(workspace_id, contact_id),
         "consent_silence": execute(
             "DELETE FROM consent_silence WHERE workspace_id = %s AND contact_id = %s", [workspace_id, contact_id]
@@ -100,6 +103,8 @@ def describe() -> list[Data]:
         Data("consent_map_reading", "the data map as it was last read", False),
         Data("consent_request", "what people asked about their data, and the answer", True, "5 years"),
         Data("consent_request_step", "what was done about it, by whom", True, "5 years"),
+        Data("consent_retention", "how long each category is kept", False),
+        Data("consent_hold", "whose data outlast their term, and why"),
         Data("consent_restriction", "whose data are kept and not used, from when to when"),
         Data("consent_erasure", "who was erased, by keyed digest; what went where", True, "as long as mail is sent"),
         Data("consent_suppression", "keyed digest of the address, scope, reason", True, "as long as mail is sent"),
@@ -111,6 +116,7 @@ def _describe_events() -> list[Data]:
     return [
         Data("events_event", "reactions, stays on lists: kind, time, link", True, "13 months, then sums"),
         Data("events_custom_event", "names of events that programs tell of, and of what is told with them", False),
+        Data("events_last_act", "when somebody last acted, from months that are gone"),
         Data("events_mail_request", "mail a room asked for: recipient, kind", True, "30 days"),
     ]
 

@@ -23,7 +23,7 @@ from django.utils.translation import gettext as _
 from envol.accounts.models import Member, Role, Workspace
 from envol.accounts.workspaces import address_digest
 from envol.consent import acts, registry, restriction
-from envol.consent.models_rights import Erasure, RightsRequest, RightsStep
+from envol.consent.models_rights import Erasure, Hold, RightsRequest, RightsStep
 from envol.events.writing import request_mail
 from envol.wire.address import normalise
 
@@ -194,6 +194,10 @@ def carry_out(request: RightsRequest, actor_id: int | None = None, answer: str =
         if person is None:
             answer = answer or "nothing kept"
         elif request.kind == "erasure":
+            if _held(workspace_id, person.contact_id):
+                if actor_id is None:
+                    return  # the desk decides: there is a dispute
+                raise Refusal(_("There is a hold on this person: release it, or refuse with the reason."))
             registry.erase_person(
                 workspace_id, person.contact_id, person.email_key,
                 cause=cause, actor=actor, actor_id=actor_id, born=person.born,
@@ -206,6 +210,10 @@ def carry_out(request: RightsRequest, actor_id: int | None = None, answer: str =
         elif request.kind == "rectification" and not answer.strip():
             raise Refusal(_("Say what was corrected: she reads it."))
         _end(request, "answered", answer, actor_id)
+
+
+def _held(workspace_id: int, contact_id: int) -> bool:
+    return Hold.objects.filter(workspace_id=workspace_id, contact_id=contact_id, until=None).exists()
 
 
 def refuse(request: RightsRequest, why: str, actor_id: int) -> None:

@@ -211,3 +211,42 @@ def make_evidence(workspace_id: int, job_id: int, language: str) -> None:
     with Progress(job_id) as progress:
         path = evidence_pack.write(Workspace.objects.get(id=workspace_id), language, progress.at)
         progress.result = {"file": path.name}
+
+
+PREVIEW = "consent.retention"
+
+
+def start_preview(workspace: Workspace, actor_id: int) -> Job:
+    """Count in the background what retention would delete; the job under way, when there is one."""
+    with transaction.atomic():
+        Workspace.objects.select_for_update().only("id").get(id=workspace.pk)
+        going = last_preview(workspace)
+        if going is not None and going.state in ("waiting", "running"):
+            return going
+        job = Job.objects.create(workspace=workspace, kind=PREVIEW)
+        note(workspace, "member", "retention.previewed", actor_id=actor_id, job=job.pk)
+        preview_retention.defer(workspace_id=workspace.pk, job_id=job.pk)
+    return job
+
+
+def last_preview(workspace: Workspace) -> Job | None:
+    return Job.objects.filter(workspace=workspace, kind=PREVIEW).order_by("-id").first()
+
+
+@app.task(queue="house", name="consent.preview_retention")
+def preview_retention(workspace_id: int, job_id: int) -> None:
+    """The dry run: what would go tonight."""
+    from envol.consent import retention
+
+    with Progress(job_id) as progress:
+        progress.result = retention.preview(workspace_id)
+
+
+@app.periodic(cron="52 1 * * *")
+@app.task(queue="house", name="consent.retention", queueing_lock="consent.retention", lock="consent.retention")
+def retain(timestamp: int) -> None:
+    """Every night: what was kept long enough goes."""
+    from envol.consent import retention
+
+    for workspace_id in Workspace.objects.order_by("pk").values_list("pk", flat=True):
+        retention.run(workspace_id)

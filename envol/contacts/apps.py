@@ -9,11 +9,13 @@ class ContactsConfig(AppConfig):
     def ready(self) -> None:
         from envol.contacts import (
             catalogue,  # noqa: F401  (registers what a new workspace begins with)
+            keeping,
             masks,
             privacy,
             undoing,
         )
 
         masks.register()
+        keeping.register()
         privacy.register()
         undoing.register()

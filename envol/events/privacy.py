@@ -26,7 +26,10 @@ def erase(workspace_id: int, contact_id: int) -> Mapping[str, int]:
         mails = execute(
             "DELETE FROM events_mail_request WHERE workspace_id = %s AND contact_id = %s", [workspace_id, contact_id]
         )
-    return {"events_event": nameless + gone, "events_mail_request": mails}
+        last = execute(
+            "DELETE FROM events_last_act WHERE workspace_id = %s AND contact_id = %s", [workspace_id, contact_id]
+        )
+    return {"events_last_act": last, "events_event": nameless + gone, "events_mail_request": mails}
 
 
 def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
@@ -39,4 +42,7 @@ def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
         row["at"] = row["at"].isoformat()
         row["kind"] = str(Kind(row["kind"]).label)
         row["facts"] = json.loads(row["facts"]) if row["facts"] else None
-    return {"events": found}
+    last = dicts(
+        "SELECT at FROM events_last_act WHERE workspace_id = %s AND contact_id = %s", [workspace_id, contact_id]
+    )
+    return {"events": found, "last_act_before": last[0]["at"].isoformat() if last else None}

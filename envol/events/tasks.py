@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import OperationalError, transaction
 
 from envol.db import execute, rows, value
-from envol.events import counters, custom
+from envol.events import acts, counters, custom
 
 log = structlog.get_logger()
 MONTHS_AHEAD = 3
@@ -74,6 +74,7 @@ def _drop(name: str) -> bool:
         with transaction.atomic():
             # Hits wait behind us while we wait for readers: give up soon, the next hour tries again.
             execute("SET LOCAL lock_timeout = '2s'")
+            acts.remember(name)
             execute(f"DROP TABLE {name}")
     except OperationalError as error:
         log.warning("old events stay another hour", month=name, why=str(error).strip())

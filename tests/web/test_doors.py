@@ -38,6 +38,7 @@ POST_ONLY = {
     "confirm_map", "end_processor", "new_breach", "breach_step",
     "new_request",
     "make_evidence",
+    "release_hold",
     "silence_contact", "put_contact", "put_into_segment", "new_shop", "remove_shop",
 }  # fmt: skip
 # Those that answer GET and POST both.
@@ -66,6 +67,7 @@ BOTH = {
     "shop",
     "suppressions",
     "rights_request",
+    "retention",
     "controller",
     "processor",
     "new_processor",

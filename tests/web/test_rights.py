@@ -156,3 +156,22 @@ def test_a_mail_to_privacy_is_a_request_of_whoever_wrote_it(reader: Reader, brow
     assert Contact.objects.filter(pk=reader.contact).exists(), "From proves nothing: the link does"
     machine = raw.replace(b"Subject: Eff", b"Auto-Submitted: auto-replied\r\nSubject: Eff")
     assert returned.take([Returned(to, machine)]) != ["request"]
+
+
+def test_terms_holds_and_the_dry_run_on_their_page(shop: Shop, as_member: Sign) -> None:
+    owner, viewer = as_member("owner"), as_member("viewer")
+    assert viewer.post("/consent/retention", {"act": "preview"}).status_code == 403
+    longer = {"act": "change", "category": "prospects", "months": "60", "reason": ""}
+    wrong = owner.post("/consent/retention", longer)
+    assert wrong.status_code == 422 and 'value="60"' in wrong.content.decode()
+    assert owner.post("/consent/retention", {**longer, "reason": "long guarantee"}).status_code == 303
+    assert owner.post("/consent/retention", {"act": "hold", "address": "x@y.example", "why": "z"}).status_code == 422
+    person = shop.people[5]
+    done = owner.post("/consent/retention", {"act": "hold", "address": person.email, "why": "invoice 12"})
+    assert done.status_code == 303
+    page = viewer.get("/consent/retention").content.decode()
+    assert "long guarantee" in page and "invoice 12" in page and person.email not in page
+    assert owner.post("/consent/retention", {"act": "preview"}).status_code == 303
+    held = re.search(r'name="hold" value="(\d+)"', owner.get("/consent/retention").content.decode())
+    assert held and owner.post("/consent/retention/release", {"hold": held[1]}).status_code == 303
+    assert "invoice 12" not in owner.get("/consent/retention").content.decode()
