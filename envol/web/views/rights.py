@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
+from django.conf import settings
 from django.http import Http404, HttpResponse, JsonResponse
 from django.shortcuts import render
 from django.urls import reverse
@@ -74,6 +75,7 @@ def _list(request: MemberRequest, status: int = 200, **more: Any) -> HttpRespons
     mine = RightsRequest.objects.filter(workspace_id=request.workspace.pk)
     show = request.GET.get("show", "open")
     rows = mine.filter(state__in=requests.OPEN) if show == "open" else mine
+    form = reverse("public:rights_form", args=[request.workspace.name])
     page = page_of(request, rows)
     page = replace(page, rows=[_told(one) for one in page.rows])
     facts = {
@@ -82,7 +84,8 @@ def _list(request: MemberRequest, status: int = 200, **more: Any) -> HttpRespons
         "waiting": mine.filter(state__in=requests.OPEN).count(),
         "total": mine.count(),
         "kinds": KINDS.items(),
-        "form_path": request.build_absolute_uri(reverse("public:rights_form", args=[request.workspace.name])),
+        "form_path": form,
+        "form_url": settings.ENVOL.base_url.rstrip("/") + form,  # from the settings: a Host header may lie
         "erased": Erasure.objects.filter(workspace_id=request.workspace.pk).order_by("-at")[:20],
         "may_edit": request.member.role != Role.VIEWER,
         **more,
