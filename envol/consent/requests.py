@@ -49,6 +49,16 @@ _MAIL = {
         " within 7 days:\n\n{url}\n\nIf not, do nothing: nothing will be shown or changed.\n\n{title}\n",
     ),
 }
+_NEWS = {
+    "fr": (
+        "Réponse à votre demande sur vos données",
+        "Bonjour,\n\nVotre demande a une suite : {kind}. Elle se lit ici, pendant 7 jours :\n\n{url}\n\n{title}\n",
+    ),
+    "en": (
+        "Answer to your request about your data",
+        "Hello,\n\nThere is news of your request: {kind}. Read it here, for 7 days:\n\n{url}\n\n{title}\n",
+    ),
+}
 NAMES = {
     "access": ("voir mes données", "see my data"),
     "portability": ("emporter mes données", "take my data with me"),
@@ -133,9 +143,21 @@ def ask(request: RightsRequest, workspace: Workspace, actor_id: int | None = Non
     """Mail a (new) link; one sent before is no longer good."""
     if not request.address:
         raise Refusal(_("The address of this request is not kept any more."))
+    _mail(request, workspace, _MAIL)
+    _step(request, "asked", actor_id)
+
+
+def _tell(request: RightsRequest, actor_id: int | None) -> None:
+    """What a member decided is told with a new link: the first may be over by then (art. 12(3) and (4))."""
+    if actor_id is not None and request.address:
+        _mail(request, Workspace.objects.get(pk=request.workspace_id), _NEWS)
+        _step(request, "told", actor_id)
+
+
+def _mail(request: RightsRequest, workspace: Workspace, words: dict[str, tuple[str, str]]) -> None:
     secret = secrets.token_urlsafe(32)
     RightsRequest.objects.filter(pk=request.pk).update(secret_sha256=_hashed(secret))
-    subject, text = _MAIL[request.language]
+    subject, text = words[request.language]
     facts = {
         "kind": NAMES[request.kind][request.language == "en"],
         "url": f"{settings.ENVOL.base_url.rstrip('/')}/r/{secret}",
@@ -148,7 +170,6 @@ def ask(request: RightsRequest, workspace: Workspace, actor_id: int | None = Non
         workspace_id=workspace.pk,
         language=request.language,
     )
-    _step(request, "asked", actor_id)
 
 
 def by_secret(secret: str, now: datetime | None = None) -> RightsRequest | None:
@@ -156,7 +177,9 @@ def by_secret(secret: str, now: datetime | None = None) -> RightsRequest | None:
     found = RightsRequest.objects.filter(secret_sha256=_hashed(secret)).first()
     if found is None:
         return None
-    asked = found.steps.filter(what__in=("asked", "proved")).order_by("-pk").values_list("at", flat=True).first()
+    asked = (
+        found.steps.filter(what__in=("asked", "proved", "told")).order_by("-pk").values_list("at", flat=True).first()
+    )
     late = asked is None or (now or datetime.now(UTC)) > asked + timedelta(days=LINK_DAYS)
     return None if late else found
 
@@ -240,6 +263,7 @@ def extend(request: RightsRequest, why: str, actor_id: int, now: datetime | None
         request.extended_at, request.due_at = now, due(request.received_at, MONTHS + MORE_MONTHS, zone)
         request.save(update_fields=["extended_at", "due_at"])
         _step(request, "extended", actor_id, why)
+        _tell(request, actor_id)
 
 
 def warn(now: datetime | None = None) -> int:
@@ -288,8 +312,10 @@ def _end(request: RightsRequest, state: str, answer: str, actor_id: int | None) 
     request.answer = answer.strip()[:4000] if not gone else ""
     if gone:
         request.address, request.words, request.contact_id = "", "", None
-    request.save()
+    fields = ("state", "ended_at", "answer", "erasure_id", "address", "words", "contact_id")
+    request.save(update_fields=fields)
     _step(request, state, actor_id)
+    _tell(request, actor_id)
 
 
 def _step(request: RightsRequest, what: str, actor_id: int | None = None, said: str = "") -> None:

@@ -164,7 +164,11 @@ def test_the_desk_answers_extends_and_refuses_with_reasons(workspace: Workspace,
     requests.refuse(one, "The name is that of the contract.", 1)
     assert (one.state, one.answer) == ("refused", "The name is that of the contract.")
     steps = list(RightsStep.objects.filter(request=one).order_by("pk").values_list("what", flat=True))
-    assert steps == ["received", "asked", "proved", "extended", "refused"]
+    assert steps == ["received", "asked", "proved", "extended", "told", "refused", "told"]
+    # The first link is long over when the desk answers; the news brings one that opens the answer.
+    read = requests.by_secret(secret_to(ZOE))
+    assert read is not None and read.pk == one.pk
+    assert "Réponse" in MailRequest.objects.filter(recipient=ZOE, kind="rights").latest("pk").facts["subject"]
 
 
 def test_owners_are_told_of_what_waits_once_a_level(workspace: Workspace, zoe: Contact) -> None:

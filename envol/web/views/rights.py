@@ -51,6 +51,7 @@ STEPS = {
     "extended": gettext_lazy("extended by two months"),
     "answered": gettext_lazy("answered"),
     "refused": gettext_lazy("refused"),
+    "told": gettext_lazy("told by mail, with a link to the answer"),
     "fetched": gettext_lazy("the data were fetched"),
 }
 
