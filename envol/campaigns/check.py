@@ -11,6 +11,7 @@ _GROUP_OF = {
     "no_unsubscribe": "unsubscribe",
     "no_text": "text",
     "missing_values": "values",
+    "fallback": "values",
     "heavy": "weight",
     "rather_heavy": "weight",
     **dict.fromkeys(

@@ -22,7 +22,7 @@ from envol.campaigns.models import Campaign, ContentDraft, State
 from envol.consent import gates, transfers
 from envol.consent.purposes import AD_MATCHING
 from envol.contacts.models import Contact
-from envol.content.checks import people_without_value
+from envol.content.checks import Replaced, people_with_fallback, people_without_value
 from envol.content.lint import lint
 from envol.content.models import Version
 from envol.db import TooSlow, is_large, within
@@ -410,7 +410,29 @@ def _missing(campaign: Campaign, version: Version) -> list[Check]:
         )
         facts = {"variable": name, "people": n, "sample": missing.sample}
         found.append(Check(BLOCK, "missing_values", fr, en, "content", facts))
+    for name, replaced in people_with_fallback(version, query, params).items():
+        if replaced.not_allowed:  # that nothing is known of somebody is what a fallback is for
+            found.append(_fallback(name, replaced))
     return found
+
+
+def _fallback(name: str, replaced: Replaced) -> Check:
+    """How many read the fallback, and whether that is for want of a value or of her leave to use it."""
+    n, unknown, barred = replaced.people, replaced.unknown, replaced.not_allowed
+    why_fr, why_en = [], []
+    if unknown:
+        why_fr.append(f"nous n'en savons rien pour {unknown}")
+        why_en.append(f"nothing is known of {unknown}")
+    if barred:
+        why_fr.append(f"{barred} n'{'ont' if barred > 1 else 'a'} pas accepté cet usage")
+        why_en.append(f"{barred} did not accept this use")
+    fr = (
+        f"{n} personne{'s' if n > 1 else ''} lir{'ont' if n > 1 else 'a'} le texte de remplacement de"
+        f" «\u202f{name}\u202f»\u202f: {', '.join(why_fr)}."
+    )
+    en = f"{n} {'people' if n > 1 else 'person'} will read the fallback of “{name}”: {', '.join(why_en)}."
+    facts = {"variable": name, "people": n, "unknown": unknown, "not_allowed": barred, "sample": replaced.sample}
+    return Check(ADVICE, "fallback", fr, en, "content", facts)
 
 
 def _late(campaign: Campaign) -> list[Check]:

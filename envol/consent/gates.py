@@ -15,6 +15,7 @@ from django.db import transaction
 
 from envol.accounts.models import Workspace
 from envol.accounts.workspaces import address_digest
+from envol.consent.measuring import without_consent
 from envol.consent.purposes import MEASURE_CLICKS, MEASURE_OPENS
 from envol.db import rows
 
@@ -194,9 +195,6 @@ def may_use_sql(alias: str, purposes: int) -> str:
 LEVELS = ("none", "aggregate", "last_open_day", "individual")
 """From the strictest. last_open_day exists for opens only."""
 
-# Where an authority exempts the bare day of the last open from consent (CNIL, deliberation 2026-042).
-_DAY_WITHOUT_CONSENT = frozenset({"FR"})
-
 
 class Tracking(NamedTuple):
     opens: str = "none"
@@ -212,24 +210,25 @@ def tracking_level(workspace: Workspace, allowed: int, refused: int, country: st
     """How opens and clicks of this person may be measured, by her masks.
 
     Individual only for those who agreed to that measure. Who refused is not measured at all. Of who
-    said nothing: at most a sum, or the day of the last open where the law allows it without consent and the
-    country is known. The workspace's modes only make it stricter. Asked again when a pixel or
-    a link is hit, so that a withdrawal reaches mail already sent.
+    said nothing: what her country allows without consent (`envol.consent.measuring`), the strictest where it is not
+    known. The workspace's modes only make it stricter. Asked again when a pixel or a link is hit, so that a withdrawal
+    reaches mail already sent.
     """
     try:
-        opens = _level(MEASURE_OPENS, allowed, refused, workspace.opens_mode, workspace.opens_unknown)
-        if opens == "last_open_day" and not allowed >> MEASURE_OPENS & 1 and country not in _DAY_WITHOUT_CONSENT:
-            opens = "none"
-        clicks = _level(MEASURE_CLICKS, allowed, refused, workspace.clicks_mode, workspace.clicks_unknown)
+        lawful = without_consent(country)
+        opens = _level(MEASURE_OPENS, allowed, refused, workspace.opens_mode, workspace.opens_unknown, lawful.opens)
+        clicks = _level(
+            MEASURE_CLICKS, allowed, refused, workspace.clicks_mode, workspace.clicks_unknown, lawful.clicks
+        )
         return Tracking(opens, "aggregate" if clicks == "last_open_day" else clicks)
     except Exception:
         log.exception("tracking_level failed: nothing is measured")
         return Tracking()
 
 
-def _level(bit: int, allowed: int, refused: int, mode: str, unknown: str) -> str:
+def _level(bit: int, allowed: int, refused: int, mode: str, unknown: str, lawful: str) -> str:
     if refused >> bit & 1:
         return "none"
     if allowed >> bit & 1:
         return _strict(mode, "individual")
-    return _strict(mode, unknown, "last_open_day")
+    return _strict(mode, unknown, lawful)

@@ -19,6 +19,56 @@ class Missing(NamedTuple):
     sample: list[int]
 
 
+class Replaced(NamedTuple):
+    """Who reads the fallback of a variable: of some nothing is known, others did not allow the use of what is."""
+
+    unknown: int
+    not_allowed: int
+    sample: list[int]
+
+    @property
+    def people(self) -> int:
+        return self.unknown + self.not_allowed
+
+
+def people_with_fallback(
+    version: Version, ids_sql: str, params: Mapping[str, Any], *, sample: int = 20
+) -> dict[str, Replaced]:
+    """For each variable that is not needed, who of ``ids_sql`` reads that instead of her own value, and why.
+
+    The gate is `may_use`, as when the message is made: a value whose purposes she did not allow is not shown to her.
+    """
+    read = {name for name in version.variables if name.startswith("contact.") and name.count(".") == 1}
+    names = sorted(read - without_fallback(version) - {"contact.email", "contact.language"})
+    if not names:
+        return {}
+    keys = [name.split(".")[1] for name in names]
+    masks = dict(
+        Property.objects.filter(workspace_id=version.workspace.pk, key__in=keys).values_list("key", "purposes")
+    )
+    values: dict[str, Any] = {}
+    columns = []
+    for number, key in enumerate(keys):
+        values[f"envol_key_{number}"] = key
+        has = f"coalesce(c.props -> %(envol_key_{number})s::text, 'null') NOT IN ('null', '\"\"', '[]', '{{}}')"
+        barred = f"{has} AND NOT {may_use_sql('c', masks.get(key, 0))}"
+        columns += [f"NOT ({has}) AS unknown_{number}", f"{barred} AS no_{number}"]
+    counted = ", ".join(
+        f"count(*) FILTER (WHERE unknown_{number}), count(*) FILTER (WHERE no_{number}),"
+        f" (array_agg(id ORDER BY id) FILTER (WHERE no_{number}))[1:{int(sample)}]"
+        for number in range(len(keys))
+    )
+    query = (
+        f"WITH chosen AS ({ids_sql}), people AS (SELECT c.id, {', '.join(columns)} FROM contacts_contact c"
+        f" JOIN chosen USING (id) WHERE c.workspace_id = %(envol_workspace)s) SELECT {counted} FROM people"
+    )
+    found = rows(query, {**dict(params), **values, "envol_workspace": version.workspace.pk})[0]
+    told = {
+        name: Replaced(found[3 * at], found[3 * at + 1], list(found[3 * at + 2] or ())) for at, name in enumerate(names)
+    }
+    return {name: replaced for name, replaced in told.items() if replaced.people}
+
+
 def people_without_value(
     version: Version, ids_sql: str, params: Sequence[Any] | Mapping[str, Any] = (), *, sample: int = 20
 ) -> dict[str, Missing]:

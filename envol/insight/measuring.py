@@ -23,8 +23,8 @@ def behind(tokens: Sequence[tuple[int, int | None]]) -> list[Recipient | None]:
         {"sendings": [sending for sending, _ in tokens], "nos": [no for _, no in tokens]},
     )
     contacts = {
-        (workspace_id, contact): (allowed, refused)
-        for contact, workspace_id, allowed, refused in rows(
+        (workspace_id, contact): (allowed, refused, country)
+        for contact, workspace_id, allowed, refused, country in rows(
             sql("contacts", "measuring_masks"), {"contacts": sorted({row[4] for row in found if row[4] is not None})}
         )
     }

@@ -17,7 +17,7 @@ from envol.audience.language import SegmentProblem
 from envol.campaigns import actions, checks, drafts, expand, tick
 from envol.campaigns.models import Campaign
 from envol.campaigns.refusals import Conflict, Refused
-from envol.consent import silence
+from envol.consent import purposes, silence
 from envol.contacts.models import Property
 from envol.content import templates
 from envol.content.problems import TemplateProblem
@@ -253,6 +253,28 @@ def test_people_without_a_value_are_named_before_anything_is_sent(workspace: Wor
     shop.person("c@lecteurs.example", allowed=False)  # would not be written to anyway
     (found,) = [c for c in actions.check(shop.campaign) if c.code == "missing_values"]
     assert (found.level, found.facts["people"], found.facts["sample"]) == ("block", 1, [without])
+
+
+def test_who_did_not_accept_a_use_reads_the_fallback_and_is_counted(workspace: Workspace) -> None:
+    shop = open_shop(workspace)
+    personal = purposes.get(workspace, "personalisation")
+    Property.objects.create(
+        workspace=workspace, key="home_town", label_fr="Ville", label_en="City", type="text", purposes=1 << personal.bit
+    )
+    html = "<body><p>À {{ contact.home_town | default('côté') }}</p></body>"
+    version = templates.save(workspace, "Ville", "html", html, "Près de vous")
+    shop.campaign = drafts.edit(shop.campaign, shop.campaign.revision, template=version.template)
+    barred = shop.person("a@lecteurs.example", props={"home_town": "Nantes"})
+    shop.person("b@lecteurs.example")
+    agreed = shop.person("c@lecteurs.example", props={"home_town": "Rennes"})
+    db.execute("UPDATE contacts_contact SET allowed = allowed | %s WHERE id = %s", [1 << personal.bit, agreed])
+    (found,) = [c for c in actions.check(shop.campaign) if c.code == "fallback"]
+    assert (found.level, found.group, found.facts["sample"]) == ("advice", "values", [barred])
+    assert found.sentence("en") == (
+        "2 people will read the fallback of “contact.home_town”: nothing is known of 1, 1 did not accept this use."
+    )
+    db.execute("UPDATE contacts_contact SET allowed = allowed | %s WHERE id = %s", [1 << personal.bit, barred])
+    assert "fallback" not in {c.code for c in actions.check(shop.campaign)}, "a value that is not known is no surprise"
 
 
 def test_nobody_to_write_to_blocks_and_says_why(shop: Shop) -> None:

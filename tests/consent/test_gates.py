@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import secrets
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
 from envol.accounts.models import Workspace
 from envol.accounts.workspaces import create_workspace
-from envol.consent import gates, ledger, purposes, silence, suppression
-from envol.consent.gates import Answer, Tracking, may_send, may_use, refusal_sql, tracking_level
+from envol.consent import gates, ledger, measuring, purposes, silence, suppression
+from envol.consent.gates import LEVELS, Answer, Tracking, may_send, may_use, refusal_sql, tracking_level
 from envol.consent.ledger import Line
 from envol.consent.models import Permission
 from envol.db import execute, rows
@@ -169,10 +169,27 @@ def test_measuring_is_individual_only_for_those_who_agreed(workspace: Workspace)
 def test_no_setting_measures_individually_who_said_nothing(workspace: Workspace) -> None:
     workspace.opens_unknown = workspace.clicks_unknown = "individual"
     assert tracking_level(workspace, 0, 0, "FR") == Tracking("last_open_day", "aggregate")
-    for country in (None, "IT", "DE", "??"):
-        assert tracking_level(workspace, 0, 0, country).opens == "none"
-    workspace.opens_unknown = "aggregate"
+    for country in (None, "", "DE", "??"):
+        assert tracking_level(workspace, 0, 0, country) == Tracking("none", "aggregate"), "unknown is the strictest"
     assert tracking_level(workspace, 0, 0, "IT").opens == "aggregate"
+    workspace.opens_unknown = "aggregate"
+    assert tracking_level(workspace, 0, 0, "FR").opens == "aggregate", "the workspace only makes it stricter"
+    assert tracking_level(workspace, 0, 0).opens == "none"
+    assert tracking_level(workspace, 0, 2, "FR") == Tracking("aggregate", "none"), "who refused is not measured at all"
+
+
+def test_the_table_of_countries_is_dated_and_the_line_without_country_is_the_strictest() -> None:
+    assert measuring.without_consent("FR", date(2026, 4, 13)).country == ""
+    assert measuring.without_consent("fr", date(2026, 4, 14)).opens == "last_open_day"
+    assert measuring.without_consent("IT", date(2026, 10, 28)).opens == "none"
+    assert measuring.without_consent("IT", date(2026, 10, 29)).opens == "aggregate"
+    assert measuring.without_consent("FR", date(2000, 1, 1)).clicks == "none", "before any line nothing is known"
+    other = measuring.without_consent(None)
+    for rule in measuring.table():
+        assert rule.text and rule.dated and (rule.authority or not rule.country), "each line names its source"
+        for level, strictest in ((rule.opens, other.opens), (rule.clicks, other.clicks)):
+            assert LEVELS.index(strictest) <= LEVELS.index(level) < LEVELS.index("individual")
+    assert [rule.country for rule in measuring.in_force(date(2026, 11, 26))] == ["FR", "IT", ""]
 
 
 def test_a_broken_setting_measures_nothing(workspace: Workspace) -> None:

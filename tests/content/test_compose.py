@@ -137,8 +137,9 @@ def test_measured_in_sum_two_people_get_the_same_tokens() -> None:
 
 def test_opens_in_sum_is_one_pixel_for_all() -> None:
     shop = Workspace(id=1, name="l", title="L", opens_mode="aggregate", opens_unknown="aggregate")
-    data = a_composer(workspace=shop).compose(a_person(), NOW).data
+    data = a_composer(workspace=shop).compose(a_person(country="IT"), NOW).data
     assert tokens(data)["o"] == [Target(Kind.OPEN, 5, None)]
+    assert "o" not in tokens(a_composer(workspace=shop).compose(a_person(), NOW).data), "nor where no country is known"
 
 
 def test_a_property_is_shown_only_where_one_of_its_purposes_is_permitted() -> None:

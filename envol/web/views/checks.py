@@ -15,7 +15,11 @@ from envol.accounts.models import Role
 from envol.campaigns import checks as service
 from envol.campaigns.checks import BLOCK, GROUPS, Check
 from envol.campaigns.models import Campaign
+from envol.contacts.models import Contact
 from envol.web.doors import MemberRequest, audience
+from envol.web.views.contacts import name_of
+
+SHOWN = 3  # people named beside a check
 
 
 def place_of(campaign: Campaign, check: Check, role: str) -> tuple[str, str]:
@@ -34,6 +38,13 @@ def place_of(campaign: Campaign, check: Check, role: str) -> tuple[str, str]:
             return f"{page}#audience", _("Go to the audience")
         case _:
             return f"{page}#{check.where}", _("Go there")
+
+
+def _people(campaign: Campaign, check: Check) -> list[dict[str, Any]]:
+    """The first few of those a check speaks of, so that one can look at a real person."""
+    ids = list(check.facts.get("sample", ()))[:SHOWN]
+    found = Contact.objects.filter(workspace_id=campaign.workspace.pk, pk__in=ids).order_by("pk") if ids else ()
+    return [{"id": one.pk, "name": name_of(one.props) or one.email} for one in found]
 
 
 def grouped(campaign: Campaign, found: list[Check], role: str) -> list[dict[str, Any]]:
@@ -71,7 +82,13 @@ def grouped(campaign: Campaign, found: list[Check], role: str) -> list[dict[str,
                 "well": well[group],
                 "state": "missing" if any(c.level == BLOCK for c in mine) else "look" if mine else "ok",
                 "checks": [
-                    {"check": c, "sentence": c.sentence(language), "place": place_of(campaign, c, role)} for c in mine
+                    {
+                        "check": c,
+                        "sentence": c.sentence(language),
+                        "place": place_of(campaign, c, role),
+                        "people": _people(campaign, c),
+                    }
+                    for c in mine
                 ],
             }
         )
