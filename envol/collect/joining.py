@@ -24,7 +24,7 @@ from envol import events
 from envol.collect import limits, mail
 from envol.collect.models import Day, SignupForm, SignupRequest
 from envol.collect.signup import texts_of
-from envol.consent import acts, ledger
+from envol.consent import acts, ledger, policies
 from envol.consent.models import Evidence, Permission, Purpose, PurposeText, Strength
 from envol.contacts import catalogue, people
 from envol.contacts.models import Contact, Property, PropertyType
@@ -245,6 +245,7 @@ def confirm(request: SignupRequest, *, page: str, now: datetime | None = None) -
             lists=[form.list],
             language=held.language,
         )
+        policies.accept(held.workspace_id, contact.pk)
         for text in asked_texts(held):
             _agree(held, contact, text, page, now)
         SignupRequest.objects.filter(pk=held.pk).update(

@@ -19,6 +19,7 @@ from envol.accounts.journal import note
 from envol.accounts.models import Member, Undo, Workspace
 from envol.collect import visibility
 from envol.collect.models import SignupForm
+from envol.consent import policies
 from envol.consent import purposes as consent_purposes
 from envol.consent.models import Purpose, PurposeText
 from envol.contacts import catalogue
@@ -303,6 +304,8 @@ def switch(form: SignupForm, on: bool, *, actor_id: int | None = None) -> Undo:
     if on and (wrong := problems(form)):
         raise Problem(wrong)
     with transaction.atomic():
+        if on:  # no form opens without a notice (GDPR art. 13)
+            policies.ensure_notice(form.workspace, member_id=actor_id)
         SignupForm.objects.filter(pk=form.pk).update(active=on, updated_at=Now())
         action = "signup.opened" if on else "signup.closed"
         entry = note(form.workspace.pk, "member", action, form, actor_id=actor_id)

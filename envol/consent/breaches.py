@@ -233,6 +233,11 @@ def _tables(workspace: Workspace) -> dict[str, int]:
     return found
 
 
+def people_of(workspace: Workspace, scope: str, ref: int | None, after: int) -> list[Person]:
+    """The next some thousands of people of a scope, above this contact's number."""
+    return _scopes[scope].people(workspace, ref, after)
+
+
 def told_so_far(breach: Breach) -> int:
     return int(value("SELECT count(*) FROM consent_breach_told WHERE breach_id = %s", [breach.pk]) or 0)
 

@@ -24,7 +24,7 @@ from django.utils.translation import gettext as _
 from envol import disk
 from envol.accounts.models import Workspace
 from envol.consent import breaches, data_map, pack, record, six_steps, transfers
-from envol.consent.models import Assessment, Breach, Processor, PurposeText
+from envol.consent.models import Assessment, Breach, PolicyVersion, Processor, PurposeText
 from envol.consent.paper import Paper
 
 KEPT = timedelta(days=7)
@@ -97,6 +97,7 @@ def _parts(workspace: Workspace) -> list[tuple[str, str, Callable[[], _Files | N
         ("map", _("Data map"), lambda: {"map.json": _json(data_map.as_values(data_map.draw(workspace)))}),
         ("processors", _("Processors, verdicts on transfers, contracts (art. 28, 44)"), lambda: _processors(workspace)),
         ("words", _("Words that people agreed to, by version (art. 7)"), lambda: _words(workspace)),
+        ("notices", _("Notices, policies and terms, by version (art. 13, 14)"), lambda: _notices(workspace)),
         ("assessments", _("Assessments (art. 6(1)(f), 35)"), lambda: _assessments(workspace)),
         ("breaches", _("Register of breaches (art. 33(5))"), lambda: _breaches(workspace)),
         ("steps", _("The six steps"), lambda: _steps(workspace)),
@@ -151,6 +152,16 @@ def _words(workspace: Workspace) -> _Files:
         for one in texts
     ]  # fmt: skip
     return {"words.json": _json(said)}
+
+
+def _notices(workspace: Workspace) -> _Files | None:
+    found = PolicyVersion.objects.filter(workspace=workspace).order_by("kind", "no")
+    said = [
+        {"kind": one.kind, "version": one.no, "texts": one.texts, "short": one.short, "published": one.made_at,
+         "binds_on": one.binds_on, "sha256": bytes(one.sha256).hex()}
+        for one in found
+    ]  # fmt: skip
+    return {"notices.json": _json(said)} if said else None
 
 
 def _assessments(workspace: Workspace) -> _Files | None:

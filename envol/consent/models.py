@@ -193,8 +193,10 @@ class Suppression(models.Model):
 from envol.consent.models_breach import Breach, BreachLine, BreachTold  # noqa: E402
 from envol.consent.models_desk import Assessment, Desk, MapReading, Processor  # noqa: E402
 from envol.consent.models_rights import Erasure, Hold, Restriction, RetentionRule, RightsRequest, RightsStep  # noqa: E402
+from envol.consent.models_texts import Acceptance, PolicyVersion  # noqa: E402
 
 __all__ = [
+    "Acceptance",
     "Assessment",
     "Basis",
     "Breach",
@@ -207,6 +209,7 @@ __all__ = [
     "LedgerBlock",
     "MapReading",
     "Permission",
+    "PolicyVersion",
     "Processor",
     "Purpose",
     "PurposeText",

@@ -15,6 +15,9 @@ from envol.events import privacy as events
 def erase(workspace_id: int, contact_id: int) -> Mapping[str, int]:
     return {
         "consent_permission": ledger.forget(workspace_id, contact_id),
+        "consent_acceptance": execute(
+            "DELETE FROM consent_acceptance WHERE workspace_id = %s AND contact_id = %s", [workspace_id, contact_id]
+        ),
         "consent_breach_told": execute("DELETE FROM consent_breach_told WHERE contact_id = %s", [contact_id]),
         "consent_restriction": execute(
             "DELETE FROM consent_restriction WHERE workspace_id = %s AND contact_id = %s", [workspace_id, contact_id]
@@ -71,13 +74,20 @@ def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
         " ORDER BY since",
         [workspace_id, contact_id],
     )
-    for row in (*asked, *limits):
+    versions = dicts(
+        "SELECT v.kind, v.no, a.how, a.at FROM consent_acceptance a"
+        " JOIN consent_policy_version v ON v.id = a.version_id"
+        " WHERE a.workspace_id = %s AND a.contact_id = %s ORDER BY a.at",
+        [workspace_id, contact_id],
+    )
+    for row in (*asked, *limits, *versions):
         for key, value in row.items():
             row[key] = value.isoformat() if isinstance(value, datetime) else value
     return {
         "permissions": found,
         "marketing_rested": rests,
         "breaches_told": told,
+        "texts": versions,
         "requests": asked,
         "restricted": limits,
     }
@@ -100,6 +110,8 @@ def describe() -> list[Data]:
         Data("consent_breach_line", "what was found, decided and told of a breach", False, "without end"),
         Data("consent_breach_told", "who was told of a breach, and when", True, "as long as the contact"),
         Data("consent_assessment", "assessments of purposes", False, "5 years"),
+        Data("consent_policy_version", "notices, policies and terms by version", False, "without end"),
+        Data("consent_acceptance", "which version a person was told of or took, and when"),
         Data("consent_map_reading", "the data map as it was last read", False),
         Data("consent_request", "what people asked about their data, and the answer", True, "5 years"),
         Data("consent_request_step", "what was done about it, by whom", True, "5 years"),

@@ -104,7 +104,7 @@ def _security() -> str:
     )
 
 
-def _recipients(found: list[Processor]) -> tuple[str, str]:
+def recipients(found: list[Processor]) -> tuple[str, str]:
     """Who gets the data, and which of them are outside the EEA under what."""
     names = "; ".join(f"{one.name} ({country(one.country)})" for one in found) or _("nobody")
     out = []
@@ -131,13 +131,13 @@ def activities(workspace: Workspace) -> list[Activity]:
     properties = [flow for flow in told if flow.kind == "property"]
     sources = _sources(told)
     everybody = transfers.known(workspace)
-    names, out = _recipients([one for one in everybody if one.kind != "ads"])
+    names, out = recipients([one for one in everybody if one.kind != "ads"])
     made = []
     for purpose in Purpose.objects.filter(workspace=workspace).order_by("bit"):
         mine = [flow.name for flow in properties if flow.purposes >> purpose.bit & 1]
         used = [str(BASES[one]) for one in BASES if one in bases[purpose.pk]]
         if purpose.key == "ad_matching":
-            receive, leaves = _recipients([one for one in everybody if one.kind == "ads"])
+            receive, leaves = recipients([one for one in everybody if one.kind == "ads"])
         else:
             receive, leaves = names, out
         made.append(
@@ -224,7 +224,7 @@ def _standing(names: str, out: str) -> list[Activity]:
 def served(workspace: Workspace) -> list[Served]:
     """The record as processor: for whom this organisation works, from its own list."""
     found = desk.of(workspace)
-    names, out = _recipients(transfers.known(workspace))
+    names, out = recipients(transfers.known(workspace))
     kinds = _("keeping contacts and permissions, sending e-mail, measuring reactions of those who agreed")
     made = []
     for line in found.serves.splitlines():

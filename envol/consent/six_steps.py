@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from envol.accounts.models import Job, Workspace
-from envol.consent import assessments, breaches, data_map, desk, overview, transfers
+from envol.consent import assessments, breaches, data_map, desk, overview, policies, transfers
 from envol.consent.models import Breach, Purpose
 
 YEAR = timedelta(days=366)
@@ -68,6 +68,8 @@ def steps(workspace: Workspace) -> list[Step]:
         ]),
         Step(3, _("Put the gaps in order"), [
             Check(not unproven, _("Every permission has a proof"), "consent"),
+            Check(policies.newest(workspace, policies.NOTICE) is not None,
+                  _("There is a notice for who signs up"), "texts"),
             Check(not red, _("No recipient is judged red") if not red else
                   _("Judged red: %(names)s") % {"names": ", ".join(red)}, "processors"),
             Check(not idle, _("Every field serves a purpose") if not idle else

@@ -13,8 +13,8 @@ from procrastinate.contrib.django import app
 from envol.accounts.jobs import Cancelled, Progress
 from envol.accounts.journal import note
 from envol.accounts.models import Job, Workspace
-from envol.consent import anchor, breaches, evidence_pack, ledger, overview
-from envol.consent.models import Breach
+from envol.consent import anchor, breaches, evidence_pack, ledger, overview, policies
+from envol.consent.models import Breach, PolicyVersion
 from envol.events.writing import request_mail
 
 VERIFY = "consent.verify"
@@ -250,3 +250,32 @@ def retain(timestamp: int) -> None:
 
     for workspace_id in Workspace.objects.order_by("pk").values_list("pk", flat=True):
         retention.run(workspace_id)
+
+
+POLICY = "consent.policy"
+
+
+def start_policy(version: PolicyVersion, subject: str, text: str, actor_id: int) -> Job:
+    """Tell people of a new version in the background; the job that is under way, when there is one."""
+    with transaction.atomic():
+        Workspace.objects.select_for_update().only("id").get(id=version.workspace.pk)
+        going = last_policy(version)
+        if going is not None and going.state in ("waiting", "running"):
+            return going
+        job = Job.objects.create(workspace=version.workspace, kind=POLICY, object_id=version.pk)
+        note(version.workspace, "member", "policy.told", version, actor_id=actor_id, kind=version.kind)
+        tell_policy.defer(version_id=version.pk, job_id=job.pk, subject=subject, text=text)
+    return job
+
+
+def last_policy(version: PolicyVersion) -> Job | None:
+    return Job.objects.filter(workspace=version.workspace, kind=POLICY, object_id=version.pk).order_by("-id").first()
+
+
+@app.task(queue="house", name="consent.policy")
+def tell_policy(version_id: int, job_id: int, subject: str, text: str) -> None:
+    version = PolicyVersion.objects.select_related("workspace").get(pk=version_id)
+    with Progress(job_id) as progress:
+        total = policies.to_tell(version)
+        for done in policies.tell(version, subject, text):
+            progress.at(done, total, force=True)

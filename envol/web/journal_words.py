@@ -110,6 +110,8 @@ WORDS = {
     "member.changed": gettext_lazy("changed the role of a member"),
     "member.invited": gettext_lazy("invited a member"),
     "member.removed": gettext_lazy("removed a member"),
+    "policy.published": gettext_lazy("published a version of a notice or of terms"),
+    "policy.told": gettext_lazy("told people of a new version"),
     "purpose.created": gettext_lazy("made a purpose"),
     "purpose.renamed": gettext_lazy("renamed a purpose"),
     "purpose.reworded": gettext_lazy("gave a purpose new words"),

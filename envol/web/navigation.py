@@ -82,6 +82,7 @@ MORE = (
     Place("suppressions", _("Who gets nothing more"), "shield"),
     Place("six_steps", _("Compliance in six steps"), "check"),
     Place("assessments", _("Assessments"), "list"),
+    Place("texts", _("Notices and terms"), "form"),
     Place("record", _("Records of processing"), "list"),
     Place("data_map", _("Data map"), "table"),
     Place("processors", _("Processors and transfers"), "globe"),

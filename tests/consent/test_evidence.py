@@ -42,6 +42,7 @@ def test_each_step_is_done_by_what_is_there(workspace: Workspace) -> None:
     data_map.confirm(workspace)
     assert undone(workspace) == {
         "Judged red: Relay Inc.",
+        "There is a notice for who signs up",
         "The impact assessments that are due are made",
         "Who may do what was looked over within a year",
         "An evidence pack was made within a year",

@@ -159,3 +159,21 @@ def test_a_purpose_is_screened_and_the_pack_is_made_from_the_steps(own: Shop, as
     assert "Download the pack" in editor.get("/consent/steps").content.decode()
     assert b"".join(editor.get("/consent/steps/pack.zip").streaming_content).startswith(b"PK")  # type: ignore[arg-type]
     assert viewer.get("/consent/steps/pack.zip").status_code == 403
+
+
+def test_a_notice_is_drafted_and_published_and_people_are_told(own: Shop, as_member: Sign) -> None:
+    editor, viewer = as_member("editor", own), as_member("viewer", own)
+    where = "/consent/texts/notice"
+    assert "Information notice" in viewer.get("/consent/texts").content.decode()
+    assert (
+        viewer.post(where, {"act": "publish"}).status_code == 403 and editor.get("/consent/texts/x").status_code == 404
+    )
+    page = editor.get(f"{where}?fresh=1").content.decode()
+    assert "Your right to object" in page
+    given = {"act": "publish", "fr": "Tout", "en": "All", "short_fr": "mot " * 61, "short_en": "short"}
+    wrong = editor.post(where, given)
+    assert wrong.status_code == 422 and "60 words" in wrong.content.decode() and "Tout" in wrong.content.decode()
+    assert editor.post(where, given | {"short_fr": "court"}).status_code == 303
+    assert "people have not been told yet" in editor.get(where).content.decode()
+    assert editor.post(where, {"act": "tell", "subject": "", "message": "x"}).status_code == 422
+    assert editor.post(where, {"act": "tell", "subject": "Ce qui change", "message": "x"}).status_code == 303

@@ -72,6 +72,10 @@ BOTH = {
     "processor",
     "new_processor",
     "assessment",
+    "text_notice",
+    "text_privacy",
+    "text_terms",
+    "text_cookies",
 }
 
 

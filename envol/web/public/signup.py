@@ -19,6 +19,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from envol.collect import joining, signup, visibility
 from envol.collect.joining import Shown, Written
 from envol.collect.models import SignupForm
+from envol.consent import policies
 from envol.contacts import catalogue
 from envol.contacts.models import Contact, Property, PropertyType
 from envol.contacts.people import masked
@@ -178,6 +179,7 @@ def facts_of(
         "stamp": joining.stamp(form, texts, since) if form.pk else "",
         "trap": joining.TRAP,
         "known": (links.KNOWN, who) if who else None,
+        "notice_href": form.notice_url or (f"/s/{form.token}/notice?l={language}" if form.token else ""),
         "notice_said": words(said) if said else "",
         "wrong": [
             {"at": "f-email", "text": words(wrong["email"])} if "email" in wrong else None,
@@ -245,6 +247,26 @@ def signup_sent(request: HttpRequest, token: str) -> HttpResponse:
         "languages": switches(request, language, tuple(form.languages)),
     }
     return page("signup_sent", language, facts)
+
+
+@require_safe
+@anybody
+def signup_notice(request: HttpRequest, token: str) -> HttpResponse:
+    """The whole notice that stands behind a form: the second layer (GDPR art. 13)."""
+    form = _form(token)
+    found = policies.newest(form.workspace, policies.NOTICE) if form else None
+    if form is None or found is None:
+        return nowhere(request)
+    language = _language(request, form)
+    words = Words(language, workspace=form.workspace.title)
+    facts = {
+        "words": words,
+        "workspace": form.workspace,
+        "languages": switches(request, language, tuple(form.languages)),
+        "subject": words("notice_title"),
+        "text": found.texts.get(language) or next(iter(found.texts.values())),
+    }
+    return page("text", language, facts)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

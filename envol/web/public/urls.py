@@ -18,5 +18,6 @@ urlpatterns = [
     path("w/<str:token>", views.web_version, name="web_version"),
     path("s/<str:token>", signup.signup_page, name="signup"),
     path("s/<str:token>/sent", signup.signup_sent, name="signup_sent"),
+    path("s/<str:token>/notice", signup.signup_notice, name="signup_notice"),
     path("s/<str:token>/<str:secret>", signup.signup_confirm, name="signup_confirm"),
 ]

@@ -179,6 +179,7 @@ WORDS: dict[str, dict[str, str]] = {
         "fr": "Rien n’est coché d’avance : cochez ce que vous voulez, et seulement cela.",
         "en": "Nothing is ticked in advance: tick what you want, and only that.",
     },
+    "notice_title": {"fr": "Ce que nous faisons de vos données", "en": "What we do with your data"},
     "notice_more": {"fr": "Lire toute l’information sur mes données", "en": "Read all about my data"},
     "sign_up": {"fr": "M’inscrire", "en": "Sign up"},
     "then_confirm": {
