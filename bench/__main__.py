@@ -29,6 +29,8 @@ ORDER = [
     "builder",
     "audience",
     "clickhouse",
+    "ledger",
+    "gate",
 ]
 KEYS = ("bench", "ours", "reference", "unit", "ratio", "goal", "met")
 
