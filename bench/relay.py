@@ -31,7 +31,9 @@ def run(**options: Any) -> dict[str, Any]:
     return ground.in_child("bench.relay", options)
 
 
-def measure(messages: int = 10_000, rounds: int = 5, sessions: int = 10, size: int = 7000, **_: Any) -> dict[str, Any]:
+def measure(
+    messages: int = 10_000, rounds: int = 5, sessions: int = 10, size: int = 7000, processes: int = 1, **_: Any
+) -> dict[str, Any]:
     from tests.peers import postfix as peers
 
     if peers.POSTFIX is None or os.geteuid() != 0:
@@ -44,7 +46,7 @@ def measure(messages: int = 10_000, rounds: int = 5, sessions: int = 10, size: i
         "utf-8",
     )
     try:
-        with peers.running(base, HOLD) as postfix, ground.installation() as here, relay(here) as port:
+        with peers.running(base, HOLD) as postfix, ground.installation() as here, relay(here, processes) as port:
             ours, reference = [], []
             for number in range(rounds):
                 reference.append(_load(postfix.ports["clear"], messages // 4, sessions, letter))
@@ -66,7 +68,7 @@ def measure(messages: int = 10_000, rounds: int = 5, sessions: int = 10, size: i
         "ratio": round(ratio, 2),
         "goal": GOAL,
         "met": ratio >= GOAL,
-        "notes": f"{rounds} rounds of {messages:,} messages of {size:,} bytes, {sessions} sessions; durable, no TLS",
+        "notes": f"{rounds} rounds of {messages:,} messages of {size:,} bytes, {sessions} sessions, {processes} processes; durable, no TLS",
     }
 
 
@@ -81,19 +83,20 @@ def _load(port: int, messages: int, sessions: int, letter: Path) -> float:
 
 
 @contextmanager
-def relay(here: ground.Ground) -> Iterator[int]:
-    """The relay in a process of its own; its port."""
+def relay(here: ground.Ground, processes: int = 1) -> Iterator[int]:
+    """The relay in so many processes of its own; their port."""
     from envol.accounts.models import ApiKey
     from envol.accounts.workspaces import create_api_key
 
     key = ApiKey.objects.get(public_id=create_api_key(here.workspace, "bench").key)
     port = ground.free_port()
     argv = [sys.executable, "-m", "bench.relay", str(port), str(key.pk), str(here.workspace.pk)]
-    process = ground.Process("relay", argv).start()
+    running = [ground.Process("relay", argv).start() for _ in range(processes)]
     try:
         yield port
     finally:
-        process.stop()
+        for process in running:
+            process.stop()
 
 
 def serve(port: int, key_id: int, workspace_id: int) -> None:
@@ -121,7 +124,7 @@ def serve(port: int, key_id: int, workspace_id: int) -> None:
     async def main() -> None:
         found = Open("bench.example", ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), submission._keep_fresh)
         found.options = replace(found.options, starttls=False, tls_required=False, auth=False, auth_required=False)
-        await found.open("127.0.0.1", port)
+        await found.open("127.0.0.1", port, shared=True)
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)

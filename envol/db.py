@@ -95,7 +95,8 @@ class Prepared:
     """A statement that runs many times a second: parsed once for each connection, and seldom planned.
 
     Django's cursor writes the values into the text, so PostgreSQL parses and plans it each time, and the cursor itself
-    costs more than the statement. Here values are text (``$1``, ``$2``…, cast in the statement), and so is the answer.
+    costs more than the statement. Here values are text (``$1``, ``$2``…, cast in the statement), or octets
+    in PostgreSQL's binary form, and the answer is text.
     Raises the database errors of Django.
     """
 
@@ -104,7 +105,7 @@ class Prepared:
         self._name = b"envol_" + sha256(self._query).hexdigest()[:16].encode()
         self._known: WeakSet[Any] = WeakSet()
 
-    def __call__(self, *values: str | None) -> PGresult:
+    def __call__(self, *values: str | bytes | None) -> PGresult:
         connection.ensure_connection()
         with connection.wrap_database_errors:
             raw = connection.connection
@@ -113,9 +114,9 @@ class Prepared:
             if raw not in self._known:
                 _good(raw.pgconn.prepare(self._name, self._query))
                 self._known.add(raw)
-            return _good(
-                raw.pgconn.exec_prepared(self._name, [None if value is None else value.encode() for value in values])
-            )
+            forms = [int(isinstance(value, bytes)) for value in values]
+            octets = [value.encode() if isinstance(value, str) else value for value in values]
+            return _good(raw.pgconn.exec_prepared(self._name, octets, forms))
 
 
 def _good(result: PGresult) -> PGresult:

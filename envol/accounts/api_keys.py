@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from django.db import transaction
@@ -178,6 +179,25 @@ def use(wanted: Sequence[tuple[int, int]]) -> list[Barred | None]:
             [list(counted), list(counted.values())],
         )
     return answers
+
+
+def unlimited(ids: Iterable[int]) -> bool:
+    """May all these keys submit mail now, and as much as they like? Then there is nothing to count or to wait for.
+
+    The same as `_barred` says of them one by one, in a statement that costs little enough for every batch.
+    """
+    wanted = set(ids)
+    found = _open_keys()(f"{{{','.join(map(str, wanted))}}}", Scope.SMTP.value)
+    return found.get_value(0, 0) == str(len(wanted)).encode()
+
+
+@cache
+def _open_keys() -> db.Prepared:
+    return db.Prepared(
+        "SELECT count(*) FROM accounts_api_key WHERE id = ANY ($1::bigint[]) AND revoked_at IS NULL"
+        " AND paused_at IS NULL AND (expires_at IS NULL OR expires_at > now())"
+        " AND scopes ? $2 AND per_hour IS NULL AND per_day IS NULL"
+    )
 
 
 def _barred(key: ApiKey | None, copies: int, used: Mapping[int, tuple[int, int]]) -> Barred | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -31,7 +32,10 @@ def files_of(config: Any) -> tuple[Path, Path]:
     certificate, key = folder / "self-signed.pem", folder / "self-signed.key"
     if not (certificate.exists() and key.exists()):
         folder.mkdir(mode=0o700, exist_ok=True)
-        make_self_signed(our_name(config), certificate, key)
+        with (folder / "lock").open("w") as alone:  # several processes start at once, and must show the same
+            fcntl.flock(alone, fcntl.LOCK_EX)
+            if not (certificate.exists() and key.exists()):
+                make_self_signed(our_name(config), certificate, key)
     log.warning(
         "SMTP shows a certificate that signs itself; name yours in smtp_cert and smtp_key",
         file=str(certificate),

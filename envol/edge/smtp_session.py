@@ -56,8 +56,11 @@ class Listener:
         """A session for a new connection; implicit: TLS stands from its first octet (RFC 8314 §3)."""
         raise NotImplementedError
 
-    async def open(self, host: str, port: int, *, implicit: bool = False) -> tuple[str, int]:
-        """Listen; the address, with the port that was free when `port` is 0."""
+    async def open(self, host: str, port: int, *, implicit: bool = False, shared: bool = False) -> tuple[str, int]:
+        """Listen; the address, with the port that was free when `port` is 0.
+
+        shared: other processes listen there too, and the kernel deals the connections out (SO_REUSEPORT).
+        """
         loop = asyncio.get_running_loop()
         server = await loop.create_server(
             lambda: self.session(implicit=implicit),
@@ -65,6 +68,7 @@ class Listener:
             port,
             ssl=self.tls if implicit else None,
             ssl_handshake_timeout=HANDSHAKE_SECONDS if implicit else None,
+            reuse_port=shared or None,
         )
         self._servers.append(server)
         name = server.sockets[0].getsockname()
@@ -95,6 +99,8 @@ class Session(asyncio.Protocol):
         self._stop = False
         self._early: bytearray | None = None  # while hands are shaken: what came right behind it, in TLS
         self._timer: asyncio.TimerHandle | None = None
+        self._heard = 0.0
+        self._paused = False
 
     def judge(self, question: Question) -> Reply | Awaitable[Reply]:
         """The answer, or what will give it. What that raises is a mistake of ours, answered by 451."""
@@ -132,6 +138,10 @@ class Session(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._wait()
+        if self._answering is not None and self._early is None and not self._paused:
+            # Most clients wait for their answer; who does not may fill one buffer, and then waits too.
+            self._paused = True
+            self._transport.pause_reading()
         if self._early is not None:
             # A client's first command may come in one segment with the end of its handshake: the TLS layer hands it
             # to us before `start_tls` has returned, and answering it now would write in clear.
@@ -154,12 +164,17 @@ class Session(asyncio.Protocol):
         self._transport.abort()
 
     def _wait(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-        self._timer = asyncio.get_running_loop().call_later(IDLE_SECONDS, self._too_long)
+        loop = asyncio.get_running_loop()
+        self._heard = loop.time()
+        if self._timer is None:
+            self._timer = loop.call_later(IDLE_SECONDS, self._too_long)
 
     def _too_long(self) -> None:
-        if self._answering is None:
+        """One timer a session, set anew when it rings and not with each line."""
+        loop = asyncio.get_running_loop()
+        left = self._heard + IDLE_SECONDS - loop.time()
+        self._timer = loop.call_later(left, self._too_long) if left > 0 else None
+        if self._timer is None and self._answering is None:
             self._act(self.server.shutdown("You were silent for too long"))
 
     def _flush(self) -> None:
@@ -180,13 +195,14 @@ class Session(asyncio.Protocol):
                     return
                 case StartTls():
                     self._flush()
-                    self._later(self._handshake())
+                    self._transport.pause_reading()
+                    self._answering = asyncio.ensure_future(self._handshake())
                     return
                 case _:
                     answer = self.judge(event)
                     if not isinstance(answer, Reply):
                         self._flush()  # what was said before, pipelined commands included
-                        self._later(self._answer(answer))
+                        self._answering = asyncio.ensure_future(self._answer(answer))
                         return
                     self._count(answer)
                     pending += self.server.answer(answer)
@@ -197,10 +213,6 @@ class Session(asyncio.Protocol):
         if answer.code >= 400 and self.listener.service:
             rolls.count("said", f"{answer.code} {answer.enhanced or ''}".strip(), self.listener.service)
 
-    def _later(self, work: Any) -> None:
-        self._transport.pause_reading()
-        self._answering = asyncio.ensure_future(work)
-
     async def _answer(self, coming: Awaitable[Reply]) -> None:
         try:
             answer = await coming
@@ -210,7 +222,9 @@ class Session(asyncio.Protocol):
         self._answering = None
         if self._transport.is_closing():
             return
-        self._transport.resume_reading()
+        if self._paused:
+            self._paused = False
+            self._transport.resume_reading()
         self._wait()
         self._count(answer)
         self._act(self.server.answer(answer))

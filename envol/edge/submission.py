@@ -21,13 +21,14 @@ from typing import Any
 
 import structlog
 from django.conf import settings
+from django.core.exceptions import SynchronousOnlyOperation
 
 from envol import disk
 from envol.accounts.api_keys import Barred
 from envol.edge import certificates
 from envol.edge.gather import Busy, Gatherer
 from envol.edge.smtp_session import Authenticate, Etrn, Listener, MailFrom, Message, Question, RcptTo, Session
-from envol.outbound import relay, rolls, stored
+from envol.outbound import control, relay, rolls, stored
 from envol.outbound.accept import Outgoing, Refused
 from envol.outbound.route import our_name
 from envol.wire.message.submit import Unacceptable
@@ -40,13 +41,19 @@ PER_PEER = 50
 MOST_SESSIONS = 2000
 LOGIN_SECONDS = 60.0
 """Whoever has not signed in by then is somebody who holds connections."""
+MOST_FAILED = 10
+"""Failed sign-ins from one address within ten minutes, before nobody from there is heard."""
 PATIENCE = 2
 """Wrong secrets from one address that are answered at once; each further one waits a second more, five at most."""
 RELOAD_SECONDS = 30.0
+SMALL = 64 * 1024
+"""Octets of a message that is read and judged between two others; a larger one does not hold them up."""
 NOT_KEPT = reply(451, "4.3.0", "The database is away, try again later")
 
 
 SECOND = 1.0
+ASK = object()
+"""Not known by heart: to be asked in the thread that may."""
 
 
 class Submission(Listener):
@@ -61,6 +68,7 @@ class Submission(Listener):
         keep: Callable[[list[Outgoing]], list[int | Barred]] = relay.keep,
         *,
         door: relay.Door | None = None,
+        share: int = 1,
     ) -> None:
         super().__init__(
             ServerOptions(
@@ -75,7 +83,8 @@ class Submission(Listener):
             )
         )
         self.tls = tls
-        self.door = door or relay.Door()
+        self.door = door or relay.Door(-(-MOST_FAILED // share))
+        self._share = share
         self.most_connections = MOST_SESSIONS
         self.peers: dict[str, int] = {}
         self.gatherer: Gatherer[Outgoing, int | Barred] = Gatherer(
@@ -84,6 +93,11 @@ class Submission(Listener):
         # One thread asks whose key it is and whom it may write as: it keeps one database connection.
         self._asking = ThreadPoolExecutor(1, thread_name_prefix="submission asks")
         self._elsewhere = ThreadPoolExecutor(8, thread_name_prefix="submission asks elsewhere")
+
+    @property
+    def per_peer(self) -> int:
+        """Of so many processes each sees its share of a peer's connections, as the kernel deals them out."""
+        return -(-PER_PEER // self._share)
 
     @property
     def second_opinions(self) -> bool:
@@ -98,6 +112,13 @@ class Submission(Listener):
 
     async def ask(self, work: Callable[[], Any]) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._asking, partial(fresh, work))
+
+    def know(self, work: Callable[[], Any]) -> Any:
+        """What needs no question to the database now, at once: a hop to a thread costs more. Else `ASK`."""
+        try:
+            return work()
+        except (SynchronousOnlyOperation, control.TakesLong):
+            return ASK  # something that we knew is due to be looked at again, or it takes its time
 
     async def close(self) -> None:
         await self.drain()
@@ -128,8 +149,8 @@ class _Session(Session):
         peer, peers = self.peer, self._submission.peers
         if self._submission.door.shut(peer):
             return reply(421, "4.7.0", "Too many failed sign-ins from your address, come back later")
-        if peers.get(peer, 0) >= PER_PEER and not _loopback(peer):
-            return reply(421, "4.7.0", f"At most {PER_PEER} connections from one address")
+        if peers.get(peer, 0) >= self._submission.per_peer and not _loopback(peer):
+            return reply(421, "4.7.0", f"At most {self._submission.per_peer} connections from one address")
         peers[peer] = peers.get(peer, 0) + 1
         self._counted = peer
         return None
@@ -176,11 +197,15 @@ class _Session(Session):
         self._account = found
         return AUTH_OK
 
-    async def _begin(self, asked: MailFrom) -> Reply:
+    def _begin(self, asked: MailFrom) -> Reply | Awaitable[Reply]:
         account = self._account
         assert account is not None
-        ok, sentence = await self._submission.ask(lambda: relay.may_begin(account, asked.reverse_path))
-        return SENDER_OK if ok else reply(553, "5.7.1", sentence)
+        work = partial(relay.may_begin, account, asked.reverse_path)
+        known = self._submission.know(work)
+        return _begun(known) if known is not ASK else self._ask_to_begin(work)
+
+    async def _ask_to_begin(self, work: Callable[[], tuple[bool, str]]) -> Reply:
+        return _begun(await self._submission.ask(work))
 
     async def _start(self, asked: Etrn) -> Reply:
         account = self._account
@@ -200,9 +225,13 @@ class _Session(Session):
     async def _keep(self, message: Message) -> Reply:
         account, envelope, server = self._account, message.envelope, self.server
         assert account is not None
-        received = relay.trace_field(server.options.hostname, esmtp=True, tls=envelope.tls, when=datetime.now(UTC))
+        now = datetime.now(UTC).replace(microsecond=0)
+        received = relay.trace_field(server.options.hostname, esmtp=True, tls=envelope.tls, when=now)
         try:
-            made = await self._submission.ask(lambda: relay.outgoing(account, envelope, message.data, received))
+            work = partial(relay.outgoing, account, envelope, message.data, received)
+            made = ASK if len(message.data) > SMALL else self._submission.know(partial(work, at_once=True))
+            if made is ASK:
+                made = await self._submission.ask(work)
             if self._submission.second_opinions:
                 made = await self._submission.ask_elsewhere(partial(relay.second_opinion, account, made))
                 made = await self._submission.ask(partial(relay.settled, account, made))
@@ -221,6 +250,11 @@ class _Session(Session):
             return reply(code, enhanced, _ascii(number.sentence))
         waits = ", and somebody looks at it before it leaves" if relay.is_held(made) else ""
         return reply(250, "2.0.0", f"OK, your message is in our keeping as {number}{waits}")
+
+
+def _begun(said: tuple[bool, str]) -> Reply:
+    ok, sentence = said
+    return SENDER_OK if ok else reply(553, "5.7.1", sentence)
 
 
 def _ascii(sentence: str) -> str:
@@ -259,9 +293,10 @@ def run(config: Any, ready: Callable[[], None]) -> None:
 
     async def main() -> None:
         tls = certificates.Kept(*certificates.files_of(config))
-        submission = Submission(our_name(config), tls.context, _keep_fresh)
+        share = config.submission_processes
+        submission = Submission(our_name(config), tls.context, _keep_fresh, share=share)
         for host, port, implicit in config.submission_listeners:
-            where = await submission.open(host, port, implicit=implicit)
+            where = await submission.open(host, port, implicit=implicit, shared=share > 1)
             log.info("submission listens", host=where[0], port=where[1], tls="at once" if implicit else "STARTTLS")
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):

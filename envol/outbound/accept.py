@@ -14,20 +14,16 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from psycopg.types.json import Jsonb
 
 from envol import db, disk
 from envol.events.models import Kind
 from envol.outbound import control, egress, habits, held
 from envol.outbound.domains import may_send_from
+from envol.outbound.enter import Counted, Entry, Gone, Stream, enter, plan_chunks
 from envol.outbound.models import Sending, SendingState
 from envol.outbound.sites import site_of
 from envol.wire.address import AddressError, domain_of, normalise
 from envol.wire.fraud import HOLD, REFUSE, Verdict
-
-CHUNK_ROWS = 500
-SMALL_SITE = 100
-"""Sites with fewer rows in a batch share chunks: a chunk's lease reads the whole range it lies in."""
 
 HEADER = frozenset({"from", "to", "subject", "reply_to", "extra", "custom_id"})
 """What a message's stored header says of the message; the rest are facts of whoever handed it in."""
@@ -84,8 +80,8 @@ def accept_messages(batch: Sequence[Outgoing]) -> list[Accepted]:
     """Accept single messages, all or none, durably. Raises :class:`Refused`, :class:`~envol.disk.Full`, or a database
     error: never a promise.
 
-    Two statements and one commit whatever the size of the batch, and a few more for each message that is held. Inside a
-    transaction of the caller's the promise begins when that one commits.
+    One statement, which is its own commit, whatever the size of the batch; a few more, and a transaction, where
+    something is held. Inside a transaction of the caller's the promise begins when that one commits.
     """
     for message in batch:
         _check(message)
@@ -94,46 +90,50 @@ def accept_messages(batch: Sequence[Outgoing]) -> list[Accepted]:
     verdicts = [_verdict(message) for message in batch]
     if any(message.kind != "system" for message in batch):  # a password's mail is small, and is asked for in need
         disk.refuse_when_full()
+    counted = habits.counted(
+        (message.facts["key"], verdict.language, [domain_of(address) for _, address in message.to], _waits(verdict))
+        for message, verdict in zip(batch, verdicts, strict=True)
+        if verdict is not None and message.facts.get("key")
+    )
+    if not any(map(_waits, verdicts)):
+        return _accepted(batch, [None] * len(batch), counted)
     with transaction.atomic(durable=not connection.in_atomic_block):
-        known = {key: stream(*key) for key in {(m.workspace_id, m.kind, m.code) for m in batch}}
-        streams = [
-            Stream(_sending_held(m).id, TRANSACTIONAL_PRIORITY)
-            if verdict and verdict.action == HOLD
-            else known[m.workspace_id, m.kind, m.code]
-            for m, verdict in zip(batch, verdicts, strict=True)
-        ]
-        recipients = sum(len(m.to) for m in batch)
-        message_ids = _reserve("outbound_message_id_seq", len(batch))
-        numbers = iter(_reserve("outbound_send_no", recipients))
-        _store_bodies(batch, streams, message_ids)
-        accepted: list[Accepted] = []
-        by_stream: dict[Stream, list[tuple[int, int | None, int, str]]] = {}
-        for message, verdict, to_stream, message_id in zip(batch, verdicts, streams, message_ids, strict=True):
-            keys = []
-            rows = by_stream.setdefault(to_stream, [])
-            contacts = list(message.contact_ids) or [None] * len(message.to)
-            for (_, address), contact in zip(message.to, contacts, strict=True):
-                no = next(numbers)
-                rows.append((no, contact, message_id, address))
-                keys.append((to_stream.sending_id, no))
-            waits = verdict is not None and verdict.action == HOLD
-            if verdict is not None and waits:
+        made = [_sending_held(m) if _waits(verdict) else None for m, verdict in zip(batch, verdicts, strict=True)]
+        accepted = _accepted(batch, made, counted)
+        for message, verdict, sending, one in zip(batch, verdicts, made, accepted, strict=True):
+            if sending is not None and verdict is not None:
                 held.hold(
-                    to_stream.sending_id,
+                    sending.id,
                     message.workspace_id,
                     verdict,
-                    message_id=message_id,
+                    message_id=one.message_id,
                     key_id=message.facts.get("key"),
                 )
-            accepted.append(Accepted(message_id, tuple(keys), waits))
-        for to_stream, rows in by_stream.items():
-            _expand(to_stream.sending_id, to_stream.priority, None, rows)
-        habits.note(
-            (message.facts["key"], verdict.language, [domain_of(address) for _, address in message.to], one.held)
-            for message, verdict, one in zip(batch, verdicts, accepted, strict=True)
-            if verdict is not None and message.facts.get("key")
-        )
     return accepted
+
+
+def _accepted(batch: Sequence[Outgoing], made: Sequence[Sending | None], counted: Counted) -> list[Accepted]:
+    """made: the sendings of those that are held; the others go with the streams of their workspaces."""
+    try:
+        numbers = enter([*map(_entry, batch, made)], counted)
+    except Gone:  # a workspace was deleted and made anew since we looked
+        _streams.clear()
+        numbers = enter([*map(_entry, batch, made)], counted)
+    accepted = []
+    for message, sending, (message_id, copies) in zip(batch, made, numbers, strict=True):
+        sending_id = sending.id if sending else _by_heart(message).sending_id
+        accepted.append(Accepted(message_id, tuple((sending_id, no) for no in copies), sending is not None))
+    return accepted
+
+
+def _entry(message: Outgoing, sending: Sending | None) -> Entry:
+    carrier = Stream(sending.id, sending.priority) if sending else _by_heart(message)
+    contacts = message.contact_ids or [None] * len(message.to)
+    return Entry(message, carrier, [(one, address) for one, (_, address) in zip(contacts, message.to, strict=True)])
+
+
+def _waits(verdict: Verdict | None) -> bool:
+    return verdict is not None and verdict.action == HOLD
 
 
 def accept_post(sending_id: int, priority: int, message: Outgoing, people: Sequence[tuple[int, str]]) -> int:
@@ -149,12 +149,8 @@ def accept_post(sending_id: int, priority: int, message: Outgoing, people: Seque
     if not people:
         return 0
     disk.refuse_when_full()
-    carrier = Stream(sending_id, priority)
-    (message_id,) = _reserve("outbound_message_id_seq", 1)
-    numbers = _reserve("outbound_send_no", len(people))
-    _store_bodies([message], [carrier], [message_id])
-    rows = [(no, contact, message_id, address) for no, (contact, address) in zip(numbers, people, strict=True)]
-    return _expand(sending_id, priority, None, rows)
+    enter([Entry(message, Stream(sending_id, priority), people)], {})
+    return len(people)
 
 
 def _check(message: Outgoing) -> None:
@@ -197,24 +193,12 @@ def _sending_held(message: Outgoing) -> Sending:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Stream:
-    sending_id: int
-    priority: int
-
-
 _streams: dict[tuple[int, str, bool], Stream] = {}
 
 
 def stream(workspace_id: int, kind: str, code: bool = False) -> Stream:
     """The everlasting sending that carries a workspace's single messages of one kind; made at first use."""
     key = (workspace_id, kind, code)
-    found = _streams.get(key)
-    if (
-        found is not None
-        and Sending.objects.filter(id=found.sending_id, workspace_id=workspace_id, kind=kind, campaign_id=None).exists()
-    ):
-        return found
     priority = 0 if code else TRANSACTIONAL_PRIORITY
     with transaction.atomic():
         # Two processes may meet here: the lock lets one make the row and the other find it.
@@ -233,41 +217,18 @@ def stream(workspace_id: int, kind: str, code: bool = False) -> Stream:
             priority=priority,
             lifetime_seconds=CODE_LIFETIME if code else TRANSACTIONAL_LIFETIME,
         )
-    _streams[key] = Stream(row.id, priority)
+    _streams[key] = Stream(row.id, priority, kind)
     return _streams[key]
+
+
+def _by_heart(message: Outgoing) -> Stream:
+    """The stream of a message without a question; `enter` looks whether it is there still."""
+    key = (message.workspace_id, message.kind, message.code)
+    return _streams.get(key) or stream(*key)
 
 
 def _reserve(sequence: str, count: int) -> list[int]:
     return [n for (n,) in db.rows(f"SELECT nextval('{sequence}') FROM generate_series(1, %s)", [count])]
-
-
-def _store_bodies(batch: Sequence[Outgoing], streams: Sequence[Stream], ids: Sequence[int]) -> None:
-    columns = "(id, workspace_id, sending_id, header, text, html, raw)"
-    with (
-        connection.cursor() as cursor,
-        cursor.copy(f"COPY outbound_message {columns} FROM STDIN") as copy,
-    ):
-        for message, to_stream, message_id in zip(batch, streams, ids, strict=True):
-            header = {
-                "from": list(message.sender),
-                "to": [list(box) for box in message.to],
-                "subject": message.subject,
-                "reply_to": [list(box) for box in message.reply_to],
-                "extra": [list(pair) for pair in message.headers],
-                "custom_id": message.custom_id,
-                **message.facts,
-            }
-            copy.write_row(
-                (
-                    message_id,
-                    message.workspace_id,
-                    to_stream.sending_id,
-                    Jsonb(header),
-                    message.text,
-                    message.html,
-                    message.raw,
-                )
-            )
 
 
 def expand_batch(sending: Sending, people: Iterable[tuple[int, str]], *, due: datetime | None = None) -> int:
@@ -304,15 +265,8 @@ def _tiers(contacts: Sequence[int]) -> dict[int, int]:
 def accept_into(sending: Sending, batch: Sequence[Outgoing], site: str) -> None:
     """Queue raw messages of a sending of their own that all go to one host. In the caller's transaction."""
     into = Stream(sending.id, sending.priority)
-    message_ids = _reserve("outbound_message_id_seq", len(batch))
-    numbers = iter(_reserve("outbound_send_no", sum(len(message.to) for message in batch)))
-    _store_bodies(batch, [into] * len(batch), message_ids)
-    rows = [
-        (next(numbers), None, message_id, address)
-        for message, message_id in zip(batch, message_ids, strict=True)
-        for _, address in message.to
-    ]
-    _expand(into.sending_id, into.priority, None, rows, site=site)
+    people = ([(None, address) for _, address in message.to] for message in batch)
+    enter([Entry(message, into, to) for message, to in zip(batch, people, strict=True)], {}, site=site)
 
 
 def accept_address(sending: Sending, address: str) -> None:
@@ -327,13 +281,11 @@ def _expand(
     due: datetime | None,
     rows: Sequence[tuple[int, int | None, int | None, str]],
     tiers: Mapping[int, int] = MappingProxyType({}),
-    site: str = "",
 ) -> int:
-    """site: where all of them go, whatever their domain."""
     if not rows:
         return 0
     rows = sorted(rows, key=lambda row: row[0])
-    sites = [site or site_of(row[3]) for row in rows]
+    sites = [site_of(row[3]) for row in rows]
     of_rows = [tiers.get(row[0], LAST_TIER) for row in rows]
     return int(
         db.value(
@@ -353,23 +305,3 @@ def _expand(
         )
         or 0
     )
-
-
-def plan_chunks(sites: Sequence[str], tiers: Sequence[int] = ()) -> list[int]:
-    """Which chunk (0, 1, …) each row goes to: at most CHUNK_ROWS together, one site a chunk where it has
-    at least SMALL_SITE rows, the small sites mixed. Rows of several tiers never share a chunk."""
-    counts: dict[str, int] = {}
-    for site in sites:
-        counts[site] = counts.get(site, 0) + 1
-    open_chunk: dict[tuple[str, int], tuple[int, int]] = {}
-    plan: list[int] = []
-    used = 0
-    for site, tier in zip(sites, tiers or [0] * len(sites), strict=True):
-        key = (site if counts[site] >= SMALL_SITE else "*"), tier
-        number, filled = open_chunk.get(key, (-1, CHUNK_ROWS))
-        if filled >= CHUNK_ROWS:
-            number, filled = used, 0
-            used += 1
-        open_chunk[key] = (number, filled + 1)
-        plan.append(number)
-    return plan

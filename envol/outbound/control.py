@@ -34,21 +34,36 @@ if TYPE_CHECKING:
 _KEEP_SECONDS = 30.0
 
 
-def examine(message: Outgoing) -> Verdict:
-    """The verdict over a single message.
+class TakesLong(Exception):
+    """Something is attached, which may have to be unpacked: not while others wait."""
 
-    A key that is used strangely makes suspicion graver where there is some: habits alone pause a key, and do not judge
-    what it says.
-    """
-    name, address = message.sender
-    own = own_domains(message.workspace_id)
-    if message.raw is not None:
-        letter = letter_of(message.raw, name=name, address=address, subject=message.subject, own=own)
-    else:
-        answer_to = message.reply_to[0][1] if message.reply_to else ""
-        letter = Letter(name, address, message.subject, message.text, message.html, answer_to, own=own)
-    verdict = judge(letter, blocked)
+
+def examine(message: Outgoing) -> Verdict:
+    """The verdict over a single message."""
     key = message.facts.get("key")
+    if message.raw is not None:
+        return examine_raw(message.workspace_id, message.sender, message.subject, message.raw, key=key)
+    answer_to = message.reply_to[0][1] if message.reply_to else ""
+    own = own_domains(message.workspace_id)
+    return _judged(Letter(*message.sender, message.subject, message.text, message.html, answer_to, own=own), key)
+
+
+def examine_raw(
+    workspace_id: int, sender: tuple[str, str], subject: str, raw: bytes, *, key: int | None, at_once: bool = False
+) -> Verdict:
+    """The verdict over a message that is relayed. at_once: raises :class:`TakesLong` rather than to look into
+    attachments."""
+    name, address = sender
+    letter = letter_of(raw, name=name, address=address, subject=subject, own=own_domains(workspace_id))
+    if at_once and letter.files:
+        raise TakesLong
+    return _judged(letter, key)
+
+
+def _judged(letter: Letter, key: int | None) -> Verdict:
+    """A key that is used strangely makes suspicion graver where there is some: habits alone pause a key, and do not
+    judge what it says."""
+    verdict = judge(letter, blocked)
     strange = habits.signs(key) if key else []
     return verdict_of([*verdict.reasons, *strange], verdict.language) if strange and verdict.reasons else verdict
 

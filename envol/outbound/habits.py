@@ -67,19 +67,20 @@ class Lately:
 # ---- counting
 
 
-def note(used: Iterable[tuple[int, str, Sequence[str], bool]]) -> None:
-    """Count a batch in the transaction that accepts it: (key, language, sites of the recipients, held?)."""
-    counted: Counter[tuple[int, str, str]] = Counter()
+def counted(used: Iterable[tuple[int, str, Sequence[str], bool]]) -> Counter[tuple[int, str, str]]:
+    """What a batch counts, to be written by the statement that accepts it, from (key, language, sites of the
+    recipients, held?): how many by (key, what, name)."""
+    found: Counter[tuple[int, str, str]] = Counter()
     for key_id, language, sites, held in used:
-        counted[key_id, "messages", ""] += 1
-        counted[key_id, "copies", ""] += len(sites)
+        found[key_id, "messages", ""] += 1
+        found[key_id, "copies", ""] += len(sites)
         if language:
-            counted[key_id, "language", language] += 1
+            found[key_id, "language", language] += 1
         for site in sites:
-            counted[key_id, "ending", site.rpartition(".")[2][:20]] += 1
+            found[key_id, "ending", site.rpartition(".")[2][:20]] += 1
         if held:
-            counted[key_id, "held", ""] += 1
-    _add(counted)
+            found[key_id, "held", ""] += 1
+    return found
 
 
 def refused(key_id: int) -> None:

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, replace
 from datetime import datetime
 from email.utils import format_datetime
+from functools import lru_cache
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -63,11 +64,14 @@ def _not_among(account: Account, address: str) -> str:
     return f"This key may not write as {address}; its senders are: {', '.join(account.senders)}"
 
 
-def outgoing(account: Account, envelope: Envelope, raw: bytes, received: bytes) -> accept.Outgoing:
+def outgoing(
+    account: Account, envelope: Envelope, raw: bytes, received: bytes, *, at_once: bool = False
+) -> accept.Outgoing:
     """What is to be accepted of a submitted message.
 
     A recipient named twice is delivered to once. received: our trace field (RFC 5321 §4.4).
-    Raises :class:`~envol.wire.message.submit.Unacceptable` or :class:`~envol.outbound.accept.Refused`.
+    Raises :class:`~envol.wire.message.submit.Unacceptable` or :class:`~envol.outbound.accept.Refused`; with `at_once`
+    also :class:`~envol.outbound.control.TakesLong`.
     """
     read = read_submission(raw)
     if not api_keys.may_write_as(account.senders, read.author.address):
@@ -84,16 +88,22 @@ def outgoing(account: Account, envelope: Envelope, raw: bytes, received: bytes) 
             raise accept.Refused(str(error)) from None
         written = to.setdefault(address.key, ("", address.written))[1]
         wishes.setdefault(written, wish)
+    sender = (read.author.name, read.author.address)
+    message = received + read.raw
+    verdict = control.examine_raw(
+        account.workspace_id, sender, read.subject, message, key=account.key_id, at_once=at_once
+    )
     made = accept.Outgoing(
         workspace_id=account.workspace_id,
-        sender=(read.author.name, read.author.address),
+        sender=sender,
         to=list(to.values()),
         subject=read.subject,
-        raw=received + read.raw,
+        raw=message,
         facts={"by": "smtp", "key": account.key_id, "message_id": read.message_id}
         | notices.facts(envelope.reverse_path, list(wishes), envelope.asked, list(wishes.values())),
+        verdict=verdict,
     )
-    return settled(account, replace(made, verdict=control.examine(made)))
+    return settled(account, made)
 
 
 def settled(account: Account, made: accept.Outgoing) -> accept.Outgoing:
@@ -123,11 +133,15 @@ def keep(batch: list[accept.Outgoing]) -> list[int | Barred]:
     Raises `disk.Full` or a database error: then nothing of the batch was kept.
     """
     disk.refuse_when_full()
-    with transaction.atomic(durable=not connection.in_atomic_block):
-        barred = api_keys.use([(one.facts["key"], len(one.to)) for one in batch])
-        taken = [one for one, why in zip(batch, barred, strict=True) if why is None]
-        numbers = iter(accept.accept_messages(taken))
-        answer: list[int | Barred] = [why or next(numbers).message_id for why in barred]
+    barred: list[Barred | None] = [None] * len(batch)
+    if api_keys.unlimited(one.facts["key"] for one in batch):
+        numbers = iter(accept.accept_messages(batch))
+    else:
+        with transaction.atomic(durable=not connection.in_atomic_block):
+            barred = api_keys.use([(one.facts["key"], len(one.to)) for one in batch])
+            taken = [one for one, why in zip(batch, barred, strict=True) if why is None]
+            numbers = iter(accept.accept_messages(taken))
+    answer: list[int | Barred] = [why or next(numbers).message_id for why in barred]
     for one, why in zip(batch, barred, strict=True):
         size, key = len(one.raw or b""), str(one.facts["key"])
         rolls.count("key", key, "barred" if why else "accepted", workspace=one.workspace_id, octets=size)
@@ -137,8 +151,12 @@ def keep(batch: list[accept.Outgoing]) -> list[int | Barred]:
     return answer
 
 
+@lru_cache(maxsize=16)
 def trace_field(host: str, *, esmtp: bool, tls: bool, when: datetime) -> bytes:
-    """The Received field of a submission; where it came from is nobody's business beyond us (GDPR art. 5(1)(c))."""
+    """The Received field of a submission; where it came from is nobody's business beyond us (GDPR art. 5(1)(c)).
+
+    when: to the second; it is the same for all messages of one.
+    """
     protocol = ("ESMTP" if esmtp else "SMTP") + ("S" if tls else "") + "A"  # RFC 3848
     return f"Received: by {host} with {protocol};\r\n {format_datetime(when)}\r\n".encode()
 

@@ -181,6 +181,11 @@ class Config:
         check=_zones,
     )
     couriers: int = setting(0, "Courier processes, with two database connections each; 0: one per core, five at most.")
+    submission_processes: int = setting(
+        1,
+        "Processes that take submitted mail, with two database connections each; more where cores are idle.",
+        check=_positive,
+    )
     courier_connections: int = setting(20, "SMTP connections of one courier.", check=_positive)
     courier_threads: int = setting(
         1, "Signing threads of one courier; more than one helps only where cores are idle.", check=_positive

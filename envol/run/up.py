@@ -59,12 +59,14 @@ def couriers_of(config: Config, cores: int) -> int:
     Raises ConfigError when more are asked for than the embedded PostgreSQL has room for.
     """
     others = _FOR_COMMANDS + config.pool_http + config.pool_worker + _OF_INBOX + _OF_AUDIENCE
-    others += _OF_SUBMISSION * (bool(config.submission) + bool(config.inbound))
+    others += _OF_SUBMISSION * (config.submission_processes * bool(config.submission) + bool(config.inbound))
     room = (MOST_CONNECTIONS - others) // _OF_COURIER
     if config.database_url and not os.environ.get(EMBEDDED):
         return config.couriers or min(cores, max(1, room))
     if room < 1 or config.couriers > room:
         asked = f"pool_http = {config.pool_http}, pool_worker = {config.pool_worker}, couriers = {config.couriers or 1}"
+        if config.submission_processes > 1:
+            asked += f", submission_processes = {config.submission_processes}"
         raise ConfigError(
             f"{asked} need more than {MOST_CONNECTIONS} database connections together. Lower one of them, or name a"
             " PostgreSQL of your own in DATABASE_URL."
@@ -80,7 +82,9 @@ def specs(config: Config) -> list[ProcessSpec]:
     if config.route == "local":
         found.append(ProcessSpec("inbox", [*python, "inbox"]))
     if config.submission:
-        found.append(ProcessSpec("submission", [*python, "submission"]))
+        for number in range(1, config.submission_processes + 1):
+            name = "submission" if number == 1 else f"submission-{number}"
+            found.append(ProcessSpec(name, [*python, "submission"]))
     if config.inbound:
         found.append(ProcessSpec("inbound", [*python, "inbound"]))
     for number in range(1, couriers + 1):

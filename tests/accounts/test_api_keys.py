@@ -127,3 +127,23 @@ def test_a_pause_says_why_and_ends(workspace: Workspace) -> None:
 def test_a_key_ends_when_it_was_said_to(workspace: Workspace) -> None:
     assert "expired" in api_keys.closed(made(workspace, expires_at=timezone.now() - timedelta(seconds=1)))
     assert api_keys.closed(made(workspace, expires_at=timezone.now() + timedelta(hours=1))) == ""
+
+
+def test_the_quick_look_at_keys_sees_what_the_long_one_sees(workspace: Workspace) -> None:
+    for number, change in enumerate(
+        (
+            {},
+            {"revoked_at": "2020-01-01T00:00:00Z"},
+            {"paused_at": "2020-01-01T00:00:00Z"},
+            {"expires_at": "2020-01-01T00:00:00Z"},
+            {"expires_at": "2999-01-01T00:00:00Z"},
+            {"scopes": ["read"]},
+            {"per_hour": 5},
+            {"per_day": 5},
+        )
+    ):
+        key = ApiKey.objects.get(public_id=create_api_key(workspace, f"boutique {number}").key)
+        ApiKey.objects.filter(pk=key.pk).update(**change)
+        free = api_keys.use([(key.pk, 1000)]) == [None]
+        assert api_keys.unlimited([key.pk, key.pk]) is free, change
+        assert not api_keys.unlimited([key.pk, key.pk + 1]), "one of them is nobody's"

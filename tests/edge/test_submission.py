@@ -28,7 +28,7 @@ from envol.accounts.models import ApiKey
 from envol.accounts.workspaces import NewKey, create_api_key
 from envol.edge import certificates
 from envol.edge.submission import Submission, _keep_fresh
-from envol.outbound import domains, relay
+from envol.outbound import control, domains, relay
 
 pytestmark = pytest.mark.usefixtures("empty_database")
 
@@ -382,3 +382,32 @@ def test_a_second_opinion_is_asked_where_one_is_named(relay_of: Running, key: Ne
         server.server_close()
     assert asked[0] == "/checkv2 zoe@boutique.example luc@lecteurs.example"
     assert len(queued()) == 1
+
+
+def test_several_processes_share_a_port_and_what_one_peer_may_hold(kept: certificates.Kept) -> None:
+    async def open_both() -> tuple[int, int, set[str]]:
+        first, second = (Submission(HOST, kept.context, list, share=2) for _ in range(2))
+        _, port = await first.open("127.0.0.1", 0, shared=True)
+        assert (await second.open("127.0.0.1", port, shared=True))[1] == port
+        greeted = set()
+        while len(greeted) < 2:  # the kernel deals them out
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+            await reader.readline()
+            greeted |= {name for name, one in (("first", first), ("second", second)) if one.sessions}
+            writer.close()
+        await asyncio.gather(first.close(), second.close())
+        return first.per_peer, second.per_peer, greeted
+
+    assert asyncio.run(open_both()) == (25, 25, {"first", "second"})
+
+
+def test_a_fact_that_is_due_is_asked_in_the_thread_that_may(relay_of: Running, key: NewKey) -> None:
+    with signed_in(relay_of, key) as client:
+        client.send_message(letter())
+        control._forget()
+        client.send_message(letter())
+        with_file = letter()
+        with_file.add_attachment(b"%PDF-1.7", maintype="application", subtype="pdf", filename="facture.pdf")
+        client.send_message(with_file)
+        client.send_message(letter(**{"X-Large": "x " * 40_000}))
+        assert len(queued()) == 4

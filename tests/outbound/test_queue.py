@@ -6,11 +6,11 @@ import threading
 from collections import Counter
 
 import pytest
-from django.db import connection, transaction
+from django.db import DataError, connection, transaction
 
 from envol import db
 from envol.consent import suppression
-from envol.outbound import accept, lease, settle, states
+from envol.outbound import accept, enter, lease, settle, states
 from envol.outbound.accept import Outgoing, Refused
 from envol.outbound.settle import DEFERRED, Result
 from tests.outbound.helpers import people, queued, sending
@@ -437,7 +437,38 @@ def test_the_queue_is_shown_by_site_and_reply(workspace) -> None:
 
 def test_small_sites_share_chunks_and_large_ones_have_their_own() -> None:
     sites = ["big.example"] * 1100 + [f"s{i}.example" for i in range(700)]
-    plan = accept.plan_chunks(sites)
+    plan = enter.plan_chunks(sites)
     chunks = Counter(plan)
-    assert max(chunks.values()) <= accept.CHUNK_ROWS
+    assert max(chunks.values()) <= enter.CHUNK_ROWS
     assert len(set(plan[:1100])) == 3 and not set(plan[:1100]) & set(plan[1100:])
+
+
+def test_single_messages_survive_a_stream_that_went_away(workspace) -> None:
+    """Known by heart, and not there any more: nothing is written for it, and another is made."""
+    letter = Outgoing(workspace.id, ("", "zoe@librairie.example"), [("", "luc@un.example")], "Bonjour", "À vous.")
+    db.execute("INSERT INTO outbound_domain (workspace_id, name, trusted, findings) VALUES (%s, %s, true, '[]')",
+               [workspace.id, "librairie.example"])  # fmt: skip
+    first = accept.accept_messages([letter])[0].recipients[0]
+    db.execute("UPDATE outbound_sending SET state = 'stopped' WHERE id = %s", [first[0]])
+    second = accept.accept_messages([letter, letter])
+    assert {key[0] for one in second for key in one.recipients} != {first[0]}
+    assert db.value("SELECT count(*) FROM outbound_message") == 3
+    assert states.invariants() == []
+
+
+def test_bodies_that_are_too_much_for_one_statement_are_kept_all_or_none(workspace, monkeypatch) -> None:
+    monkeypatch.setattr(enter, "MOST_OCTETS", 1000)
+    db.execute("INSERT INTO outbound_domain (workspace_id, name, trusted, findings) VALUES (%s, %s, true, '[]')",
+               [workspace.id, "librairie.example"])  # fmt: skip
+
+    def letters(*texts: str) -> list[Outgoing]:
+        return [Outgoing(workspace.id, ("", "a@librairie.example"), [("", "b@un.example")], "x", one) for one in texts]
+
+    kept = accept.accept_messages(letters("1" * 700, "2" * 700, "3" * 200))
+    assert [db.value("SELECT left(text, 1) FROM outbound_message WHERE id = %s", [one.message_id]) for one in kept] == [
+        "1", "2", "3",
+    ]  # fmt: skip
+    with pytest.raises(DataError):
+        accept.accept_messages(letters("4" * 700, "5\0" * 700))
+    assert db.value("SELECT count(*) FROM outbound_message") == 3
+    assert states.invariants() == []

@@ -52,6 +52,10 @@ def test_all_processes_together_stay_within_forty_connections(tmp_path: Path) ->
     assert most == 5
     with pytest.raises(ConfigError, match="DATABASE_URL"):
         up.couriers_of(load(tmp_path, environ={}, couriers=30), 2)
+    with pytest.raises(ConfigError, match="submission_processes = 9"):
+        up.couriers_of(load(tmp_path, environ={}, submission="127.0.0.1:0", submission_processes=9, couriers=2), 2)
+    names = [one.name for one in up.specs(load(tmp_path, environ={}, submission="127.0.0.1:0", submission_processes=2))]
+    assert names.count("submission") == names.count("submission-2") == 1
     elsewhere = {"DATABASE_URL": "postgresql:///somewhere"}
     assert up.couriers_of(load(tmp_path, environ=elsewhere, couriers=30), 2) == 30
     with pytest.raises(ConfigError, match="pool_worker"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import time
 import zipfile
 from email.message import EmailMessage
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 
 from envol.wire.fraud import ALLOW, HOLD, REFUSE, Letter, judge, letter_of
 from envol.wire.fraud import files as attachments
-from envol.wire.fraud.names import borrowed, mixed, named_sender, skeleton
+from envol.wire.fraud.names import _plain, borrowed, mixed, named_sender, plain, skeleton
+from envol.wire.fraud.phrases import words_of
 
 
 def letter(html: str = "", text: str = "", subject: str = "Votre commande", name: str = "La Boutique") -> Letter:
@@ -72,6 +74,13 @@ def test_skeletons_of_what_an_eye_takes_for_the_same() -> None:
     assert skeleton("micr0s0ft") == skeleton("microsoft") == skeleton("мicrosoft")
     assert mixed("Le cоmpte")  # a Cyrillic о
     assert not mixed("Письмо для Zoé")  # whole words of each are no trick
+
+
+@given(st.text(st.one_of(st.characters(codec="cp1252"), st.characters()), max_size=40))
+def test_the_quick_reading_reads_as_the_slow_one(text: str) -> None:
+    slow = _plain(text.replace("$", " usd "))
+    assert plain(text) == (slow if not text.isascii() else text.replace("$", " usd ").lower())
+    assert words_of(slow) == re.findall("[a-z0-9]+", slow)
 
 
 def test_a_link_that_shows_one_host_and_opens_another() -> None:

@@ -10,6 +10,7 @@ import re
 import tomllib
 import unicodedata
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -36,6 +37,37 @@ def plain(text: str) -> str:
         text = text.replace("$", " usd ")
     if text.isascii():
         return text.lower()
+    for codec in _CODECS:
+        table, gone, long = _flat(codec)
+        for character, said in long:
+            if character in text:
+                text = text.replace(character, said)
+        with suppress(UnicodeEncodeError):
+            return text.encode(codec).translate(table, gone).decode("ascii")
+    return _plain(text)
+
+
+_CODECS = ("latin-1", "cp1252")
+"""Nearly every western letter is written with the characters of one of them, and octets are looked up at once."""
+
+
+@cache
+def _flat(codec: str) -> tuple[bytes, bytes, tuple[tuple[str, str], ...]]:
+    """`_plain` as a table of this codec: of octets, those that go, and characters that become several."""
+    table, gone, long = bytearray(256), bytearray(), []
+    for octet in range(256):
+        character = bytes([octet]).decode(codec, "ignore")
+        said = _plain(character)
+        if len(said) == 1:
+            table[octet] = ord(said)
+        elif said:
+            long.append((character, said))
+        else:
+            gone.append(octet)
+    return bytes(table), bytes(gone), tuple(long)
+
+
+def _plain(text: str) -> str:
     text = text.replace("€", " euros ").replace("£", " pounds ")
     text = _INVISIBLE.sub("", text)
     if _OTHER_SCRIPT.search(text):
@@ -52,10 +84,18 @@ def plain(text: str) -> str:
 
 def mixed(text: str) -> str:
     """The first word that mixes Latin letters with Cyrillic or Greek ones, or nothing."""
-    if text.isascii() or not _OTHER_SCRIPT.search(text):
+    if text.isascii() or _narrow(text) or not _OTHER_SCRIPT.search(text):
         return ""
     found = _MIXED.search(text)
     return found[0] if found else ""
+
+
+def _narrow(text: str) -> bool:
+    """Are all characters below U+0100? Python knows, but says so only by doing it."""
+    with suppress(UnicodeEncodeError):
+        text.encode("latin-1")
+        return True
+    return False
 
 
 @lru_cache(4096)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -10,7 +9,7 @@ from functools import cache
 from envol.wire.fraud.names import data
 
 MOST_WORDS = 4000  # of a letter; whoever needs more to deceive deceives nobody
-_WORD = re.compile(r"[a-z0-9]+")
+_APART = bytes(octet if chr(octet) in "abcdefghijklmnopqrstuvwxyz0123456789" else 32 for octet in range(256))
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ def _book() -> tuple[_Stems, tuple[Group, ...]]:
 
 def words_of(plain_text: str) -> list[str]:
     """The words of a text that :func:`~envol.wire.fraud.names.plain` made plain."""
-    return _WORD.findall(plain_text)[:MOST_WORDS]
+    return plain_text.encode("ascii", "replace").translate(_APART).decode("ascii").split()[:MOST_WORDS]
 
 
 def said(words: Sequence[str]) -> list[Group]:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import NamedTuple
 
 from .grammar import Reply, crlf_only, reply
@@ -104,8 +104,7 @@ class ServerOptions:
     etrn: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(NamedTuple):
     """One transaction: reverse-path ("" is the null path), recipients in order, and how it came.
 
     wishes: what was asked for each recipient, in their order.
@@ -359,7 +358,7 @@ class Server:
             return ()
         if self._envelope is None:
             raise AssertionError("DATA without an envelope")
-        envelope = replace(self._envelope, recipients=tuple(self._recipients), wishes=tuple(self._wishes))
+        envelope = self._envelope._replace(recipients=tuple(self._recipients), wishes=tuple(self._wishes))
         return self._ask(Message(envelope, data))
 
     def _size_refusal(self) -> Reply:
