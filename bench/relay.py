@@ -68,8 +68,8 @@ def measure(
         "ratio": round(ratio, 2),
         "goal": GOAL,
         "met": ratio >= GOAL,
-        "notes": f"{rounds} rounds of {messages:,} messages of {size:,} bytes, {sessions} sessions, {processes} processes;"
-        " durable, no TLS",
+        "notes": f"{rounds} rounds of {messages:,} messages of {size:,} bytes, {sessions} sessions,"
+        f" {processes} processes; durable, no TLS",
     }
 
 
