@@ -229,7 +229,7 @@ class _Session(Session):
         received = relay.trace_field(server.options.hostname, esmtp=True, tls=envelope.tls, when=now)
         try:
             work = partial(relay.outgoing, account, envelope, message.data, received)
-            made = ASK if len(message.data) > SMALL else self._submission.know(partial(work, at_once=True))
+            made: Any = ASK if len(message.data) > SMALL else self._submission.know(partial(work, at_once=True))
             if made is ASK:
                 made = await self._submission.ask(work)
             if self._submission.second_opinions:
