@@ -111,6 +111,9 @@ def value(catalogue: Catalogue, field: Any, shape: str, draw: Any) -> Any:
                 {"name": "first", "op": "is", "value": True},
             ]
         ),
+        "measure": st.sampled_from(
+            [{"name": "amount", "op": op, "value": value} for op, value in (("gte", 2.5), ("is_not", -1), ("lt", 0))]
+        ),
         "id_years": st.fixed_dictionaries(
             {"list": ids, "years": st.lists(st.integers(1, 9), min_size=1, unique=True), "days": st.integers(0, 9)}
         ),
