@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,6 +25,7 @@ from envol.audience.catalogue import Catalogue
 from envol.audience.clickhouse import engine, load, tables, upkeep
 from envol.audience.clickhouse.client import Client
 from envol.audience.clickhouse.compile import Refused
+from envol.audience.clickhouse.refresh import refresh
 from envol.audience.columns import build, shape
 from envol.audience.columns.engine import Asking
 from envol.audience.columns.serve import Server
@@ -33,6 +35,8 @@ from envol.consent.models import Purpose
 from envol.contacts import catalogue as properties
 from envol.outbound.models import Sending
 from tests.audience.segment_people import add_event, add_person, add_score, add_send
+from tests.audience.test_columns import _change
+from tests.audience.test_same_people import NOW, _base
 
 AT = datetime(2026, 11, 3, tzinfo=UTC)
 NANTES = {"v": 1, "match": "all", "rules": [{"field": "prop.town", "op": "is", "value": "Nantes"}]}
@@ -54,6 +58,16 @@ def base(workspace: Workspace) -> Workspace:
         )
         add_event(workspace, person, 6, datetime(2026, 11, 3, tzinfo=UTC), 1)
     return workspace
+
+
+@pytest.fixture
+def changing(workspace: Workspace) -> Iterator[Workspace]:
+    """People with everything that a copy holds. Its ledger rows lack chunks and versions: they go."""
+    _base(workspace)
+    yield workspace
+    mine = list(Sending.objects.filter(workspace=workspace).values_list("id", flat=True))
+    for table in ("outbound_outcome", "outbound_send"):
+        db.execute(f"DELETE FROM {table} WHERE sending_id = ANY(%s)", [mine])
 
 
 @pytest.fixture
@@ -268,3 +282,58 @@ def test_messages_and_scores_after_the_copy_are_told_or_refused(
     finally:  # these rows lack chunks and versions: the books of the whole database would be wrong
         for table in ("outbound_outcome", "outbound_send"):
             db.execute(f"DELETE FROM {table} WHERE sending_id = ANY(%s)", [[done, late]])
+
+
+def test_a_copy_is_brought_up_to_date_in_place(
+    changing: Workspace, there: Client, pg: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who changed is replaced, who is gone is in no file, and whoever was reading meanwhile is told."""
+    url = build.address()
+    first = load.load(changing, there, url)
+    _change(changing, random.Random("refreshed"))
+    gone = [row[0] for row in db.rows("SELECT contact_id FROM contacts_gone WHERE what = 'contact'")]
+    assert load.held(there, first, gone)
+    real = Client.insert
+
+    def breaks(self: Client, table: str, rows: Any) -> None:
+        if table.endswith("_orders"):
+            raise RuntimeError("the line broke")
+        real(self, table, rows)
+
+    with monkeypatch.context() as broken:
+        broken.setattr(Client, "insert", breaks)
+        with pytest.raises(RuntimeError, match="the line broke"):
+            refresh(changing, there, url)
+    assert load.current(there, changing.pk) == first
+    _same_people(changing, there, pg)  # half of them replaced: those are asked of PostgreSQL still
+    with pytest.raises(engine.Behind), engine.question(there, changing, pg) as asked:
+        after = refresh(changing, there, url)
+        asked.count(Catalogue(changing), None)
+    assert after is not None and after.version == first.version and after.watermark > first.watermark
+    assert load.held(there, after, gone) == []
+    with engine.question(there, changing, pg) as asked:
+        assert asked.changed == []
+    _same_people(changing, there, pg)
+    finished = Sending.objects.filter(workspace=changing).values_list("pk", flat=True)
+    assert sorted(set(after.finished)) == after.finished and set(after.finished) <= set(finished)
+    properties.declare(changing, "shoe", "number", "Pointure", "Shoe size")
+    assert refresh(changing, there, url) is None, "a new property takes a new copy"
+
+
+def _same_people(workspace: Workspace, there: Client, pg: psycopg.Connection[Any]) -> None:
+    catalogue = Catalogue(workspace)
+    rules: list[dict[str, Any]] = [
+        {"field": "prop.city", "op": "known"},
+        {"field": "list", "op": "on", "value": next(iter(catalogue.lists))},
+        {"field": "orders.sum", "op": "gte", "value": 500},
+        {"field": "mail.clicked", "op": "at_least", "value": 1},
+        {"field": "mail.sent", "op": "at_least", "value": 1},
+        {"field": "event.visit", "op": "sum", "value": {"name": "amount", "op": "gt", "value": 2}},
+        {"field": "interest", "op": "known"},
+        {"field": "tier", "op": "in", "value": ["gold", "premium"]},
+    ]
+    trees = [{"v": 1, "match": "all", "rules": [rule]} for rule in rules]
+    with engine.question(there, workspace, pg) as asked:
+        for tree, found in zip(trees, asked.matches(catalogue, trees, NOW), strict=True):
+            query, params = reference.ids_sql(catalogue, tree, now=NOW)
+            assert found == sorted(row[0] for row in db.rows(query, params)), tree

@@ -18,7 +18,7 @@ from sqlglot import exp
 from envol.accounts.models import Workspace
 from envol.audience.catalogue import Catalogue
 from envol.audience.clickhouse import load, tables
-from envol.audience.clickhouse.client import Client
+from envol.audience.clickhouse.client import Client, NoTable
 from envol.audience.clickhouse.compile import TreeCompiler, among
 from envol.audience.columns import shape
 from envol.audience.columns.build import computed, sendings
@@ -49,6 +49,10 @@ def question(client: Client, workspace: Workspace, pg: psycopg.Connection[Any]) 
 
     Raises :class:`NoCopy` or :class:`Behind`.
     """
+    try:
+        begun = load.moved(client, workspace.pk)
+    except NoTable:
+        begun = 0.0
     copy = load.current(client, workspace.pk)
     if copy is None:
         raise NoCopy(f"workspace {workspace.pk} has no copy in ClickHouse")
@@ -68,10 +72,14 @@ def question(client: Client, workspace: Workspace, pg: psycopg.Connection[Any]) 
         if mail and late:
             changed = sorted({*changed, *late})
         yield Question(client, copy, pg, made, changed, computed(pg, workspace.pk) == copy.scored, mail)
+        if load.moved(client, workspace.pk) != begun:
+            raise Behind("the copy changed while it was asked")
 
 
-def changed_since(pg: psycopg.Connection[Any], made: dict[str, shape.Table], watermark: int) -> list[int]:
-    """People of whom a copy with this watermark may not tell the truth, up to one more than ``MOST``."""
+def changed_since(
+    pg: psycopg.Connection[Any], made: dict[str, shape.Table], watermark: int, most: int = MOST
+) -> list[int]:
+    """People of whom a copy with this watermark may not tell the truth, up to one more than ``most``."""
     looks = [
         f"SELECT {table.person} AS person FROM {table.source} WHERE {table.rows} AND {table.written_since(watermark)}"
         for table in made.values()
@@ -79,7 +87,7 @@ def changed_since(pg: psycopg.Connection[Any], made: dict[str, shape.Table], wat
     ]
     gone = made["contacts"].rows.replace("c.", "g.", 1)
     looks.append(f"SELECT g.contact_id FROM contacts_gone g WHERE {gone} AND g.stamp >= {watermark:d}")
-    query = f"SELECT DISTINCT person FROM ({' UNION ALL '.join(looks)}) x ORDER BY 1 LIMIT {MOST + 1}"
+    query = f"SELECT DISTINCT person FROM ({' UNION ALL '.join(looks)}) x ORDER BY 1 LIMIT {most + 1}"
     return [int(row[0]) for row in pg.execute(query)]
 
 

@@ -97,18 +97,18 @@ def load(workspace: Workspace, client: Client, url: str, tell: Tell | None = Non
             scored = computed(pg, workspace.pk)
             finished = sorted(one for one, ended in sendings(pg, workspace.pk, []) if ended)
             people = 0
-            pieces = _pieces(pg, workspace.pk, made, finished)
-            for done, (name, condition) in enumerate(pieces):
+            everything = pieces(pg, workspace.pk, made, finished)
+            for done, (name, condition) in enumerate(everything):
                 with reading(url, snapshot) as read:
                     for batch in read(made[name].select(condition)):
                         if batch.num_rows:
-                            client.insert(called[name], _filled(batch))
+                            client.insert(called[name], filled(batch))
                             people += batch.num_rows if name == "contacts" else 0
                 if tell:
-                    tell(done + 1, len(pieces))
+                    tell(done + 1, len(everything))
         columns = {t.name: {c.name: c.told for c in t.columns} for t in made.values()}
         copy = Copy(workspace.pk, version, watermark, people, columns, kept_months, scored, finished, time.time())
-        client.insert(tables.COPIES, _row(copy))
+        note(client, copy, at=copy.made_at)
     except BaseException:
         for one in called.values():
             for statement in tables.drop(one, cluster):
@@ -119,7 +119,7 @@ def load(workspace: Workspace, client: Client, url: str, tell: Tell | None = Non
     return copy
 
 
-def _pieces(pg: Any, workspace: int, made: dict[str, shape.Table], finished: list[int]) -> list[tuple[str, str]]:
+def pieces(pg: Any, workspace: int, made: dict[str, shape.Table], finished: list[int]) -> list[tuple[str, str]]:
     """(table, condition) of every piece; together they are everything."""
     found = []
     contacts = made["contacts"]
@@ -137,7 +137,7 @@ def _pieces(pg: Any, workspace: int, made: dict[str, shape.Table], finished: lis
     return found
 
 
-def _filled(batch: pa.RecordBatch) -> pa.Table:
+def filled(batch: pa.RecordBatch) -> pa.Table:
     """A list that is absent is an empty one."""
     import pyarrow as pa
     import pyarrow.compute as pc
@@ -150,7 +150,18 @@ def _filled(batch: pa.RecordBatch) -> pa.Table:
     return table
 
 
-def _row(copy: Copy) -> pa.Table:
+def note(client: Client, copy: Copy, *, at: float, marks_only: bool = False) -> None:
+    """Readers see this copy from now on; ``marks_only``: only that something of it begins to change."""
+    client.insert(tables.COPIES, _row(copy, at, -tables.FORMAT if marks_only else tables.FORMAT))
+
+
+def moved(client: Client, workspace_id: int) -> float:
+    """When a copy of this workspace last began or ended to change."""
+    query = f"SELECT max(made_at) FROM {tables.COPIES} WHERE workspace = {{w:Int64}}"
+    return float(client.rows(query, {"w": workspace_id})[0][0])
+
+
+def _row(copy: Copy, at: float, format_: int) -> pa.Table:
     import pyarrow as pa
 
     return pa.table(
@@ -163,8 +174,8 @@ def _row(copy: Copy) -> pa.Table:
             "months": pa.array([copy.months], pa.list_(pa.string())),
             "scored": [copy.scored],
             "finished": pa.array([copy.finished], pa.list_(pa.int64())),
-            "made_at": pa.array([copy.made_at], pa.float64()),
-            "format": pa.array([tables.FORMAT], pa.int16()),
+            "made_at": pa.array([at], pa.float64()),
+            "format": pa.array([format_], pa.int16()),
         }
     )
 

@@ -82,6 +82,12 @@ def drop(called: str, cluster: str = "") -> list[str]:
     return [f"DROP TABLE IF EXISTS {one} ON CLUSTER '{cluster}' SYNC" for one in (called, f"{called}_local")]
 
 
+def clear(called: str, cluster: str = "", where: str = "1 = 1") -> str:
+    """Take the rows out of which ``where``, SQL of ours, holds."""
+    over = f"{called}_local ON CLUSTER '{cluster}'" if cluster else called
+    return f"ALTER TABLE {over} DELETE WHERE {where} SETTINGS mutations_sync = 2"
+
+
 def forget(called: str, people: list[int], cluster: str = "") -> str:
     """Take all rows of these people out of the files themselves, not only out of answers."""
     some = ", ".join(str(int(one)) for one in people)

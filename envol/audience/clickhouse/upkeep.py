@@ -1,7 +1,7 @@
-"""When a copy in ClickHouse is made anew: by the clock, in a child that ends.
+"""When a copy in ClickHouse is made, and brought up to date: by the clock, in a child that ends.
 
-As for the columns of one machine (`columns.upkeep`), except that erased people are taken out of the copy instead of
-making a hundred million rows anew for one of them.
+Unlike the columns of one machine (`columns.upkeep`) it is not written anew for what changed: changed people take the
+place of what was said of them (`refresh`), and the erased are taken out, among a hundred million rows that stay.
 """
 
 from __future__ import annotations
@@ -25,6 +25,9 @@ from envol.audience.columns.build import address, computed, sendings
 from envol.events import tasks as events
 
 OLD = 24 * 3600.0
+FEW = 5_000  # changed people whom PostgreSQL is asked about without notice
+WHOLE = frozenset({"there is none", "the properties changed", "a month of events was dropped"})
+"""Reasons for which bringing up to date does not do."""
 TIMEOUT = 6 * 3600
 
 log = structlog.get_logger()
@@ -36,7 +39,7 @@ def client() -> Client:
 
 
 def why(client: Client, workspace: Workspace) -> str:
-    """Why its copy has to be made anew, or nothing."""
+    """Why its copy has to be made (`WHOLE`) or brought up to date, or nothing."""
     copy = load.current(client, workspace.pk)
     if copy is None:
         return "there is none"
@@ -50,16 +53,16 @@ def why(client: Client, workspace: Workspace) -> str:
     with psycopg.connect(address(), autocommit=True) as pg:
         if computed(pg, workspace.pk) != copy.scored:
             return "scores were computed"
-        if len(engine.changed_since(pg, tables, copy.watermark)) > engine.MOST:
+        if len(engine.changed_since(pg, tables, copy.watermark)) > min(FEW, engine.MOST):
             return "many people changed"
         late = [one for one, ended in sendings(pg, workspace.pk, copy.finished) if ended]
-        if late and len(engine.written_to_since(pg, tables, workspace.pk, copy.finished)) > engine.MOST:
+        if late and len(engine.written_to_since(pg, tables, workspace.pk, copy.finished)) > min(FEW, engine.MOST):
             return "many messages were sent"
     return ""
 
 
 def look_after() -> list[int]:
-    """Make what is missing or behind, and take the erased out of the others; ids of the workspaces with a new copy."""
+    """Make what is missing, bring up to date what is behind, take the erased out of the others; whom."""
     made = []
     with_clickhouse = client()
     try:
@@ -72,7 +75,7 @@ def look_after() -> list[int]:
             reason = why(with_clickhouse, workspace)
             if reason:
                 log.info("a copy is made in ClickHouse", workspace=workspace.pk, why=reason)
-                write(workspace)
+                write(workspace, whole=reason in WHOLE)
                 made.append(workspace.pk)
             else:
                 forget_erased(with_clickhouse, workspace)
@@ -115,9 +118,10 @@ def forget_erased(client: Client, workspace: Workspace) -> int:
     return len(held)
 
 
-def write(workspace: Workspace) -> None:
-    """A new copy of one workspace, by a child process. Raises RuntimeError with what it said."""
-    command = [sys.executable, "-m", "envol.audience.clickhouse", str(workspace.pk)]
+def write(workspace: Workspace, *, whole: bool = True) -> None:
+    """A new copy of one workspace, or what changed put into it, by a child process. Raises RuntimeError with what it
+    said."""
+    command = [sys.executable, "-m", "envol.audience.clickhouse", str(workspace.pk), *([] if whole else ["changed"])]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, env=os.environ, check=False)
     if done.returncode:
         raise RuntimeError(f"Workspace {workspace.pk} was not copied into ClickHouse: {done.stderr[-500:]}")
