@@ -24,6 +24,8 @@ from envol.consent.chain import START
 from envol.consent.ledger import Problem
 from envol.db import rows
 
+FILE = "proof/ledger-anchors.jsonl"
+
 
 class Anchor(NamedTuple):
     """The head of one workspace's chain at a moment: so many blocks and lines, and this hash."""
@@ -47,7 +49,7 @@ class Unreadable(ValueError):
 
 def path() -> Path:
     """The file beside the data. The directory keeps what must outlive the database."""
-    return Path(settings.ENVOL.data) / "proof" / "ledger-anchors.jsonl"
+    return Path(settings.ENVOL.data) / FILE
 
 
 def write(at: datetime | None = None, file: Path | None = None) -> list[Anchor]:

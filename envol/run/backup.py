@@ -17,6 +17,10 @@ from envol import __version__
 from envol.run import config as _config
 from envol.run.config import Config
 
+# As `consent.erasures` and `consent.anchor` name them, which cannot be imported before there is a database.
+ERASURES, ANCHORS = "proof/erasures.jsonl", "proof/ledger-anchors.jsonl"
+PROOFS = (ERASURES, ANCHORS)
+
 
 class BackupError(Exception):
     """The backup could not be written or read; the sentence says why and what to do."""
@@ -37,7 +41,6 @@ def _connection(url: str) -> list[str]:
 def write(config: Config, file: Path) -> dict[str, Any]:
     """Write ``file`` (0600): a consistent snapshot taken while everything runs. Returns bytes and contacts."""
     from envol import db
-    from envol.consent import erasures
     from envol.run.embedded import binaries
 
     if file.exists():
@@ -63,12 +66,11 @@ def write(config: Config, file: Path) -> dict[str, Any]:
         making = file.with_name(file.name + ".part")
         fd = os.open(making, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(fd, "wb") as out, tarfile.open(fileobj=out, mode="w") as tar:
-            journal = config.data / erasures.FILE
             parts = {
                 "facts.json": json.dumps(facts).encode(),
                 "secret": config.secret.encode(),
                 # After the dump: whoever it lacks is named here, or the other way round.
-                erasures.FILE: journal.read_bytes() if journal.exists() else b"",
+                **{name: _proof(config.data, name) for name in PROOFS},
             }
             for name, content in parts.items():
                 entry = tarfile.TarInfo(name)
@@ -110,7 +112,7 @@ def restore(file: Path, data: Path | None, newer: Path | None = None) -> dict[st
 
     with tar, tempfile.TemporaryDirectory(prefix="envol-restore-") as folder:
         names = set(tar.getnames())
-        parts = {"facts.json", "secret", "database.dump", "envol.toml", "proof/erasures.jsonl"}
+        parts = {"facts.json", "secret", "database.dump", "envol.toml", *PROOFS}
         if not {"facts.json", "secret", "database.dump"} <= names:
             raise BackupError(f"{file} is not a backup of Envol: it lacks its parts.")
         for name in names & parts:
@@ -121,8 +123,12 @@ def restore(file: Path, data: Path | None, newer: Path | None = None) -> dict[st
         secret.write_text((Path(folder) / "secret").read_text().strip() + "\n")
         if "envol.toml" in names:
             (directory / "envol.toml").write_bytes((Path(folder) / "envol.toml").read_bytes())
+        if anchors := _proof(Path(folder), ANCHORS):
+            (directory / "proof").mkdir(mode=0o700, exist_ok=True)
+            (directory / ANCHORS).touch(mode=0o600)
+            (directory / ANCHORS).write_bytes(anchors)
         facts = json.loads((Path(folder) / "facts.json").read_text())
-        carried = (Path(folder) / "proof" / "erasures.jsonl").read_bytes() if "proof/erasures.jsonl" in names else None
+        carried = _proof(Path(folder), ERASURES)
         config = _config.load(directory)
         url = config.database_url or ensure(directory)
         _prepare_roles(url)
@@ -147,7 +153,12 @@ def restore(file: Path, data: Path | None, newer: Path | None = None) -> dict[st
     return {"data": str(directory), "contacts": db.value("SELECT count(*) FROM contacts_contact"), **told}
 
 
-def _erase_again(carried: bytes | None, newer: Path | None, backup_at: datetime) -> dict[str, Any]:
+def _proof(folder: Path, name: str) -> bytes:
+    path = folder / name
+    return path.read_bytes() if path.exists() else b""
+
+
+def _erase_again(carried: bytes, newer: Path | None, backup_at: datetime) -> dict[str, Any]:
     """Replay the erasures, and say up to when they are known."""
     from envol.consent import erasures
     from envol.contacts import forgotten
@@ -156,7 +167,7 @@ def _erase_again(carried: bytes | None, newer: Path | None, backup_at: datetime)
         given = erasures.read(newer.read_bytes()) if newer else []
     except ValueError as error:
         raise BackupError(f"{newer}: {error} Nothing was started; delete the new directory and try again.") from None
-    known = erasures.merged(erasures.read(carried or b""), given)
+    known = erasures.merged(erasures.read(carried), given)
     erasures.append(known)
     done = forgotten.replay(known, backup_at)
     until = known[-1].moment if newer and known else None

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from envol.accounts.models import Workspace
-from envol.consent import erasures
+from envol.consent import anchor, erasures
 from envol.run import backup
 
 PICTURE = f"media/{'A' * 22}/600.jpg"
@@ -44,9 +44,13 @@ def test_only_pictures_leave_a_backup_as_files(name: str, tmp_path: Path) -> Non
     assert (data / PICTURE).stat().st_mode & 0o777 == 0o600
 
 
+def test_a_backup_carries_what_proves() -> None:
+    assert (erasures.FILE, anchor.FILE) == backup.PROOFS
+
+
 def test_a_restore_says_what_it_cannot_know(tmp_path: Path, workspace: Workspace) -> None:
     when = datetime(2026, 3, 1, 8, tzinfo=UTC)
-    alone = backup._erase_again(None, None, when)
+    alone = backup._erase_again(b"", None, when)
     assert alone["erased_again"] == 0 and "after 2026-03-01 08:00 UTC are not known" in alone["erasures"]
     later = erasures.Entry(datetime(2026, 4, 2, tzinfo=UTC).isoformat(), workspace.pk, "00" * 32, 1)
     file = tmp_path / "erasures.jsonl"

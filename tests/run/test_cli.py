@@ -110,6 +110,7 @@ def test_the_road_by_command_line(data: Path, tmp_path: Path) -> None:
     picture = data / "media" / ("A" * 22) / "600.jpg"
     picture.parent.mkdir(parents=True)
     picture.write_bytes(b"a picture of a message")
+    envol("consent", "anchor", data=data)
     copy = tmp_path / "one.backup"
     assert json.loads(envol("backup", str(copy), "--json", data=data))["contacts"] == 3
     assert copy.stat().st_mode & 0o077 == 0, "the file holds the secret: for its owner alone"
@@ -124,5 +125,8 @@ def test_the_road_by_command_line(data: Path, tmp_path: Path) -> None:
     told = json.loads(envol("restore", str(copy), *journal, data=again))
     assert (told["contacts"], told["erased_again"]) == (2, 1) and "known until" in told["erasures"]
     assert (again / "media" / ("A" * 22) / "600.jpg").read_bytes() == b"a picture of a message"
+    anchors = "proof/ledger-anchors.jsonl"
+    assert (again / anchors).read_bytes() == (data / anchors).read_bytes() != b""
+    envol("consent", "verify", "--anchor", str(again / anchors), data=again)
     assert "not empty" in envol("restore", str(copy), data=again, code=1)
     assert json.loads(envol("segment", "count", '{"v":1,"match":"all","rules":[]}', "--json", data=again))["count"] == 2

@@ -239,6 +239,6 @@ def test_a_large_or_tangled_letter_takes_no_long_time() -> None:
         b"Content-Type: text/plain\r\n\r\n" + b"a" * 2_000_000,
         b"Content-Type: text/html\r\n\r\n" + b"<div>" * 200_000,
     ):
-        begun = time.perf_counter()
+        begun = time.process_time()
         judge(letter_of(raw, name="Zoé", address="zoe@boutique.example", subject="Bonjour"))
-        assert time.perf_counter() - begun < 2
+        assert time.process_time() - begun < 2
