@@ -82,6 +82,7 @@ def test_who_changed_since_is_found_by_what_is_true_now(
 def test_batches_of_one_stamp_lose_nobody(
     workspace: Workspace, add: Callable[..., Contact], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    search.follow()  # what other tests left, in batches of the usual size
     execute(
         "INSERT INTO contacts_contact (workspace_id, email, email_key) SELECT %s, x, x"
         " FROM (SELECT 'n' || n || '@lecteurs.example' AS x FROM generate_series(1, 25) AS n) AS s",

@@ -25,7 +25,7 @@ KINDS = requests.KINDS
 @anybody
 def rights_form(request: HttpRequest, name: str) -> HttpResponse:
     """Anybody may ask; the answer is the same whether we know the address or not."""
-    workspace = Workspace.objects.filter(name=name[:60]).first()
+    workspace = None if "\0" in name else Workspace.objects.filter(name=name[:60]).first()
     if workspace is None:
         return nowhere(request)
     language = spoken(request, of_browser(request))
