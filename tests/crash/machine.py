@@ -258,6 +258,16 @@ class Machine:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self.random.choice(sorted(backends))[0], signal.SIGKILL)
 
+    @contextlib.contextmanager
+    def receiver_holds(self) -> Iterator[None]:
+        """The receiver takes nothing meanwhile: what is asked now must not let the work end before its kills."""
+        sink = self.processes["sink"]
+        sink.send_signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            sink.send_signal(signal.SIGCONT)
+
     # ---- the end
 
     def stand(self) -> str:

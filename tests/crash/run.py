@@ -230,7 +230,8 @@ def _kill(machine: Machine, report: Report, only: str, messages: int) -> None:
     kill = Kill(chosen, machine.arrived.lines)
     machine.kill(chosen)
     if messages <= LOOK_EVERY or len(report.kills) % 10 == 0:
-        kill.broken = machine.broken()
+        with machine.receiver_holds():
+            kill.broken = machine.broken()
         report.broken += [f"After kill {len(report.kills) + 1} ({chosen}): {sentence}" for sentence in kill.broken]
     report.kills.append(kill)
 
