@@ -67,8 +67,11 @@ def verify(raw: bytes, find_key: FindKey, now: int) -> list[Verdict]:
     """A verdict on each DKIM-Signature of a message, from the top; never raises. ``now`` in seconds since 1970."""
     head, _, body = raw.partition(b"\r\n\r\n")
     lines = _LINE.findall(head + b"\r\n")
-    signatures = [line for line in lines if _name(line) == b"dkim-signature"]
-    return [_one(line, lines, body, find_key, now) for line in signatures[:MOST]]
+    signatures = [line for line in lines if _name(line) == b"dkim-signature"][:MOST]
+    if b"".join(lines) != head + b"\r\n":
+        # Something in the header is no field (a bare CR or LF): others may see another From there, or its end (§8.15).
+        return [Verdict(Reason.SYNTAX) for _ in signatures]
+    return [_one(line, lines, body, find_key, now) for line in signatures]
 
 
 def _name(line: bytes) -> bytes:

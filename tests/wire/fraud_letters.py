@@ -87,7 +87,8 @@ def verdict(message: EmailMessage) -> Verdict:
 
 
 if __name__ == "__main__":
-    for kind in ("honest", "phishing", "honest_later", "phishing_later"):
+    sets = ("", "_later", "_third", "_fourth")
+    for kind in (f"{kind}{which}" for which in sets for kind in ("honest", "phishing")):
         verdicts = [(subject, verdict(message)) for subject, message in letters(kind)]
         wrong = [(s, v) for s, v in verdicts if (v.action == "allow") == kind.startswith("phishing")]
         counted = {a: sum(v.action == a for _, v in verdicts) for a in ("allow", "hold", "refuse")}

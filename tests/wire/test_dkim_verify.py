@@ -67,6 +67,14 @@ def test_whatever_is_changed_the_verdict_is_that_of_the_other(place: int, octet:
         assert all(theirs[n] for n, ok in enumerate(ours) if ok)
 
 
+@pytest.mark.parametrize("octets", [b"\n\n", b"\r\r", b"\nFrom: eve@other.example", b"\r\nno field\r\n"])
+def test_a_header_that_is_not_all_fields_proves_nothing(octets: bytes) -> None:
+    """Of two signatures one is broken so; the other must not hold for a message that others read differently."""
+    raw = signed(note())
+    changed = raw[:20] + octets + raw[20:]
+    assert reasons(changed) and set(reasons(changed)) == {Reason.SYNTAX}
+
+
 @settings(max_examples=examples(300), deadline=None)
 @given(st.binary(max_size=400))
 def test_junk_is_answered(junk: bytes) -> None:

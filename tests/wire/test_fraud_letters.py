@@ -13,7 +13,9 @@ MOST_HONEST_STOPPED = 0.02
 MOST_FRAUD_THROUGH = 0.10
 
 
-@pytest.mark.parametrize(("kind", "least"), [("honest", 100), ("honest_later", 25)])
+@pytest.mark.parametrize(
+    ("kind", "least"), [("honest", 100), ("honest_later", 25), ("honest_third", 30), ("honest_fourth", 30)]
+)
 def test_honest_letters_leave(kind: str, least: int) -> None:
     found = [(subject, verdict(message)) for subject, message in letters(kind)]
     stopped = [(subject, v.reasons) for subject, v in found if v.action != ALLOW]
@@ -21,7 +23,9 @@ def test_honest_letters_leave(kind: str, least: int) -> None:
     assert len(stopped) <= MOST_HONEST_STOPPED * len(found), stopped
 
 
-@pytest.mark.parametrize(("kind", "least"), [("phishing", 100), ("phishing_later", 25)])
+@pytest.mark.parametrize(
+    ("kind", "least"), [("phishing", 100), ("phishing_later", 25), ("phishing_third", 30), ("phishing_fourth", 30)]
+)
 def test_fraud_is_held_or_refused(kind: str, least: int) -> None:
     found = [(subject, verdict(message)) for subject, message in letters(kind)]
     through = [(subject, v.reasons) for subject, v in found if v.action == ALLOW]

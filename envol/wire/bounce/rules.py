@@ -45,7 +45,10 @@ LAYOUTS: tuple[Layout, ...] = (
         r"|this is a warning|do not need to (?:do anything|resend)|not yet been delivered|no action is required"
         r"|will (?:continue to|keep) (?:attempt|try)|(?:has been|is) postponed|has not yet been delivered"
         r"|message still undelivered|delivery attempts will continue|temporary problem delivering|temporarily deferred"
-        r"|tentatives? de (?:remise|distribution) (?:se poursui|vont continuer)|wird weiterhin versucht)",
+        r"|tentatives? de (?:remise|distribution) (?:se poursui|vont continuer)|wird weiterhin versucht"
+        r"|noch nicht zugestellt|nie zosta.a jeszcze|pas encore .t. (?:remis|distribu)|ancora (?:consegnat|recapitat)|a.n no se ha"
+        r"|delivery is delayed|has ?n.t been delivered yet|will continue to be attempted|shall (?:try|retry)"
+        r"|(?:remise|livraison) (?:est |a .t. )?(?:retard|diff.r)|verz.gert|continuer. a tentare|retrasad[oa]|entrega .{0,20}retras|consegna .{0,20}ritard)",
         _ANYWHERE,
         delayed=True,
     ),
@@ -61,6 +64,13 @@ LAYOUTS: tuple[Layout, ...] = (
         rf"^[ \t]*<?({ADDRESS})>?",
     ),
     _layout("mdaemon", r"failed address(?:es)?:", rf"failed address(?:es)?:[ \t]*<?({ADDRESS})>?"),
+    _layout(
+        "opensmtpd",
+        r"an error (?:has )?occurred while (?:attempting|trying) to deliver",
+        rf"^[ \t]*<?({ADDRESS})>?(?=:|[ \t]*$)",
+    ),
+    _layout("xmail", r"xmail bounce: rcpt=\[", rf"rcpt=\[({ADDRESS})\]"),
+    _layout("google groups", r"the group you tried to contact", rf"contact \(({ADDRESS})\)"),
     _layout("lsmtp", r"^error-for:|\nerror-for:", rf"error-for:[ \t]*<?({ADDRESS})>?"),
     _layout("exchange", r"the following recipient\(?s?\)? (?:could|cannot|can't|can not)", _ANYWHERE),
     _layout("exchange", r"(?:couldn't be delivered|wasn't delivered|could not be delivered) to:?", _ANYWHERE),
@@ -79,8 +89,8 @@ LAYOUTS: tuple[Layout, ...] = (
     ),
     _layout(
         "list of addresses",  # a line for each, its reason on the next
-        r"(?:^|\n)[ \t]*<[^<>\s@]{1,64}@[^<>\s@]{1,255}>[ \t]*:",
-        rf"^[ \t]*<({ADDRESS})>[ \t]*:",
+        r"(?:^|\n)[ \t]*<?[^<>\s@:]{1,64}@[^<>\s@:]{1,255}>?[ \t]*:",
+        rf"^[ \t]*<?({ADDRESS})>?[ \t]*:",
     ),
     _layout(
         "failure sentence",
@@ -91,8 +101,14 @@ LAYOUTS: tuple[Layout, ...] = (
         r"|failed because|no such user|user (?:is )?(?:unknown|not (?:known|found))|non-delivery report|invalid mailbox|not accepting mail"
         r"|n.a pas pu .tre (?:remis|distribu|d.livr|achemin|envoy)|impossible de (?:remettre|distribuer|d.livrer)"
         r"|.chec de (?:la )?(?:remise|distribution|livraison)|non (?:remis|distribu|d.livr)"
-        r"|nicht zugestellt werden|konnte nicht zustell|unzustellbar|no se pudo entregar|no ha podido entregarse"
-        r"|non .{0,20}stato possibile (?:recapitare|consegnare)|n.o p.de ser entregue|kon niet worden (?:bezorgd|afgeleverd))",
+        r"|(?:nous|vous) est revenu|en retour avec l|nicht zugestellt|konnte nicht zustell|unzustellbar|nicht erreicht|no se (?:ha )?p(?:udo|odido) entregar|no ha podido entregarse"
+        r"|non .{0,20}stato possibile (?:recapitare|consegnare)|n.o p.de ser entregue|(?:kon|kan) niet worden (?:bezorgd|afgeleverd)"
+        r"|.chec de (?:la )?remise|ne (?:peut|peuvent) pas .tre (?:remis|atteint|joint)|introuvable"
+        r"|(?:recapito|consegna) non riuscit|non .{0,20}(?:potuto|pu.) essere (?:consegnato|recapitato)|non recapitabile"
+        r"|error (?:en|de) la? ?entrega|no entregado|falha na entrega|n.o foi (?:poss.vel entregar|entregue)"
+        r"|nie m.g.a? zosta. dostarczon|niedostarczon|kunde inte levereras|kunne ikke leveres|nebyla doru.ena|teslim edilemedi"
+        r"|не может быть (?:доставлено|отправлено)|не (?:удалось )?доставлен|не удалось доставить"
+        r"|无法(?:发送|投递|送达)|退信|配信できません|送信できません|could not receive your mail)",
         _ANYWHERE,
     ),
 )
@@ -108,10 +124,14 @@ SUBJECTS = re.compile(
     r"|warning: .*(?:delayed|could not|undelivered|unknown)|user unknown|failed mail|mail failed|processing error|delivery warning"
     r"|failure delivery|nicht .{0,20}zustell|не доставлен|недоставлен|投递|退信|配信|message (?:delayed|not delivered|status)|bounce"
     r"|non remis|.chec|non distribu|notification d.{0,3}.tat|message non|retour|unzustellbar|zustellung|nicht zugestellt"
-    r"|no se ha podido|no entregad|devuelto|mancata consegna|impossibile|n.o entregue|onbestelbaar|niet bezorgd"
+    r"|n.o foi poss.vel|kunde inte|kunne ikke|teslim edilemedi|message .{0,20}(?:blocked|expired)|не может быть|не удалось|niedostarczon|non recapit|no se puede entregar|nicht erreicht|zustellen|mail (?:system )?error"
+    r"|no se ha podido|no entregad|devuelto|mancata consegna|ritardat|retrasad|verz.gert|livraison|impossibile|n.o entregue|onbestelbaar|niet bezorgd"
 )
 STRONG = re.compile(r"(?:^|[<\s\"])(?:mailer-?daemon|postmaster|mdaemon|mail-daemon|mail\.delivery\.system)\b")
-"""Senders that write of nothing else: one of them counts as two signs."""
+"""Senders that write of little else: one of them counts as two signs."""
+
+PERSON = re.compile(r"(?:^|[<\s\"])postmaster\b")
+"""Among them one who may be a person, or send reports: where nothing else speaks for it, only a program's own words count."""
 
 NOT_WHO = re.compile(
     r"(?:^|\n)[ \t>]*(?:to|cc|from|sender|reply-to|sent|subject)[ \t]*:[^\n]*$|(?:\bfrom|\bcontact|\bmail to|\btry)[ \t]+<?$"
@@ -139,11 +159,11 @@ AUTO_SUBJECTS = re.compile(
     r"|autoreply|auto:|automatische? |out of (?:the )?office|ooo\b|vacation|away from|on (?:holiday|leave|vacation)|i am (?:away|out)"
     r"|r.ponse automatique|absen(?:ce|t)\b|absence du bureau|en cong.s|message d.absence|accus. de r.ception"
     r"|abwesenheit|automatische antwort|respuesta autom|fuera de (?:la )?oficina|risposta automatica|fuori (?:sede|ufficio)"
-    r"|resposta autom|afwezig|automatisch antwoord|autosvar|poissa|ticket received|we have received|thank you for (?:your|contact))"
+    r"|自动回复|自動回覆|自動応答|自動返信|자동 ?(?:응답|회신)|автоответ|autoodpowied|automatick. odpov|automatikus v.lasz|otomatik yan.t|resposta autom|afwezig|automatisch antwoord|autosvar|poissa|ticket received|we have received|thank you for (?:your|contact))"
 )
 NO_BOUNCE_SUBJECTS = re.compile(
     r"^(?:read:|lu ?:|gelesen:|le.do:|letto:|accepted:|declined:|tentative:|accept. ?:|refus. ?:|report domain:|canceled:"
-    r"|not read:|non lu ?:|tr ?: |fwd?: |wg: )"
+    r"|your campaign|not read:|non lu ?:|tr ?: |fwd?: |wg: )"
 )
 
 REASONS: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
@@ -167,7 +187,7 @@ REASONS: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
             r"unrouteable (?:mail )?domain|all relevant mx records|name service error|host (?:or domain name )?not found"
             r"|host unknown|unknown host|couldn't find any host|domain (?:name )?(?:not found|does not exist|lookup|unknown)"
             r"|illegal host|dns .{0,40}(?:nxdomain|not exist|fail)|nxdomain|domaine .{0,30}(?:inconnu|introuvable|n.existe)"
-            r"|has no mail exchanger|no mx|null mx|domain .{0,60}couldn't be found",
+            r"|record indicated no smtp service|has no mail exchanger|no mx|null mx|no dns record|domain .{0,40}could not be resolved|domain .{0,60}couldn't be found",
             "hard_bounce",
             "unknown_domain",
         ),
@@ -180,8 +200,16 @@ REASONS: tuple[tuple[re.Pattern[str], str, str], ...] = tuple(
             "unknown_user",
         ),
         (
+            r"(?:adresse?|adres|direcci.n|indirizzo|endere.o)[^.\n]{0,60}(?:introuvable|niet gevonden|non trovat|no encontrad|n.o encontrad)"
+            r"|no se encontr.|non .{0,10}stato trovato|niet gevonden|nicht gefunden|n.o foi poss.vel encontrar|finns inte|findes ikke|ei l.ydy|neexistuje|bulunamad|(?:takie |this )?konto nie istnieje"
+            r"|не найден|не существует|不存在|存在しません|n.a pas .t. trouv|inexist[ae]nte?\b|empf.{1,2}nger .{0,30}existiert nicht",
+            "hard_bounce",
+            "unknown_user",
+        ),
+        (
             r"speicherplatz|postfach .{0,20}voll|buz.n .{0,20}lleno|casella .{0,20}piena|mailbox vol|bo.te .{0,40}pleine"
-            r"|storage quota|quota .{0,20}(?:d.pass|exced|super)|is (?:over|above) (?:its )?quota|quotaexceeded|mailbox exceeds",
+            r"|(?:casella|cassetta) .{0,30}piena|ящик .{0,30}переполнен|邮箱已满|mailbox .{0,20}overloaded"
+            r"|.berf.{1,2}llt|no (?:room|space) (?:left|available)|exceed.{0,20}(?:disk )?space|storage quota|quota .{0,20}(?:d.pass|exced|super)|is (?:over|above) (?:its )?quota|quotaexceeded|mailbox exceeds",
             "fail",
             "mailbox_full",
         ),

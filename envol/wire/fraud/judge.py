@@ -71,11 +71,12 @@ def judge(letter: Letter, blocked: Callable[[str], str] = _nothing) -> Verdict:
     page = links.page_of(letter.html) if letter.html else None
     text = f"{letter.subject}\n{page.text if page else ''}\n{letter.text}"[:MOST_TEXT]
     words = phrases.words_of(names.plain(text))
+    different = frozenset(words)
     found = page.links + links.links_of(letter.text) if page else links.links_of(letter.text)
     reasons = _sender(letter, domain)
     trail, foreign = _links(found, own, blocked)
     reasons += trail
-    said = phrases.said(words)
+    said = phrases.said(words, different)
     reasons += _spoken(letter, domain, said, words, foreign, bool(reasons), any(r.rule in _HIDDEN for r in trail))
     reasons += _page(page)
     reasons += _files(letter)
@@ -84,7 +85,7 @@ def judge(letter: Letter, blocked: Callable[[str], str] = _nothing) -> Verdict:
         reasons.append(Reason("mixed_letters", 5, odd))
     elif names.mixed(text):
         reasons.append(Reason("mixed_letters", 3, names.mixed(text)))
-    return verdict_of(reasons, phrases.language_of(words))
+    return verdict_of(reasons, phrases.language_of(different))
 
 
 _HIDDEN = frozenset({"short_link", "free_host", "thrown_away", "address_link"})

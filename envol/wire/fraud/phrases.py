@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 
@@ -19,7 +19,10 @@ class Group:
     near: int
     own: float  # share of the points where every link is the sender's own
     unless: frozenset[int]
-    phrases: tuple[tuple[frozenset[int], ...], ...]  # slots of numbers of stems
+
+
+Phrase = tuple[frozenset[int], ...]
+"""Slots of numbers of stems."""
 
 
 class _Stems(dict[str, tuple[int, ...]]):
@@ -46,23 +49,20 @@ class _Stems(dict[str, tuple[int, ...]]):
 
 
 @cache
-def _book() -> tuple[_Stems, tuple[Group, ...]]:
+def _book() -> tuple[_Stems, tuple[Group, ...], dict[int, list[tuple[int, Phrase]]]]:
+    """The stems, the groups, and by each stem the phrases (number of their group, slots) that cannot do without it or
+    another of its slot: a letter has few of them, so nearly no phrase is looked at."""
     stems = _Stems()
-    groups = tuple(
-        Group(
-            name,
-            group["points"],
-            group["near"],
-            group.get("own", 0.5),
-            frozenset(stems.number(stem) for stem in group.get("unless", "").split("|") if stem),
-            tuple(
-                tuple(frozenset(stems.number(stem) for stem in slot.split("|")) for slot in phrase.split())
-                for phrase in group["phrases"]
-            ),
-        )
-        for name, group in data("phrases").items()
-    )
-    return stems, groups
+    groups: list[Group] = []
+    by_stem: dict[int, list[tuple[int, Phrase]]] = {}
+    for number, (name, group) in enumerate(data("phrases").items()):
+        unless = frozenset(stems.number(stem) for stem in group.get("unless", "").split("|") if stem)
+        groups.append(Group(name, group["points"], group["near"], group.get("own", 0.5), unless))
+        for text in group["phrases"]:
+            phrase = tuple(frozenset(stems.number(stem) for stem in slot.split("|")) for slot in text.split())
+            for stem in min(phrase, key=len):
+                by_stem.setdefault(stem, []).append((number, phrase))
+    return stems, tuple(groups), by_stem
 
 
 def words_of(plain_text: str) -> list[str]:
@@ -70,23 +70,27 @@ def words_of(plain_text: str) -> list[str]:
     return plain_text.encode("ascii", "replace").translate(_APART).decode("ascii").split()[:MOST_WORDS]
 
 
-def said(words: Sequence[str]) -> list[Group]:
-    """The groups of phrases that these words say."""
-    stems, groups = _book()
-    fitting = {word: fits for word in set(words) if (fits := stems[word])}
+def said(words: Sequence[str], different: Set[str] | None = None) -> list[Group]:
+    """The groups of phrases that these words say. different: the same words, each once, where that is known."""
+    stems, groups, by_stem = _book()
+    fitting = {word: fits for word in different or set(words) if (fits := stems[word])}
     present = {stem for fits in fitting.values() for stem in fits}
-    possible = [
-        (group, phrases)
-        for group in groups
-        if (phrases := [p for p in group.phrases if not any(map(present.isdisjoint, p))])
-    ]
+    possible: dict[int, list[Phrase]] = {}
+    for stem in present & by_stem.keys():
+        for number, phrase in by_stem[stem]:
+            if not any(map(present.isdisjoint, phrase)):
+                possible.setdefault(number, []).append(phrase)
     if not possible:
         return []
     where: dict[int, list[int]] = {}
     for place, word in [(place, word) for place, word in enumerate(words) if word in fitting]:
         for stem in fitting[word]:
             where.setdefault(stem, []).append(place)
-    return [group for group, phrases in possible if any(_stands(phrase, where, group) for phrase in phrases)]
+    return [
+        groups[number]
+        for number, phrases in sorted(possible.items())
+        if any(_stands(phrase, where, groups[number]) for phrase in phrases)
+    ]
 
 
 def _stands(slots: Sequence[frozenset[int]], where: dict[int, list[int]], group: Group) -> bool:
@@ -126,8 +130,7 @@ _LANGUAGES = {
 _COMMON = {language: frozenset(words.split()) for language, words in _LANGUAGES.items()}
 
 
-def language_of(words: Sequence[str]) -> str:
+def language_of(different: Set[str]) -> str:
     """The language these words seem to be in, or nothing where they are too few to tell."""
-    seen = set(words[:1500])
-    best, count = max(((name, len(common & seen)) for name, common in _COMMON.items()), key=lambda one: one[1])
+    best, count = max(((name, len(common & different)) for name, common in _COMMON.items()), key=lambda one: one[1])
     return best if count >= 4 else ""

@@ -59,7 +59,7 @@ def read_submission(raw: bytes) -> Submitted:
         raise Unacceptable("5.3.4", f"The header is larger than {MAX_HEADER} bytes")
     if b"\0" in raw:
         raise Unacceptable("5.6.0", "The message contains a NUL octet: encode what is not text as base64")
-    if max(map(len, raw.split(b"\r\n"))) > MAX_LINE:  # four times as fast as asking each line
+    if _long_line(raw):
         raise Unacceptable(
             "5.6.0", f"A line is longer than {MAX_LINE} octets: encode the body as quoted-printable or base64"
         )
@@ -87,6 +87,17 @@ def read_submission(raw: bytes) -> Submitted:
     subject = decode(_value(seen.get(b"subject", b""))).replace("\0", "")[:1000]
     message_id = _value(seen.get(b"message-id", b"")).decode("ascii", "replace").strip()[:998]
     return Submitted(author, subject, message_id, kept + b"\r\n" + body)
+
+
+def _long_line(raw: bytes) -> bool:
+    """Asked in strides from one line end to the last within reach: a message of short lines is never split."""
+    begins = 0
+    while len(raw) - begins > MAX_LINE:
+        end = raw.rfind(b"\r\n", begins, begins + MAX_LINE + 2)
+        if end < 0:
+            return True
+        begins = end + 2
+    return False
 
 
 def _bomb(body: bytes) -> bool:

@@ -1,7 +1,7 @@
 """What a reply means for the queue: retry, slow down, stop, give up, or never again.
 
-Order of trust: words of the receiver's own, general words, enhanced code (RFC 3463,
-RFC 5248), basic code (RFC 5321 §4.2). Whatever the words say, the first digit rules
+Order of trust: words of the receiver's own, general words, families of words beside each
+other, enhanced code (RFC 3463, RFC 5248), basic code (RFC 5321 §4.2). Whatever the words say, the first digit rules
 retrying: 4yz is never final, 5yz is never tried again for that message, save a
 connection limit told by 5yz before the first MAIL.
 """
@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from datetime import timedelta
 from typing import NamedTuple
 
+from . import families
 from .grammar import Stage
 from .reply_rules import (
     BASIC,
@@ -19,6 +20,7 @@ from .reply_rules import (
     ENHANCED,
     ENHANCED_OF_RECEIVER,
     GENERAL,
+    MEANING_OF_CLASS,
     OF_RECEIVER,
     SUBJECTS,
     Action,
@@ -136,6 +138,9 @@ def _read(code: int, digit: str, enhanced: str | None, text: str, provider: str)
         return found, f"receiver {provider}: {found[1]}"
     if (found := _match(GENERAL, digit, text)) is not None:
         return found, f"words: {found[1]}"
+    weighed = families.weigh(text, enhanced or "") if text else None
+    if weighed is not None and (weighed.kind != "temporary" or code not in BASIC):
+        return MEANING_OF_CLASS[weighed.kind], f"families of words: {weighed.why}"
     if enhanced:
         detail = enhanced[2:]
         own = ENHANCED_OF_RECEIVER.get(provider, {})

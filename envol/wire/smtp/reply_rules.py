@@ -41,6 +41,7 @@ GENERAL: tuple[Rule, ...] = (
         r"too many (?:messages|mails|e-?mails) (?:on the server|in (?:the |this |your |his |her )?(?:mail ?box|inbox))",
         r"zu ?viele mails",
     ),
+    _rule("retry", "recipient_rate", r"receiving mail (?:at a rate|too quickly)", digits="4"),
     _rule("retry", "too_many_recipients", *_MANY_RECIPIENTS, digits="4"),
     _rule("fail", "too_many_recipients", *_MANY_RECIPIENTS, digits="5"),
     _rule(
@@ -73,9 +74,11 @@ GENERAL: tuple[Rule, ...] = (
         r"\b(?:black|block|deny) ?-?list(?:ed)?\b",
         r"\byour ip\b",
         r"\bsending ip\b",
-        r"\bhost .{0,80}\bblocked\b",
+        r"\b(?:host|ip|address) (?:\S+ ){0,4}(?:has been |is )banned\b",
+        r"\bhost (?:\S+ ){0,5}blocked\b",  # "host mx said: 550 this account is blocked" is not about us
         r"\bip .{0,60}(?:blocked|listed|banned|reputation)",
-        r"(?:poor|bad|low) (?:\w+ )?reputation",
+        r"(?:poor|bad|low) (?:\w+ )?(?:reputation|sender score)",
+        r"(?:by|due to|because of) (?:its |your |ip )?reputation",
         r"reputation .{0,30}(?:poor|bad|low)",
     ),
     _rule(
@@ -84,6 +87,7 @@ GENERAL: tuple[Rule, ...] = (
         r"\bptr\b",
         r"reverse (?:dns|host|lookup|address)",
         r"\brdns\b",
+        r"cannot find your (?:reverse )?hostname",
         r"forward.confirmed",
         r"\bfcrdns\b",
     ),
@@ -108,6 +112,22 @@ GENERAL: tuple[Rule, ...] = (
     _rule("blocked", "credentials", r"authentication (?:is )?required", r"log ?in first", r"not logged in"),
     _rule(
         "fail",
+        "content_refused",  # before the words about senders, for some say "spam, or its sender is blocked"
+        r"(?:contains?|(?:identified|classified|considered|detected)(?: as)?|looks? like|because of)"
+        r" (?:\w+ ){0,2}(?:spam|unsolicited)",
+        r"spam (?:content|detected|message|score)",
+    ),
+    _rule(
+        "hard_bounce",
+        "unknown_user",
+        r"5\.4\.1.{0,20}recipient address rejected: access denied",  # Microsoft 365, whatever the domain is called
+        r"recipient address rejected: access denied.{0,60}\.(?:prod|protection)\.",
+        r"5\.1\.0 address rejected",
+        r"wasn.t found at|unknown to address",
+        digits="5",
+    ),
+    _rule(
+        "fail",
         "sender_refused",
         r"sender .{0,60}(?:reject|refus|denied|unknown|invalid|not exist|n.t exist|not allowed|verify|blocked)",
         r"(?:from|return.path|sender) (?:address|domain) .{0,40}(?:not|invalid|unknown|reject)",
@@ -129,7 +149,7 @@ GENERAL: tuple[Rule, ...] = (
         r"over ?quota",
         r"\bfull (?:mail ?box|inbox)",
         r"out of storage",
-        r"exceed.{0,30}(?:quota|storage)",
+        r"exceed.{0,30}(?:quota|storage|disk space)",
         r"(?:reached|exceeds?|over|above) (?:its|his|her|their|the)?[ ]?(?:\w+ )?(?:quota|storage limit)",
     ),
     _rule(
@@ -137,6 +157,10 @@ GENERAL: tuple[Rule, ...] = (
         "mailbox_disabled",
         rf"{_WHO}.{{0,60}}\b(?:disabled|inactive|suspended|deactivated|closed|archived|discontinued|terminated)\b",
         rf"{_WHO}.{{0,60}}\b(?:no longer|has expired)\b",
+        rf"{_WHO}.{{0,60}}\b(?:archiv[eé]e?|d[eé]sactiv[eé]e?|cl[oô]tur[eé]e?|suspendue?|r[eé]sili[eé]e?)\b",
+        r"(?:postfach|konto|benutzer|mailbox) .{0,40}(?:gesperrt|deaktiviert|gel.{1,2}scht)",
+        r"(?:cuenta|buz.n|casella|utente|conta) .{0,40}(?:desactivad|disattivat|desativad|suspendid|sospes)",
+        rf"{_WHO}.{{0,30}}\b(?:not active|locked)\b",
         rf"(?:disabled|inactive|suspended|deactivated|discontinued) {_WHO}",
     ),
     _rule(
@@ -146,6 +170,7 @@ GENERAL: tuple[Rule, ...] = (
         rf"{_WHO}.{{0,60}}(?:\bunknown\b|not found|not exist|n.t exist|n.existe|is invalid|not (?:listed|known|valid))",
         rf"{_WHO} .{{0,20}}inconnue?\b",
         r"does(?:n.t| not) have an? .{0,40}account",
+        r"has no (?:mail ?box|account)",
         r"\bno (?:valid |such )?(?:mail ?box|account|recipient|user)s? "
         r"(?:here|by th(?:at|is) name|found|available|named|for th)",
         r"not an? (?:known|valid|active|existing|recogni[sz]ed|local|current) "
@@ -182,6 +207,7 @@ GENERAL: tuple[Rule, ...] = (
         "fail",
         "content_refused",
         r"spam",
+        r"\buce\b",
         r"unsolicited",
         r"junk mail",
         r"content (?:was |is )?(?:reject|refus|denied|filter|not)",
@@ -198,7 +224,8 @@ GENERAL: tuple[Rule, ...] = (
         "blocked",
         "policy",
         r"(?:security|local|site|administrative) polic",
-        r"policy (?:reasons?|violation|reject)",
+        r"policy (?:reasons?|restrictions?|violation|reject)",
+        r"a problem occurred\. ?ask your postmaster",  # T-Online says no more of a source that it does not want
         r"requires? (?:sender )?confirmation",
         r"not (?:pre-?)?approved|not (?:on|in) (?:my|our|the|his|her) white ?-?list",
         digits="5",
@@ -247,7 +274,10 @@ OF_RECEIVER: Mapping[str, tuple[Rule, ...]] = {
         _rule("blocked", "service_refused", r"lpn\d*_510"),
     ),
     # SFR shuts a source address out for two hours.
-    "sfr": (_rule("blocked", "two_hours", r"sfr_in_\w\d+"),),
+    "sfr": (
+        _rule("hard_bounce", "unknown_user", r"(?:user|recipient) unknown", r"(?:utilisateur|adresse) inconnue?"),
+        _rule("blocked", "two_hours", r"sfr_in_\w\d+"),
+    ),
     "free": (_rule("blocked", "ip_listed", r"too many .{0,60}from your ip"),),
     "gmx": (_rule("blocked", "ip_listed", r"no smtp service"),),
     "icloud": (
@@ -368,6 +398,7 @@ CLASS_OF: Mapping[str, str] = {
     "policy": "blocked",
     "content_refused": "spam",
     "malware": "content",
+    "form_refused": "content",
     "too_large": "size",
     "rate": "rate_limited",
     "recipient_rate": "rate_limited",
@@ -390,3 +421,19 @@ CLASS_OF: Mapping[str, str] = {
     "requiretls": "auth",
 }
 """Cause → class of reports; what is not named here is `temporary` after 4yz and `other` after 5yz."""
+
+MEANING_OF_CLASS: Mapping[str, Meaning] = {
+    "user_unknown": _UNKNOWN,
+    "mailbox_disabled": ("hard_bounce", "mailbox_disabled"),
+    "mailbox_full": ("fail", "mailbox_full"),
+    "host_unknown": ("hard_bounce", "unknown_domain"),
+    "blocked": ("blocked", "policy"),
+    "spam": ("fail", "content_refused"),
+    "content": ("fail", "form_refused"),
+    "size": ("fail", "too_large"),
+    "rate_limited": _RATE,
+    "temporary": ("retry", "later"),
+    "auth": _UNPROVED,
+    "other": ("fail", "loop"),
+}
+"""What a class means where families of words told it (`word_families.toml`); the one `other` among them is a loop."""

@@ -1,7 +1,7 @@
 """The receiving side of SMTP as a pure state machine.
 
 The owner accepts a connection, writes `data_to_send()` (the greeting), then feeds
-`receive_data`. Some events are questions: `MailFrom`, `RcptTo`, `Message` and
+`receive_data`. Some events are questions: `MailFrom`, `RcptTo`, `Message`, `Verify` and
 `Authenticate` must each be answered by one call of `answer`, which goes on with what
 the client has pipelined behind and returns the next events. While a question is open
 nothing more is read from the buffer (`waiting_for_owner`), so the order of replies
@@ -10,19 +10,22 @@ is kept and the owner may commit in its own time (RFC 5321 §6.1: 250 only after
 What the protocol itself forbids is refused here and never reaches the owner. Whose
 mail is taken, and for whom, is the owner's to say.
 
-Sources: RFC 5321, 2920, 1870, 6152, 2034, 3207, 3461, 4954, 9422, 6531.
+Sources: RFC 5321, 2920, 1870, 3030, 6152, 2034, 3207, 3461, 4954, 9422, 6531.
 """
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from dataclasses import dataclass
-from typing import NamedTuple
 
+from .chunks import Chunk
+from .chunks import parse as parse_chunk
 from .grammar import Reply, crlf_only, reply
-from .notify import NO_WISH, NOTHING_ASKED, Asked, Wish, read_envid, read_notify, read_orcpt, read_ret
+from .incoming import MAX_SKIPPED, Fault, Incoming
+from .login import AUTH_FAILED, AUTH_OK, LOGIN, PLAIN, SCRAM, Authenticate, Challenge, Exchange, Verify
+from .notify import NO_WISH, Asked, Wish, read_envid, read_notify, read_orcpt, read_ret
+from .paths import DOMAIN, PATH, is_mailbox, wrong_recipient
+from .questions import Closed, Envelope, Etrn, Event, MailFrom, Message, Question, RcptTo, StartTls
 
 __all__ = [
     "ACCEPTED",
@@ -32,6 +35,7 @@ __all__ = [
     "RECIPIENT_OK",
     "SENDER_OK",
     "Authenticate",
+    "Challenge",
     "Closed",
     "Envelope",
     "Etrn",
@@ -43,16 +47,10 @@ __all__ = [
     "Server",
     "ServerOptions",
     "StartTls",
+    "Verify",
     "reply",
 ]
 
-MAX_COMMAND_LINE = 512
-MAX_PATH_LINE = 1024
-"""MAIL and RCPT, which extensions lengthen (RFC 1870 §3, RFC 4954 §3, RFC 6531 §3.4)."""
-MAX_AUTH_LINE = 12288
-"""RFC 4954 §4."""
-MAX_SKIPPED = 65536
-"""Bytes of an endless command line we put up with before closing."""
 MAX_ERRORS = 20
 MAX_AUTH_FAILURES = 5
 
@@ -60,18 +58,11 @@ OK = reply(250, "2.0.0", "OK")
 ACCEPTED = reply(250, "2.0.0", "OK, your message is in our keeping")
 SENDER_OK = reply(250, "2.1.0", "OK")
 RECIPIENT_OK = reply(250, "2.1.5", "OK")
-AUTH_OK = reply(235, "2.7.0", "Welcome")
-AUTH_FAILED = reply(535, "5.7.8", "Unknown key or wrong secret")
 BARE_LINE_END = reply(550, "5.6.0", "A line must end with CRLF; a bare CR or LF was found")
 
 _HTTP = frozenset({"GET", "POST", "HEAD", "PUT", "DELETE", "OPTIONS", "CONNECT", "PATCH", "TRACE", "PRI", "HOST:"})
 _NOT_HERE = frozenset({"ETRN", "TURN", "ATRN", "EXPN", "XCLIENT", "XFORWARD", "PROXY", "BDAT", "SEND", "SOML", "SAML"})
 _VERB = re.compile(r"[A-Za-z]{1,20}:?")
-_PATH = re.compile(r" ?<([^<>\x00-\x20]*)>(?: +(.*))?", re.DOTALL)
-_ATOM = r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~\u0080-\U0010ffff-]+"
-_DOT_STRING = re.compile(rf"{_ATOM}(?:\.{_ATOM})*")
-_DOMAIN = re.compile(r"[^\W_](?:[\w-]*\w)?(?:\.[^\W_](?:[\w-]*\w)?)*")
-_NUMERIC = re.compile(r"[0-9.]+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,10 +74,12 @@ class ServerOptions:
     starttls: STARTTLS is offered while the connection is in clear.
     tls_required: no mail without TLS (530 5.7.0).
     auth: LOGIN and PLAIN are offered, in TLS only unless `auth_in_clear`.
+    scram: SCRAM-SHA-256 beside them; the owner answers `Verify`.
     auth_required: no mail without a login (530 5.7.0), as for submission (RFC 6409 §4.3).
     strict_recipients: refuse recipients which abuse relays or point into a network:
         quoted, source routes, percent hack, bang path, literals, single labels.
     etrn: who is logged in may start the queue of a domain of hers (RFC 1985); 502 before.
+    chunking: a message may come by BDAT instead of DATA (RFC 3030; BINARYMIME is not offered).
     dsn: senders may ask to be told what became of a message (RFC 3461).
     """
 
@@ -96,83 +89,14 @@ class ServerOptions:
     starttls: bool = False
     tls_required: bool = False
     auth: bool = False
+    scram: bool = False
     auth_in_clear: bool = False
     auth_required: bool = False
     smtputf8: bool = False
     strict_recipients: bool = True
     dsn: bool = False
     etrn: bool = False
-
-
-class Envelope(NamedTuple):
-    """One transaction: reverse-path ("" is the null path), recipients in order, and how it came.
-
-    wishes: what was asked for each recipient, in their order.
-    """
-
-    reverse_path: str
-    recipients: tuple[str, ...]
-    helo: str
-    tls: bool
-    identity: str | None = None
-    size: int | None = None
-    eight_bit: bool = False
-    smtputf8: bool = False
-    asked: Asked = NOTHING_ASKED
-    wishes: tuple[Wish, ...] = ()
-
-
-class MailFrom(NamedTuple):
-    """A question: may this reverse-path begin a transaction?"""
-
-    reverse_path: str
-    size: int | None
-
-
-class RcptTo(NamedTuple):
-    """A question: do we take mail for this recipient?"""
-
-    recipient: str
-    reverse_path: str
-    wish: Wish = NO_WISH
-
-
-class Message(NamedTuple):
-    """A question, and the last: a whole message, unstuffed, CRLF only. A 2yz answer takes responsibility."""
-
-    envelope: Envelope
-    data: bytes
-
-
-class Authenticate(NamedTuple):
-    """A question: is this the secret of this key? Answer AUTH_OK or AUTH_FAILED."""
-
-    mechanism: str
-    identity: str
-    secret: str
-
-    def __repr__(self) -> str:
-        return f"Authenticate(mechanism={self.mechanism!r}, secret hidden)"
-
-
-class Etrn(NamedTuple):
-    """A question: start the queue of this domain, and with `below` of those below it. Answered by RFC 1985 §5.3."""
-
-    domain: str
-    below: bool
-
-
-class StartTls(NamedTuple):
-    """Write what `data_to_send` gives, perform the handshake, call `tls_started()`; close if it fails."""
-
-
-class Closed(NamedTuple):
-    """Write what `data_to_send` gives, then close the socket."""
-
-    detail: str
-
-
-Event = MailFrom | RcptTo | Message | Authenticate | Etrn | StartTls | Closed
+    chunking: bool = False
 
 
 class Server:
@@ -185,23 +109,21 @@ class Server:
         self.identity: str | None = None
         self.errors = 0
         self.auth_failures = 0
-        self._buffer = bytearray()
+        self._incoming = Incoming(options.max_size)
         self._out: list[bytes] = [f"220 {options.hostname} ESMTP\r\n".encode()]
         self._greeted = False
         self._closed = False
         self._handshake = False
-        self._question: MailFrom | RcptTo | Message | Authenticate | Etrn | None = None
+        self._question: Question | None = None
         self._envelope: Envelope | None = None
         self._recipients: list[str] = []
         self._wishes: list[Wish] = []
         self._refused_recipients = 0
-        self._login: list[str] | None = None
-        """Not None: an AUTH exchange runs; holds what was given so far, first the mechanism."""
-        self._skipping = False
+        self._login: Exchange | None = None
         self._in_data = False
-        self._searched = 0
-        self._size = 0
-        self._too_large = False
+        self._chunk: Chunk | None = None
+        self._chunks: bytearray | None = None
+        """Not None: the transaction's message comes by BDAT; what came so far."""
 
     # ---- the owner's side -------------------------------------------------------------------
 
@@ -233,18 +155,28 @@ class Server:
         if self._handshake:
             # CVE-2011-0411: what follows STARTTLS in clear would be taken for the words of the TLS client.
             return [self._refuse_and_close(reply(501, "5.5.2", "Nothing may follow STARTTLS before the handshake"))]
-        self._buffer += data
+        self._incoming.buffer += data
         return self._run()
 
-    def answer(self, answer: Reply) -> list[Event]:
-        """Answer the open question; go on with what waits in the buffer. Raises RuntimeError without a question."""
+    def answer(self, answer: Reply | Challenge) -> list[Event]:
+        """Answer the open question; go on with what waits in the buffer. Raises RuntimeError without a question.
+
+        A Challenge answers Verify, and a Reply that refuses; all others are answered by a Reply.
+        """
         question, self._question = self._question, None
         if question is None:
             raise RuntimeError("There is no open question to answer.")
         if self._closed:
             return []
+        if isinstance(answer, Challenge):
+            if self._login is None:
+                raise RuntimeError("There is no exchange that asked for a challenge.")
+            self._out.append(self._login.challenge(answer))
+            return self._run()
         self._say(answer)
         match question:
+            case Verify():
+                self._login = None
             case MailFrom() if not answer.positive:
                 self._envelope = None
             case RcptTo() if answer.positive:
@@ -284,7 +216,10 @@ class Server:
     def _run(self) -> list[Event]:
         events: list[Event] = []
         while not self._closed and self._question is None and not self._handshake:
-            step = self._read_data() if self._in_data else self._read_line()
+            if self._in_data:
+                step = self._read_data()
+            else:
+                step = self._read_line() if self._chunk is None else self._read_chunk(self._chunk)
             if step is None:
                 break
             if step:
@@ -292,74 +227,70 @@ class Server:
         return events
 
     def _read_line(self) -> tuple[Event, ...] | None:
-        """One command line; None when more bytes are needed. Only CRLF ends a line (RFC 5321 §2.3.8)."""
-        buffer = self._buffer
-        end = buffer.find(b"\n")
-        if self._skipping or end >= 0 or len(buffer) >= MAX_COMMAND_LINE:
-            limit = self._line_limit()
-            if not self._skipping and (end >= limit or (end < 0 and len(buffer) >= limit)):
-                self._skipping = True
-            if self._skipping:
-                if end < 0:
-                    self._size += len(buffer)
-                    buffer.clear()
-                    over = self._size > MAX_SKIPPED
-                    return (self._refuse_and_close(reply(500, "5.5.2", "Line too long")),) if over else None
-                del buffer[: end + 1]
-                self._skipping, self._size = False, 0
+        """One command line; None when more bytes are needed."""
+        match self._incoming.line(in_login=self._login is not None):
+            case None:
+                return None
+            case Fault.TOO_LONG:
                 self._login = None
                 return self._error(500, "5.5.2", "Line too long")
-        if end < 0:
-            return None
-        line = bytes(buffer[:end])
-        del buffer[: end + 1]
-        if not line.endswith(b"\r") or line.find(b"\r") != len(line) - 1:
-            return (self._refuse_and_close(reply(500, "5.5.2", "A command ends with CRLF; a bare CR or LF was found")),)
-        return self._command(line[:-1])
-
-    def _line_limit(self) -> int:
-        if self._login is not None:
-            return MAX_AUTH_LINE
-        verb = bytes(self._buffer[:4]).upper()
-        return {b"AUTH": MAX_AUTH_LINE, b"MAIL": MAX_PATH_LINE, b"RCPT": MAX_PATH_LINE}.get(verb, MAX_COMMAND_LINE)
+            case Fault.ENDLESS:
+                return (self._refuse_and_close(reply(500, "5.5.2", "Line too long")),)
+            case Fault.BARE_LINE_END:
+                said = "A command ends with CRLF; a bare CR or LF was found"
+                return (self._refuse_and_close(reply(500, "5.5.2", said)),)
+            case line:
+                return self._command(line)
 
     def _read_data(self) -> tuple[Event, ...] | None:
-        """Message data until CRLF.CRLF and nothing else (RFC 5321 §4.1.1.4).
+        """The message that follows DATA; None when more bytes are needed."""
+        match self._incoming.message():
+            case None:
+                return None
+            case Fault.ENDLESS:
+                return (self._refuse_and_close(self._size_refusal()),)
+            case Fault.BARE_LINE_END:
+                return (self._refuse_and_close(BARE_LINE_END),)
+            case Fault.TOO_LONG:
+                self._reset()
+                self._say(self._size_refusal())
+                return ()
+            case data:
+                self._in_data = False
+                return self._whole(data)
 
-        The buffer begins with the CRLF of the DATA line, so that a lone dot ends an empty message.
-        """
-        buffer = self._buffer
-        end = buffer.find(b"\r\n.\r\n", self._searched)
-        if end < 0:
-            self._searched = max(0, len(buffer) - 4)
-            # Stuffed dots make a message at most a third longer; the exact size is judged at the end.
-            if self._too_large or len(buffer) > self.options.max_size * 3 // 2 + 64:
-                self._too_large = True
-                self._size += len(buffer) - 4
-                del buffer[:-4]
-                self._searched = 0
-                if self._size > 4 * self.options.max_size + 65536:
-                    return (self._refuse_and_close(self._size_refusal()),)
+    def _read_chunk(self, chunk: Chunk) -> tuple[Event, ...] | None:
+        """The octets that BDAT announced, and nothing beyond them."""
+        if chunk.left and not self._incoming.buffer:
             return None
-        raw = bytes(buffer[: end + 2])
-        del buffer[: end + 5]
-        self._in_data = False
-        if self._too_large:
+        gathered = self._chunks if self._chunks is not None else bytearray()
+        if not chunk.take(self._incoming.buffer, gathered):
+            return None
+        self._chunk = None
+        if chunk.refusal is not None:
+            # RFC 3030 §2: the transaction has failed; chunks that are in the pipeline already are refused one by one.
             self._reset()
-            self._say(self._size_refusal())
+            return self._refuse(chunk.refusal)
+        if not chunk.last:
+            self._say(reply(250, "2.0.0", f"{chunk.octets} octets received"))
             return ()
-        if not crlf_only(raw):
+        # To others it goes by DATA, where every line has an end.
+        data = bytes(gathered) if not gathered or gathered.endswith(b"\r\n") else bytes(gathered + b"\r\n")
+        if not crlf_only(data):
             return (self._refuse_and_close(BARE_LINE_END),)
-        # RFC 5321 §4.5.2: undo dot-stuffing.
-        data = raw.replace(b"\r\n.", b"\r\n")[2:]
-        if len(data) > self.options.max_size:
-            self._reset()
-            self._say(self._size_refusal())
-            return ()
+        return self._whole(data)
+
+    def _whole(self, data: bytes) -> tuple[Event, ...]:
         if self._envelope is None:
-            raise AssertionError("DATA without an envelope")
+            raise AssertionError("a message without an envelope")
         envelope = self._envelope._replace(recipients=tuple(self._recipients), wishes=tuple(self._wishes))
         return self._ask(Message(envelope, data))
+
+    def _no_recipients(self) -> Reply:
+        # RFC 2920 §3.2: a pipelined DATA after refused recipients is refused too.
+        if self._refused_recipients:
+            return reply(554, "5.5.1", "No valid recipients")
+        return reply(503, "5.5.1", "Say RCPT TO first")
 
     def _size_refusal(self) -> Reply:
         return reply(552, "5.3.4", f"The message is larger than {self.options.max_size} bytes")
@@ -370,11 +301,15 @@ class Server:
         self._out.append(answer.to_bytes())
 
     def _error(self, code: int, enhanced: str, text: str) -> tuple[Event, ...]:
-        """Refuse what the client said wrong; after MAX_ERRORS of them the session ends."""
+        """Refuse what the client said wrong."""
+        return self._refuse(reply(code, enhanced, text))
+
+    def _refuse(self, answer: Reply) -> tuple[Event, ...]:
+        """After MAX_ERRORS of them the session ends."""
         self.errors += 1
         if self.errors >= MAX_ERRORS:
             return (self._refuse_and_close(reply(421, "4.7.0", "Too many errors, closing")),)
-        self._say(reply(code, enhanced, text))
+        self._say(answer)
         return ()
 
     def _refuse_and_close(self, answer: Reply) -> Closed:
@@ -383,10 +318,10 @@ class Server:
 
     def _close(self, detail: str) -> Closed:
         self._closed = True
-        self._buffer.clear()
+        self._incoming.buffer.clear()
         return Closed(detail)
 
-    def _ask(self, question: MailFrom | RcptTo | Message | Authenticate | Etrn) -> tuple[Event, ...]:
+    def _ask(self, question: Question) -> tuple[Event, ...]:
         self._question = question
         return (question,)
 
@@ -395,14 +330,13 @@ class Server:
         self._recipients, self._wishes = [], []
         self._refused_recipients = 0
         self._in_data = False
-        self._too_large = False
-        self._size = 0
+        self._chunks = None
 
     # ---- commands ---------------------------------------------------------------------------
 
     def _command(self, raw: bytes) -> tuple[Event, ...]:
         if self._login is not None:
-            return self._auth_step(raw)
+            return self._auth_step(self._login, raw)
         try:
             line = raw.decode("utf-8")
         except UnicodeDecodeError:
@@ -439,6 +373,8 @@ class Server:
                 return self._starttls(argument)
             case "AUTH":
                 return self._auth(argument)
+            case "BDAT" if self.options.chunking:
+                return self._bdat(argument)
             case "ETRN" if self.options.etrn and self.identity is not None:
                 return self._etrn(argument.strip())
             case _ if verb in _NOT_HERE:
@@ -460,33 +396,39 @@ class Server:
         if options.starttls and not self.tls:
             offers.append("STARTTLS")
         if options.auth and (self.tls or options.auth_in_clear):
-            offers.append("AUTH PLAIN LOGIN")
+            offers.append(f"AUTH {' '.join(self._mechanisms)}")
         if options.smtputf8:
             offers.append("SMTPUTF8")
         if options.dsn:
             offers.append("DSN")
+        if options.chunking:
+            offers.append("CHUNKING")
         if options.etrn and self.identity is not None:
             offers.append("ETRN")
         offers.append(f"LIMITS RCPTMAX={options.max_recipients}")
         self._say(reply(250, None, *offers))
         return ()
 
-    def _closed_door(self) -> tuple[Event, ...] | None:
-        """The refusal for mail commands that come too early, or None."""
+    def _early(self) -> Reply | None:
+        """The refusal of mail commands that come too early, or None."""
         if not self.helo:
-            return self._error(503, "5.5.1", "Say EHLO first")
+            return reply(503, "5.5.1", "Say EHLO first")
         if self.options.tls_required and not self.tls:
-            return self._error(530, "5.7.0", "Say STARTTLS first")
+            return reply(530, "5.7.0", "Say STARTTLS first")
         if self.options.auth_required and self.identity is None:
-            return self._error(530, "5.7.0", "Log in first")
+            return reply(530, "5.7.0", "Log in first")
         return None
+
+    def _closed_door(self) -> tuple[Event, ...] | None:
+        early = self._early()
+        return None if early is None else self._refuse(early)
 
     def _mail(self, argument: str) -> tuple[Event, ...]:
         if (door := self._closed_door()) is not None:
             return door
         if self._envelope is not None:
             return self._error(503, "5.5.1", "A transaction is open already; RSET forgets it")
-        match = _PATH.fullmatch(argument[5:]) if argument[:5].upper() == "FROM:" else None
+        match = PATH.fullmatch(argument[5:]) if argument[:5].upper() == "FROM:" else None
         if match is None:
             return self._error(501, "5.5.4", "Say MAIL FROM:<address>")
         path, parameters = match[1], match[2] or ""
@@ -519,7 +461,7 @@ class Server:
             return ()
         if not path.isascii() and not utf8:
             return self._error(553, "5.6.7", "An address beyond ASCII needs SMTPUTF8")
-        if path and not _mailbox(path):
+        if path and not is_mailbox(path):
             return self._error(501, "5.1.7", "The reverse-path is not an address of the form name@domain")
         self._recipients, self._wishes, self._refused_recipients = [], [], 0
         asked = Asked(ret, envid)
@@ -531,7 +473,9 @@ class Server:
             return door
         if self._envelope is None:
             return self._error(503, "5.5.1", "Say MAIL FROM first")
-        match = _PATH.fullmatch(argument[3:]) if argument[:3].upper() == "TO:" else None
+        if self._chunks is not None:
+            return self._error(503, "5.5.1", "The message has begun; finish it, or RSET forgets it")
+        match = PATH.fullmatch(argument[3:]) if argument[:3].upper() == "TO:" else None
         if match is None or not match[1]:
             quoted = argument[:4].upper() == "TO:<" and '"' in argument
             if quoted and self.options.strict_recipients:
@@ -549,7 +493,7 @@ class Server:
         path = match[1]
         if not path.isascii() and not self._envelope.smtputf8:
             return self._error(553, "5.6.7", "An address beyond ASCII needs SMTPUTF8")
-        if (wrong := self._wrong_recipient(path)) is not None:
+        if (wrong := wrong_recipient(path, strict=self.options.strict_recipients)) is not None:
             self._refused_recipients += 1
             return self._error(550, "5.1.3", wrong)
         return self._ask(RcptTo(path, self._envelope.reverse_path, wish))
@@ -568,27 +512,6 @@ class Server:
                     return name or " "
         return Wish(notify, orcpt) if notify or orcpt else NO_WISH
 
-    def _wrong_recipient(self, path: str) -> str | None:
-        """Why the protocol refuses this recipient whoever asks, or None."""
-        if path.upper() == "POSTMASTER":
-            return None  # RFC 5321 §4.5.1
-        if path.startswith("@"):
-            return "Source routes are not accepted"
-        if not self.options.strict_recipients:
-            return None if _mailbox(path) else "The recipient is not an address of the form name@domain"
-        local, _, domain = path.rpartition("@")
-        if '"' in local:
-            return "Quoted local parts are not accepted"
-        if domain.startswith("[") or _NUMERIC.fullmatch(domain):
-            return "Address literals are not accepted; write a domain name"
-        if "%" in local or "!" in local or "@" in local:
-            return "Routes inside an address are not accepted"
-        if not _mailbox(path):
-            return "The recipient is not an address of the form name@domain"
-        if "." not in domain:
-            return "The domain of a recipient has at least one dot"
-        return None
-
     def _data(self, argument: str) -> tuple[Event, ...]:
         if (door := self._closed_door()) is not None:
             return door
@@ -597,15 +520,35 @@ class Server:
         if self._envelope is None:
             return self._error(503, "5.5.1", "Say MAIL FROM and RCPT TO first")
         if not self._recipients:
-            # RFC 2920 §3.2: a pipelined DATA after refused recipients is refused too.
-            if self._refused_recipients:
-                return self._error(554, "5.5.1", "No valid recipients")
-            return self._error(503, "5.5.1", "Say RCPT TO first")
+            return self._refuse(self._no_recipients())
+        if self._chunks is not None:
+            return self._error(503, "5.5.1", "This message comes by BDAT; finish it so")  # RFC 3030 §2
         self._in_data = True
-        self._too_large = False
-        self._searched = self._size = 0
-        self._buffer[:0] = b"\r\n"
+        self._incoming.begin_message()
         self._say(reply(354, None, "Go on, end with a dot on a line of its own"))
+        return ()
+
+    def _bdat(self, argument: str) -> tuple[Event, ...]:
+        """RFC 3030 §2. Whatever is wrong, the octets are read first: else they would be taken for commands."""
+        announced = parse_chunk(argument)
+        most = self.options.max_size
+        if announced is None or announced[0] > 4 * most + MAX_SKIPPED:
+            said = self._size_refusal() if announced else reply(501, "5.5.4", "Say BDAT, a number of octets, and LAST")
+            return (self._refuse_and_close(said),)
+        octets, last = announced
+        gathered = len(self._chunks or b"")
+        refusal: Reply | None = None
+        if (early := self._early()) is not None:
+            refusal = early
+        elif self._envelope is None:
+            refusal = reply(503, "5.5.1", "Say MAIL FROM and RCPT TO first")
+        elif not self._recipients:
+            refusal = self._no_recipients()
+        elif gathered + octets > most:
+            refusal = self._size_refusal()
+        elif self._chunks is None:
+            self._chunks = bytearray()
+        self._chunk = Chunk(octets, last=last, refusal=refusal)
         return ()
 
     def _etrn(self, node: str) -> tuple[Event, ...]:
@@ -617,7 +560,7 @@ class Server:
             self._say(reply(458, "4.3.0", "Queues have no names here; name a domain"))
             return ()
         domain = node.removeprefix("@").lower()
-        if not domain.isascii() or not _DOMAIN.fullmatch(domain):
+        if not domain.isascii() or not DOMAIN.fullmatch(domain):
             return self._error(501, "5.5.4", "Say ETRN and a domain")
         return self._ask(Etrn(domain, below))
 
@@ -628,14 +571,18 @@ class Server:
             return self._error(503, "5.5.1", "TLS is on already")
         if argument.strip():
             return self._error(501, "5.5.4", "STARTTLS takes no parameter")
-        if self._buffer:
+        if self._incoming.buffer:
             return (self._refuse_and_close(reply(501, "5.5.2", "Nothing may follow STARTTLS before the handshake")),)
         self._say(reply(220, "2.0.0", "Go on with the handshake"))
         self._handshake = True
         self._reset()
         return (StartTls(),)
 
-    # ---- AUTH (RFC 4954, 4616) --------------------------------------------------------------
+    # ---- AUTH (RFC 4954) --------------------------------------------------------------------
+
+    @property
+    def _mechanisms(self) -> tuple[str, ...]:
+        return (PLAIN, LOGIN, SCRAM) if self.options.scram else (PLAIN, LOGIN)
 
     def _auth(self, argument: str) -> tuple[Event, ...]:
         if not self.options.auth:
@@ -648,56 +595,33 @@ class Server:
             return self._error(503, "5.5.1", "Not now: you are logged in, or in a transaction")
         mechanism, _, initial = argument.strip().partition(" ")
         mechanism = mechanism.upper()
-        if mechanism not in ("PLAIN", "LOGIN"):
-            return self._error(504, "5.5.4", "Use AUTH PLAIN or AUTH LOGIN")
-        self._login = [mechanism]
+        if mechanism not in self._mechanisms:
+            return self._error(504, "5.5.4", f"Use AUTH {' or AUTH '.join(self._mechanisms)}")
+        self._login = Exchange(mechanism)
         if initial:
             # RFC 4954 §4: "=" is an initial response of no bytes.
-            return self._auth_step(b"" if initial == "=" else initial.encode("ascii", "replace"))
-        prompt = b"334 \r\n" if mechanism == "PLAIN" else b"334 VXNlcm5hbWU6\r\n"
-        self._out.append(prompt)
+            return self._auth_step(self._login, b"" if initial == "=" else initial.encode("ascii", "replace"))
+        self._out.append(self._login.prompt)
         return ()
+
+    def _auth_step(self, login: Exchange, raw: bytes) -> tuple[Event, ...]:
+        answer = login.step(raw)
+        if isinstance(answer, bytes):
+            self._out.append(answer)
+            return ()
+        if isinstance(answer, Verify):
+            return self._ask(answer)
+        self._login = None
+        if isinstance(answer, Authenticate):
+            return self._ask(answer)
+        if answer is not AUTH_FAILED:
+            return self._refuse(answer)
+        self._say(answer)
+        tired = self._login_failed()
+        return () if tired is None else (tired,)
 
     def _login_failed(self) -> Closed | None:
         self.auth_failures += 1
         if self.auth_failures < MAX_AUTH_FAILURES:
             return None
         return self._refuse_and_close(reply(421, "4.7.0", "Too many failed logins, closing"))
-
-    def _auth_step(self, raw: bytes) -> tuple[Event, ...]:
-        login, self._login = self._login or [], None
-        if raw == b"*":
-            return self._error(501, "5.7.0", "The login was cancelled")
-        try:
-            text = base64.b64decode(raw, validate=True).decode("utf-8")
-        except (binascii.Error, ValueError):
-            return self._error(501, "5.5.2", "This is not base64 of UTF-8 text")
-        if login[0] == "PLAIN":
-            parts = text.split("\0")
-            if len(parts) != 3 or not parts[1] or not parts[2]:
-                return self._error(501, "5.5.2", "PLAIN is: nothing, NUL, key, NUL, secret")
-            if parts[0] not in ("", parts[1]):
-                # RFC 4616 §2: nobody here acts in the name of another. Counted like a wrong secret.
-                self._say(AUTH_FAILED)
-                tired = self._login_failed()
-                return () if tired is None else (tired,)
-            return self._ask(Authenticate("PLAIN", parts[1], parts[2]))
-        if "\0" in text:
-            return self._error(501, "5.5.2", "A NUL has no place here")
-        if len(login) == 1:
-            self._login = [login[0], text]
-            self._out.append(b"334 UGFzc3dvcmQ6\r\n")
-            return ()
-        return self._ask(Authenticate("LOGIN", login[1], text))
-
-
-def _mailbox(path: str) -> bool:
-    """Is this a Mailbox of RFC 5321 §4.1.2: a dot-string or quoted string, @, a domain or a literal?"""
-    local, at, domain = path.rpartition("@")
-    if not at or not local or len(local.encode()) > 64 or len(domain.encode()) > 255:
-        return False
-    quoted = len(local) >= 2 and local[0] == local[-1] == '"' and local.isprintable()
-    if not quoted and not _DOT_STRING.fullmatch(local):
-        return False
-    literal = domain.startswith("[") and domain.endswith("]")
-    return literal or _DOMAIN.fullmatch(domain) is not None

@@ -15,11 +15,12 @@ A dialogue is a text. Lines that begin with # say what it shows and which rule i
 Nothing more may be said, and nothing more may happen, than the dialogue shows.
 The owner of a server takes every sender and recipient, but unknown@ (550), later@ (451) and
 spam@ as sender (550); it takes every message but those that contain "refuse me" (554).
-The secret of every key is "right".
+The secret of every key is "right"; proved (SCRAM), it is that of the example of RFC 7677, and so is our nonce.
 """
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,12 +28,15 @@ from typing import Any
 
 import pytest
 
+from envol.wire.scram import Verifier
 from envol.wire.smtp import client as c
 from envol.wire.smtp import server as s
 from envol.wire.smtp.grammar import Reply, reply
 from envol.wire.smtp.notify import Asked, Wish
 
 DIALOGUES = sorted((Path(__file__).parents[2] / "dialogues").glob("*/*.txt"))
+
+PENCIL = Verifier.of("pencil", base64.b64decode("W22ZaJ0SNY7soEsUEjb6gQ=="))
 
 
 def unescape(text: str) -> bytes:
@@ -192,16 +196,21 @@ class ServerReplay(Replay):
                     self.events.append(f"Etrn {'@' * below}{domain}")
                 case s.StartTls():
                     self.events.append("StartTls")
-                case s.Authenticate(mechanism, identity):
-                    self.events.append(f"Authenticate {mechanism} {identity}")
+                case s.Verify(identity):
+                    self.events.append(f"Verify {identity}")
+                case s.Authenticate(mechanism, identity, _, proved):
+                    told = "" if proved is None else " proved" if proved else " not proved"
+                    self.events.append(f"Authenticate {mechanism} {identity}{told}")
                 case s.Closed():
                     self.events.append("Closed")
             if not isinstance(event, s.StartTls | s.Closed):
                 todo += self.machine.answer(self.answer(event))
 
     @staticmethod
-    def answer(event: s.Event) -> Reply:
+    def answer(event: s.Event) -> Reply | s.Challenge:
         match event:
+            case s.Verify():
+                return s.Challenge(PENCIL, "%hvYDpWUa2RaTCAfuxFIlj)hNlF$k0")
             case s.MailFrom(path):
                 return reply(550, "5.7.1", "No") if path.startswith("spam@") else s.SENDER_OK
             case s.RcptTo(path):
@@ -212,8 +221,8 @@ class ServerReplay(Replay):
                 return reply(554, "5.6.0", "No") if b"refuse me" in data else s.ACCEPTED
             case s.Etrn(domain):
                 return reply(253, "2.0.0", f"OK, 3 pending messages for node {domain} started")
-            case s.Authenticate(_, _, secret):
-                return s.AUTH_OK if secret == "right" else s.AUTH_FAILED
+            case s.Authenticate(_, _, secret, proved):
+                return s.AUTH_OK if secret == "right" or proved else s.AUTH_FAILED
         raise AssertionError(event)
 
 
