@@ -32,20 +32,25 @@ class Replaced(NamedTuple):
 
 
 def people_with_fallback(
-    version: Version, ids_sql: str, params: Mapping[str, Any], *, sample: int = 20
+    version: Version, ids_sql: str, params: Mapping[str, Any], *, allowed: int = 0, sample: int = 20
 ) -> dict[str, Replaced]:
-    """For each variable that is not needed, who of ``ids_sql`` reads that instead of her own value, and why.
+    """For each variable with a fallback that some of ``ids_sql`` read for want of their leave: who, and why.
 
     The gate is `may_use`, as when the message is made: a value whose purposes she did not allow is not shown to her.
+    ``allowed``: bits of purposes that all of ``ids_sql`` have allowed (the one they are written to for). A property
+    that serves one of them is barred to nobody, and nobody is read for it.
     """
     read = {name for name in version.variables if name.startswith("contact.") and name.count(".") == 1}
     names = sorted(read - without_fallback(version) - {"contact.email", "contact.language"})
+    masks = dict(
+        Property.objects.filter(
+            workspace_id=version.workspace.pk, key__in=[name.split(".")[1] for name in names]
+        ).values_list("key", "purposes")
+    )
+    names = [name for name in names if not masks.get(name.split(".")[1], 0) & allowed]
     if not names:
         return {}
     keys = [name.split(".")[1] for name in names]
-    masks = dict(
-        Property.objects.filter(workspace_id=version.workspace.pk, key__in=keys).values_list("key", "purposes")
-    )
     values: dict[str, Any] = {}
     columns = []
     for number, key in enumerate(keys):
@@ -66,16 +71,22 @@ def people_with_fallback(
     told = {
         name: Replaced(found[3 * at], found[3 * at + 1], list(found[3 * at + 2] or ())) for at, name in enumerate(names)
     }
-    return {name: replaced for name, replaced in told.items() if replaced.people}
+    return {name: replaced for name, replaced in told.items() if replaced.not_allowed}
 
 
 def people_without_value(
-    version: Version, ids_sql: str, params: Sequence[Any] | Mapping[str, Any] = (), *, sample: int = 20
+    version: Version,
+    ids_sql: str,
+    params: Sequence[Any] | Mapping[str, Any] = (),
+    *,
+    allowed: int = 0,
+    sample: int = 20,
 ) -> dict[str, Missing]:
     """For each variable without fallback (``contact.key``): the people of ``ids_sql`` who would see nothing.
 
-    ``ids_sql`` gives a column ``id`` of contacts. Who has a value whose purposes she did not permit counts too, because
-    it is not shown to her. One statement for all variables; an empty answer means that everybody can be written to.
+    ``ids_sql`` gives a column ``id`` of contacts; ``allowed`` as above. Who has a value whose purposes she did not
+    permit counts too, because it is not shown to her. One statement for all variables; an empty answer means that
+    everybody can be written to.
     """
     names = sorted(without_fallback(version))
     if not names:
@@ -99,7 +110,9 @@ def people_without_value(
         place = bind(f"envol_path_{number}", path)
         # coalesce: a key that is absent gives NULL, which must count as having no value.
         has = f"coalesce(c.props #> {place}::text[], 'null') NOT IN ('null', '\"\"', '[]', '{{}}')"
-        columns.append(f"NOT ({has} AND {may_use_sql('c', masks.get(key, 0))}) AS lacks_{number}")
+        mask = masks.get(key, 0)
+        shown = has if mask & allowed else f"{has} AND {may_use_sql('c', mask)}"
+        columns.append(f"NOT ({shown}) AS lacks_{number}")
     counted = ", ".join(
         f"count(*) FILTER (WHERE lacks_{number}), "
         f"(array_agg(id ORDER BY id) FILTER (WHERE lacks_{number}))[1:{int(sample)}]"

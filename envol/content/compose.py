@@ -26,6 +26,7 @@ from envol.audience import tiers
 from envol.audience.standings import TIERS
 from envol.consent.gates import Tracking, may_use, tracking_level
 from envol.contacts.models import Property
+from envol.contacts.sealing import opened
 from envol.content import links
 from envol.content.language import Templates, flat_name, flatten, plain, variables
 from envol.content.links import Kind
@@ -116,9 +117,9 @@ class Composer:
     """Composes one version for the people of one sending; safe to share between threads.
 
     ``sending`` None makes previews: nothing is measured and personal addresses lead nowhere. ``sender``: name, address
-    and perhaps reply_to, as on the sending. ``base_url``: the public address, from the settings. ``purposes``: key →
-    mask for contact properties, read from the catalogue when None. Raises ValueError when the constant part
-    cannot make a valid message.
+    and perhaps reply_to, as on the sending; ``unmeasured``: nobody's opens and clicks are, whatever she allowed.
+    ``base_url``: the public address, from the settings. ``purposes``: key → mask for contact properties,
+    read from the catalogue when None. Raises ValueError when the constant part cannot make a valid message.
     """
 
     def __init__(
@@ -143,6 +144,7 @@ class Composer:
         self._bounce_domain = bounce_domain or self._domain
         self._leave_by_mail = bool(bounce_domain)
         self._replies = replies
+        self._unmeasured = sending is None or bool(sender.get("unmeasured"))
         self._urls = {int(link["no"]): str(link["url"]) for link in version.links}
         self._raws = {int(link["no"]): str(link["raw"]) for link in version.links}
         self._subject_template = "[Test] " * (sending is not None and sending.kind == "test") + version.subject
@@ -283,7 +285,7 @@ class Composer:
         return subject, html, variant.text.values(context, tokens)
 
     def _measures(self, person: Person) -> tuple[str, str]:
-        if self._sending is None:
+        if self._unmeasured:
             return NOT, NOT
         key = ((person.allowed & _MEASURING) << 2 | person.refused & _MEASURING, person.country)
         level = self._levels.get(key)
@@ -301,7 +303,7 @@ class Composer:
             elif key == "language":
                 value = person.language
             elif key in person.props and may_use(person.allowed, self._purposes.get(key, 0)):
-                value = plain(person.props[key])
+                value = plain(opened(self._workspace.pk, person.props[key]))
             if value is None:
                 value = self._fallbacks.get(key)
             if value is not None:

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from selectolax.lexbor import LexborHTMLParser
 
+from envol.content.gallery import ASKING
 from envol.content.markup import MARKER
 from envol.content.models import Version
 
@@ -61,7 +62,8 @@ def _links(version: Version, strict: bool) -> list[Finding]:
     found += [
         Finding("advice", "link_same_words", "links", {"label": label, "n": n}) for label, n in words.items() if n > 1
     ]
-    if version.html and not addresses:
+    asks = (version.design or {}).get("model") == ASKING  # it leads to each person's own choices
+    if version.html and not addresses and not asks:
         found.append(Finding("advice", "no_link", "links"))
     return found
 

@@ -38,6 +38,7 @@ class Version(models.Model):
     variables = models.JSONField(default=list)
     created_at = models.DateTimeField(db_default=Now())
     design = models.JSONField(null=True)  # model and values of its places; null: written as code
+    informs = models.JSONField(default=list, db_default=[])  # origins of data that it names (GDPR art. 14)
 
     class Meta:
         db_table = "content_version"

@@ -78,7 +78,7 @@ def test_every_model_makes_a_whole_message(key: str, language: str, workspace: W
     assert root is not None and (root.attributes.get("lang") or "")[:2] == language
     assert len(page.css("h1")) == (0 if key == "personal" else 1)
     assert "/u/preview" in parts.html and "/p/preview" in parts.html and "/w/preview" in parts.html
-    assert parts.text.count("boutique.example/page") >= 1
+    assert parts.text.count("boutique.example/page") >= (0 if key == gallery.ASKING else 1)  # it leads to her choices
     back = designs.of(version)
     assert back is not None and back.values == design.values  # the form opens again with what was typed
 

@@ -1,4 +1,4 @@
-"""The gallery: eight models with named places that a form fills without code.
+"""The gallery: nine models with named places that a form fills without code.
 
 The stored truth is a model and what stands in its places (``Version.design``); MJML is made from it, and everything
 after that is the pipeline of every other template, so preview and sending are the same code.
@@ -6,7 +6,7 @@ after that is the pipeline of every other template, so preview and sending are t
 
 from __future__ import annotations
 
-from envol.content.gallery.catalogue import BY_KEY, MODELS
+from envol.content.gallery.catalogue import ASKING, BY_KEY, MODELS
 from envol.content.gallery.fill import (
     Design,
     Picture,
@@ -26,6 +26,7 @@ from envol.content.gallery.marks import Chip, Chips, canonical, chips_of, shown,
 from envol.content.gallery.places import PALETTE, SIZES, Model, Place, Repeat, Wrong, bad_colour, contrast
 
 __all__ = [
+    "ASKING",
     "BY_KEY",
     "MODELS",
     "PALETTE",

@@ -1,5 +1,5 @@
 # ruff: noqa: E501
-"""Our eight models: what each is for, its places, and the words one starts from, in French and in English."""
+"""Our nine models: what each is for, its places, and the words one starts from, in French and in English."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ _PICTURE = _("Picture")
 _BUTTON = _("Button")
 _SIGNATURE = _("Signature")
 _SMALL = _("Small print")
+
+ASKING = "agree"
+"""The model that asks for an agreement: what is made of it measures nobody."""
 
 _HELLO = Both("Hello {first_name|and welcome},", "Bonjour {first_name|et bienvenue},")
 
@@ -321,6 +324,49 @@ MODELS: tuple[Model, ...] = (
             Place("signature", "line", _SIGNATURE, Both("Your first name", "Votre prénom")),
         ),
         Both("A word from me", "Un mot de ma part"),
+    ),
+    Model(
+        ASKING,
+        _("Ask for agreement"),
+        _("Leads to each person's own choices, where both answers weigh the same. Nothing of it is measured."),
+        (
+            Place(
+                "title",
+                "line",
+                _TITLE,
+                Both("May we count what you read?", "Pouvons-nous compter ce que vous lisez ?"),
+                required=True,
+            ),
+            Place(
+                "text",
+                "text",
+                _TEXT,
+                Both(
+                    "Hello {first_name|everyone},\n\nWe would like to know which of our letters you open and which links"
+                    " you follow, so as to write less often and better. We do it only if you agree.\n\nYou get our"
+                    " letters whatever you answer, and can change your mind at any time. This message measures nothing.",
+                    "Bonjour {first_name|à vous},\n\nNous aimerions savoir quelles lettres vous ouvrez et quels liens vous"
+                    " suivez, pour écrire moins souvent et mieux. Nous ne le ferons que si vous l’acceptez.\n\nVous recevez"
+                    " nos lettres quelle que soit votre réponse, et pouvez changer d’avis à tout moment. Ce message ne"
+                    " mesure rien.",
+                ),
+                required=True,
+            ),
+            Place(
+                "choose",
+                "line",
+                _("Words of the link to the choices"),
+                Both("Say yes or no", "Dire oui ou non"),
+                required=True,
+            ),
+            Place(
+                "note",
+                "line",
+                _SMALL,
+                Both("No answer counts as no.", "Sans réponse de votre part, c’est non."),
+            ),
+        ),
+        Both("May we count what you read?", "Pouvons-nous compter ce que vous lisez ?"),
     ),
 )
 BY_KEY = {model.key: model for model in MODELS}
