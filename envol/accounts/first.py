@@ -14,6 +14,7 @@ from envol.accounts.journal import note
 from envol.accounts.keys import derive
 from envol.accounts.models import Member, Role, User, Workspace
 from envol.accounts.workspaces import add_member, create_workspace, slug_of
+from envol.db_role import as_owner
 from envol.wire.address import AddressError, normalise
 
 _ALONE = 0x454E564F  # advisory lock: two people with the link make one owner
@@ -45,6 +46,7 @@ def is_token(given: str) -> bool:
     return hmac.compare_digest(given.encode(), token().encode())
 
 
+@as_owner()  # whoever founds a workspace is a member of none
 def found(
     given: str, *, email: str, password: str, name: str, title: str, language: str, time_zone: str, postal_address: str
 ) -> Member:

@@ -7,16 +7,38 @@ connection of its own transaction, at most twice a second.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
+from django.db import transaction
 from django.db.models.functions import Now
 
-from envol.accounts.models import Job
+from envol.accounts.models import Job, Workspace
 
 
 class Cancelled(Exception):
     """Somebody asked that this job stop; everything written so far is in order."""
+
+
+def last(workspace: Workspace, kind: str, object_id: int | None = None) -> Job | None:
+    """The newest job of a kind, about one thing or about the workspace."""
+    return Job.objects.filter(workspace=workspace, kind=kind, object_id=object_id).order_by("-id").first()
+
+
+def once(workspace: Workspace, kind: str, begin: Callable[[Job], None], object_id: int | None = None) -> Job:
+    """The job that is under way, or a new one, which ``begin`` notes and defers in the same transaction.
+
+    Two people who ask at the same moment get the same job: the workspace's row is held until one of them has it.
+    """
+    with transaction.atomic():
+        Workspace.objects.select_for_update().only("id").get(id=workspace.pk)
+        going = last(workspace, kind, object_id)
+        if going is not None and going.state in ("waiting", "running"):
+            return going
+        job = Job.objects.create(workspace=workspace, kind=kind, object_id=object_id)
+        begin(job)
+    return job
 
 
 class Progress:

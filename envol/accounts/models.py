@@ -15,6 +15,9 @@ class Role(models.TextChoices):
     VIEWER = "viewer", "Viewer"  # never sees a whole address
 
 
+DPO = "dpo"
+
+
 class UserManager(BaseUserManager["User"]):
     def create_user(self, email: str, password: str | None = None, **extra: Any) -> User:
         user = self.model(email=email.strip().lower(), **extra)
@@ -66,6 +69,8 @@ class Workspace(models.Model):
     # For those who said nothing.
     opens_unknown = models.CharField(max_length=16, default="none")
     clicks_unknown = models.CharField(max_length=16, default="aggregate")
+    # Programs of the send API hear of a sender that is not the workspace's from the message's fate, not in the answer.
+    late_refusal = models.BooleanField(default=False, db_default=False)
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -79,11 +84,22 @@ class Member(models.Model):
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE, related_name="members")
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="memberships")
     role = models.CharField(max_length=10, choices=Role.choices)
+    # Data-protection officer (GDPR art. 38, 39): a viewer who sees whole addresses, keeps the pages of consent and
+    # reads the journal. She sends nothing and changes no audience, so she never judges her own acts (art. 38(6)).
+    dpo = models.BooleanField(default=False, db_default=False)
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         db_table = "accounts_member"
-        constraints = [models.UniqueConstraint(fields=["workspace", "user"], name="one_role_per_member")]
+        constraints = [
+            models.UniqueConstraint(fields=["workspace", "user"], name="one_role_per_member"),
+            models.CheckConstraint(condition=models.Q(dpo=False) | models.Q(role="viewer"), name="dpo_does_not_send"),
+        ]
+
+    @property
+    def title(self) -> str:
+        """Her role as the team's page names it: one of `Role`, or `DPO`."""
+        return DPO if self.dpo else self.role
 
 
 class Scope(models.TextChoices):
@@ -94,7 +110,10 @@ class Scope(models.TextChoices):
     EVENTS = "events", "Tell events"
     ORDERS = "orders", "Tell orders"
     SEGMENTS = "segments", "Read segments and the people in them"
-    CONSENT = "consent", "Ask who may be written to, and why"
+    CONSENT = "consent", "Ask who may be written to and why, pass on withdrawals and requests"
+    CONTACTS = "contacts", "Read and change contacts, their properties and lists"
+    CAMPAIGNS = "campaigns", "Write templates and campaigns, and send them"
+    RESULTS = "results", "Read what became of messages, and figures"
 
 
 def every_scope() -> list[str]:
@@ -111,6 +130,7 @@ class ApiKey(models.Model):
     public_id = models.CharField(max_length=32, unique=True)
     secret_sha256 = models.BinaryField()
     secret_end = models.CharField(max_length=4)
+    scram = models.CharField(max_length=200, db_default="", default="")  # verifier of RFC 5803; none: not heard since
     name = models.CharField(max_length=100)
     created_at = models.DateTimeField(db_default=Now())
     last_used_at = models.DateTimeField(null=True)
@@ -155,6 +175,24 @@ class JournalEntry(models.Model):
     class Meta:
         db_table = "accounts_journal"
         indexes = [models.Index(fields=["workspace", "-id"], name="journal_newest")]
+
+
+class Look(models.Model):
+    """A member opened a person's page: once for each day, with how often. Kept for a year."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
+    member_id = models.BigIntegerField()
+    contact_id = models.BigIntegerField()
+    day = models.DateField()
+    times = models.IntegerField()
+    last_at = models.DateTimeField()
+
+    class Meta:
+        db_table = "accounts_look"
+        constraints = [
+            models.UniqueConstraint(fields=["workspace", "contact_id", "day", "member_id"], name="one_look_a_day")
+        ]
+        indexes = [models.Index(fields=["workspace", "-last_at"], name="look_newest")]
 
 
 class Undo(models.Model):

@@ -14,11 +14,13 @@ from functools import lru_cache
 from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.crypto import salted_hmac
 
 from envol.accounts.api_keys import Limits
 from envol.accounts.journal import note
 from envol.accounts.keys import seal, unseal
 from envol.accounts.models import ApiKey, Member, Role, User, Workspace
+from envol.wire.scram import ITERATIONS, Verifier
 
 # Rooms that give a new workspace its first rows (purposes, catalogue) register here at start.
 _on_create: list[Callable[[Workspace], None]] = []
@@ -52,8 +54,15 @@ def create_workspace(name: str, *, title: str = "", language: str = "fr", time_z
     return workspace
 
 
-def add_member(workspace: Workspace, user: User, role: Role) -> Member:
-    return Member.objects.update_or_create(workspace=workspace, user=user, defaults={"role": role})[0]
+def refuse_late(workspace: Workspace, late: bool, member: Member) -> None:
+    """Do programs of the send API hear of a sender that is not the workspace's later, as blocked, or at once?"""
+    with transaction.atomic():
+        if Workspace.objects.filter(pk=workspace.pk, late_refusal=not late).update(late_refusal=late):
+            note(workspace, "member", "workspace.late_refusal", workspace, actor_id=member.pk, late=late)
+
+
+def add_member(workspace: Workspace, user: User, role: Role, dpo: bool = False) -> Member:
+    return Member.objects.update_or_create(workspace=workspace, user=user, defaults={"role": role, "dpo": dpo})[0]
 
 
 @lru_cache(maxsize=1024)
@@ -86,6 +95,7 @@ def create_api_key(
         public_id=public,
         secret_sha256=hashlib.sha256(secret.encode()).digest(),
         secret_end=secret[-4:],
+        scram=str(Verifier.of(secret, secrets.token_bytes(16))),
         name=name,
         **(limits or Limits()).columns(),
     )
@@ -104,6 +114,33 @@ def check_api_key(public_id: str, secret: str) -> ApiKey | None:
     same = hmac.compare_digest(hashlib.sha256(secret.encode()).digest(), wanted)
     if row is None or not same:
         return None
+    if not row.scram:  # made before there was SCRAM; only now its secret is here
+        ApiKey.objects.filter(pk=row.pk).update(scram=str(Verifier.of(secret, secrets.token_bytes(16))))
+    return _used(row)
+
+
+def api_key_verifier(public_id: str) -> Verifier:
+    """What a proof of the key's secret is checked against (RFC 5802).
+
+    For a key that is unknown, or whose secret was not heard since there is SCRAM: the same one each time, which no
+    proof fits, so that nobody learns which keys there are.
+    """
+    kept = ApiKey.objects.filter(public_id=public_id[:32], revoked_at=None).values_list("scram", flat=True).first()
+    if kept:
+        return Verifier.read(kept)
+    salt, stored, server = (
+        salted_hmac(f"scram {part}", public_id, algorithm="sha256").digest() for part in ("salt", "stored", "server")
+    )
+    return Verifier(salt[:16], ITERATIONS, stored, server)
+
+
+def proved_api_key(public_id: str) -> ApiKey | None:
+    """The key whose secret was proved against :func:`api_key_verifier`, or None: revoked since."""
+    row = ApiKey.objects.select_related("workspace").filter(public_id=public_id[:32], revoked_at=None).first()
+    return row and _used(row)
+
+
+def _used(row: ApiKey) -> ApiKey:
     if row.last_used_at is None or timezone.now() - row.last_used_at > _USED_EVERY:
         ApiKey.objects.filter(pk=row.pk).update(last_used_at=Now())
     return row

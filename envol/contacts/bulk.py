@@ -196,7 +196,7 @@ def _choose(bulk: BulkAct) -> int:
     if bulk.act == "merge":
         extra, params["from"] = " AND c.props ? %(from)s", bulk.argument["from"]
     elif bulk.act == "locate":
-        extra = " AND jsonb_typeof(c.props -> %(from)s) = 'object' AND NOT c.props -> %(from)s ? 'lat'"
+        extra = " AND jsonb_typeof(c.props -> %(from)s) = 'object' AND NOT c.props -> %(from)s ?| '{lat,sealed}'"
         params["from"] = bulk.argument["property"]
     with transaction.atomic():
         chosen = execute(

@@ -20,7 +20,7 @@ from django.utils.translation import get_language, gettext
 from envol.accounts.models import Workspace
 from envol.accounts.workspaces import on_workspace_created
 from envol.consent import purposes as consent_purposes
-from envol.contacts import places
+from envol.contacts import places, sealing
 from envol.contacts.models import Property, PropertyType
 
 MAX_TEXT, MAX_ITEMS = 1000, 200
@@ -149,14 +149,19 @@ def canonical(property: Property, raw: Any) -> Any:
     """``raw`` in the form values of this property are kept in; ValueError says what to correct.
 
     Takes what files and forms bring ("1 234,5", "oui", "31/12/1999") and what programs bring; the
-    canonical form of a canonical form is itself.
+    canonical form of a canonical form is itself. That of a sensitive property is sealed.
     """
+    if sealing.is_sealed(raw):
+        if sealing.seals(property):
+            return raw
+        raw = sealing.opened(property.workspace_id, raw)
     try:
-        return _FORMS[property.type](property, raw)
+        made = _FORMS[property.type](property, raw)
     except ValueError as wrong:
         french = (get_language() or "en").startswith("fr")
         facts = {"name": property.label_fr if french else property.label_en, "key": property.key, "why": wrong}
         raise ValueError(gettext("%(name)s (%(key)s): %(why)s") % facts) from None
+    return sealing.sealed(property.workspace_id, made) if sealing.seals(property) else made
 
 
 def clean(catalogue: Mapping[str, Property], props: Mapping[str, Any]) -> dict[str, Any]:

@@ -18,11 +18,13 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import QuerySet
+from django.utils import translation
 from django.utils.translation import gettext as _
 
 from envol import disk
 from envol.accounts.journal import note
-from envol.accounts.models import Workspace
+from envol.accounts.models import Member, Role, Workspace
 from envol.consent import transfers
 from envol.consent.models import Purpose
 from envol.consent.purposes import AD_MATCHING
@@ -31,6 +33,7 @@ from envol.contacts.exports import csv_rows, persons
 from envol.contacts.filters import Filter
 from envol.contacts.models import Export
 from envol.db import execute, rows
+from envol.events.writing import request_mail
 
 KINDS = ("csv", "xlsx", "parquet", "hashed")
 KEPT = timedelta(days=7)
@@ -59,20 +62,26 @@ def prepare(
     kind: str,
     columns: Sequence[str] = (),
     *,
+    purpose: Purpose | None = None,
+    reason: str = "",
     name: str = "",
     language: str = "fr",
     member_id: int | None = None,
 ) -> Export:
-    """Check what is wanted and write it down; no file is made yet. Raises ExportProblem."""
+    """Check what is wanted and write it down; no file is made yet. Raises ExportProblem.
+
+    ``purpose``: what the file is for; it holds whom and what may serve that. ``reason``: what it is for when that is
+    no purpose people were asked for (a backup, a move, an authority); then it is whole, and the reason is kept.
+    """
     if kind not in KINDS:
         raise ExportProblem(_("Choose what kind of file it shall be."))
     try:
         filters.where(workspace, chosen)
     except filters.FilterProblem as error:
         raise ExportProblem(str(error)) from None
-    purpose = None
+    reason = " ".join(reason.split())[:300]
     if kind == "hashed":
-        purpose = ad_purpose(workspace)
+        purpose, reason = ad_purpose(workspace), ""
         if purpose is None:
             raise ExportProblem(
                 _("Nobody was asked for this yet: add the purpose “Targeted advertising” on the page of consent.")
@@ -83,10 +92,14 @@ def prepare(
             raise ExportProblem(said % {"name": worst[0].name, "why": worst[1].why})
         columns = ("sha256",)
     else:
-        offered = exports.columns_of(workspace, sensitive=True)
-        columns = [one for one in offered if one in set(columns)]
+        if purpose is None and not reason:
+            raise ExportProblem(_("Say what the file is for: a purpose, or the reason why it has to be whole."))
+        columns = [one for one in exports.columns_of(workspace, sensitive=True) if one in set(columns)]
         if not columns:
             raise ExportProblem(_("Choose at least one column."))
+        columns = serving(workspace, columns, purpose)
+        if not columns:
+            raise ExportProblem(_("None of these columns may serve this purpose: choose others."))
     return Export.objects.create(
         workspace=workspace,
         name=name[:200],
@@ -94,19 +107,94 @@ def prepare(
         chosen=chosen.to_json(),
         columns=list(columns),
         purpose_id=purpose.pk if purpose else None,
+        reason="" if purpose else reason,
         language="fr" if language.startswith("fr") else "en",
         member_id=member_id,
     )
+
+
+def purposes_for(workspace: Workspace) -> QuerySet[Purpose]:
+    """What a file with columns may be made for: what people are written to for, or agreed that it is done."""
+    return (
+        Purpose.objects.filter(workspace=workspace).exclude(kind="measuring").exclude(key=AD_MATCHING).order_by("bit")
+    )
+
+
+def serving(workspace: Workspace, columns: Sequence[str], purpose: Purpose | None) -> list[str]:
+    """Of these columns those that may serve any purpose at all; the cells of each person are judged by `exports.gated`.
+    Without a purpose all of them."""
+    if purpose is None:
+        return list(columns)
+    barred = {f"property:{one.key}" for one in catalogue.of(workspace).values() if one.personal and not one.purposes}
+    return [one for one in columns if one not in barred]
+
+
+def purpose_of(export: Export) -> Purpose | None:
+    return Purpose.objects.get(workspace=export.workspace, pk=export.purpose_id) if export.purpose_id else None
+
+
+def needs_approval(workspace: Workspace, people: int, member_id: int | None) -> bool:
+    """Must another owner agree before a file of so many people is made (GDPR art. 32(1))?
+
+    An owner who is alone has nobody to ask; what she does is in the journal.
+    """
+    most = settings.ENVOL.export_approval
+    return 0 < most < people and approvers(workspace, member_id).exists()
+
+
+def approvers(workspace: Workspace, member_id: int | None) -> QuerySet[Member]:
+    """The owners who may agree to what this member asks for: all but herself."""
+    owners = Member.objects.filter(workspace=workspace, role=Role.OWNER, user__is_active=True).select_related("user")
+    return owners.exclude(pk=member_id or 0)
+
+
+def ask(export: Export, people: int, link: str) -> None:
+    """It waits for the yes of another owner; each of them is written to."""
+    with transaction.atomic():
+        Export.objects.filter(pk=export.pk).update(state="asked", people=people)
+        for owner in approvers(export.workspace, export.member_id):
+            with translation.override(owner.user.language):
+                text = _(
+                    "Somebody wants to take %(people)s people of %(workspace)s along as a file (%(name)s). So many"
+                    " leave only when a second person agrees.\n\nLook at it, and agree or refuse:\n%(link)s\n"
+                ) % {"people": people, "workspace": export.workspace.title, "name": export.name, "link": link}
+                facts = {"subject": _("A file of people waits for your yes"), "text": text}
+            request_mail(
+                "approval",
+                owner.user.email,
+                facts,
+                workspace_id=export.workspace.pk,
+                language=owner.user.language,
+            )
+
+
+def decide(export: Export, owner: Member, agreed: bool) -> None:
+    """Another owner agrees or refuses, once. Raises ExportProblem."""
+    if not approvers(export.workspace, export.member_id).filter(pk=owner.pk).exists():
+        raise ExportProblem(_("Another owner decides on this: nobody agrees to what she asks for herself."))
+    with transaction.atomic():
+        then = {"state": "waiting", "approved_by": owner.pk} if agreed else {"state": "refused", "people": 0}
+        if not Export.objects.filter(pk=export.pk, state="asked").update(**then):
+            raise ExportProblem(_("Somebody decided on this already; nothing was changed."))
+        note(
+            export.workspace,
+            "member",
+            "export.approved" if agreed else "export.refused",
+            export,
+            actor_id=owner.pk,
+            people=export.people,
+        )
 
 
 def ad_purpose(workspace: Workspace) -> Purpose | None:
     return Purpose.objects.filter(workspace=workspace, key=AD_MATCHING).first()
 
 
-def people_of(workspace: Workspace, chosen: Filter, kind: str) -> array[int]:
-    """Ids in order. For a platform: whom the gate lets through for that purpose, and only by consent."""
-    found = filters.where(workspace, chosen)
-    ids = array("q", (row[0] for row in rows(f"{found.select} ORDER BY c.id", found.params)))
+def people_of(workspace: Workspace, chosen: Filter, kind: str, purpose: Purpose | None = None) -> array[int]:
+    """Ids in order, without those whose data must not be used (art. 18), and of a purpose whom its gates let through.
+    For a platform only by consent."""
+    found = filters.served(workspace, chosen, purpose) if purpose else filters.where(workspace, chosen)
+    ids = array("q", (row[0] for row in rows(f"{found.usable} ORDER BY c.id", found.params)))
     if kind != "hashed":
         return ids
     purpose = ad_purpose(workspace)
@@ -140,9 +228,12 @@ def write(export: Export, progress: Tell | None = None) -> dict[str, Any]:
         execute(f"SELECT pg_advisory_xact_lock({_LOCK}, %s)", [workspace.pk])
         Export.objects.filter(pk=export.pk).update(path=export.path, state="running")
     try:
-        chosen = people_of(workspace, Filter.of(export.chosen), export.kind)
+        purpose = purpose_of(export)
+        chosen = people_of(workspace, Filter.of(export.chosen), export.kind, purpose)
         if export.kind == "xlsx" and len(chosen) > MOST_ROWS:
             raise ExportProblem(_("A spreadsheet ends after a million rows: choose CSV or Parquet."))
+        if export.approved_by is None and needs_approval(workspace, len(chosen), export.member_id):
+            raise ExportProblem(_("More people are meant now than leave without a second yes: ask for the file again."))
         made = place.with_suffix(".new")
         with open(_opened(made), "wb") as ids:
             chosen.tofile(ids)
@@ -198,6 +289,7 @@ def _csv(export: Export, chosen: array[int], place: Path, tell: Tell) -> None:
         language=export.language,
         delimiter=";" if export.language == "fr" else ",",  # what spreadsheets of that language expect
         bom=True,
+        purpose=purpose_of(export),
     )
     with open(place, "w", encoding="utf-8", newline="") as out:
         for n, piece in enumerate(pieces):
@@ -216,6 +308,7 @@ def _columns(export: Export) -> list[tuple[str, str, Callable[[dict[str, Any]], 
     """Title, type (text, number, money, boolean, date, moment, list) and maker of each column."""
     properties = catalogue.of(export.workspace)
     purposes = {p.key: p for p in Purpose.objects.filter(workspace=export.workspace)}
+    purpose = purpose_of(export)
     found: list[tuple[str, str, Callable[[dict[str, Any]], Any]]] = []
     for name in export.columns:
         title = exports.title(name, properties, purposes, export.language)
@@ -227,7 +320,8 @@ def _columns(export: Export) -> list[tuple[str, str, Callable[[dict[str, Any]], 
         elif name.startswith("property:") and key in properties:
             type_ = properties[key].type
             kept = type_ if type_ in ("number", "money", "boolean", "date", "list") else "text"
-            found.append((title, kept, _typed(name, key, kept, properties)))
+            made = _typed(name, key, kept, properties)
+            found.append((title, kept, exports.gated(made, properties[key], purpose, None)))
         else:
             found.append((title, "text", exports.maker(name, properties, purposes)))
     return found

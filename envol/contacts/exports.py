@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from envol.accounts.models import Workspace
+from envol.consent import gates
 from envol.consent.models import Purpose
-from envol.contacts import catalogue
+from envol.contacts import catalogue, sealing
 from envol.contacts.models import Property
 from envol.contacts.people import masked
 from envol.db import rows
@@ -56,19 +57,23 @@ def csv_rows(
     delimiter: str = ",",
     bom: bool = False,
     mask: bool = False,
+    purpose: Purpose | None = None,
 ) -> Iterator[str]:
     """Lines of a CSV file (RFC 4180), the header first; about 2,000 people a piece.
 
     ``ids``: a SELECT of contact ids with its parameters (a segment, a selection), None for everybody.
     ``mask`` hides addresses, for members who may not see them whole. ``bom``: for spreadsheets
-    that take a file without one for Latin-1. Sensitive properties only when named in ``columns``.
+    that take a file without one for Latin-1. Sensitive properties only when named in ``columns``. ``purpose``: what the
+    file is for; values that a person did not allow to be used so stay empty.
     """
     columns = list(columns or columns_of(workspace))
     if len(delimiter) != 1 or delimiter in "\"'\r\n":
         raise ValueError("The separator is one character, such as a comma, a semicolon or a tab.")
     properties = catalogue.of(workspace)
     purposes = {p.key: p for p in Purpose.objects.filter(workspace=workspace)}
-    makers = [maker(name, properties, purposes, mask) for name in columns]
+    makers = [
+        gated(maker(name, properties, purposes, mask), _property(name, properties), purpose, "") for name in columns
+    ]
     titles = [title(name, properties, purposes, language) for name in columns]
     # The selection is made when the first line is asked for; 8 bytes a person, then rows by id.
     buffer = io.StringIO()
@@ -130,12 +135,37 @@ def maker(
     if name in _FIXED:
         return lambda person: person[name] or ""
     if kind == "property" and key in properties:
-        shown = _shown(properties[key].type)
-        return lambda person: shown(person["props"][key]) if person["props"].get(key) is not None else ""
+        shown, workspace_id = _shown(properties[key].type), properties[key].workspace_id
+        if sealing.seals(properties[key]):
+            return lambda person: _text(sealing.opened(workspace_id, person["props"].get(key)), shown)
+        return lambda person: _text(person["props"].get(key), shown)
     if kind == "permission" and key in purposes:
         bit = 1 << purposes[key].bit
         return lambda person: "granted" if person["allowed"] & bit else "withdrawn" if person["refused"] & bit else ""
     raise ValueError(f"There is no column {name!r} to export.")
+
+
+def _property(name: str, properties: Mapping[str, Property]) -> Property | None:
+    kind, _, key = name.partition(":")
+    return properties.get(key) if kind == "property" else None
+
+
+def gated(
+    make: Callable[[dict[str, Any]], Any], property: Property | None, purpose: Purpose | None, nothing: Any
+) -> Callable[[dict[str, Any]], Any]:
+    """The same column with `gates.may_use` before each cell, as a message would ask it; as it was without a purpose."""
+    if purpose is None or property is None or not property.personal:
+        return make
+    serves, contract = property.purposes, 1 << purpose.bit if purpose.kind == "transactional" else 0
+
+    def made(person: dict[str, Any]) -> Any:
+        return make(person) if gates.may_use(person["allowed"], serves, transactional=contract) else nothing
+
+    return made
+
+
+def _text(value: Any, shown: Callable[[Any], str]) -> str:
+    return "" if value is None else shown(value)
 
 
 def _shown(type: str) -> Callable[[Any], str]:

@@ -210,6 +210,15 @@ def change(
                 _("People still have a choice that you took away (%(choices)s): change those values first.")
                 % {"choices": ", ".join(gone[:10])}
             )
+    if sensitive and not property.sensitive:
+        used_by = [
+            use.name for use in uses_of(property.workspace, [property.key])[property.key] if use.kind == "segment"
+        ]
+        if used_by:
+            raise FieldProblem(
+                _("What is sensitive is sealed, and no rule can ask for it: take it out of %(segments)s first.")
+                % {"segments": ", ".join(used_by[:10])}
+            )
     try:
         changed = catalogue.declare(
             property.workspace,

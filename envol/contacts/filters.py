@@ -7,18 +7,20 @@ which registers how; everything else is this room's own.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass, fields
 from typing import Any, NamedTuple
 
 from django.utils.translation import gettext as _
 
 from envol.accounts.models import Workspace
-from envol.consent import gates, overview
+from envol.consent import gates, overview, restriction
 from envol.consent.models import Purpose
 from envol.contacts import search
 from envol.contacts.models import Contact, List, Property
 from envol.contacts.search import NAMES
 from envol.db import TooSlow, is_large, rows, value, within
+from envol.db_role import as_owner
 
 LOOKED = 2000
 """People at the head of a page's order who are looked at first: what is frequent is found among them."""
@@ -26,7 +28,9 @@ MOST_IDS = 1000
 """People named one by one: what was ticked on a few pages, never a whole base."""
 
 Resolver = Callable[[Workspace, int], tuple[str, dict[str, Any]]]
+Barring = Callable[[Workspace, int, Purpose], str]
 _segment: list[Resolver] = []
+_barring: list[Barring] = []
 
 
 class FilterProblem(ValueError):
@@ -63,6 +67,12 @@ def register_segment(resolver: Resolver) -> Resolver:
     return resolver
 
 
+def register_barring(barring: Barring) -> Barring:
+    """``(workspace, segment id, purpose)`` → SQL over ``c``: was she chosen by what must not be used for it?"""
+    _barring[:] = [barring]
+    return barring
+
+
 class Where(NamedTuple):
     """A condition over ``contacts_contact c`` with its named parameters."""
 
@@ -72,6 +82,11 @@ class Where(NamedTuple):
     @property
     def select(self) -> str:
         return f"SELECT c.id FROM contacts_contact c WHERE {self.sql}"
+
+    @property
+    def usable(self) -> str:
+        """The same for files that leave the house: without those whose data must not be used (GDPR art. 18)."""
+        return f"{self.select} AND NOT {restriction.OPEN_SQL.format('c')}"
 
 
 def where(workspace: Workspace, chosen: Filter, *, narrowed: bool = True) -> Where:
@@ -131,6 +146,16 @@ def where(workspace: Workspace, chosen: Filter, *, narrowed: bool = True) -> Whe
     return Where(" AND ".join(tests), params)
 
 
+def served(workspace: Workspace, chosen: Filter, purpose: Purpose) -> Where:
+    """Of those meant, who may be used for this purpose: `gates.may_send`, and chosen by what may serve it."""
+    found = where(workspace, chosen)
+    gate = gates.refusal_sql("c", bit=purpose.bit, transactional=purpose.kind == "transactional")
+    tests = [found.sql, f"{gate} IS NULL"]
+    if chosen.segment_id is not None:
+        tests.append(f"NOT {_barring[0](workspace, chosen.segment_id, purpose)}")
+    return Where(" AND ".join(tests), found.params)
+
+
 def _words(workspace: Workspace, words: list[str], chosen: Filter, params: dict[str, Any]) -> str:
     """Every word somewhere in the address or a name. The cheap test first: of a million rows nearly all fail both,
     and only names that this workspace declares are looked for.
@@ -172,6 +197,12 @@ def catalogue_keys(workspace: Workspace) -> set[str]:
     return set(Property.objects.filter(workspace=workspace).values_list("key", flat=True))
 
 
+def _looking(chosen: Filter) -> AbstractContextManager[None]:
+    """For the statement that looks for text by its index: row-level security keeps LIKE from it (it could tell of rows
+    that are hidden), and the condition names the workspace in every part."""
+    return as_owner() if chosen.text else nullcontext()
+
+
 def count_within(workspace: Workspace, chosen: Filter, most: int, seconds: float) -> int | None:
     """How many, up to ``most``; None when that would take longer: the page comes first, the figure follows it."""
     if not is_large(Contact._meta.db_table):
@@ -191,7 +222,8 @@ def count(workspace: Workspace, chosen: Filter, *, most: int | None = None) -> i
         query = _counted_texts(workspace, chosen, found.params)
     if most is not None:
         query += " LIMIT %(most)s"
-    return int(value(f"SELECT count(*) FROM ({query}) AS counted", found.params | {"most": most}))
+    with _looking(chosen):
+        return int(value(f"SELECT count(*) FROM ({query}) AS counted", found.params | {"most": most}))
 
 
 def _counted_texts(workspace: Workspace, chosen: Filter, params: dict[str, Any]) -> str:
@@ -258,7 +290,8 @@ def page(workspace: Workspace, chosen: Filter, *, sort: str = "-id", after: int 
     if len(ids) <= limit:
         found = where(workspace, chosen)
         query = f"SELECT c.id FROM contacts_contact c WHERE {found.sql} AND {place} {order} LIMIT %(limit)s"
-        ids = [row_id for (row_id,) in rows(query, found.params | more)]
+        with _looking(chosen):
+            ids = [row_id for (row_id,) in rows(query, found.params | more)]
     known = Contact.objects.in_bulk(ids[:limit])
     people = [known[one] for one in ids[:limit] if one in known]
     return Page(people, ids[limit - 1] if len(ids) > limit else None)

@@ -74,21 +74,21 @@ def overview(workspace: Workspace, only: int | None = None) -> list[Line]:
     return [Line(one, *figures.get(pk, (0, 0, 0, None))) for pk, one in lists.items()]
 
 
-def create(workspace: Workspace, name: str, *, actor_id: int | None = None) -> List:
+def create(workspace: Workspace, name: str, *, by: str = "member", actor_id: int | None = None) -> List:
     with _once(name):
         made = List.objects.create(workspace=workspace, name=_named(name))
-        note(workspace, "member", "list.created", made, actor_id=actor_id)
+        note(workspace, by, "list.created", made, actor_id=actor_id)
     return made
 
 
-def rename(one: List, name: str, *, actor_id: int | None = None) -> None:
+def rename(one: List, name: str, *, by: str = "member", actor_id: int | None = None) -> None:
     with _once(name):
         one.name = _named(name)
         one.save(update_fields=["name"])
-        note(one.workspace, "member", "list.renamed", one, actor_id=actor_id)
+        note(one.workspace, by, "list.renamed", one, actor_id=actor_id)
 
 
-def remove(one: List, *, actor_id: int | None = None) -> Undo:
+def remove(one: List, *, by: str = "member", actor_id: int | None = None) -> Undo:
     """The list goes, its people stay. Refused while something is built on it: that would silently mean nobody."""
     if users := used_by(one):
         raise ListProblem(
@@ -97,7 +97,7 @@ def remove(one: List, *, actor_id: int | None = None) -> Undo:
         )
     with transaction.atomic():
         List.objects.filter(pk=one.pk).update(removed_at=Now())
-        entry = note(one.workspace, "member", "list.removed", one, actor_id=actor_id)
+        entry = note(one.workspace, by, "list.removed", one, actor_id=actor_id)
         return undos.offer(entry, UNDO, {"list": one.pk})
 
 

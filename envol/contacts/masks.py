@@ -10,10 +10,12 @@ from collections.abc import Sequence
 
 from django.db import transaction
 from django.db.models import Q
+from django.utils import timezone
 
 from envol.accounts.models import Workspace
-from envol.consent import ledger, requests, restriction, silence, suppression
-from envol.consent.purposes import MEASURE_CLICKS, MEASURE_OPENS
+from envol.consent import gates, ledger, requests, restriction, silence, suppression
+from envol.consent.purposes import MEASURE_CLICKS, MEASURE_OPENS, UNPROFILED
+from envol.contacts import beyond
 from envol.contacts.models import Contact
 from envol.db import execute, sql
 
@@ -30,13 +32,35 @@ def _answers(workspace_id: int, contact_ids: list[int] | None) -> int:
     return execute(
         "UPDATE contacts_contact c SET allowed = n.allowed, refused = n.refused FROM ("
         "  SELECT k.id, CASE WHEN r.is THEN 0 ELSE coalesce(m.allowed, 0) END AS allowed,"
-        f"  coalesce(m.refused, 0) | CASE WHEN r.is THEN {_MEASURING} ELSE 0 END AS refused"
+        f"  coalesce(m.refused, 0) | CASE WHEN r.is THEN {_MEASURING} ELSE 0 END"
+        f"   | CASE WHEN r.unprofiled THEN {1 << UNPROFILED} ELSE 0 END AS refused"
         f"   FROM contacts_contact k LEFT JOIN ({sql('consent', 'masks')}) m ON m.contact_id = k.id"
-        f"   CROSS JOIN LATERAL (SELECT {restriction.OPEN_SQL.format('k')} AS is) r"
+        f"   CROSS JOIN LATERAL (SELECT {restriction.OPEN_SQL.format('k')} AS is,"
+        f"    {restriction.UNPROFILED_SQL.format('k')} OR {_minor('k')} AS unprofiled) r"
         "   WHERE k.workspace_id = %(workspace)s"
         "     AND (%(contacts)s::bigint[] IS NULL OR k.id = ANY(%(contacts)s))) n"
         " WHERE c.id = n.id AND (c.allowed, c.refused) IS DISTINCT FROM (n.allowed, n.refused)",
         {"workspace": workspace_id, "contacts": contact_ids},
+    )
+
+
+def _minor(alias: str) -> str:
+    return beyond.minor_sql(alias, timezone.localdate())
+
+
+def project_ages(workspace_id: int, contact_ids: Sequence[int] | None = None) -> int:
+    """Whoever says that she is not of age is not profiled, until her birthday; how many rows changed.
+
+    Days change it and so do new birth dates, which no answer of hers announces: asked by whatever works something out
+    of people's reading and buying, before it does.
+    """
+    bit = 1 << UNPROFILED
+    return execute(
+        f"UPDATE contacts_contact c SET refused = c.refused # {bit}::bigint WHERE c.workspace_id = %(workspace)s"
+        " AND (%(contacts)s::bigint[] IS NULL OR c.id = ANY(%(contacts)s))"
+        f" AND (c.refused & {bit} <> 0) <> ({_minor('c')}"
+        f" OR c.refused & {bit} <> 0 AND {restriction.UNPROFILED_SQL.format('c')})",
+        {"workspace": workspace_id, "contacts": None if contact_ids is None else list(contact_ids)},
     )
 
 
@@ -95,6 +119,7 @@ def rebuild_masks(workspace: Workspace | int) -> int:
     workspace_id = workspace if isinstance(workspace, int) else workspace.id
     with transaction.atomic():
         ledger.lock(workspace_id)  # no answer may change between reading and writing
+        project_ages(workspace_id)  # that somebody has her birthday is no bug
         wrong = _answers(workspace_id, None) + _silenced(workspace_id, silence.open_among(workspace_id))
         known = suppression.digests(workspace_id)
         last = ""
@@ -126,3 +151,4 @@ def register() -> None:
     silence.on_change(project_silence)
     restriction.on_change(project_restriction)
     requests.recognise_by(_person)
+    gates.beyond(beyond.reason_of)

@@ -45,6 +45,18 @@ class Property(models.Model):
         constraints = [models.UniqueConstraint(fields=["workspace", "key"], name="property_key_once")]
 
 
+class DataKey(models.Model):
+    """What seals the values of a workspace's sensitive properties, sealed itself under the installation's key; the
+    newest one seals, older ones still open. See `envol.contacts.sealing`."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
+    wrapped = models.BinaryField()
+    made_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "contacts_data_key"
+
+
 class Source(models.Model):
     """Where values came from: one row per import, form, call, member or inference, not per value."""
 
@@ -148,7 +160,11 @@ class List(models.Model):
 
 
 class Membership(models.Model):
-    """One stay of one person on one list; at most one is open."""
+    """One stay of one person on one list; at most one is open.
+
+    ``unsubscribed``: it ended by "nothing more from this list"; until a later stay, programs see her as on it, and
+    unsubscribed. Whether she may be written to at all is the ledger's word, not this.
+    """
 
     id = models.BigAutoField(primary_key=True)
     workspace_id = models.IntegerField()
@@ -157,6 +173,7 @@ class Membership(models.Model):
     since = models.DateTimeField(db_default=Now())
     until = models.DateTimeField(null=True)
     source_id = models.BigIntegerField(null=True)
+    unsubscribed = models.BooleanField(db_default=False)
 
     class Meta:
         db_table = "contacts_membership"
@@ -216,6 +233,7 @@ class Import(models.Model):
     format = models.JSONField(default=dict)  # kind, encoding, separator, header, sheet
     mapping = models.JSONField(default=dict)  # column → target
     permission = models.JSONField(default=dict)  # purpose, basis, source, date, text, evidence; {} = none
+    origin = models.JSONField(default=dict, db_default={})  # of people's data from somebody else: name, on
     list_id = models.BigIntegerField(null=True)
     policy = models.CharField(max_length=8, default="merge")  # merge, keep, replace
     currency = models.CharField(max_length=3, default="", db_default="")  # of orders that do not say theirs
@@ -265,9 +283,11 @@ class Export(models.Model):
     kind = models.CharField(max_length=10)  # csv, xlsx, parquet, hashed
     chosen = models.JSONField(default=dict)  # the filter, as `envol.contacts.filters` writes it
     columns = models.JSONField(default=list)
-    purpose_id = models.BigIntegerField(null=True)  # hashed: only people who agreed to it
+    purpose_id = models.BigIntegerField(null=True)  # only people, and columns, that may serve it
+    reason = models.CharField(max_length=300, blank=True)  # without a purpose: what it is for instead
     language = models.CharField(max_length=8, default="fr")
-    state = models.CharField(max_length=10, default="waiting")  # waiting, running, done, cancelled, failed, gone
+    state = models.CharField(max_length=10, default="waiting")  # asked, refused, waiting, running, done, cancelled…
+    approved_by = models.BigIntegerField(null=True)  # the owner who let so many people leave; of asked: nobody yet
     why = models.CharField(max_length=20, blank=True)  # of gone: kept, erased, removed
     people = models.BigIntegerField(default=0)
     size = models.BigIntegerField(default=0)  # octets

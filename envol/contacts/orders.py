@@ -13,6 +13,7 @@ from django.db import connection, transaction
 
 from envol.accounts.models import Workspace
 from envol.db import rows
+from envol.db_role import as_owner
 from envol.wire.address import AddressError, normalise
 
 _BATCH = 10_000
@@ -114,6 +115,7 @@ def _add(workspace_id: int, batch: list[tuple[int, NewOrder]], result: Added, im
     result.added += len(made)
     result.known += len(table) - len(made)
     with (
+        as_owner(),
         connection.cursor() as cursor,
         cursor.copy("COPY contacts_order_line (order_id, product, category, quantity, amount) FROM STDIN") as copy,
     ):

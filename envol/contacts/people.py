@@ -20,7 +20,7 @@ from envol.accounts.models import Workspace
 from envol.consent import acts, gates, registry, suppression
 from envol.consent.models import Purpose
 from envol.consent.privacy import answers
-from envol.contacts import catalogue, masks
+from envol.contacts import beyond, catalogue, masks, sealing
 from envol.contacts.models import Contact, Identifier, List, Membership, Note, PropertyHistory, Source
 from envol.contacts.timeline import Entry as Entry
 from envol.contacts.timeline import timeline as timeline
@@ -142,6 +142,8 @@ def set_values(
     for key, value in values.items():
         if policy == "keep" and after.get(key) is not None:
             continue
+        if sealing.is_sealed(value) and _is_same(contact.workspace_id, value, after.get(key)):
+            continue  # sealed twice it looks different each time
         if value is None:
             after.pop(key, None)
         else:
@@ -165,7 +167,13 @@ def set_values(
     origins |= {key: source.pk for key in changed if key in after}
     contact.props, contact.sources = after, origins
     contact.save(update_fields=["props", "sources"])
+    if beyond.BORN in changed:
+        masks.project_ages(contact.workspace_id, [contact.pk])
     return changed
+
+
+def _is_same(workspace_id: int, value: Any, kept: Any) -> bool:
+    return sealing.is_sealed(kept) and sealing.opened(workspace_id, kept) == sealing.opened(workspace_id, value)
 
 
 def _language(language: str | None) -> str | None:
@@ -233,7 +241,7 @@ def leave(list: List, contact: Contact, *, at: datetime | None = None) -> bool:
     _same_workspace(list.workspace_id, contact)
     with transaction.atomic():
         gone = execute(
-            "UPDATE contacts_membership SET until = greatest(since, coalesce(%s, now()))"
+            "UPDATE contacts_membership SET until = greatest(since, coalesce(%s, now())), unsubscribed = false"
             " WHERE list_id = %s AND contact_id = %s AND until IS NULL",
             [at, list.pk, contact.id],
         )

@@ -10,10 +10,10 @@ from django.db.models import QuerySet
 from django.utils.translation import get_language
 
 from envol.accounts.models import Workspace
-from envol.consent import breaches, data_map, registry
+from envol.consent import breaches, data_map, informing, registry
 from envol.consent.data_map import Flow
 from envol.consent.registry import Data
-from envol.contacts import export_files
+from envol.contacts import export_files, sealing
 from envol.contacts.models import Contact, Import, Membership, Property
 from envol.db import dicts, execute, rows
 
@@ -61,6 +61,13 @@ def erase(workspace_id: int, contact_id: int) -> Mapping[str, int]:
     return gone
 
 
+def _opened(workspace_id: int, query: str, params: list[Any]) -> list[dict[str, Any]]:
+    found = _plain(query, params, "value")
+    for row in found:
+        row["value"] = sealing.opened(workspace_id, row["value"])
+    return found
+
+
 def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
     person = [workspace_id, contact_id]
     contact = _plain(
@@ -84,15 +91,19 @@ def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
     return {
         "contact": contact[0],
         "properties": [
-            {"property": key, "value": value, "source": labels.get(sources.get(key))}
+            {
+                "property": key,
+                "value": sealing.opened(workspace_id, value),
+                "source": labels.get(sources.get(key)),
+            }
             for key, value in sorted(props.items())
         ],
-        "earlier_values": _plain(
+        "earlier_values": _opened(
+            workspace_id,
             "SELECT h.key AS property, h.value, h.until, s.label AS source FROM contacts_property_history h"
             " LEFT JOIN contacts_source s ON s.id = h.source_id"
             " WHERE h.workspace_id = %s AND h.contact_id = %s ORDER BY h.until, h.id",
             person,
-            "value",
         ),
         "identifiers": _plain(
             "SELECT kind, value FROM contacts_identifier WHERE workspace_id = %s AND contact_id = %s ORDER BY kind",
@@ -133,6 +144,7 @@ def _plain(query: str, params: list[Any], *jsonb: str) -> list[dict[str, Any]]:
 def describe() -> list[Data]:
     return [
         Data("contacts_contact", "address, language, time zone, declared and inferred properties, tags"),
+        Data("contacts_data_key", "keys that seal sensitive values, sealed themselves", False, "8 days after the next"),
         Data("contacts_property_history", "earlier values of properties with their source"),
         Data("contacts_search", "address and names once more, to find people by a part of them"),
         Data("contacts_search_mark", "how far that was written", False),
@@ -182,11 +194,26 @@ def _on_list(workspace: Workspace, ref: int | None, after: int) -> list[breaches
     return [breaches.Person(*row) for row in found]
 
 
+def _untold(workspace: Workspace, ref: int | None, after: int) -> list[breaches.Person]:
+    """Who must still be told where her data came from, of one origin."""
+    found = rows(
+        f"SELECT c.id, c.email, c.language FROM contacts_contact c WHERE c.workspace_id = %s AND c.id > %s"
+        f" AND c.id IN ({informing.WAITING_SQL}) ORDER BY c.id LIMIT %s",
+        [workspace.pk, after, workspace.pk, ref, _AT_ONCE],
+    )
+    return [breaches.Person(*row) for row in found]
+
+
+def _how_many_untold(workspace: Workspace, ref: int | None) -> int:
+    return int(rows(f"SELECT count(*) FROM ({informing.WAITING_SQL}) AS waiting", [workspace.pk, ref])[0][0])
+
+
 def _scopes() -> None:
     breaches.register_scope(
         "everybody",
         breaches.Scope(lambda ws, ref: Contact.objects.filter(workspace_id=ws.pk).count(), _everybody),
     )
+    breaches.register_scope(informing.SCOPE, breaches.Scope(_how_many_untold, _untold))
     breaches.register_scope(
         "list",
         breaches.Scope(

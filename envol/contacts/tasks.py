@@ -9,8 +9,8 @@ from django.utils import timezone, translation
 from procrastinate.contrib.django import app
 
 from envol.accounts.jobs import Progress
-from envol.accounts.models import Job, Member
-from envol.contacts import bulk, export_files, imports
+from envol.accounts.models import Job, Member, Workspace
+from envol.contacts import bulk, export_files, imports, sealing
 from envol.contacts.models import BulkAct, Export, Import
 
 
@@ -138,3 +138,28 @@ def make_export(export_id: int, job_id: int) -> None:
 def sweep_exports(timestamp: int) -> None:
     """Every hour: files that waited their time go."""
     export_files.sweep()
+
+
+# -- sensitive values --------------------------------------------------------------------------
+
+
+def start_sealing(workspace: Workspace, *, turn: bool = False) -> Job:
+    """Seal or open what is kept, as its property now asks; ``turn``: all of it under a new key."""
+    job = Job.objects.create(workspace=workspace, kind="sealing")
+    seal_values.defer(workspace_id=workspace.pk, job_id=job.pk, turn=turn)
+    return job
+
+
+@app.task(queue="imports", name="contacts.seal_values", lock="contacts.seal_values")
+def seal_values(workspace_id: int, job_id: int, turn: bool) -> None:
+    """Taken up again after a kill it goes on: what is sealed already is left alone."""
+    with Progress(job_id) as progress:
+        workspace = Workspace.objects.get(pk=workspace_id)
+        changed = sealing.turn(workspace, progress.at) if turn else sealing.follow(workspace_id, progress.at)
+        progress.result = {"changed": changed}
+
+
+@app.periodic(cron="40 3 * * *")
+@app.task(queue="house", name="contacts.sweep_data_keys", queueing_lock="contacts.sweep_data_keys")
+def sweep_data_keys(timestamp: int) -> None:
+    sealing.sweep()

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 from envol.accounts.models import User
 from envol.consent.privacy import answers
 from envol.contacts.models import Contact, List, Membership, Note, Order, PropertyHistory, Source
+from envol.contacts.sealing import is_sealed
 from envol.events.models import Event, Kind
 
 
 class Entry(NamedTuple):
-    """``kind``: arrived, granted, withdrawn, refused, objected, requested, joined, left, ordered, changed, noted, or
-    an event's own (accepted, delivered, opened, clicked…); ``facts`` is what a page needs to say it.
+    """``kind``: arrived, granted, withdrawn, refused, objected, requested, lapsed, joined, left, ordered, changed,
+    noted, or an event's own (accepted, delivered, opened, clicked…); ``facts`` is what a page needs to say it.
     """
 
     at: datetime
@@ -73,7 +74,15 @@ def _changes(contact: Contact, most: int) -> list[Entry]:
     changes = list(PropertyHistory.objects.filter(contact_id=contact.id).order_by("-until")[:most])
     labels = dict(Source.objects.filter(pk__in={c.source_id for c in changes}).values_list("id", "label"))
     return [
-        Entry(c.until, "changed", {"property": c.key, "before": c.value, "source_before": labels.get(c.source_id or 0)})
+        Entry(
+            c.until,
+            "changed",
+            {
+                "property": c.key,
+                "before": "•••" if is_sealed(c.value) else c.value,
+                "source_before": labels.get(c.source_id or 0),
+            },
+        )
         for c in changes
     ]
 

@@ -28,7 +28,9 @@ T0 = datetime(2026, 1, 5, tzinfo=UTC)
 
 
 def made(workspace: Workspace, kind: str, columns: list[str], chosen: Filter | None = None) -> tuple[Export, Path]:
-    export = export_files.prepare(workspace, chosen or Filter(), kind, columns, name="Essai", language="en")
+    export = export_files.prepare(
+        workspace, chosen or Filter(), kind, columns, reason="A move", name="Essai", language="en"
+    )
     export_files.write(export)
     path = export_files.file_of(export)
     assert path is not None and path.stat().st_mode & 0o077 == 0
@@ -122,7 +124,7 @@ def test_an_erasure_takes_away_the_files_she_is_in_and_no_other(workspace: Works
 
 def test_who_is_erased_while_the_file_is_written_is_not_in_it(workspace: Workspace, add: Add) -> None:
     zoe = add("zoe")
-    export = export_files.prepare(workspace, Filter(), "csv", ["email"])
+    export = export_files.prepare(workspace, Filter(), "csv", ["email"], reason="A move")
 
     def meanwhile(done: int, total: int | None, step: str) -> None:
         if Contact.objects.filter(pk=zoe.pk).exists() and done:
@@ -136,7 +138,7 @@ def test_who_is_erased_while_the_file_is_written_is_not_in_it(workspace: Workspa
 
 def test_a_stopped_export_leaves_nothing(workspace: Workspace, add: Add) -> None:
     add("zoe")
-    export = export_files.prepare(workspace, Filter(), "xlsx", ["email"])
+    export = export_files.prepare(workspace, Filter(), "xlsx", ["email"], reason="A move")
     before = set(export_files.folder().iterdir())
 
     def stop(done: int, total: int | None, step: str) -> None:
@@ -174,4 +176,4 @@ def test_what_cannot_be_exported_is_said(
     workspace: Workspace, kind: str, columns: list[str], chosen: Filter, said: str
 ) -> None:
     with pytest.raises(export_files.ExportProblem, match=said):
-        export_files.prepare(workspace, chosen, kind, columns)
+        export_files.prepare(workspace, chosen, kind, columns, reason="A move")

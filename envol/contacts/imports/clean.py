@@ -20,7 +20,7 @@ import polars as pl
 from django.utils.translation import gettext
 
 from envol.consent.bases import FREE_MAIL
-from envol.contacts import catalogue, places
+from envol.contacts import catalogue, places, sealing
 from envol.contacts.imports.dates import read_moment
 from envol.contacts.imports.permission import Grant
 from envol.contacts.imports.read import Refused
@@ -166,7 +166,7 @@ def values(source: str, prop: Property, *, nested: bool = False) -> Column:
     elif prop.type == "place" and not nested:
         plain = raw.str.contains(_PLAIN_TEXT) & ~raw.str.contains(r"^\s*(?:F-?)?[0-9]{5}")
         fast = (plain, pl.concat_str(pl.lit('{"label":"'), raw, pl.lit('"}')))
-    return Column(source, fast, slow)
+    return Column(source, None if sealing.seals(prop) else fast, slow)
 
 
 # -- language, time zone, tags, identifiers, permission -----------------------------------------

@@ -16,7 +16,7 @@ from typing import Any
 from django.utils.translation import get_language, gettext
 
 from envol.accounts.models import Member
-from envol.consent import purposes
+from envol.consent import policies, purposes
 from envol.consent.bases import unmet
 from envol.consent.models import Basis, Evidence, Permission, Purpose, PurposeText, Strength
 from envol.contacts.imports.dates import read_moment
@@ -96,7 +96,8 @@ def _checked(imp: Import, given: dict[str, Any]) -> dict[str, Any]:
             raise ImportProblem(gettext("The date of the permission lies in the future: correct it."))
     elif "permission_date" not in targets:
         raise ImportProblem(gettext("Say when the permission was given: one date, or a column with each person's."))
-    evidence = _evidence(imp, given.get("evidence") or {}, source, text, conditions, targets)
+    shown = policies.notice_shown(imp.workspace_id, since)  # the notice of that day, else that of today
+    evidence = _evidence(imp, given.get("evidence") or {}, source, text, conditions | shown, targets)
     return {
         "purpose": purpose.key,
         "basis": basis,

@@ -13,7 +13,7 @@ from django.db import transaction
 from django.utils.translation import gettext
 
 from envol.accounts.journal import note
-from envol.consent import ledger
+from envol.consent import informing, ledger
 from envol.consent.models import Permission
 from envol.contacts.imports.mapping import properties_of
 from envol.contacts.imports.problem import ImportProblem
@@ -90,6 +90,7 @@ def undo(imp: Import, progress: Callable[[int, int | None, str], None] | None = 
             " AND source_id = %(source)s AND until IS NULL",
             params,
         )
+        informing.take_back(imp.workspace_id, imp.pk)
         left = {"removed": removed, "restored": restored, "withdrawn": withdrawn}
         imp.counts = imp.counts | {"undone": left}
         imp.state = "undone"

@@ -24,6 +24,7 @@ from django.utils.translation import gettext
 from envol.accounts.jobs import Cancelled
 from envol.accounts.journal import note
 from envol.consent import ledger
+from envol.contacts.imports import origin
 from envol.contacts.imports.plan import (
     PIECE,
     Part,
@@ -118,6 +119,7 @@ def run(imp: Import, progress: Tell | None = None) -> dict[str, Any]:
             Import.objects.filter(id=imp.id).update(state=imp.state, counts=imp.counts, ended_at=Now())
             known = {k: imp.counts[k] for k in ("lines", "new", "updated", "unchanged") if k in imp.counts}
             note(imp.workspace_id, "job", f"import.{imp.state}", imp, **known)
+            origin.begin(imp)
     imp.refresh_from_db()
     copy_of(imp).unlink(missing_ok=True)
     return imp.counts
