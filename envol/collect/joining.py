@@ -24,7 +24,7 @@ from envol import events
 from envol.collect import limits, mail
 from envol.collect.models import Day, SignupForm, SignupRequest
 from envol.collect.signup import texts_of
-from envol.consent import acts, ledger, policies
+from envol.consent import acts, ages, ledger, policies
 from envol.consent.models import Evidence, Permission, Purpose, PurposeText, Strength
 from envol.contacts import catalogue, people
 from envol.contacts.models import Contact, Property, PropertyType
@@ -86,6 +86,8 @@ class Written:
     values: dict[str, Any]
     texts: list[PurposeText]
     wrong: dict[str, str]
+    of_age: int | None = None
+    parent: str = ""
 
 
 def read(form: SignupForm, shown: Shown, posted: Mapping[str, Sequence[str]]) -> Written:
@@ -117,7 +119,29 @@ def read(form: SignupForm, shown: Shown, posted: Mapping[str, Sequence[str]]) ->
     texts = [t for t in shown_texts(form, shown) if t.pk in ticked]
     if not any(t.purpose.kind == "marketing" for t in texts):
         wrong["agree"] = "agree_needed"
-    return Written(email, key, values, texts, wrong)
+    made = Written(email, key, values, texts, wrong)
+    if form.asks_age:
+        _age(form, posted, made)
+    return made
+
+
+def _age(form: SignupForm, posted: Mapping[str, Sequence[str]], made: Written) -> None:
+    """Old enough to agree alone? Who is younger names a parent, who is asked too; else nothing of hers is kept."""
+    said, limit = _first(posted, "age"), ages.limit(form.workspace)
+    born, since = made.values.get("birth_date"), ages.of_age_since(limit, timezone.localdate()).isoformat()
+    if said not in ("older", "younger"):
+        made.wrong["age"] = "age_needed"
+    elif said == "older" and not (isinstance(born, str) and born > since):
+        made.of_age = limit
+    elif not (written := _first(posted, "parent")):
+        made.wrong["age"] = "age_young"
+    else:
+        try:
+            made.parent = normalise(written).key
+        except AddressError:
+            made.wrong["age"] = "parent_wrong"
+        if made.parent and made.parent == made.email_key:
+            made.wrong["age"] = "parent_same"
 
 
 def _first(posted: Mapping[str, Sequence[str]], name: str) -> str:
@@ -174,6 +198,8 @@ def ask(
             language=language,
             values=written.values,
             texts=[text.pk for text in written.texts],
+            of_age=written.of_age,
+            parent=written.parent,
             pasted=shown.pasted,
             asked_at=now,
             expires_at=now + VALID,
@@ -206,8 +232,33 @@ def _count(form: SignupForm, now: datetime, *, asked: int = 0, confirmed: int = 
 
 def find(form: SignupForm, secret: str, now: datetime | None = None) -> SignupRequest | None:
     """The request a link belongs to; None when it is not ours, of another form, or its 7 days are over."""
-    found = SignupRequest.objects.filter(form=form, secret_sha256=_digest(secret[:200])).first()
+    digest = _digest(secret[:200])
+    found = SignupRequest.objects.filter(Q(secret_sha256=digest) | Q(parent_sha256=digest), form=form).first()
     return found if found is not None and found.expires_at > (now or timezone.now()) else None
+
+
+def by_parent(request: SignupRequest, secret: str) -> bool:
+    """Is this the link that a parent got?"""
+    return request.parent_sha256 is not None and bytes(request.parent_sha256) == _digest(secret[:200])
+
+
+def ask_parent(request: SignupRequest, *, client: str, now: datetime | None = None) -> bool:
+    """She confirmed from her mailbox: her parent is asked, once. False when a limit held that back."""
+    now = now or timezone.now()
+    address, network = limits.address_digest(request.parent), limits.network_digest(client)
+    secret = secrets.token_urlsafe(24)
+    with transaction.atomic():
+        limits.lock(address, network, request.form)
+        held = SignupRequest.objects.select_for_update(of=("self",)).filter(pk=request.pk, confirmed_at=None).first()
+        if held is None or held.parent_sha256 is not None:
+            return True
+        if limits.reached(address, network, request.form, now):
+            return False
+        SignupRequest.objects.filter(pk=held.pk).update(parent_sha256=_digest(secret), expires_at=now + VALID)
+        purposes = [text.purpose for text in asked_texts(held)]
+        mail.confirmation(request.form, held.parent, secret, purposes, held.language, child=held.email)
+        limits.note(address, network, request.form, now, mailed=True)
+    return True
 
 
 def asked_texts(request: SignupRequest) -> list[PurposeText]:
@@ -215,8 +266,12 @@ def asked_texts(request: SignupRequest) -> list[PurposeText]:
     return [found[pk] for pk in request.texts if pk in found]
 
 
-def confirm(request: SignupRequest, *, page: str, now: datetime | None = None) -> Contact | None:
+def confirm(
+    request: SignupRequest, *, page: str, parental: bool = False, now: datetime | None = None
+) -> Contact | None:
     """She pressed the button: take her in, join the list, record what she agreed to; twice is the same as once.
+
+    ``parental``: of who is too young to agree alone a parent pressed it, by the link of `ask_parent`; nobody else can.
 
     ``page`` is the address of the form, for the proof. None when the request is gone or over, or when she was
     confirmed before and had her data erased since.
@@ -229,7 +284,7 @@ def confirm(request: SignupRequest, *, page: str, now: datetime | None = None) -
             .filter(pk=request.pk, expires_at__gt=now)
             .first()
         )
-        if held is None:
+        if held is None or (held.parent and not parental):
             return None
         if held.confirmed_at is not None:
             return Contact.objects.filter(pk=held.contact_id or 0, workspace_id=held.workspace_id).first()
@@ -249,7 +304,7 @@ def confirm(request: SignupRequest, *, page: str, now: datetime | None = None) -
         for text in asked_texts(held):
             _agree(held, contact, text, page, now)
         SignupRequest.objects.filter(pk=held.pk).update(
-            confirmed_at=now, contact_id=contact.pk, email="", email_key="", values={}
+            confirmed_at=now, contact_id=contact.pk, email="", email_key="", values={}, parent=""
         )
         _count(form, now, confirmed=1)
     contact.refresh_from_db()
@@ -283,7 +338,7 @@ def _agree(request: SignupRequest, contact: Contact, text: PurposeText, page: st
         purpose,
         proof_of=evidence,
         since=now,
-        proof=f"{asked}; confirmed {_utc(now)}",
+        proof=f"{asked}; confirmed {_utc(now)}" + ("; by a parent" if request.parent else ""),
         own_act=True,
     )
     events.record(
@@ -318,11 +373,19 @@ def _evidence(request: SignupRequest, text: PurposeText, page: str) -> Evidence:
             "double_opt_in": True,
             "actor": "person",
             "channel": "email",
+            **policies.notice_shown(request.workspace_id, request.asked_at),
+            **_age_facts(request),
         },
     )[0]
 
 
-_PROOF = re.compile(r"sign-up \d+/\d+; asked (\S+?)(?:; confirmed (\S+))?")
+def _age_facts(request: SignupRequest) -> dict[str, str]:
+    if request.parent:
+        return {"age": "declared: younger", ages.PARENT: "agreed by a link to a mailbox of her own"}
+    return {"age": f"declared: {request.of_age} or older"} if request.of_age else {}
+
+
+_PROOF = re.compile(r"sign-up \d+/\d+; asked (\S+?)(?:; confirmed (\S+?))?(?:; by a parent)?")
 
 
 def read_proof(proof: str) -> tuple[datetime, datetime | None] | None:

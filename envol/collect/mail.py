@@ -35,10 +35,38 @@ _WORDS = {
 }
 
 
-def confirmation(form: SignupForm, address: str, secret: str, purposes: Sequence[Purpose], language: str) -> None:
-    """Ask, in the caller's transaction, that the confirmation be mailed; it is transactional and untracked."""
+_PARENT = {
+    "fr": {
+        "subject": "Votre accord est demandé – {workspace}",
+        "why": "La personne qui lit {child} vous a désigné comme parent. Elle est trop jeune pour accepter seule"
+        " (RGPD, article 8), et demande à {workspace} de lui envoyer :",
+        "do": "Si vous êtes d’accord, dites-le ici (le lien vaut 7 jours) :",
+        "button": "Je suis d’accord",
+        "not": "Sinon, ne faites rien : sans votre accord, rien ne sera envoyé, et la demande avec les deux adresses"
+        " sera effacée après 7 jours.",
+    },
+    "en": {
+        "subject": "Your agreement is asked for – {workspace}",
+        "why": "Whoever reads {child} named you as a parent. That person is too young to agree alone (GDPR, article 8)"
+        " and asks {workspace} to send:",
+        "do": "If you agree, say so here (the link is valid for 7 days):",
+        "button": "I agree",
+        "not": "If not, do nothing: without your agreement nothing is sent, and the request with both addresses is"
+        " erased after 7 days.",
+    },
+}
+
+
+def confirmation(
+    form: SignupForm, address: str, secret: str, purposes: Sequence[Purpose], language: str, *, child: str = ""
+) -> None:
+    """Ask, in the caller's transaction, that the confirmation be mailed; it is transactional and untracked.
+
+    ``child``: whose address it is about, when this goes to a parent of hers. She proved that the mailbox is hers.
+    """
     language = language if language in _WORDS else "en"
-    words = {name: text.format(workspace=form.workspace.title) for name, text in _WORDS[language].items()}
+    known = _WORDS[language] | (_PARENT[language] if child else {})
+    words = {name: text.format(workspace=form.workspace.title, child=child) for name, text in known.items()}
     url = f"{settings.ENVOL.base_url}/s/{form.token}/{secret}"
     labels = [p.label_fr if language == "fr" else p.label_en for p in purposes]
     about = f"{form.workspace.title}\n{form.workspace.postal_address}".strip()

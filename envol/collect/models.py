@@ -31,6 +31,7 @@ class SignupForm(models.Model):
     visibility = models.JSONField(default=dict)  # what only a segment is shown: see `collect.visibility`
     redirect_url = models.URLField(max_length=500, blank=True)  # where a pasted form leads; empty: our own page
     per_hour = models.PositiveIntegerField(default=200)  # confirmations an hour, whoever asks
+    asks_age = models.BooleanField(default=False, db_default=False)  # old enough to agree alone? (GDPR art. 8)
     min_seconds = models.PositiveSmallIntegerField(default=2)  # nobody fills the hosted page faster
     revision = models.PositiveIntegerField(default=0)  # refuses two people saving over one another
     created_at = models.DateTimeField(db_default=Now())
@@ -54,6 +55,10 @@ class SignupRequest(models.Model):
     language = models.CharField(max_length=8)
     values = models.JSONField(default=dict)  # canonical, by property
     texts = models.JSONField(default=list)  # ids of the purposes' texts she ticked, exactly as shown
+    of_age = models.PositiveSmallIntegerField(null=True)  # she said that she is so old at least
+    # Of who is younger: the address of a parent, who is asked once she confirmed, by a link of his own.
+    parent = models.CharField(max_length=254, blank=True, default="", db_default="")
+    parent_sha256 = models.BinaryField(null=True, unique=True)
     pasted = models.BooleanField()  # from the HTML on somebody's site, else from our own page
     asked_at = models.DateTimeField()
     expires_at = models.DateTimeField()

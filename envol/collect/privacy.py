@@ -27,8 +27,8 @@ def erase(workspace_id: int, contact_id: int) -> Mapping[str, int]:
         events.forget_mail(workspace_id, written)
     gone = execute(
         "DELETE FROM collect_signup_request WHERE workspace_id = %s"
-        " AND (contact_id = %s OR (email_key = %s AND email_key <> ''))",
-        [workspace_id, contact_id, _address(workspace_id, contact_id)],
+        " AND (contact_id = %s OR (%s <> '' AND %s IN (email_key, parent)))",
+        [workspace_id, contact_id, *2 * (_address(workspace_id, contact_id),)],
     )
     return {"collect_signup_request": gone}
 
@@ -47,7 +47,12 @@ def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
 
 def describe() -> list[Data]:
     return [
-        Data("collect_signup_request", "sign-ups that wait for a confirmation: address, answers", True, "7 days"),
+        Data(
+            "collect_signup_request",
+            "sign-ups that wait for a confirmation: address, answers; of a child, a parent's address",
+            True,
+            "7 days",
+        ),
         Data("collect_attempt", "keyed digests of address and network, against list bombing", True, "7 days"),
         Data("collect_day", "sums per form and day", False, "as long as the form"),
     ]

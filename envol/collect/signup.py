@@ -165,6 +165,7 @@ def save(
     notice_url: str = "",
     redirect_url: str = "",
     per_hour: int = 200,
+    asks_age: bool = False,
     shown_to: Mapping[str, visibility.Shown] | None = None,
     revision: int | None = None,
     actor_id: int | None = None,
@@ -179,11 +180,22 @@ def save(
         notice_url=notice_url,
         redirect_url=redirect_url,
         per_hour=per_hour,
+        asks_age=asks_age,
         shown_to=shown_to,
     )
     if wrong := problems(drafted):
         raise Problem(wrong)
-    names = ("words", "languages", "fields", "purposes", "notice_url", "redirect_url", "per_hour", "visibility")
+    names = (
+        "words",
+        "languages",
+        "fields",
+        "purposes",
+        "notice_url",
+        "redirect_url",
+        "per_hour",
+        "asks_age",
+        "visibility",
+    )
     with transaction.atomic():
         kept = SignupForm.objects.filter(pk=form.pk)
         if revision is not None:
@@ -206,6 +218,7 @@ def draft(
     notice_url: str = "",
     redirect_url: str = "",
     per_hour: int = 200,
+    asks_age: bool = False,
     shown_to: Mapping[str, visibility.Shown] | None = None,
 ) -> SignupForm:
     """The form as it would be, not kept: for the preview, and for `save`. Foreign keys and ids drop out."""
@@ -222,6 +235,7 @@ def draft(
     made.purposes = [pk for pk in dict.fromkeys(purposes) if pk in ids]
     made.notice_url, made.redirect_url = notice_url.strip(), redirect_url.strip()
     made.per_hour = per_hour
+    made.asks_age = asks_age
     made.min_seconds = form.min_seconds
     made.visibility = visibility.kept(made, visibility.of(form) if shown_to is None else shown_to)
     return made

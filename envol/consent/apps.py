@@ -8,6 +8,7 @@ class ConsentConfig(AppConfig):
 
     def ready(self) -> None:
         from envol.consent import (
+            keeping,
             privacy,
             purposes,  # noqa: F401  (registers what a new workspace begins with)
             silence,
@@ -15,3 +16,4 @@ class ConsentConfig(AppConfig):
 
         privacy.register()
         silence.register()
+        keeping.register()

@@ -259,7 +259,7 @@ def tell(breach: Breach, subject: str, text: str, *, language: str = "fr") -> It
         with transaction.atomic():
             for person in people:
                 events.request_mail(
-                    "breach", person.email, {"subject": subject, "text": text},
+                    "breach", person.email, {"subject": subject, "text": text, "ref": breach.pk},
                     workspace_id=breach.workspace.pk, contact_id=person.contact_id,
                     language=person.language or language,
                 )  # fmt: skip

@@ -8,6 +8,7 @@ reads the permissions and the suppression digests themselves, and can be asked a
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -16,7 +17,7 @@ from django.db import transaction
 from envol.accounts.models import Workspace
 from envol.accounts.workspaces import address_digest
 from envol.consent.measuring import without_consent
-from envol.consent.purposes import MEASURE_CLICKS, MEASURE_OPENS
+from envol.consent.purposes import MEASURE_CLICKS, MEASURE_OPENS, UNPROFILED
 from envol.db import rows
 
 log = logging.getLogger(__name__)
@@ -29,6 +30,9 @@ SUPPRESSED, OBJECTED, SILENCED, WITHDRAWN, NO_PERMISSION, RESTRICTED = REASONS =
     "no_permission",
     "restricted",
 )
+NOT_SERVED, TOO_OFTEN, NOT_TOLD, TOO_YOUNG = "not_served", "too_often", "not_told", "too_young"
+"""Of a sending alone: she may be written to, and was chosen by something that she did not allow to be used so, wants to
+hear less often, must first be told where her data came from, or is too young to have agreed alone."""
 
 _SENTENCES = {
     "": ("Autorisé.", "Allowed."),
@@ -48,6 +52,22 @@ _SENTENCES = {
     NO_PERMISSION: (
         "Aucune autorisation n'est enregistrée pour cet usage.",
         "No permission is recorded for this purpose.",
+    ),
+    NOT_SERVED: (
+        "Le choix des destinataires s'appuie sur une donnée que cette personne n'a pas permis d'utiliser ainsi.",
+        "The audience was chosen by something that this person did not allow to be used so.",
+    ),
+    TOO_OFTEN: (
+        "Cette personne souhaite recevoir moins de messages, et en a déjà reçu un dans cet intervalle.",
+        "This person wants to hear less often, and got a message within that time.",
+    ),
+    NOT_TOLD: (
+        "Rien n'a encore dit à cette personne d'où viennent ses données, et ce message ne le dit pas.",
+        "Nobody told this person yet where her data came from, and this message does not say it.",
+    ),
+    TOO_YOUNG: (
+        "Cette personne est trop jeune pour avoir accepté seule, et l'accord d'un parent n'est pas enregistré.",
+        "This person is too young to have agreed alone, and no parent's agreement is recorded.",
     ),
     RESTRICTED: (
         "L'usage des données est limité, ou l'autorisation n'a pas pu être vérifiée : rien ne part.",
@@ -72,6 +92,16 @@ def explain(reason: str, language: str = "fr") -> str:
     return _SENTENCES.get(reason, _SENTENCES[RESTRICTED])[language != "fr"]
 
 
+Beyond = Callable[[int, int, int, datetime | None, Sequence[int]], str]
+_beyond: list[Beyond] = []
+
+
+def beyond(ask: Beyond) -> None:
+    """``ask(workspace_id, contact_id, permission_id, now, informs)`` tells why a permission for marketing does not
+    suffice: what it asks lies with the person, in a room above us."""
+    _beyond[:] = [ask]
+
+
 def may_send(
     workspace_id: int,
     contact_id: int | None,
@@ -79,22 +109,30 @@ def may_send(
     purpose_id: int,
     channel: str = "email",
     now: datetime | None = None,
+    informs: Sequence[int] = (),
 ) -> Answer:
     """May this person be written to for this purpose, now or at a past moment?
 
     A transactional purpose needs no permission (GDPR art. 6(1)(b)), but honours suppression and a
-    refusal of that very purpose. Whatever fails, the answer is no.
+    refusal of that very purpose. ``informs``: origins of data that the message names (`envol.consent.informing`).
+    Whatever fails, the answer is no.
     """
     try:
         with transaction.atomic():
-            return _may_send(workspace_id, contact_id, email_key, purpose_id, channel, now)
+            return _may_send(workspace_id, contact_id, email_key, purpose_id, channel, now, informs)
     except Exception:
         log.exception("may_send failed for contact %s and purpose %s: refused", contact_id, purpose_id)
         return Answer(False, RESTRICTED)
 
 
 def _may_send(
-    workspace_id: int, contact_id: int | None, email_key: str, purpose_id: int, channel: str, now: datetime | None
+    workspace_id: int,
+    contact_id: int | None,
+    email_key: str,
+    purpose_id: int,
+    channel: str,
+    now: datetime | None,
+    informs: Sequence[int],
 ) -> Answer:
     if channel != "email" or not email_key:
         return Answer(False, RESTRICTED)
@@ -109,6 +147,7 @@ def _may_send(
         "   AND (CASE WHEN %(now)s::timestamptz IS NULL THEN q.until IS NULL"
         "        ELSE q.since <= %(now)s AND (q.until IS NULL OR q.until > %(now)s) END)),"
         "  EXISTS (SELECT FROM consent_restriction x WHERE x.workspace_id = %(w)s AND x.contact_id = %(contact)s"
+        "   AND x.scope = 'all'"
         "   AND (CASE WHEN %(now)s::timestamptz IS NULL THEN x.until IS NULL"
         "        ELSE x.since <= %(now)s AND (x.until IS NULL OR x.until > %(now)s) END))"
         " FROM consent_purpose u LEFT JOIN consent_permission p ON p.workspace_id = u.workspace_id"
@@ -141,8 +180,12 @@ def _may_send(
         return Answer(False, SILENCED, permission_id)
     match state:
         case "granted":
+            assert contact_id is not None and permission_id is not None
+            for more in _beyond if kind == "marketing" else ():
+                if reason := more(workspace_id, contact_id, permission_id, now, informs):
+                    return Answer(False, reason, permission_id)
             return Answer(True, "", permission_id)
-        case None | "requested":  # asked, not yet confirmed
+        case None | "requested" | "lapsed":  # never asked, not yet confirmed, or past its term
             return Answer(False, NO_PERMISSION, permission_id)
         case "withdrawn" | "refused" | "objected":
             return Answer(False, WITHDRAWN, permission_id)
@@ -188,6 +231,10 @@ def may_use_sql(alias: str, purposes: int) -> str:
     if not alias.isidentifier() or not 0 <= purposes < 1 << 62:
         raise ValueError("The alias is a plain name and the mask one of purpose bits.")
     return f"(coalesce({alias}.allowed & {purposes}, 0) <> 0)"
+
+
+PROFILE_SQL = f"(NOT {{0}}.objected AND {{0}}.refused & {1 << UNPROFILED} = 0)"
+"""May scores, habits and interests be worked out for this row of contacts? Not of who objected (GDPR art. 21)."""
 
 
 # -- measuring ---------------------------------------------------------------------------------

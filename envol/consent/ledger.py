@@ -24,8 +24,9 @@ from django.utils.translation import gettext_noop
 from envol.consent import chain
 from envol.consent.models import Basis
 from envol.db import execute, rows
+from envol.db_role import as_owner
 
-STATES = ("granted", "withdrawn", "refused", "objected", "requested")
+STATES = ("granted", "withdrawn", "refused", "objected", "requested", "lapsed")
 REFUSALS = ("withdrawn", "refused", "objected")
 MAX_LINES = 4_000_000
 """Lines of one block: its leaves are one value of 128 MB at most."""
@@ -85,7 +86,7 @@ def append(workspace_id: int, lines: Sequence[Line], *, at: datetime | None = No
         lock(workspace_id)
         block = _write_block(workspace_id, sealed, at)
         untils = _close(lines)
-        with connection.cursor() as cursor, cursor.copy(COPY_ROWS) as copy:
+        with as_owner(), connection.cursor() as cursor, cursor.copy(COPY_ROWS) as copy:
             for leaf, (line, until) in enumerate(zip(lines, untils, strict=True)):
                 key = "\\x" + keys[leaf * chain.KEY : (leaf + 1) * chain.KEY].hex()
                 copy.write_row((workspace_id, *line[:5], until, *line[5:], block, leaf, key))
@@ -167,6 +168,7 @@ def _write_block(workspace_id: int, leaves: bytes, at: datetime) -> int:
     digest = chain.block_hash(workspace_id, no, count, at, previous, root)
     # COPY in binary: the leaves of a large import would double as a text parameter.
     with (
+        as_owner(),
         connection.cursor() as cursor,
         cursor.copy(
             "COPY consent_ledger_block (workspace_id, no, at, count, leaves, root, previous, hash)"

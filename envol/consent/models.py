@@ -39,6 +39,8 @@ class Purpose(models.Model):
     label_fr = models.CharField(max_length=200)
     label_en = models.CharField(max_length=200)
     kind = models.CharField(max_length=16, default="marketing")  # marketing, transactional, measuring
+    months = models.PositiveSmallIntegerField(null=True)  # how long a permission lasts; null: until she says no
+    lapses_from = models.DateField(null=True)  # no permission ends by its term before this day
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
@@ -116,7 +118,7 @@ class Permission(models.Model):
     workspace_id = models.IntegerField()
     contact_id = models.BigIntegerField()
     purpose_id = models.BigIntegerField()
-    state = models.CharField(max_length=10)  # granted, withdrawn, refused, objected, requested
+    state = models.CharField(max_length=10)  # granted, withdrawn, refused, objected, requested, lapsed
     basis = models.CharField(max_length=14)
     since = models.DateTimeField()  # when the person answered
     until = models.DateTimeField(null=True)  # when a later answer took over
@@ -192,7 +194,16 @@ class Suppression(models.Model):
 # The organisation's desk and people's rights are files of their own; whoever asks for the models finds them here.
 from envol.consent.models_breach import Breach, BreachLine, BreachTold  # noqa: E402
 from envol.consent.models_desk import Assessment, Desk, MapReading, Processor  # noqa: E402
-from envol.consent.models_rights import Erasure, Hold, Restriction, RetentionRule, RightsRequest, RightsStep  # noqa: E402
+from envol.consent.models_origin import Informing, Origin  # noqa: E402
+from envol.consent.models_rights import (  # noqa: E402
+    Directive,
+    Erasure,
+    Hold,
+    Restriction,
+    RetentionRule,
+    RightsRequest,
+    RightsStep,
+)
 from envol.consent.models_texts import Acceptance, PolicyVersion  # noqa: E402
 
 __all__ = [
@@ -203,11 +214,14 @@ __all__ = [
     "BreachLine",
     "BreachTold",
     "Desk",
+    "Directive",
     "Erasure",
     "Evidence",
     "Hold",
+    "Informing",
     "LedgerBlock",
     "MapReading",
+    "Origin",
     "Permission",
     "PolicyVersion",
     "Processor",

@@ -72,11 +72,31 @@ class RightsStep(models.Model):
         db_table = "consent_request_step"
 
 
-class Restriction(models.Model):
-    """Her data are kept and not used, from when to when (GDPR art. 18)."""
+class Directive(models.Model):
+    """What shall become of her data when she has died, as she wrote it down herself (loi 78-17, art. 85)."""
 
     workspace_id = models.IntegerField()
     contact_id = models.BigIntegerField()
+    wish = models.CharField(max_length=8)  # erase, keep, hand
+    person = models.CharField(max_length=300, blank=True)  # to whom they are handed, and how to reach that person
+    since = models.DateTimeField(db_default=Now())
+    until = models.DateTimeField(null=True)
+
+    class Meta:
+        db_table = "consent_directive"
+        constraints = [
+            models.UniqueConstraint(
+                fields=["workspace_id", "contact_id"], condition=models.Q(until=None), name="directive_open_once"
+            )
+        ]
+
+
+class Restriction(models.Model):
+    """What must not be done, from when to when: anything (GDPR art. 18), profiling (art. 21), writing often."""
+
+    workspace_id = models.IntegerField()
+    contact_id = models.BigIntegerField()
+    scope = models.CharField(max_length=10, default="all", db_default="all")  # all, profiling, weekly, monthly
     reason = models.CharField(max_length=300)
     since = models.DateTimeField(db_default=Now())
     until = models.DateTimeField(null=True)
@@ -85,7 +105,9 @@ class Restriction(models.Model):
         db_table = "consent_restriction"
         constraints = [
             models.UniqueConstraint(
-                fields=["workspace_id", "contact_id"], condition=models.Q(until=None), name="restriction_open_once"
+                fields=["workspace_id", "contact_id", "scope"],
+                condition=models.Q(until=None),
+                name="restriction_scope_once",
             )
         ]
 

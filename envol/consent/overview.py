@@ -72,7 +72,7 @@ def strengths(workspace_id: int) -> dict[str, Proved]:
 
 
 STRENGTHS = ("line", "document", "statement", "none")
-ANSWERS = {"granted": ("granted",), "refused": ledger.REFUSALS, "requested": ("requested",)}
+ANSWERS = {"granted": ("granted",), "refused": ledger.REFUSALS, "requested": ("requested",), "lapsed": ("lapsed",)}
 """What people said, by the states that say it."""
 
 

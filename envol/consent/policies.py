@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
+from typing import NamedTuple
 
 from django.db import transaction
 from django.db.models.functions import Now
@@ -83,6 +84,15 @@ def ensure_notice(workspace: Workspace, *, member_id: int | None = None) -> Poli
     return found or publish(workspace, NOTICE, *notices.draft(workspace), member_id=member_id)
 
 
+def notice_shown(workspace_id: int, at: datetime | None = None) -> dict[str, int]:
+    """Which version of the notice stood beside the boxes (at that moment, else now), as a fact of the evidence."""
+    versions = PolicyVersion.objects.filter(workspace_id=workspace_id, kind=NOTICE)
+    if at is not None:
+        versions = versions.filter(made_at__lte=at)
+    no = versions.order_by("-no").values_list("no", flat=True).first()
+    return {} if no is None else {"notice": no}
+
+
 def accept(workspace_id: int, contact_id: int, how: str = "signup") -> None:
     """She signs up: what is newest of each kind applies to her at once. In the caller's transaction."""
     execute(
@@ -103,6 +113,26 @@ def applied(workspace: Workspace, contact_id: int, kind: str, on: date) -> Polic
         )
     }
     return next((one for one in found if one.pk in taken or one.binds_on <= on), None)
+
+
+class Applied(NamedTuple):
+    """Which version bound one person on one day, and why; ``version`` is None where there was none."""
+
+    kind: str
+    version: PolicyVersion | None
+    taken_at: datetime | None
+    told_at: datetime | None
+
+
+def applied_to(workspace: Workspace, contact_id: int, on: date) -> list[Applied]:
+    """What bound this person on this day, of each kind of text."""
+    found = []
+    for kind in KINDS:
+        version = applied(workspace, contact_id, kind, on)
+        mine = Acceptance.objects.filter(workspace_id=workspace.pk, contact_id=contact_id, version=version)
+        how = dict(mine.values_list("how", "at")) if version is not None else {}
+        found.append(Applied(kind, version, how.get("signup"), how.get("told")))
+    return found
 
 
 def to_tell(version: PolicyVersion) -> int:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import date
 from typing import Any
 
-from envol.consent import ledger, registry, requests
+from envol.accounts import looks
+from envol.consent import informing, ledger, registry, requests
 from envol.consent.registry import Data
 from envol.db import dicts, execute
 from envol.events import privacy as events
@@ -18,9 +19,15 @@ def erase(workspace_id: int, contact_id: int) -> Mapping[str, int]:
         "consent_acceptance": execute(
             "DELETE FROM consent_acceptance WHERE workspace_id = %s AND contact_id = %s", [workspace_id, contact_id]
         ),
+        "consent_informing": execute(
+            "DELETE FROM consent_informing WHERE workspace_id = %s AND contact_id = %s", [workspace_id, contact_id]
+        ),
         "consent_breach_told": execute("DELETE FROM consent_breach_told WHERE contact_id = %s", [contact_id]),
         "consent_restriction": execute(
             "DELETE FROM consent_restriction WHERE workspace_id = %s AND contact_id = %s", [workspace_id, contact_id]
+        ),
+        "consent_directive": execute(
+            "DELETE FROM consent_directive WHERE workspace_id = %s AND contact_id = %s", [workspace_id, contact_id]
         ),
         "consent_hold": execute(
             "DELETE FROM consent_hold WHERE workspace_id = %s AND contact_id = %s", [workspace_id, contact_id]
@@ -70,7 +77,7 @@ def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
         [workspace_id, contact_id],
     )
     limits = dicts(
-        "SELECT reason, since, until FROM consent_restriction WHERE workspace_id = %s AND contact_id = %s"
+        "SELECT scope, reason, since, until FROM consent_restriction WHERE workspace_id = %s AND contact_id = %s"
         " ORDER BY since",
         [workspace_id, contact_id],
     )
@@ -80,9 +87,15 @@ def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
         " WHERE a.workspace_id = %s AND a.contact_id = %s ORDER BY a.at",
         [workspace_id, contact_id],
     )
-    for row in (*asked, *limits, *versions):
+    wishes = dicts(
+        "SELECT wish, person, since, until FROM consent_directive WHERE workspace_id = %s AND contact_id = %s"
+        " ORDER BY since",
+        [workspace_id, contact_id],
+    )
+    origins = informing.of_person(workspace_id, contact_id)
+    for row in (*asked, *limits, *versions, *origins, *wishes):
         for key, value in row.items():
-            row[key] = value.isoformat() if isinstance(value, datetime) else value
+            row[key] = value.isoformat() if isinstance(value, date) else value
     return {
         "permissions": found,
         "marketing_rested": rests,
@@ -90,6 +103,8 @@ def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
         "texts": versions,
         "requests": asked,
         "restricted": limits,
+        "came_from": origins,
+        "after_death": wishes,
     }
 
 
@@ -112,12 +127,15 @@ def describe() -> list[Data]:
         Data("consent_assessment", "assessments of purposes", False, "5 years"),
         Data("consent_policy_version", "notices, policies and terms by version", False, "without end"),
         Data("consent_acceptance", "which version a person was told of or took, and when"),
+        Data("consent_origin", "who gave us data that people did not give themselves", False, "without end"),
+        Data("consent_informing", "whose data came from somebody else, and when the person was told"),
         Data("consent_map_reading", "the data map as it was last read", False),
         Data("consent_request", "what people asked about their data, and the answer", True, "5 years"),
         Data("consent_request_step", "what was done about it, by whom", True, "5 years"),
         Data("consent_retention", "how long each category is kept", False),
         Data("consent_hold", "whose data outlast their term, and why"),
-        Data("consent_restriction", "whose data are kept and not used, from when to when"),
+        Data("consent_directive", "what people wish to become of their data when they have died"),
+        Data("consent_restriction", "whose data are kept and not used, or not used for profiling, from when to when"),
         Data("consent_erasure", "who was erased, by keyed digest; what went where", True, "as long as mail is sent"),
         Data("consent_suppression", "keyed digest of the address, scope, reason", True, "as long as mail is sent"),
         Data("consent_suppression_past", "the same of what ended, from when to when", True, "5 years"),
@@ -130,6 +148,8 @@ def _describe_events() -> list[Data]:
         Data("events_custom_event", "names of events that programs tell of, and of what is told with them", False),
         Data("events_last_act", "when somebody last acted, from months that are gone"),
         Data("events_mail_request", "mail a room asked for: recipient, kind", True, "30 days"),
+        Data("events_endpoint", "programs that are told what happened", False),
+        Data("events_outbox", "what programs are told: kind, time, person; mail for them until told", True, "7 days"),
     ]
 
 
@@ -147,6 +167,7 @@ def _describe_accounts() -> list[Data]:
         Data("mfa_authenticator", "second factors and passkeys of members, sealed", True, "as long as the membership"),
         Data("django_session", "sessions of members", True, "14 days"),
         Data("accounts_journal", "acts of members, programs and jobs, without addresses", True, "without end"),
+        Data("accounts_look", "which member opened whose page, by day", True, "1 year"),
         Data("accounts_sent_form", "digests of forms that members sent", True, "2 days"),
         Data("accounts_undo", "how an act can be taken back", False, "7 days"),
         Data("accounts_job", "long work: how far it is", False),
@@ -156,8 +177,16 @@ def _describe_accounts() -> list[Data]:
     ]
 
 
+def _erase_accounts(workspace_id: int, contact_id: int) -> Mapping[str, int]:
+    return {"accounts_look": looks.forget(workspace_id, contact_id)}
+
+
+def _export_accounts(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
+    return {"looked_at": looks.of_person(workspace_id, contact_id)}
+
+
 def register() -> None:
     # These lie below and cannot register with us.
-    registry.register("accounts", describe=_describe_accounts)
+    registry.register("accounts", erase=_erase_accounts, export=_export_accounts, describe=_describe_accounts)
     registry.register("events", erase=events.erase, export=events.export, describe=_describe_events)
     registry.register("consent", erase=erase, export=export, describe=describe)

@@ -20,7 +20,9 @@ AD_MATCHING = "ad_matching"
 by consent alone, and no message is ever sent for it."""
 
 KINDS = ("marketing", "transactional", "measuring")
-_BITS = 62
+UNPROFILED = 61
+"""The place in ``refused`` that no purpose has: she objected to profiling, or the use of her data is restricted."""
+_BITS = UNPROFILED
 
 # key, French label, English label, kind, French text, English text
 _DEFAULTS = (

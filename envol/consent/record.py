@@ -7,16 +7,18 @@ the forms and files people come from, the retention the rooms keep to, and the r
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from babel import Locale
+from django.core.cache import cache
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
 
 from envol.accounts.models import Workspace
 from envol.consent import data_map, desk, transfers
-from envol.consent.models import Desk, Processor, Purpose
-from envol.db import rows
+from envol.consent.models import Desk, Permission, Processor, Purpose
+from envol.db import is_large, rows
 
 BASES = {
     "consent": gettext_lazy("consent (art. 6(1)(a))"),
@@ -81,6 +83,11 @@ def country(code: str) -> str:
     return str(Locale.parse("fr_FR" if language() == "fr" else "en_GB").territories.get(code, code))
 
 
+def listed(parts: Iterable[str]) -> str:
+    """Parts of one answer, by the punctuation of the language in force."""
+    return ("\u202f; " if language() == "fr" else "; ").join(parts)
+
+
 def head(workspace: Workspace) -> list[Head]:
     found = desk.of(workspace)
     dpo = ", ".join(part for part in (found.dpo_name, found.dpo_contact) if part)
@@ -106,27 +113,41 @@ def _security() -> str:
 
 def recipients(found: list[Processor]) -> tuple[str, str]:
     """Who gets the data, and which of them are outside the EEA under what."""
-    names = "; ".join(f"{one.name} ({country(one.country)})" for one in found) or _("nobody")
+    names = listed(f"{one.name} ({country(one.country)})" for one in found) or _("nobody")
     out = []
     for one in found:
         verdict = transfers.judge(one)
         if verdict.code != "inside" and not (verdict.code == "no_contract" and transfers.in_eea(one.country)):
             out.append(f"{one.name} ({country(one.country)}): {verdict.why}")
-    return names, "; ".join(out) or _("no transfer")
+    return names, listed(out) or _("no transfer")
+
+
+KEPT_SECONDS = 60
+"""How old the bases of a large base of people may be: that a basis is in use nowhere takes reading every permission."""
+
+
+def bases_in_use(workspace_id: int) -> dict[int, set[str]]:
+    """On which bases permissions in force rest, by purpose; fresh in a small base."""
+    key = f"bases:{workspace_id}"
+    kept: dict[int, set[str]] | None = cache.get(key)
+    if kept is not None and is_large(Permission._meta.db_table):
+        return kept
+    found: dict[int, set[str]] = defaultdict(set)
+    for purpose_id, basis in rows(
+        "SELECT u.id, b.basis FROM consent_purpose u CROSS JOIN unnest(%s::text[]) b (basis) WHERE u.workspace_id = %s"
+        " AND EXISTS (SELECT FROM consent_permission p WHERE p.workspace_id = u.workspace_id AND p.purpose_id = u.id"
+        " AND p.state = 'granted' AND p.until IS NULL AND p.basis = b.basis)",
+        [list(BASES), workspace_id],
+    ):
+        found[purpose_id].add(basis)
+    cache.set(key, found, KEPT_SECONDS)
+    return found
 
 
 def activities(workspace: Workspace) -> list[Activity]:
     """The record as controller, in the language in force."""
     french = language() == "fr"
-    bases: dict[int, set[str]] = defaultdict(set)
-    # Which bases are in use: few purposes times four, each answered by an index.
-    for purpose_id, basis in rows(
-        "SELECT u.id, b.basis FROM consent_purpose u CROSS JOIN unnest(%s::text[]) b (basis) WHERE u.workspace_id = %s"
-        " AND EXISTS (SELECT FROM consent_permission p WHERE p.workspace_id = u.workspace_id AND p.purpose_id = u.id"
-        " AND p.state = 'granted' AND p.until IS NULL AND p.basis = b.basis)",
-        [list(BASES), workspace.pk],
-    ):
-        bases[purpose_id].add(basis)
+    bases = bases_in_use(workspace.pk)
     told = data_map.flows(workspace)
     properties = [flow for flow in told if flow.kind == "property"]
     sources = _sources(told)
@@ -135,7 +156,7 @@ def activities(workspace: Workspace) -> list[Activity]:
     made = []
     for purpose in Purpose.objects.filter(workspace=workspace).order_by("bit"):
         mine = [flow.name for flow in properties if flow.purposes >> purpose.bit & 1]
-        used = [str(BASES[one]) for one in BASES if one in bases[purpose.pk]]
+        used = [str(BASES[one]) for one in BASES if one in bases.get(purpose.pk, set())]
         if purpose.key == "ad_matching":
             receive, leaves = recipients([one for one in everybody if one.kind == "ads"])
         else:
@@ -143,8 +164,8 @@ def activities(workspace: Workspace) -> list[Activity]:
         made.append(
             Activity(
                 purpose.label_fr if french else purpose.label_en,
-                _KIND_WORDS[purpose.kind] % {"name": purpose.key},
-                "; ".join(used) or str(BASES["transactional" if purpose.kind == "transactional" else "consent"]),
+                str(_KIND_WORDS[purpose.kind]),
+                listed(used) or str(BASES["transactional" if purpose.kind == "transactional" else "consent"]),
                 str(_PERSONS["customers" if purpose.kind == "transactional" else "readers"]),
                 ", ".join([_("e-mail address"), *mine, *([str(_REACTIONS)] if purpose.kind == "measuring" else [])]),
                 sources,
@@ -157,9 +178,9 @@ def activities(workspace: Workspace) -> list[Activity]:
 
 
 _KIND_WORDS = {
-    "marketing": gettext_lazy("messages people choose (%(name)s)"),
-    "transactional": gettext_lazy("messages a contract or the law needs (%(name)s)"),
-    "measuring": gettext_lazy("measuring reactions of those who agreed (%(name)s)"),
+    "marketing": gettext_lazy("messages people choose"),
+    "transactional": gettext_lazy("messages a contract or the law needs"),
+    "measuring": gettext_lazy("measuring reactions of those who agreed"),
 }
 _PERSONS = {
     "readers": gettext_lazy("people who signed up, customers, business contacts"),
@@ -184,7 +205,7 @@ def _sources(told: list[data_map.Flow]) -> str:
         found.append(_("files: %(names)s") % {"names": ", ".join(names)})
     if names := [flow.name for flow in told if flow.kind == "key"]:
         found.append(_("programs: %(names)s") % {"names": ", ".join(names)})
-    return "; ".join(found) or _("the person herself")
+    return listed(found) or _("the person herself")
 
 
 def _standing(names: str, out: str) -> list[Activity]:

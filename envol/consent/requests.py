@@ -22,12 +22,14 @@ from django.utils.translation import gettext as _
 
 from envol.accounts.models import Member, Role, Workspace
 from envol.accounts.workspaces import address_digest
-from envol.consent import acts, registry, restriction
+from envol.consent import acts, directives, recipients, registry, restriction
 from envol.consent.models_rights import Erasure, Hold, RightsRequest, RightsStep
 from envol.events.writing import request_mail
 from envol.wire.address import normalise
 
 KINDS = ("access", "portability", "rectification", "erasure", "restriction", "objection")
+DEATH = "death"
+"""Whoever it is about has died: taken down by a member alone, and nobody is written to at that address."""
 OPEN = ("unproven", "open")
 LINK_DAYS = 7
 """How long a link proves a mailbox, and how long an answer can be fetched by it."""
@@ -114,11 +116,13 @@ def receive(
     now: datetime | None = None,
 ) -> RightsRequest:
     """Take a request and mail the link that proves it. `AddressError` or `Refusal`; tells nobody who is known."""
-    if kind not in KINDS:
+    if kind not in KINDS and (kind, channel) != (DEATH, "member"):
         raise Refusal(_("Choose what is asked for."))
     key, now = normalise(address).key, now or datetime.now(UTC)
     if kind == "rectification" and not words.strip():
         raise Refusal(_("Say what is wrong, and what is right."))
+    if kind == DEATH and not words.strip():
+        raise Refusal(_("Say who tells you of the death, and how to reach that person."))
     digest = address_digest(workspace.pk, key)
     with transaction.atomic():
         Workspace.objects.select_for_update().only("id").get(pk=workspace.pk)
@@ -134,7 +138,7 @@ def receive(
         lately = RightsRequest.objects.filter(workspace_id=workspace.pk, received_at__lte=now).exclude(pk=made.pk)
         same = lately.filter(digest=digest, received_at__gt=now - timedelta(days=1)).count()
         many = lately.filter(received_at__gt=now - timedelta(hours=1)).count()
-        if same < MAILS_A_DAY and many < MAILS_AN_HOUR:
+        if kind != DEATH and same < MAILS_A_DAY and many < MAILS_AN_HOUR:
             ask(made, workspace)
     return made
 
@@ -143,13 +147,15 @@ def ask(request: RightsRequest, workspace: Workspace, actor_id: int | None = Non
     """Mail a (new) link; one sent before is no longer good."""
     if not request.address:
         raise Refusal(_("The address of this request is not kept any more."))
+    if request.kind == DEATH:
+        raise Refusal(_("Nobody is written to at the address of somebody who died: ask whoever told you."))
     _mail(request, workspace, _MAIL)
     _step(request, "asked", actor_id)
 
 
 def _tell(request: RightsRequest, actor_id: int | None) -> None:
     """What a member decided is told with a new link: the first may be over by then (art. 12(3) and (4))."""
-    if actor_id is not None and request.address:
+    if actor_id is not None and request.address and request.kind != DEATH:
         _mail(request, Workspace.objects.get(pk=request.workspace_id), _NEWS)
         _step(request, "told", actor_id)
 
@@ -192,6 +198,11 @@ def prove(request: RightsRequest, how: str = "", actor_id: int | None = None) ->
             return request
         if actor_id is not None and not how.strip():
             raise Refusal(_("Say how you know who asks."))
+        if request.kind == DEATH and (person := person_of(request)) is not None:
+            # Nothing more leaves while it is looked for what she wished.
+            restriction.begin(
+                request.workspace_id, person.contact_id, f"request {request.pk}", actor="member", actor_id=actor_id
+            )
         request.state, request.proved_at = "open", datetime.now(UTC)
         request.proved_by = how.strip()[:200] or "link"
         request.save(update_fields=["state", "proved_at", "proved_by"])
@@ -213,10 +224,11 @@ def carry_out(request: RightsRequest, actor_id: int | None = None, answer: str =
         raise Refusal(_("Settle first who asks."))
     with transaction.atomic():
         person, workspace_id = person_of(request), request.workspace_id
+        wish = _wish(request, person)
         actor, cause = ("member" if actor_id else "person"), f"request {request.pk}"
         if person is None:
             answer = answer or "nothing kept"
-        elif request.kind == "erasure":
+        elif request.kind == "erasure" or wish == directives.ERASE:
             if _held(workspace_id, person.contact_id):
                 if actor_id is None:
                     return  # the desk decides: there is a dispute
@@ -226,13 +238,23 @@ def carry_out(request: RightsRequest, actor_id: int | None = None, answer: str =
                 cause=cause, actor=actor, actor_id=actor_id, born=person.born,
             )  # fmt: skip
             request.erasure_id = Erasure.objects.filter(workspace_id=workspace_id, cause=cause).latest("pk").pk
-        elif request.kind == "restriction":
+        elif wish == directives.HAND and not answer.strip():
+            raise Refusal(_("Say how the data were handed over, and to whom."))
+        elif request.kind in ("restriction", DEATH):
             restriction.begin(workspace_id, person.contact_id, cause, actor=actor, actor_id=actor_id)
         elif request.kind == "objection":
             acts.object_to_marketing(workspace_id, person.contact_id, person.email_key, cause)
         elif request.kind == "rectification" and not answer.strip():
             raise Refusal(_("Say what was corrected: she reads it."))
         _end(request, "answered", answer, actor_id)
+        if person is not None:
+            recipients.owe(request, person.email_key)
+
+
+def _wish(request: RightsRequest, person: Person | None) -> str:
+    """Of somebody who died, what she wished; empty where she said nothing, and of the living."""
+    found = directives.of(request.workspace_id, person.contact_id) if person and request.kind == DEATH else None
+    return found.wish if found else ""
 
 
 def _held(workspace_id: int, contact_id: int) -> bool:
@@ -302,7 +324,9 @@ def forget(workspace_id: int, contact_id: int) -> int:
     mine = RightsRequest.objects.filter(workspace_id=workspace_id)
     digests = list(mine.filter(contact_id=contact_id).values_list("digest", flat=True))
     ids = list(mine.filter(Q(contact_id=contact_id) | Q(digest__in=digests)).values_list("pk", flat=True))
-    RightsStep.objects.filter(request_id__in=ids).update(said="")
+    # Recipients that have yet to be told of an earlier erasure are still owed it, and nothing there names her to us.
+    steps = RightsStep.objects.filter(request_id__in=ids)
+    steps.exclude(what=recipients.TO_TELL, request__kind__in=("erasure", DEATH)).update(said="")
     return RightsRequest.objects.filter(pk__in=ids).update(address="", words="", answer="", contact_id=None)
 
 

@@ -86,7 +86,7 @@ def steps(workspace: Workspace) -> list[Step]:
             Check(_recent(found.trained_on), _("The team was trained within a year"), "controller"),
             Check(_recent(found.rights_reviewed_on), _("Who may do what was looked over within a year"), "controller"),
         ]),
-        Step(6, _("Document"), [
+        Step(6, _("Write it all down"), [
             Check(packed is not None and packed.ended_at is not None and timezone.now() - packed.ended_at <= YEAR,
                   _("An evidence pack was made within a year"), "six_steps"),
         ]),

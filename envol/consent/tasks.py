@@ -6,15 +6,16 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import connection
 from django.utils.translation import gettext
 from procrastinate.contrib.django import app
 
+from envol.accounts import jobs
 from envol.accounts.jobs import Cancelled, Progress
 from envol.accounts.journal import note
 from envol.accounts.models import Job, Workspace
 from envol.consent import anchor, breaches, evidence_pack, ledger, overview, policies
-from envol.consent.models import Breach, PolicyVersion
+from envol.consent.models import Breach, Origin, PolicyVersion
 from envol.events.writing import request_mail
 
 VERIFY = "consent.verify"
@@ -24,19 +25,16 @@ SHOWN = 20
 
 def start_verify(workspace: Workspace, actor_id: int) -> Job:
     """Verify the ledger in the background; the job that is under way, when there is one."""
-    with transaction.atomic():
-        Workspace.objects.select_for_update().only("id").get(id=workspace.id)
-        going = last_verify(workspace)
-        if going is not None and going.state in ("waiting", "running"):
-            return going
-        job = Job.objects.create(workspace=workspace, kind=VERIFY)
+
+    def begin(job: Job) -> None:
         note(workspace, "member", "ledger.verified", actor_id=actor_id, job=job.pk)
         verify.defer(workspace_id=workspace.id, job_id=job.pk)
-    return job
+
+    return jobs.once(workspace, VERIFY, begin)
 
 
 def last_verify(workspace: Workspace) -> Job | None:
-    return Job.objects.filter(workspace=workspace, kind=VERIFY).order_by("-id").first()
+    return jobs.last(workspace, VERIFY)
 
 
 @app.task(queue="house", name="consent.verify")
@@ -130,21 +128,18 @@ TELL = "consent.tell"
 
 def start_telling(breach: Breach, subject: str, text: str, actor_id: int) -> Job:
     """Tell the people concerned by a breach in the background; the job that is under way, when there is one."""
-    with transaction.atomic():
-        Workspace.objects.select_for_update().only("id").get(id=breach.workspace.pk)
-        going = last_telling(breach)
-        if going is not None and going.state in ("waiting", "running"):
-            return going
-        job = Job.objects.create(workspace=breach.workspace, kind=TELL, object_id=breach.pk)
+
+    def begin(job: Job) -> None:
         breaches.add(
             breach, "told", {"subject": subject, "text": text, "people": breaches.count(breach)}, member_id=actor_id
         )
         tell.defer(breach_id=breach.pk, job_id=job.pk)
-    return job
+
+    return jobs.once(breach.workspace, TELL, begin, breach.pk)
 
 
 def last_telling(breach: Breach) -> Job | None:
-    return Job.objects.filter(workspace=breach.workspace, kind=TELL, object_id=breach.pk).order_by("-id").first()
+    return jobs.last(breach.workspace, TELL, breach.pk)
 
 
 @app.task(queue="house", name="consent.tell")
@@ -191,19 +186,16 @@ EVIDENCE = "consent.evidence"
 
 def start_evidence(workspace: Workspace, language: str, actor_id: int) -> Job:
     """Make the evidence pack in the background; the job that is under way, when there is one."""
-    with transaction.atomic():
-        Workspace.objects.select_for_update().only("id").get(id=workspace.id)
-        going = last_evidence(workspace)
-        if going is not None and going.state in ("waiting", "running"):
-            return going
-        job = Job.objects.create(workspace=workspace, kind=EVIDENCE)
+
+    def begin(job: Job) -> None:
         note(workspace, "member", "evidence.made", actor_id=actor_id, job=job.pk)
         make_evidence.defer(workspace_id=workspace.id, job_id=job.pk, language=language)
-    return job
+
+    return jobs.once(workspace, EVIDENCE, begin)
 
 
 def last_evidence(workspace: Workspace) -> Job | None:
-    return Job.objects.filter(workspace=workspace, kind=EVIDENCE).order_by("-id").first()
+    return jobs.last(workspace, EVIDENCE)
 
 
 @app.task(queue="house", name="consent.evidence")
@@ -218,19 +210,16 @@ PREVIEW = "consent.retention"
 
 def start_preview(workspace: Workspace, actor_id: int) -> Job:
     """Count in the background what retention would delete; the job under way, when there is one."""
-    with transaction.atomic():
-        Workspace.objects.select_for_update().only("id").get(id=workspace.pk)
-        going = last_preview(workspace)
-        if going is not None and going.state in ("waiting", "running"):
-            return going
-        job = Job.objects.create(workspace=workspace, kind=PREVIEW)
+
+    def begin(job: Job) -> None:
         note(workspace, "member", "retention.previewed", actor_id=actor_id, job=job.pk)
         preview_retention.defer(workspace_id=workspace.pk, job_id=job.pk)
-    return job
+
+    return jobs.once(workspace, PREVIEW, begin)
 
 
 def last_preview(workspace: Workspace) -> Job | None:
-    return Job.objects.filter(workspace=workspace, kind=PREVIEW).order_by("-id").first()
+    return jobs.last(workspace, PREVIEW)
 
 
 @app.task(queue="house", name="consent.preview_retention")
@@ -252,24 +241,61 @@ def retain(timestamp: int) -> None:
         retention.run(workspace_id)
 
 
+@app.periodic(cron="38 1 * * *")
+@app.task(queue="house", name="consent.lapse", queueing_lock="consent.lapse", lock="consent.lapse")
+def lapse_permissions(timestamp: int) -> None:
+    """Every night: permissions past the term of their purpose end; owners hear of terms that end soon."""
+    from envol.consent import lapse, reminders
+
+    for workspace in Workspace.objects.order_by("pk"):
+        lapse.end(workspace.pk)
+        reminders.permissions(workspace)
+        reminders.origins(workspace)
+
+
+INFORMING = "consent.informing"
+
+
+def start_informing(origin: Origin, subject: str, text: str, actor_id: int) -> Job:
+    """Tell people where their data came from, in the background; the job that is under way, when there is one."""
+
+    def begin(job: Job) -> None:
+        note(origin.workspace, "member", "origin.told", origin, actor_id=actor_id)
+        tell_origin.defer(origin_id=origin.pk, job_id=job.pk, subject=subject, text=text)
+
+    return jobs.once(origin.workspace, INFORMING, begin, origin.pk)
+
+
+def last_informing(origin: Origin) -> Job | None:
+    return jobs.last(origin.workspace, INFORMING, origin.pk)
+
+
+@app.task(queue="house", name="consent.informing")
+def tell_origin(origin_id: int, job_id: int, subject: str, text: str) -> None:
+    from envol.consent import informing
+
+    origin = Origin.objects.select_related("workspace").get(pk=origin_id)
+    with Progress(job_id) as progress:
+        total = informing.standing(origin).waiting
+        for done in informing.tell(origin, text, subject):
+            progress.at(done, total, force=True)
+
+
 POLICY = "consent.policy"
 
 
 def start_policy(version: PolicyVersion, subject: str, text: str, actor_id: int) -> Job:
     """Tell people of a new version in the background; the job that is under way, when there is one."""
-    with transaction.atomic():
-        Workspace.objects.select_for_update().only("id").get(id=version.workspace.pk)
-        going = last_policy(version)
-        if going is not None and going.state in ("waiting", "running"):
-            return going
-        job = Job.objects.create(workspace=version.workspace, kind=POLICY, object_id=version.pk)
+
+    def begin(job: Job) -> None:
         note(version.workspace, "member", "policy.told", version, actor_id=actor_id, kind=version.kind)
         tell_policy.defer(version_id=version.pk, job_id=job.pk, subject=subject, text=text)
-    return job
+
+    return jobs.once(version.workspace, POLICY, begin, version.pk)
 
 
 def last_policy(version: PolicyVersion) -> Job | None:
-    return Job.objects.filter(workspace=version.workspace, kind=POLICY, object_id=version.pk).order_by("-id").first()
+    return jobs.last(version.workspace, POLICY, version.pk)
 
 
 @app.task(queue="house", name="consent.policy")

@@ -46,6 +46,8 @@ class Why:
         facts: dict[str, Any] = {"purpose": label, "reason": self.answer.sentence(language).rstrip(".")}
         if row is not None:
             facts |= {"day": self._day(row.since), "block": row.block, "leaf": row.leaf}
+            if row.state == "lapsed" and not self.answer.allowed:
+                facts["reason"] = _("the permission ended by its term, and the person was not asked again")
             facts["source"] = self.evidence.source if self.evidence else row.proof or _("no source stated")
         if self.answer.allowed and row is None:
             said = _("Yes: “%(purpose)s” needs no permission, and nothing forbids it.")

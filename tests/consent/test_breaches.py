@@ -15,8 +15,11 @@ from envol.campaigns import watching
 from envol.consent import acts, breaches, desk, purposes, registry
 from envol.consent.models import Breach, BreachLine
 from envol.contacts import people
-from envol.db import execute, value
+from envol.db import execute, rows, value
 from envol.events.models import MailRequest
+from envol.outbound.models import Domain
+from envol.outbound.requests import outcomes
+from envol.outbound.requests import take as accept_requests
 
 
 def owner(workspace: Workspace) -> None:
@@ -89,6 +92,19 @@ def test_everybody_concerned_is_told_once_whatever_they_refused(workspace: Works
     assert list(breaches.tell(breach, "À propos de vos données", "Bonjour")) == [], "told once"
     asked = MailRequest.objects.filter(workspace_id=workspace.pk, kind="breach")
     assert sorted(asked.values_list("recipient", flat=True)) == sorted(one.email for one in found)
+    # Its own report: what receivers answered, of these messages alone.
+    Domain.objects.create(workspace=workspace, name="boutique.example", trusted=True)
+    accept_requests()
+    told = outcomes(workspace.pk, "breach", breach.pk, breach.created_at)
+    assert told == {"waiting": 5}
+    (sending, no), *_ = rows("SELECT sending_id, no FROM outbound_send WHERE contact_id = %s", [found[0].pk])
+    execute(
+        "INSERT INTO outbound_outcome (sending_id, no, state, attempts, code, reply)"
+        " VALUES (%s, %s, 'delivered', 1, 250, 'OK')",
+        [sending, no],
+    )
+    assert outcomes(workspace.pk, "breach", breach.pk, breach.created_at) == {"waiting": 4, "delivered": 1}
+    assert outcomes(workspace.pk, "breach", breach.pk + 1, breach.created_at) == {}
     told = registry.export_person(workspace.pk, found[0].pk)["rooms"]["consent"]["breaches_told"]
     assert [one["title"] for one in told] == ["X"]
     people.erase(found[0], cause="asked")

@@ -24,9 +24,11 @@ from envol import db, events
 from envol.accounts.models import Workspace
 from envol.accounts.workspaces import create_workspace
 from envol.audience.language import EVERYBODY
-from envol.campaigns import actions, expand
-from envol.consent import acts, gates, ledger, registry, silence, suppression, why
+from envol.campaigns import actions, choosing, expand
+from envol.consent import acts, ages, gates, informing, ledger, registry, silence, suppression, why
 from envol.consent.models import Evidence, Purpose
+from envol.contacts import beyond, people
+from envol.contacts.models import Contact
 from envol.outbound import accept, lease, requests, resend
 from envol.outbound.mail_log import Entry
 from envol.outbound.models import Sending
@@ -34,6 +36,7 @@ from tests.campaigns.shop import Shop, open_shop
 
 ACTS = (
     "grant", "withdraw", "object", "suppress", "lift", "silence", "settle", "import", "join", "no orders", "erase",
+    "a child", "of age", "a parent", "from elsewhere", "told",
 )  # fmt: skip
 ROADS = ("campaign", "list", "api", "opt-in", "again", "test")
 MARKETING = ("campaign", "list", "again")
@@ -53,6 +56,14 @@ class Person:
     lists: set[str] = field(default_factory=set)
     silenced: bool = False
     here: bool = True
+    child: bool = False
+    by_parent: bool = False
+    to_tell: bool = False
+
+    @property
+    def ready(self) -> bool:
+        """Old enough or helped by a parent, and told where her data came from."""
+        return not self.to_tell and (self.by_parent or not self.child)
 
     def may(self, road: str) -> bool:
         if "all" in self.lists:
@@ -63,14 +74,18 @@ class Person:
         ):  # a contract, or her own request: only her refusal of these
             return not (self.here and self.orders_refused)
         if road == "test":  # a colleague's look, which must not reach somebody who said no
+            if self.here and self.answer == "yes" and not self.ready:
+                return False
             return not (self.here and (self.answer == "no" or self.silenced or "marketing" in self.lists))
-        return self.here and self.answer == "yes" and not self.silenced and "marketing" not in self.lists
+        allowed = self.here and self.answer == "yes" and not self.silenced and "marketing" not in self.lists
+        return allowed and self.ready
 
 
 @dataclass
 class World:
     shop: Shop
     proof: Evidence
+    parents: Evidence
     orders: Purpose
 
     @property
@@ -102,7 +117,7 @@ class World:
                         place, who.contact_id, who.address, newsletter, proof_of=self.proof, since=at, own_act=own
                     )
                     assert not barred, "nobody brings back who said no"
-                    who.answer = "yes"
+                    who.answer, who.by_parent = "yes", False
                 except acts.Refusal:
                     assert barred
             case "withdraw":
@@ -118,6 +133,19 @@ class World:
             case "lift":
                 suppression.lift(place, who.address, "all", "it works again")
                 who.lists.discard("all")
+            case "a parent" if who.answer == "yes" and not who.lists:
+                acts.grant(place, who.contact_id, who.address, newsletter, proof_of=self.parents, since=at)
+                who.by_parent = True
+            case "a child" | "of age":
+                one, born = Contact.objects.get(pk=who.contact_id), "2020-02-29" if act == "a child" else "1980-01-01"
+                people.set_values(one, {"birth_date": born}, people.source(place, "form", "Salon"))
+                who.child = act == "a child"
+            case "from elsewhere":
+                informing.came(self.workspace, f"Salon {next(_moments)}", who.contact_id)
+                who.to_tell = True
+            case "told":
+                db.execute("UPDATE consent_informing SET at = now() WHERE contact_id = %s", [who.contact_id])
+                who.to_tell = False
             case "silence" if not who.silenced:
                 silence.open(place, who.contact_id, "a parcel is lost")
                 who.silenced = True
@@ -130,6 +158,7 @@ class World:
             case "erase":
                 registry.erase_person(place, who.contact_id, who.address, cause="her request")
                 who.here, who.silenced, who.orders_refused, who.answer = False, False, False, ""
+                who.child = who.by_parent = who.to_tell = False
                 who.lists.add("marketing")
 
     # -- the roads ---------------------------------------------------------------------------------
@@ -207,7 +236,8 @@ def world(empty_database: None) -> Iterator[World]:
     workspace = create_workspace("registre")
     shop = open_shop(workspace)
     proof = acts.evidence(workspace, "document", "carnet", document=b"signed")
-    yield World(shop, proof, Purpose.objects.get(workspace=workspace, key="transactional"))
+    parents = acts.evidence(workspace, "document", "carnet", document=b"both", facts={ages.PARENT: "agreed too"})
+    yield World(shop, proof, parents, Purpose.objects.get(workspace=workspace, key="transactional"))
 
 
 def examine(world: World, road: str, first: Sequence[tuple[int, str]], then: Sequence[tuple[int, str]],
@@ -251,9 +281,8 @@ def _told_right(world: World, everybody: Sequence[Person]) -> None:
         orders = why.why(world.workspace, contact, one.address, world.orders)
         assert orders.answer.allowed == one.may("api"), (one, orders.answer)
         if one.here:
-            (reason,) = db.rows(
-                f"SELECT {gates.refusal_sql('c', bit=bit)} FROM contacts_contact c WHERE id = %s", [one.contact_id]
-            )[0]
+            gate = beyond.behind(gates.refusal_sql("c", bit=bit), beyond.tests("c", beyond.asked(newsletter.pk)))
+            (reason,) = db.rows(f"SELECT {gate} FROM contacts_contact c WHERE id = %s", [one.contact_id])[0]
             assert (reason or "") == found.answer.reason, "the masks say what the ledger says"
 
 
@@ -292,9 +321,9 @@ _OPEN = SimpleNamespace(refusal_sql=_open_sql, may_send=_yes, NO_PERMISSION="")
 MUTANTS: dict[str, tuple[str, Any, str, Any, int]] = {
     "a campaign that is prepared without its gate": (
         "campaign",
-        expand,
-        "gates",
-        SimpleNamespace(refusal_sql=_open_sql),
+        choosing,
+        "refusal_sql",
+        _open_sql,
         0,
     ),
     "a campaign that is leased without its gate": ("campaign", lease, "_refusal", _open_sql, 1),
@@ -305,6 +334,18 @@ MUTANTS: dict[str, tuple[str, Any, str, Any, int]] = {
     "a message sent again without asking": ("again", resend, "gates", _OPEN, 0),
     "a test sent without asking": ("test", actions, "gates", _OPEN, 0),
 }
+BEYOND = {
+    "a campaign that is prepared": ("campaign", choosing, "beyond", 0),
+    "a campaign that is leased": ("campaign", lease, "beyond", 1),
+    "a campaign that a courier holds": ("campaign", lease, "beyond", 2),
+    "a list that is leased": ("list", lease, "beyond", 1),
+    "a message sent again that is leased": ("again", lease, "beyond", 1),
+    "a test that is leased": ("test", lease, "beyond", 1),
+    "a message sent again": ("again", gates, "_beyond", 0),
+    "a test": ("test", gates, "_beyond", 0),
+}
+"""Roads that must also ask how old she is and whether she was told: where, and at which instant it matters."""
+_BLIND = SimpleNamespace(asked=lambda *a: None, tests=lambda *a, **m: [], behind=lambda gate, more: gate)
 
 
 def test_a_road_without_its_gate_is_caught(world: World) -> None:
@@ -314,6 +355,23 @@ def test_a_road_without_its_gate_is_caught(world: World) -> None:
         examine(world, road, *lives)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(where, gate, mutant)
+            try:
+                examine(world, road, *lives)
+            except AssertionError as caught:
+                assert "against her word" in str(caught), name
+            else:
+                pytest.fail(f"nobody noticed {name}")
+
+
+@pytest.mark.parametrize("act", ["a child", "from elsewhere"])
+def test_a_road_that_asks_neither_age_nor_origin_is_caught(world: World, act: str) -> None:
+    for name, (road, where, gate, stage) in BEYOND.items():
+        lives: list[list[tuple[int, str]]] = [[(0, "grant")], [], []]
+        lives[stage].append((0, act))
+        examine(world, road, *lives)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(where, gate, [] if gate == "_beyond" else _BLIND)
+            patch.setattr("tests.consent.test_nothing_leaves._told_right", lambda *a: None)
             try:
                 examine(world, road, *lives)
             except AssertionError as caught:

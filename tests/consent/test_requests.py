@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import re
@@ -12,7 +13,7 @@ import pytest
 
 from envol.accounts.models import Role, User, Workspace
 from envol.accounts.workspaces import add_member
-from envol.consent import access, acts, gates, ledger, purposes, requests, restriction
+from envol.consent import access, acts, desk, gates, ledger, purposes, recipients, requests, restriction
 from envol.consent.models import Erasure, RightsRequest, RightsStep
 from envol.contacts import people
 from envol.contacts.masks import rebuild_masks
@@ -183,3 +184,38 @@ def test_owners_are_told_of_what_waits_once_a_level(workspace: Workspace, zoe: C
 
     assert [told(days) for days in (14, 15, 16, 25, 31, 33, 60)] == [0, 1, 1, 2, 2, 3, 3]
     assert f"/consent/requests/{one.pk}" in MailRequest.objects.filter(recipient=owner.email).latest("pk").facts["text"]
+
+
+def test_whoever_was_given_the_data_is_told_and_an_erasure_names_nobody(workspace: Workspace, zoe: Contact) -> None:
+    member = add_member(workspace, User.objects.create_user(f"{workspace.name}@equipe.example", "x" * 20), Role.EDITOR)
+    for name, kind, contact in (
+        ("Machines", "hosting", "a@hote.example"), ("Pub", "ads", "DPO <dpo@pub.example>"), ("Papier", "other", ""),
+    ):  # fmt: skip
+        desk.save_processor(workspace, {"name": name, "kind": kind, "country": "FR", "contact": contact})
+    mine = asked(workspace, "rectification", words="My name is Zoë")
+    mine = requests.prove(mine, "called back", member.pk)
+    requests.carry_out(mine, member.pk, "first_name is now Zoë")
+    pub = recipients.open_of(mine)
+    assert [(d.recipient.name, d.mail) for d in pub] == [("Papier", ""), ("Pub", "dpo@pub.example")]
+    assert ZOE in pub[1].text and "first_name is now Zoë" in pub[1].text
+    assert recipients.waiting(workspace.pk) == [(mine.pk, 2)]
+    assert recipients.tell(mine, pub[1].step.pk, "", member.pk) == "Pub"
+    mail = MailRequest.objects.get(workspace_id=workspace.pk, kind="recipient")
+    assert mail.recipient == "dpo@pub.example" and ZOE in mail.facts["text"]
+    with pytest.raises(recipients.Refusal):
+        recipients.tell(mine, pub[1].step.pk, "", member.pk)
+    with pytest.raises(recipients.Refusal):  # it has no address
+        recipients.tell(mine, pub[0].step.pk, " ", member.pk)
+    MailRequest.objects.filter(pk=mail.pk).delete()  # as 30 days later
+
+    gone = proved(workspace, "erasure")
+    owed = recipients.open_of(gone)
+    assert recipients.waiting(workspace.pk) == [(gone.pk, 2)], "what was owed before is part of it now"
+    digest = hashlib.sha256(ZOE.encode()).hexdigest()
+    assert all(digest in d.text and ZOE not in d.text for d in owed)
+    for duty in owed:
+        recipients.tell(gone, duty.step.pk, "by letter, 3 May", member.pk)
+    assert recipients.waiting(workspace.pk) == []
+    kept = list(RightsStep.objects.filter(request__workspace_id=workspace.pk).values_list("said", flat=True))
+    assert not any(digest in said or ZOE in said for said in kept), "told: the mark goes"
+    assert value("SELECT count(*) FROM consent_request WHERE workspace_id = %s", [workspace.pk]) == 2

@@ -7,15 +7,16 @@ from datetime import UTC, date, datetime, timedelta
 import pytest
 
 from envol.accounts.models import JournalEntry, Workspace
-from envol.consent import registry, requests, retention, tasks
-from envol.consent.models import Erasure, RightsRequest
+from envol.consent import acts, desk, ledger, purposes, registry, requests, retention, suppression, tasks
+from envol.consent.models import Erasure, Evidence, RightsRequest
 from envol.contacts import people
 from envol.contacts.models import Contact
 from envol.contacts.orders import NewOrder, add_bulk
-from envol.db import value
+from envol.db import execute, rows, value
 from envol.events import NewEvent, record
 from envol.events import tasks as events
 from envol.events.models import Kind
+from envol.outbound import accept, domains
 
 BORN = datetime(2023, 5, 31, 10, tzinfo=UTC)
 LIMIT = datetime(2026, 5, 31, 10, tzinfo=UTC)
@@ -116,7 +117,50 @@ def test_requests_go_after_their_time_and_the_dry_run_is_a_job(workspace: Worksp
     assert tasks.start_preview(workspace, 1).pk == job.pk
     tasks.preview_retention(workspace.pk, job.pk)
     job.refresh_from_db()
-    assert job.state == "done" and set(job.result) == {"prospects", "customers", "requests"}
+    assert job.state == "done" and set(job.result) == {one["key"] for one in retention.defaults()}
     over = retention.before(BORN, -60)
     assert retention.run(workspace.pk, over) == {}
     assert retention.run(workspace.pk, over + INSTANT)["requests"] == 1
+
+
+def test_words_of_messages_go_once_everybody_has_an_outcome(workspace: Workspace) -> None:
+    """And proofs that no answer names, refusals that ended, recipients of long ago: each at its own limit."""
+    now = datetime.now(UTC)
+    domains.add(workspace, "boutique.example", trusted=True)
+    made = []
+    for n in range(2):
+        to = [("", f"m{n}@lecteurs.example")]
+        made += accept.accept_messages(
+            [accept.Outgoing(workspace.pk, ("", "zoe@boutique.example"), to, subject=f"Secret {n}", text="Votre code")]
+        )
+    first, _second = (one.recipients[0] for one in made)
+    outcome = (
+        "INSERT INTO outbound_outcome (sending_id, no, state, attempts, code, reply) VALUES (%s, %s, %s, 1, 250, 'OK')"
+    )
+    execute(outcome, [*first, "delivered"])
+    paper = acts.evidence(workspace, "document", "carnet", document=b"signed")
+    kept = acts.evidence(workspace, "line", "salon")
+    zoe = people.upsert(workspace, "zoe@lecteurs.example", {}, source=people.source(workspace, "form", "Salon"))
+    people.grant(zoe, purposes.get(workspace, "newsletter"), proof_of=kept, proof="1")
+    suppression.add(workspace.pk, "old@lecteurs.example", "all", "by_hand", "a letter")
+    suppression.lift(workspace.pk, "old@lecteurs.example", "all", "it works again")
+    ended = desk.save_processor(workspace, {"name": "Pub", "country": "FR"})
+    desk.end_processor(ended)
+
+    before = {"evidence": 1, "refusals": 1, "processors": 1, "messages": 1}
+
+    def over(at: datetime) -> dict[str, int]:
+        return {key: n for key, n in retention.preview(workspace.pk, at).items() if key in before and n}
+
+    assert over(now) == {} and over(now + timedelta(days=32)) == {"messages": 1}
+    assert over(now + timedelta(days=5 * 366 + 2)) == before
+    assert retention.run(workspace.pk, now + timedelta(days=32)) == {"messages": 1}
+    texts = rows(
+        "SELECT text, header->>'subject' FROM outbound_message WHERE workspace_id = %s ORDER BY id", [workspace.pk]
+    )
+    assert texts == [("", None), ("Votre code", "Secret 1")], "what waits keeps its words"
+    for one in ("evidence", "refusals", "processors"):
+        find, delete = retention._ways[one]
+        assert delete(workspace.pk, find(workspace.pk, now + timedelta(days=2), 10)) == 1, one
+    assert list(workspace.processors.all()) == [] and not Evidence.objects.filter(pk=paper.pk).exists()
+    assert Evidence.objects.filter(pk=kept.pk).exists() and ledger.verify(workspace.pk).ok
