@@ -18,6 +18,7 @@ class AudienceConfig(AppConfig):
         from envol.audience import hands, interests, privacy, segments, shops, topics
         from envol.audience.models import Segment
         from envol.consent import erasures
+        from envol.consent.models import Purpose
         from envol.contacts import fields, filters, lists, timeline
         from envol.contacts.imports.undo import keep_when
 
@@ -30,6 +31,16 @@ class AudienceConfig(AppConfig):
                 raise filters.FilterProblem(_("This segment does not exist in the workspace."))
             try:
                 return engine.ids_sql(workspace, segment.whole)
+            except SegmentProblem as error:
+                raise filters.FilterProblem(str(error)) from None
+
+        def barred(workspace: Workspace, segment_id: int, purpose: Purpose) -> str:
+            from envol.audience import serving
+            from envol.audience.language import SegmentProblem
+
+            segment = Segment.objects.get(workspace=workspace, pk=segment_id)
+            try:
+                return serving.barred_sql("c", serving.unserved(workspace, segment.whole, purpose))
             except SegmentProblem as error:
                 raise filters.FilterProblem(str(error)) from None
 
@@ -52,6 +63,7 @@ class AudienceConfig(AppConfig):
         keep_when("EXISTS (SELECT FROM audience_interest i WHERE i.contact_id = c.id AND i.source = 'page')")
         keep_when("EXISTS (SELECT FROM audience_reason r WHERE r.contact_id = c.id)")
         filters.register_segment(resolve)
+        filters.register_barring(barred)
         fields.register_use(of_properties)
         lists.register_use(lambda workspace, list_id: [s.name for s in segments.using_list(workspace, list_id)])
         undo.register(interests.WRITTEN, interests.unwrite)

@@ -1,6 +1,6 @@
 """Rules about buyers: their scores and tier, and what they have just bought.
 
-Who objected to marketing has no score in any rule, from the moment she said so (GDPR art. 21(2)).
+Who objected to marketing or to profiling has no score in any rule, from the moment she said so (GDPR art. 21(2)).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def _t(snippet: str, /, **parts: Any) -> exp.Expr:
 
 def _people(compiler: Compiler, select: exp.Expr) -> exp.Expr:
     assert isinstance(select, exp.Select)
-    return exp.and_(exp.not_(compiler.column("objected")), compiler.people(select), copy=False)
+    return exp.and_(compiler.profiled(), compiler.people(select), copy=False)
 
 
 def score(compiler: Compiler, rule: Rule) -> exp.Expr:
@@ -56,9 +56,9 @@ def score(compiler: Compiler, rule: Rule) -> exp.Expr:
     assert isinstance(select, exp.Select)
     where = compiler.about("s")
     if rule.op != "known":
-        value = exp.paren(parse_one(_SCORES[rule.field.inner], dialect="postgres"))
+        value = exp.paren(parse_one(_SCORES[rule.field.inner], dialect="postgres"), copy=False)
         where.append(compiler.compare(value, rule.op, rule.value))
-    return _people(compiler, select.where(*where))
+    return _people(compiler, select.where(*where, copy=False))
 
 
 def expected(compiler: Compiler, rule: Rule) -> exp.Expr:
@@ -68,7 +68,7 @@ def expected(compiler: Compiler, rule: Rule) -> exp.Expr:
     where = compiler.about("x")
     if rule.op != "known":
         where.append(compiler.compare(exp.column(rule.field.inner, "x"), rule.op, rule.value))
-    return _people(compiler, select.where(*where))
+    return _people(compiler, select.where(*where, copy=False))
 
 
 def standing(compiler: Compiler, rule: Rule) -> exp.Expr:
@@ -85,7 +85,7 @@ def standing(compiler: Compiler, rule: Rule) -> exp.Expr:
         wanted = [rule.value] if rule.op == "is" else rule.value
         value = parse_one(_STANDINGS[rule.field.inner], dialect="postgres")
         where.append(_t(":v = ANY(:p)", v=value, p=compiler.bind(wanted, "text[]")))
-    return _people(compiler, select.where(*where))
+    return _people(compiler, select.where(*where, copy=False))
 
 
 def just_bought(compiler: Compiler, rule: Rule) -> exp.Expr:
@@ -103,4 +103,8 @@ def just_bought(compiler: Compiler, rule: Rule) -> exp.Expr:
     if rule.op != "anything":
         where.append(compiler.one_of(exp.column(what, "l"), rule.value))
     kept = parse_one(_KEPT, dialect="postgres")
-    return compiler.people(select.where(*where).group_by("o.contact_id", f"LOWER(l.{what})").having(kept))
+    return compiler.people(
+        select.where(*where, copy=False)
+        .group_by("o.contact_id", f"LOWER(l.{what})", copy=False)
+        .having(kept, copy=False)
+    )

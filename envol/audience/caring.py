@@ -8,16 +8,17 @@ from sqlglot import exp, parse_one
 
 from envol.audience.interests import WEIGHT
 from envol.audience.language import Rule
+from envol.consent.gates import PROFILE_SQL
 
 if TYPE_CHECKING:
     from envol.audience.compile import Compiler
 
-# Who objected to marketing has no inferred interest in any rule, from the moment she said so (GDPR art. 21(2)).
+# Who objected to marketing or profiling has no inferred interest in any rule, from then on (GDPR art. 21).
 _INTERESTED = (
     "SELECT i.contact_id FROM audience_interest AS i"
     " JOIN audience_topic AS t ON t.id = i.topic_id AND t.removed_at IS NULL"
     " JOIN contacts_contact AS o ON o.id = i.contact_id"
-    " WHERE i.origin <> 'refused' AND (i.origin = 'declared' OR NOT o.objected)"
+    f" WHERE i.origin <> 'refused' AND (i.origin = 'declared' OR {PROFILE_SQL.format('o')})"
 )
 
 
@@ -43,8 +44,8 @@ def interest(compiler: Compiler, rule: Rule) -> exp.Expr:
     if rule.op != "known":
         ids = [compiler.catalogue.topics[key].pk for key in rule.value]
         where.append(_t("i.topic_id = ANY(:p)", p=compiler.bind(ids, "bigint[]")))
-    select = select.where(*where)
+    select = select.where(*where, copy=False)
     if rule.op == "has_all" and len(rule.value) > 1:
         several = _t("COUNT(DISTINCT i.topic_id) >= :n", n=compiler.bind(len(rule.value), "bigint"))
-        select = select.group_by("i.contact_id").having(several)
+        select = select.group_by("i.contact_id", copy=False).having(several, copy=False)
     return compiler.people(select)

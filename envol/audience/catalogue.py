@@ -6,7 +6,7 @@ Pages, API and SQL read the same catalogue: key, kind, labels, choices. A kind d
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any
@@ -64,6 +64,14 @@ _FIXED = (
     ),
     Field("orders.first", "order_date", "orders", "Première commande", "First order", inner="min"),
     Field("orders.last", "order_date", "orders", "Dernière commande", "Last order", inner="max"),
+    Field(
+        "orders.stage",
+        "stage",
+        "orders",
+        "Étape d'achat",
+        "Stage of purchase",
+        tuple(Choice(key, fr, en) for key, (fr, en) in stages.FUNNEL.items()),
+    ),
     Field("orders.just_bought", "just_bought", "orders", "Achat tout récent", "Just bought"),
     Field("rfm.r", "score", "orders", "Note de récence, de 1 à 5", "Score of recency, 1 to 5", inner="r"),
     Field("rfm.f", "score", "orders", "Note de fréquence, de 1 à 5", "Score of frequency, 1 to 5", inner="f"),
@@ -275,60 +283,119 @@ class Catalogue:
         return 1 << purpose.bit if purpose else 0
 
     @cached_property
-    def fields(self) -> dict[str, Field]:
-        made: list[Field] = []
-        shops = tuple(Choice(pk, shop.name, shop.name) for pk, shop in self.shops.items())
-        for p in Property.objects.filter(workspace=self.workspace).order_by("id"):
-            made.append(
-                Field(
-                    f"prop.{p.key}",
-                    p.type,
-                    "profile",
-                    p.label_fr,
-                    p.label_en,
-                    shops if p.type == "place" else _choices(p.choices),
-                    inner=p.key,
-                    sensitive=p.sensitive,
-                )
-            )
-        made.extend(_FIXED)
-        lists = tuple(Choice(id, name, name) for id, name in self.lists.items())
-        made.append(Field("list", "on_list", "lists", "Liste", "List", lists))
-        writable = tuple(Choice(p.key, p.label_fr, p.label_en) for p in self.purposes.values() if p.kind != "measuring")
-        made.append(
-            Field("permission", "permission", "consent", "Permission d'écrire", "Permission to write", writable)
-        )
-        made.append(
-            Field(
-                "measured",
-                "measured",
-                "consent",
-                "Accord de mesure",
-                "Agreement to be measured",
-                (Choice("opens", "les ouvertures", "opens"), Choice("clicks", "les clics", "clicks")),
-            )
-        )
-        # The choices of an activity are the sendings that may narrow it.
-        sendings = tuple(Choice(id, name, name) for id, name in self.sendings.items())
-        for kind, (fr, en) in _ACTIVITY_LABELS.items():
-            if kind in FROM_EVENTS or kind in _registered:
-                made.append(Field(f"mail.{kind}", "activity", "activity", fr, en, sendings, inner=kind))
-        if self.topics:
-            named = tuple(Choice(t.key, t.label_fr, t.label_en) for t in self.topics.values())
-            made.append(Field("interest", "interest", "interests", "Centres d'intérêt", "Interests", named))
-        for event in CustomEvent.objects.filter(workspace=self.workspace, removed_at=None).order_by("key"):
-            # The choices of an event are its properties with their types.
-            told = tuple(Choice(key, type_, type_) for key, type_ in sorted(event.properties.items()))
-            labels = event.label_fr, event.label_en
-            made.append(Field(f"event.{event.key}", "happening", "events", *labels, told, inner=str(event.pk)))
-        if "sent" in _registered:
-            made.append(Field("reading", "reading", "activity", "Assiduité de lecture", "Share of sendings read"))
-        segments = tuple(Choice(s.pk, s.name, s.name) for s in self.segments.values())
-        made.append(Field("segment", "segment", "computed", "Segment", "Segment", segments))
-        return {f.key: f for f in made}
+    def fields(self) -> Fields:
+        return Fields(self)
 
 
-def fields(workspace: Workspace) -> list[Field]:
+class Fields(Mapping[str, Field]):
+    """The fields of a catalogue by key, in the order of families.
+
+    To look one up reads the tables of its family alone: a rule about a town asks nothing about sendings.
+    """
+
+    def __init__(self, catalogue: Catalogue) -> None:
+        self._catalogue = catalogue
+        self._read: dict[str, dict[str, Field]] = {}
+
+    def __getitem__(self, key: str) -> Field:
+        head = key.partition(".")[0] if isinstance(key, str) else ""
+        return self._family(head if head in _FAMILIES else "")[key]
+
+    def __iter__(self) -> Iterator[str]:
+        for head in _FAMILIES:
+            yield from self._family(head)
+
+    def __len__(self) -> int:
+        return sum(len(self._family(head)) for head in _FAMILIES)
+
+    def _family(self, head: str) -> dict[str, Field]:
+        if head not in self._read:
+            self._read[head] = {field.key: field for field in _FAMILIES[head](self._catalogue)}
+        return self._read[head]
+
+
+def _of_properties(catalogue: Catalogue) -> Iterator[Field]:
+    for p in Property.objects.filter(workspace=catalogue.workspace).order_by("id"):
+        if p.type == "place":
+            choices = tuple(Choice(pk, shop.name, shop.name) for pk, shop in catalogue.shops.items())
+        else:
+            choices = _choices(p.choices)
+        labels = p.label_fr, p.label_en
+        yield Field(f"prop.{p.key}", p.type, "profile", *labels, choices, inner=p.key, sensitive=p.sensitive)
+
+
+def _of_lists(catalogue: Catalogue) -> Iterator[Field]:
+    lists = tuple(Choice(id, name, name) for id, name in catalogue.lists.items())
+    yield Field("list", "on_list", "lists", "Liste", "List", lists)
+
+
+def _of_permission(catalogue: Catalogue) -> Iterator[Field]:
+    purposes = catalogue.purposes.values()
+    writable = tuple(Choice(p.key, p.label_fr, p.label_en) for p in purposes if p.kind != "measuring")
+    yield Field("permission", "permission", "consent", "Permission d'écrire", "Permission to write", writable)
+
+
+def _of_measuring(catalogue: Catalogue) -> Iterator[Field]:
+    kinds = Choice("opens", "les ouvertures", "opens"), Choice("clicks", "les clics", "clicks")
+    yield Field("measured", "measured", "consent", "Accord de mesure", "Agreement to be measured", kinds)
+
+
+def _of_permitted(catalogue: Catalogue) -> Iterator[Field]:
+    for purpose in catalogue.purposes.values():
+        if purpose.kind != "transactional":
+            labels = f"Date de l'accord\u202f: {purpose.label_fr}", f"Date of the permission: {purpose.label_en}"
+            yield Field(f"permitted.{purpose.key}", "permitted", "consent", *labels, inner=purpose.key)
+
+
+def _of_mail(catalogue: Catalogue) -> Iterator[Field]:
+    """The choices of an activity are the sendings that may narrow it."""
+    sendings = tuple(Choice(id, name, name) for id, name in catalogue.sendings.items())
+    for kind, (fr, en) in _ACTIVITY_LABELS.items():
+        if kind in FROM_EVENTS or kind in _registered:
+            yield Field(f"mail.{kind}", "activity", "activity", fr, en, sendings, inner=kind)
+
+
+def _of_interests(catalogue: Catalogue) -> Iterator[Field]:
+    if catalogue.topics:
+        named = tuple(Choice(t.key, t.label_fr, t.label_en) for t in catalogue.topics.values())
+        yield Field("interest", "interest", "interests", "Centres d'intérêt", "Interests", named)
+
+
+def _of_events(catalogue: Catalogue) -> Iterator[Field]:
+    """The choices of an event are its properties with their types."""
+    for event in CustomEvent.objects.filter(workspace=catalogue.workspace, removed_at=None).order_by("key"):
+        told = tuple(Choice(key, type_, type_) for key, type_ in sorted(event.properties.items()))
+        labels = event.label_fr, event.label_en
+        yield Field(f"event.{event.key}", "happening", "events", *labels, told, inner=str(event.pk))
+
+
+def _of_reading(catalogue: Catalogue) -> Iterator[Field]:
+    if "sent" in _registered:
+        yield Field("reading", "reading", "activity", "Assiduité de lecture", "Share of sendings read")
+
+
+def _of_segments(catalogue: Catalogue) -> Iterator[Field]:
+    segments = tuple(Choice(s.pk, s.name, s.name) for s in catalogue.segments.values())
+    yield Field("segment", "segment", "computed", "Segment", "Segment", segments)
+
+
+# By the first word of their keys; "" are those that every workspace has.
+_FAMILIES: dict[str, Callable[[Catalogue], Iterable[Field]]] = {
+    "prop": _of_properties,
+    "": lambda catalogue: _FIXED,
+    "list": _of_lists,
+    "permission": _of_permission,
+    "measured": _of_measuring,
+    "permitted": _of_permitted,
+    "mail": _of_mail,
+    "interest": _of_interests,
+    "event": _of_events,
+    "reading": _of_reading,
+    "segment": _of_segments,
+}
+
+
+def fields(whose: Workspace | Catalogue) -> list[Field]:
     """Every field a rule of this workspace may name, grouped as a page shows them."""
-    found = Catalogue(workspace).fields.values()
+    found = Catalogue.of(whose).fields.values()
     return sorted(found, key=lambda f: GROUPS.index(f.group))

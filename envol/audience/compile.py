@@ -107,13 +107,20 @@ class Compiler:
         if node.people is None:
             return made
         held, kept = self.hands(node.people, False), self.hands(node.people, True)
-        return _t("(:made AND NOT :held) OR :kept", made=exp.paren(made), held=exp.paren(held), kept=exp.paren(kept))
+        return _t(
+            "(:made AND NOT :held) OR :kept",
+            made=exp.paren(made, copy=False),
+            held=exp.paren(held, copy=False),
+            kept=exp.paren(kept, copy=False),
+        )
 
     def hands(self, segment_id: int, inside: bool) -> Node:
         """Whom members put into a segment, or left out of it, by hand."""
-        who = exp.select("h.contact_id").from_(exp.to_table(SegmentPerson._meta.db_table).as_("h"))
+        who = exp.select("h.contact_id").from_(exp.to_table(SegmentPerson._meta.db_table).as_("h"), copy=False)
         segment = _t("h.segment_id = :s", s=self.bind(segment_id, "bigint"))
-        return self.people(who.where(*self.about("h"), segment, _t("h.inside" if inside else "NOT h.inside")))
+        return self.people(
+            who.where(*self.about("h"), segment, _t("h.inside" if inside else "NOT h.inside"), copy=False)
+        )
 
     def rule(self, rule: Rule) -> Node:
         if rule.field.kind == "activity":
@@ -299,20 +306,21 @@ class Compiler:
         if self.days.limit is not None:
             return self.answered(purpose)
         refusal = gates.refusal_sql(ALIAS, bit=purpose.bit, transactional=purpose.kind == "transactional")
-        return _t(":refusal IS NULL", refusal=exp.paren(_parsed(refusal).copy()))
+        return _t(":refusal IS NULL", refusal=exp.paren(_parsed(refusal).copy(), copy=False))
 
     def answered(self, purpose: Purpose) -> Node:
         """What she had answered when the day ended; who is blocked today is left out."""
         given = purpose.kind != "transactional"
-        who = exp.select("p.contact_id").from_(exp.to_table(Permission._meta.db_table).as_("p"))
+        who = exp.select("p.contact_id").from_(exp.to_table(Permission._meta.db_table).as_("p"), copy=False)
         states = ["granted"] if given else ["withdrawn", "refused", "objected"]
         who = who.where(
             *self.about("p"),
             _t("p.purpose_id = :p", p=self.bind(purpose.pk, "bigint")),
             _t("p.state = ANY(:p)", p=self.bind(states, "text[]")),
             self.stood("p"),
+            copy=False,
         )
-        told = self.people(who) if given else exp.not_(self.people(who))
+        told = self.people(who) if given else exp.not_(self.people(who), copy=False)
         blocked = _t("NOT :s AND NOT ((:o OR :q) AND :m)", s=self.column("suppressed"), o=self.column("objected"),
                      q=self.column("silenced"), m=exp.true() if given else exp.false())  # fmt: skip
         return _and(told, blocked)
@@ -331,22 +339,48 @@ class Compiler:
     def of_mark(self, rule: Rule) -> Node:
         if self.days.limit is None:
             return self.column("silenced")
-        open_then = exp.select("q.contact_id").from_(exp.to_table(Silence._meta.db_table).as_("q"))
-        return self.people(open_then.where(*self.about("q"), self.stood("q")))
+        open_then = exp.select("q.contact_id").from_(exp.to_table(Silence._meta.db_table).as_("q"), copy=False)
+        return self.people(open_then.where(*self.about("q"), self.stood("q"), copy=False))
 
     def of_reading(self, rule: Rule) -> Node:
         return loyalty.reading(self, rule)
 
     def of_measured(self, rule: Rule) -> Node:
+        if rule.op == "unasked":
+            return self.unanswered("measure_opens" if rule.value == "opens" else "measure_clicks")
         return self.agreed("measure_opens" if rule.value == "opens" else "measure_clicks")
 
     def agreed(self, purpose: str) -> Node:
         mask = self.bind(self.catalogue.bit(purpose), "bigint")
         return _t("(:allowed & :mask) <> 0", allowed=self.column("allowed"), mask=mask)
 
+    def profiled(self) -> Node:
+        """May what is worked out of her reading and buying be asked for? `gates.PROFILE_SQL`, over these columns."""
+        return _parsed(gates.PROFILE_SQL.format(ALIAS)).copy()
+
+    def unanswered(self, purpose: str) -> Node:
+        """Neither agreed nor refused: who may be asked."""
+        mask = self.bind(self.catalogue.bit(purpose), "bigint")
+        snippet = "(:allowed & :mask) = 0 AND (:refused & :mask) = 0"
+        return _t(snippet, allowed=self.column("allowed"), refused=self.column("refused"), mask=mask)
+
+    def of_permitted(self, rule: Rule) -> Node:
+        """When the permission that is in force (then) was given."""
+        purpose = self.catalogue.purposes[rule.field.inner]
+        who = exp.select("p.contact_id").from_(exp.to_table(Permission._meta.db_table).as_("p"))
+        given = [
+            *self.about("p"),
+            _t("p.purpose_id = :p", p=self.bind(purpose.pk, "bigint")),
+            _t("p.state = 'granted'"),
+            self.stood("p"),
+        ]
+        if rule.op != "known":
+            given.append(self.moment(exp.column("since", "p"), rule))
+        return self.people(who.where(*given))
+
     def of_segment(self, rule: Rule) -> Node:
         assert rule.inner is not None
-        return exp.paren(self.condition(rule.inner))
+        return exp.paren(self.condition(rule.inner), copy=False)
 
     of_stage = of_reason = of_segment
 
@@ -397,7 +431,7 @@ class Compiler:
         return made
 
     def of_on_list(self, rule: Rule) -> Node:
-        stay = exp.select("m.contact_id").from_(exp.to_table(Membership._meta.db_table).as_("m"))
+        stay = exp.select("m.contact_id").from_(exp.to_table(Membership._meta.db_table).as_("m"), copy=False)
         chosen = rule.value["list"] if isinstance(rule.value, dict) else rule.value
         where = [*self.about("m"), _t("m.list_id = :l", l=self.bind(chosen, "bigint"))]
         if rule.op == "ever_on":
@@ -411,12 +445,12 @@ class Compiler:
         if rule.op == "anniversary":
             spans = self.days.years_since(rule.value["years"], rule.value["days"])
             days = [self.span(exp.column("since", "m"), *span) for span in spans]
-            where.append(exp.paren(exp.or_(exp.false(), *days)))
-        return self.people(stay.where(*where))
+            where.append(exp.paren(exp.or_(exp.false(), *days, copy=False), copy=False))
+        return self.people(stay.where(*where, copy=False))
 
     def orders(self, rule: Rule) -> Node:
         lines = "category" in rule.where or "product" in rule.where
-        orders = exp.select("o.contact_id").from_(exp.to_table(Order._meta.db_table).as_("o"))
+        orders = exp.select("o.contact_id").from_(exp.to_table(Order._meta.db_table).as_("o"), copy=False)
         at = exp.column("at", "o")
         where = [*self.about("o"), *self.happened(at)]
         if "within_days" in rule.where:
@@ -436,7 +470,7 @@ class Compiler:
                     where.append(self.one_of(exp.column(name, "l"), rule.where[name]))
         amount = exp.Sum(this=exp.column("amount", "l" if lines else "o"))
         count = _parsed("COUNT(DISTINCT o.id)" if lines else "COUNT(*)").copy()
-        orders = orders.where(*where).group_by("o.contact_id")
+        orders = orders.where(*where, copy=False).group_by("o.contact_id", copy=False)
         positive = NEGATIVE.get(rule.op, rule.op)
         if positive == "known":
             having: Node = exp.true()
@@ -455,37 +489,39 @@ class Compiler:
         # Whoever has no order at all stands in no group: put them where the rule says 0 (or nothing) belongs.
         empty_inside = rule.field.inner in {"count", "sum"} and number_holds(positive, 0, rule.value)
         if empty_inside:
-            having = exp.not_(exp.paren(having))
-        inside = self.people(orders.having(having))
+            having = exp.not_(exp.paren(having, copy=False), copy=False)
+        inside = self.people(orders.having(having, copy=False))
         negated = empty_inside != (rule.op in NEGATIVE)
-        return exp.not_(inside) if negated else inside
+        return exp.not_(inside, copy=False) if negated else inside
 
     def activity(self, rule: Rule) -> Node:
         source = activity_source(rule.field.inner)
         seen = exp.select("a.contact_id")
         if source is None:
             kind = EVENT_KINDS[rule.field.inner]
-            seen = seen.from_(exp.to_table(Event._meta.db_table).as_("a"))
+            seen = seen.from_(exp.to_table(Event._meta.db_table).as_("a"), copy=False)
             where = [_t("a.kind = :k", k=self.bind(int(kind), "smallint")), _t("a.machine IS NULL")]
         else:
             assert isinstance(source, exp.Query)
-            seen = seen.from_(source.subquery("a"))
+            seen = seen.from_(source.subquery("a"), copy=False)
             where = []
         where += [*self.about("a"), _t("a.contact_id IS NOT NULL"), *self.happened(exp.column("at", "a"))]
         if "within_days" in rule.where:
             where.append(self.span(exp.column("at", "a"), *self.days.bounds("in_last", rule.where["within_days"])))
         if "sending" in rule.where:
             where.append(_t("a.sending_id = :p", p=self.bind(rule.where["sending"], "bigint")))
-        seen = seen.where(*where)
+        seen = seen.where(*where, copy=False)
         times = 1 if rule.op == "never" else rule.value
         if times > 1:
-            seen = seen.group_by("a.contact_id").having(_t("COUNT(*) >= :n", n=self.bind(times, "bigint")))
+            seen = seen.group_by("a.contact_id", copy=False).having(
+                _t("COUNT(*) >= :n", n=self.bind(times, "bigint")), copy=False
+            )
         found = self.people(seen)
         if rule.op != "at_least":
-            found = exp.not_(found)
+            found = exp.not_(found, copy=False)
         if rule.field.inner == "opened":
             # Opens are spoken of only among people who agreed to be measured.
-            return _and(exp.paren(self.agreed("measure_opens")), found)
+            return _and(exp.paren(self.agreed("measure_opens"), copy=False), found)
         return found
 
 
@@ -494,10 +530,11 @@ def contacts(compiler: Compiler, *columns: Node) -> exp.Select:
     chosen = columns or (exp.column("id", ALIAS),)
     return (
         exp.select(*chosen)
-        .from_(exp.to_table(Contact._meta.db_table).as_(ALIAS))
+        .from_(exp.to_table(Contact._meta.db_table).as_(ALIAS), copy=False)
         .where(
             _t(f"{ALIAS}.workspace_id = :w", w=compiler.bind(compiler.catalogue.workspace.id, "int")),
             *compiler.happened(exp.column("created_at", ALIAS)),
+            copy=False,
         )
     )
 

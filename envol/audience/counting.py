@@ -14,7 +14,7 @@ import hashlib
 import random
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -153,6 +153,16 @@ def told_by_columns(
     return told["reasons"] if told is not None else None
 
 
+def masks(whose: Whose, trees: Sequence[Tree], seconds: float = CEILING) -> dict[int, int] | None:
+    """People by the trees that they fit, bit n for the n-th, as columns say; None: ask PostgreSQL.
+
+    Raises ``SegmentProblem``.
+    """
+    question = {"ask": "overlap", "trees": list(trees)}
+    told, _ = _asked(Catalogue.of(whose), question, Page(secrets.randbits(31) or 1), 1, seconds)
+    return {int(mask): n for mask, n in told["masks"].items()} if told is not None else None
+
+
 def people(whose: Whose, tree: Tree, after: int, limit: int) -> list[int]:
     """Ids of the next ``limit`` people after this id, in order of id. Raises ``SegmentProblem``."""
     catalogue = Catalogue.of(whose)
@@ -187,7 +197,8 @@ def _asked(
     catalogue: Catalogue, question: dict[str, Any], page: Page, turn: int, seconds: float
 ) -> tuple[dict[str, Any] | None, str]:
     """What columns say; None when they do not. The second answer is `Figures.columns`."""
-    parse(question["tree"], catalogue)  # what is wrong with it is said here, with its places
+    for tree in question["trees"] if "trees" in question else [question["tree"]]:
+        parse(tree, catalogue)  # what is wrong with it is said here, with its places
     question = {**question, "page": page.number, "turn": turn}
     try:
         return ask.ask(settings.ENVOL.data, catalogue.workspace.pk, question, seconds), "asked"

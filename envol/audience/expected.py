@@ -19,6 +19,7 @@ from django.db import transaction
 from envol import db
 from envol.accounts.models import Workspace
 from envol.audience.models import Expectation, Scoring
+from envol.consent.gates import PROFILE_SQL
 
 LEAST_BUYERS, LEAST_DAYS = 1000, 365
 AHEAD = 90  # days that are looked ahead
@@ -208,7 +209,8 @@ def of_person(workspace: Workspace, contact_id: int) -> tuple[float, int] | None
     """Expected purchases of the next 90 days, and in percent whether she still is a customer."""
     found = db.rows(
         "SELECT e.purchases, e.alive FROM audience_expected e"
-        " JOIN contacts_contact c ON c.id = e.contact_id AND c.workspace_id = e.workspace_id AND NOT c.objected"
+        " JOIN contacts_contact c ON c.id = e.contact_id AND c.workspace_id = e.workspace_id"
+        f" AND {PROFILE_SQL.format('c')}"
         " WHERE e.workspace_id = %s AND e.contact_id = %s",
         [workspace.pk, contact_id],
     )

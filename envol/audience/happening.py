@@ -46,14 +46,20 @@ def counted(compiler: Compiler, rule: Rule) -> exp.Expr:
             where.append(compiler.span(at, *compiler.days.bounds(edge, rule.where[edge])))
     if "property" in rule.where:
         where.append(_told(compiler, rule.where["property"]))
-    select = exp.select("h.contact_id").from_(exp.to_table(Event._meta.db_table).as_("h")).where(*where)
+    select = (
+        exp.select("h.contact_id")
+        .from_(exp.to_table(Event._meta.db_table).as_("h"), copy=False)
+        .where(*where, copy=False)
+    )
     if rule.op in MEASURES:
         return _measured(compiler, rule, select)
     times = 1 if rule.op == "never" else rule.value
     if times > 1:
-        select = select.group_by("h.contact_id").having(_t("COUNT(*) >= :n", n=compiler.bind(times, "bigint")))
+        select = select.group_by("h.contact_id", copy=False).having(
+            _t("COUNT(*) >= :n", n=compiler.bind(times, "bigint")), copy=False
+        )
     found = compiler.people(select)
-    return found if rule.op == "at_least" else exp.not_(found)
+    return found if rule.op == "at_least" else exp.not_(found, copy=False)
 
 
 def _measured(compiler: Compiler, rule: Rule, select: exp.Select) -> exp.Expr:
@@ -65,8 +71,8 @@ def _measured(compiler: Compiler, rule: Rule, select: exp.Select) -> exp.Expr:
         _t("COUNT(:each)", each=each),
         lambda n: exp.cast(compiler.bind(n, "bigint"), "numeric", dialect="postgres"),
     )
-    found = compiler.people(select.group_by("h.contact_id").having(having))
-    return found if inside else exp.not_(found)
+    found = compiler.people(select.group_by("h.contact_id", copy=False).having(having, copy=False))
+    return found if inside else exp.not_(found, copy=False)
 
 
 def figure(rule: Rule, value: exp.Expr, count: exp.Expr, bind: Callable[[int], exp.Expr]) -> tuple[exp.Expr, bool]:
@@ -82,8 +88,8 @@ def figure(rule: Rule, value: exp.Expr, count: exp.Expr, bind: Callable[[int], e
     if rule.op != "sum":
         return _t(":n > 0 AND :test", n=count, test=test), not negated
     if number_holds("is" if negated else op, 0, than):  # whoever told nothing is in: find the others
-        return _t("NOT COALESCE(:test, TRUE)", test=exp.paren(test)), negated
-    return _t("COALESCE(:test, FALSE)", test=exp.paren(test)), not negated
+        return _t("NOT COALESCE(:test, TRUE)", test=exp.paren(test, copy=False)), negated
+    return _t("COALESCE(:test, FALSE)", test=exp.paren(test, copy=False)), not negated
 
 
 def thousandths(value: float) -> int:

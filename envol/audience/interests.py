@@ -25,6 +25,8 @@ from envol.audience import topics
 from envol.audience.days import Days
 from envol.audience.models import Inference, Topic
 from envol.consent import purposes
+from envol.consent.gates import PROFILE_SQL
+from envol.contacts import masks
 from envol.contacts.models import Property
 from envol.events.models import Kind
 
@@ -77,7 +79,7 @@ def of_person(workspace: Workspace, contact_id: int) -> list[Interest]:
         "SELECT i.topic_id, i.origin, i.source, i.since, i.reads, i.of_reads, i.last_on FROM audience_interest i"
         " JOIN contacts_contact c ON c.id = i.contact_id AND c.workspace_id = i.workspace_id"
         " WHERE i.workspace_id = %s AND i.contact_id = %s AND i.until IS NULL"
-        " AND (i.origin <> 'inferred' OR NOT c.objected)",
+        f" AND (i.origin <> 'inferred' OR {PROFILE_SQL.format('c')})",
         [workspace.pk, contact_id],
     ):
         topic = known.get(row.pop("topic_id"))
@@ -176,6 +178,7 @@ def infer(workspace: Workspace, now: datetime | None = None, tell: Tell | None =
     with transaction.atomic():
         _lock(workspace)
         tell(1, 3, "reading")
+        masks.project_ages(workspace.pk)
         shown = _shown(workspace, days)
         minors = {row[0] for row in shown if row[5]}
         shown = [row for row in shown if not row[5]]
@@ -322,7 +325,7 @@ def _lose(workspace: Workspace, shown: Iterable[tuple[Any, ...]], minors: list[i
     return db.execute(
         "UPDATE audience_interest i SET until = greatest(%(now)s, i.since) FROM contacts_contact c"
         " WHERE i.workspace_id = %(w)s AND i.origin = 'inferred' AND i.until IS NULL AND c.id = i.contact_id"
-        f" AND ({weighed} < {WEAK} OR c.objected OR i.contact_id = ANY(%(minors)s)"
+        f" AND ({weighed} < {WEAK} OR NOT {PROFILE_SQL.format('c')} OR i.contact_id = ANY(%(minors)s)"
         " OR EXISTS (SELECT FROM unnest(%(births)s::text[]) AS b(key) WHERE c.props ->> b.key > %(of_age)s)"
         " OR ((c.allowed & %(clicks)s) = 0 AND NOT EXISTS (SELECT FROM unnest(%(contacts)s::bigint[],"
         " %(topics)s::bigint[]) AS f(contact_id, topic_id) WHERE f.contact_id = i.contact_id"
@@ -350,7 +353,8 @@ def counts(workspace: Workspace) -> dict[int, dict[str, int]]:
     for topic, origin, n in db.rows(
         "SELECT i.topic_id, i.origin, count(*) FROM audience_interest i"
         " JOIN contacts_contact c ON c.id = i.contact_id AND c.workspace_id = i.workspace_id"
-        " WHERE i.workspace_id = %s AND i.until IS NULL AND (i.origin <> 'inferred' OR NOT c.objected) GROUP BY 1, 2",
+        f" WHERE i.workspace_id = %s AND i.until IS NULL AND (i.origin <> 'inferred' OR {PROFILE_SQL.format('c')})"
+        " GROUP BY 1, 2",
         [workspace.pk],
     ):
         found.setdefault(topic, {})[origin] = n

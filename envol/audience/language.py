@@ -24,6 +24,7 @@ from django.utils.translation import gettext as _
 from envol.audience import reasons, stages
 from envol.audience.catalogue import Catalogue, Field
 from envol.audience.operators import NARROWING, OPERATORS, SHAPES, Wrong
+from envol.contacts.search import NAMES
 
 VERSION = 1
 MAX_LEVELS = 4
@@ -147,6 +148,13 @@ class _Reader:
         if known is None:
             self.wrong(
                 path, _("There is no field “%(field)s”; choose one of the catalogue.") % {"field": raw["field"][:80]}
+            )
+            return None
+        if known.sensitive and known.inner not in NAMES:
+            self.wrong(
+                path,
+                _("“%(field)s” is sensitive, so its values are sealed: no rule can ask for them (GDPR article 9).")
+                % {"field": raw["field"][:80]},
             )
             return None
         allowed = OPERATORS[known.kind]

@@ -52,7 +52,7 @@ def early(compiler: Compiler, list_id: int) -> exp.Expr:
         l=compiler.bind(list_id, "bigint"),
         end=compiler.bind(end, "timestamptz"),
     )
-    return _t("m.since <= :edge", edge=exp.paren(edge))
+    return _t("m.since <= :edge", edge=exp.paren(edge, copy=False))
 
 
 def reading(compiler: Compiler, rule: Rule) -> exp.Expr:
@@ -74,5 +74,5 @@ def reading(compiler: Compiler, rule: Rule) -> exp.Expr:
     if rule.op != "known":
         sign = ">=" if rule.op == "gte" else "<"
         share = compiler.bind(rule.value, "numeric")
-        select = select.having(_t(f"100 * COUNT(k.contact_id) {sign} :p * COUNT(*)", p=share))
+        select = select.having(_t(f"100 * COUNT(k.contact_id) {sign} :p * COUNT(*)", p=share), copy=False)
     return compiler.people(select)

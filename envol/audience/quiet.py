@@ -38,16 +38,16 @@ def answered(compiler: Compiler, rule: Rule) -> exp.Expr:
     where = [*compiler.about("q"), compiler.stood("q")]
     if rule.op != "known":
         where.append(_t("q.reason = ANY(:p)", p=compiler.bind(rule.value, "text[]")))
-    return compiler.people(select.where(*where))
+    return compiler.people(select.where(*where, copy=False))
 
 
 def habit(compiler: Compiler, rule: Rule) -> exp.Expr:
-    """One of these habits, as they showed last night. Who objected to marketing has none, from that moment on."""
+    """One of these habits, as they showed last night. Who objected to marketing or profiling has none, from then on."""
     select = parse_one(_HABIT, dialect="postgres")
     assert isinstance(select, exp.Select)
     shown = _t("h.habit = ANY(:p)", p=compiler.bind(rule.value, "text[]"))
-    found = compiler.people(select.where(*compiler.about("h"), shown))
-    return exp.and_(found, exp.not_(compiler.column("objected")), copy=False)
+    found = compiler.people(select.where(*compiler.about("h"), shown, copy=False))
+    return exp.and_(found, compiler.profiled(), copy=False)
 
 
 def within(compiler: Compiler, rule: Rule) -> exp.Expr:
@@ -70,5 +70,5 @@ def within(compiler: Compiler, rule: Rule) -> exp.Expr:
     )
     assert isinstance(select, exp.Select)
     found = select.args["where"].this
-    select.set("where", exp.Where(this=exp.and_(exp.paren(found), *compiler.about("r"), copy=False)))
+    select.set("where", exp.Where(this=exp.and_(exp.paren(found, copy=False), *compiler.about("r"), copy=False)))
     return compiler.people(select)

@@ -22,6 +22,8 @@ from envol.audience import delays, tiers
 from envol.audience.days import Days
 from envol.audience.models import Scoring
 from envol.audience.standings import NAMED
+from envol.consent.gates import PROFILE_SQL
+from envol.contacts import masks
 
 Tell = Callable[[int, int | None, str], None]
 
@@ -87,6 +89,7 @@ def compute(
             "end": days.midnight(today + timedelta(days=1)),
             "year_begins": begins,
         }
+        masks.project_ages(workspace.pk)
         # Everybody is read anyway; a loop over them, planned for few by old statistics, would take minutes.
         db.execute("SET LOCAL enable_nestloop = off")
         tell(1, 4, "scores")
@@ -121,10 +124,11 @@ def compute(
 
 
 def _objected(asked: dict[str, Any]) -> int:
-    """Buyers who are not scored because they objected to marketing."""
+    """Buyers who are not scored because they objected to marketing or profiling."""
     return int(
         db.value(
-            "SELECT count(*) FROM contacts_contact c WHERE c.workspace_id = %(workspace)s AND c.objected"
+            "SELECT count(*) FROM contacts_contact c WHERE c.workspace_id = %(workspace)s"
+            f" AND NOT {PROFILE_SQL.format('c')}"
             " AND EXISTS (SELECT FROM contacts_order o WHERE o.contact_id = c.id AND o.workspace_id = %(workspace)s"
             " AND o.currency = %(currency)s AND o.at < %(end)s)",
             asked,
@@ -184,7 +188,7 @@ def _figures(workspace: Workspace, today: date, thresholds: dict[str, int | None
 
 _SCORED = (
     "audience_score s JOIN contacts_contact c ON c.id = s.contact_id AND c.workspace_id = s.workspace_id"
-    " AND NOT c.objected WHERE s.workspace_id = %(workspace)s"
+    f" AND {PROFILE_SQL.format('c')} WHERE s.workspace_id = %(workspace)s"
 )
 
 
@@ -291,7 +295,7 @@ class Buyer:
 
 
 def buyer(workspace: Workspace, contact_id: int) -> Buyer | None:
-    """None for whoever never bought, and for whoever objected to marketing."""
+    """None for whoever never bought, and for whoever objected to marketing or profiling."""
     found = db.rows(
         f"SELECT s.r, s.f, s.m, s.named FROM {_SCORED} AND s.contact_id = %(contact)s",
         {"workspace": workspace.pk, "contact": contact_id},

@@ -185,13 +185,16 @@ class _English:
             case "permission":
                 can = "may" if op == "may_write" else "may not"
                 return f"to whom we {can} write for {self.quote(self.named(rule, v))}"
+            case "measured" if op == "unasked":
+                return f"who never said whether {self.named(rule, v)} may be measured"
             case "measured":
                 return f"who {'agreed' if op == 'is' else 'did not agree'} to the measuring of {self.named(rule, v)}"
             case "segment":
                 return f"who are {'' if op == 'in' else 'not '}in the segment {self.quote(self.named(rule, v))}"
             case "stage":
                 named = self.several([self.named(rule, one) for one in v], "or")
-                return f"whose stage of activity {'is' if op == 'in' else 'is not'} {named}"
+                what = "purchase" if rule.field.group == "orders" else "activity"
+                return f"whose stage of {what} {'is' if op == 'in' else 'is not'} {named}"
             case "random":
                 seed = f" (draw {self.quote(v['seed'])})" if v["seed"] else ""
                 return f"who belong to a random share of {self.number(v['percent'])}%{seed}"
@@ -241,7 +244,7 @@ class _English:
         match rule.field.kind:
             case "number" | "money" | "score" | "expected" if op not in {"known", "unknown"}:
                 return self.compared(rule)
-            case "date" | "instant":
+            case "date" | "instant" | "permitted":
                 return self.dated(rule)
         match op:
             case "is" if isinstance(v, bool):
@@ -387,6 +390,8 @@ class _French(_English):
             case "permission":
                 can = "à qui l'on peut écrire" if op == "may_write" else "à qui l'on ne peut pas écrire"
                 return f"{can} pour {self.quote(self.named(rule, v))}"
+            case "measured" if op == "unasked":
+                return f"qui n'ont jamais dit si l'on peut mesurer {self.named(rule, v)}"
             case "measured":
                 who = "qui ont accepté" if op == "is" else "qui n'ont pas accepté"
                 return f"{who} que l'on mesure {self.named(rule, v)}"
@@ -396,7 +401,8 @@ class _French(_English):
             case "stage":
                 named = self.several([self.named(rule, one) for one in v], "ou")
                 is_it = "est" if op == "in" else "n'est pas"
-                return f"dont le stade d'activité {is_it} {named}"
+                what = "l'étape d'achat" if rule.field.group == "orders" else "le stade d'activité"
+                return f"dont {what} {is_it} {named}"
             case "random":
                 seed = f" (tirage {self.quote(v['seed'])})" if v["seed"] else ""
                 return f"qui font partie d'une part au hasard de {self.number(v['percent'])}{NARROW}%{seed}"
@@ -459,7 +465,7 @@ class _French(_English):
         match rule.field.kind:
             case "number" | "money" | "score" | "expected" if op not in {"known", "unknown"}:
                 return self.compared(rule)
-            case "date" | "instant":
+            case "date" | "instant" | "permitted":
                 return self.dated(rule)
         match op:
             case "is" if isinstance(v, bool):

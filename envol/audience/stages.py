@@ -2,7 +2,7 @@
 
 Each stage is a tree of ordinary rules, so every engine answers it and every answer can be explained. The signal is
 what a person did: a click, an order, a reply, or an open of somebody who agreed to be measured; machines are not
-people. Each person is in exactly one stage.
+people. Each person is in exactly one stage. Stages of purchase (``FUNNEL``) are made in the same way.
 """
 
 from __future__ import annotations
@@ -22,6 +22,15 @@ LABELS = {
     "open": ("pas encore connu", "not known yet"),
 }
 """Stage → French and English; in French they agree with « stade »."""
+READING_DAYS, BUYING_DAYS = 90, 365
+FUNNEL = {
+    "discovery": ("découverte", "discovery"),
+    "interest": ("intérêt", "interest"),
+    "first": ("premier achat", "first purchase"),
+    "repeat": ("achats répétés", "repeat purchases"),
+    "past": ("plus d'achat depuis un an", "no purchase for a year"),
+}
+"""The way from the first letter to the second order and out again: each person is in exactly one of these, too."""
 
 
 def _all(*rules: dict[str, Any]) -> dict[str, Any]:
@@ -52,7 +61,30 @@ _NEVER = (
 )
 
 
+def _funnel(stage: str) -> dict[str, Any]:
+    """Somebody who never ordered shows interest by a click or a reply; whoever ordered is told by orders alone."""
+    lately = {"within_days": READING_DAYS}
+    acted = [
+        {"field": field, "op": "at_least", "value": 1, "where": lately} for field in ("mail.clicked", "mail.replied")
+    ]
+    ordered = {"field": "orders.count", "op": "gte", "value": 1}
+    buying = {**ordered, "where": {"within_days": BUYING_DAYS}}
+    twice = {**ordered, "value": 2}
+    match stage:
+        case "discovery":
+            return _none(ordered, *acted)
+        case "interest":
+            return _all(_none(ordered), {"match": "any", "rules": acted})
+        case "first":
+            return _all(buying, _none(twice))
+        case "repeat":
+            return _all(buying, twice)
+    return _all(ordered, _none(buying))
+
+
 def _tree(stage: str, own: bool) -> dict[str, Any]:
+    if stage in FUNNEL:
+        return _funnel(stage)
     active, cooling, inactive = (
         _signal(days, times if own else 0) for days, times in ((ACTIVE_DAYS, 1), (COOLING_DAYS, 2), (INACTIVE_DAYS, 4))
     )

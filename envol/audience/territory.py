@@ -6,6 +6,7 @@ into the question. What a place lacks (a postcode, coordinates) puts it outside.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -72,7 +73,15 @@ def columns(compiler: LeafCompiler, rule: Rule) -> Node:
     name = f"p_{rule.field.inner}"
     if rule.op in ("near_shop", "nearest_shop"):
         lat, lon = compiler.column(f"{name}$lat"), compiler.column(f"{name}$lon")
-        return _shops(compiler.catalogue, rule, lat, lon, lambda n: compiler.bind(float(n), "double"), "duckdb")
+
+        def bind(number: float) -> Node:
+            return compiler.bind(float(number), "double")
+
+        told = _shops(compiler.catalogue, rule, lat, lon, bind, "duckdb")
+        if rule.op == "nearest_shop":
+            return told
+        bands = [band(lat, shop.lat, rule.value, bind) for shop in compiler.catalogue.shops.values()]
+        return exp.and_(exp.paren(exp.or_(*bands, copy=False), copy=False), told, copy=False)
     zone = _zone(rule)
     code = compiler.column(f"{name}$postcode")
     begins = [
@@ -86,10 +95,17 @@ def columns(compiler: LeafCompiler, rule: Rule) -> Node:
         code=code,
         home=compiler.bind(_home(compiler.catalogue), "varchar"),
         french=compiler.bind(list(places.FRENCH), "varchar[]"),
-        begins=exp.paren(exp.or_(*begins, copy=False)) if begins else exp.false(),
+        begins=exp.paren(exp.or_(*begins, copy=False), copy=False) if begins else exp.false(),
         plus=compiler.bind(zone.plus, "varchar[]"),
         minus=compiler.bind(zone.minus, "varchar[]"),
     )
+
+
+def band(lat: Node, lat0: float, km: float, bind: Callable[[float], Node]) -> Node:
+    """The latitudes that can be so near: two comparisons, which files are read by, before many sines."""
+    reach = math.degrees(float(km) / places.EARTH_KM) + 1e-6  # a tenth of a metre more than any rounding
+    low, high = bind(float(lat0) - reach), bind(float(lat0) + reach)
+    return _t("duckdb", ":lat >= :low AND :lat <= :high", lat=lat.copy(), low=low, high=high)
 
 
 def _shops(catalogue: Catalogue, rule: Rule, lat: Node, lon: Node, bind: Callable[[float], Node], dialect: str) -> Node:

@@ -16,6 +16,7 @@ from envol.accounts import journal
 from envol.accounts.models import Workspace
 from envol.audience.models import Privilege, Scoring
 from envol.audience.standings import TIERS
+from envol.consent.gates import PROFILE_SQL
 
 
 def next_review(reviewed_on: date) -> date:
@@ -60,7 +61,8 @@ def standings(workspace: Workspace, thresholds: Mapping[str, int | None]) -> lis
         tier: (people, int(lately), int(amount))
         for tier, people, lately, amount in db.rows(
             "SELECT coalesce(t.tier, 'standard'), count(*), sum(s.lately), sum(s.amount) FROM audience_score s"
-            " JOIN contacts_contact c ON c.id = s.contact_id AND c.workspace_id = s.workspace_id AND NOT c.objected"
+            " JOIN contacts_contact c ON c.id = s.contact_id AND c.workspace_id = s.workspace_id"
+            f" AND {PROFILE_SQL.format('c')}"
             " LEFT JOIN audience_tier t ON t.workspace_id = s.workspace_id AND t.contact_id = s.contact_id"
             " AND t.until IS NULL WHERE s.workspace_id = %s GROUP BY 1",
             [workspace.pk],

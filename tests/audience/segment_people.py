@@ -42,6 +42,11 @@ class Human:
     rhythm: int | None = None
     habits: list[str] = field(default_factory=list)
     expected: tuple[Any, int] | None = None
+    permitted: dict[str, datetime] = field(default_factory=dict)
+
+    @property
+    def unprofiled(self) -> bool:
+        return self.objected or bool(self.refused >> 61 & 1)
 
 
 def add_person(
@@ -278,6 +283,13 @@ def everybody(workspace: Workspace) -> list[Human]:
     ):
         if contact in by_id:
             by_id[contact].tier = tier
+    for contact, key, since in db.rows(
+        "SELECT p.contact_id, u.key, p.since FROM consent_permission p JOIN consent_purpose u ON u.id = p.purpose_id"
+        " WHERE p.workspace_id = %s AND p.until IS NULL AND p.state = 'granted'",
+        [workspace.id],
+    ):
+        if contact in by_id:
+            by_id[contact].permitted[key] = since
     for name, contact, at, facts in db.rows(
         "SELECT x.key, e.contact_id, e.at, e.facts::text FROM events_event e"
         " JOIN events_custom_event x ON x.id = e.custom WHERE e.workspace_id = %s",

@@ -83,7 +83,7 @@ class Reference:
             }
             return not self.holds({**tree, "op": twin[op]}, human)
         if field in ("orders.expected", "orders.alive"):
-            if human.expected is None or human.objected:
+            if human.expected is None or human.unprofiled:
                 return False
             return op == "known" or self.compared(op, Decimal(human.expected[field == "orders.alive"]), value)
         if field == "inactivity.answer":
@@ -92,7 +92,7 @@ class Reference:
             told = self.reason(human, where.get("origin", ""))
             return told is not None and (op == "known" or told in value)
         if field == "activity.habit":
-            return not human.objected and bool(set(human.habits) & set(value))
+            return not human.unprofiled and bool(set(human.habits) & set(value))
         if field == "activity.rhythm":
             return self.rhythm(value, human)
         if field == "interest":
@@ -105,6 +105,8 @@ class Reference:
             return self.just_bought(op, value, human)
         if field == "tier" or field.startswith("rfm."):
             return self.standing(field, op, value, human)
+        if field == "orders.stage":
+            return self.funnel(human) in value
         if field.startswith("orders."):
             return self.orders(field[7:], op, value, where, human)
         if field == "list":
@@ -113,6 +115,11 @@ class Reference:
             return (any if op == "has_any" else all)(t in human.tags for t in value)
         if field == "permission":
             return self.may_write(value, human)
+        if field == "measured" and op == "unasked":
+            return not (human.allowed | human.refused) >> self.bits[f"measure_{value}"] & 1
+        if field.startswith("permitted."):
+            given = human.permitted.get(field[10:])
+            return given is not None and self.dated(op, value, given.astimezone(self.zone).date())
         if field == "measured":
             return bool(human.allowed >> self.bits[f"measure_{value}"] & 1)
         if field == "segment":
@@ -306,7 +313,7 @@ class Reference:
         return any(n > 0 for n in kept.values())
 
     def standing(self, field: str, op: str, value: Any, human: Human) -> bool:
-        if human.score is None or human.objected:
+        if human.score is None or human.unprofiled:
             return False
         if op == "known":
             return True
@@ -438,7 +445,7 @@ class Reference:
             if one["origin"] != where.get("origin", one["origin"]):
                 continue
             if one["origin"] == "inferred":
-                if human.objected:
+                if human.unprofiled:
                     continue
                 age = max((self.today - one["last_on"]).days, 0)
                 strength = 100 * (1 - math.exp(-one["reads"] / 5)) * 0.5 ** (age / 60)
@@ -465,7 +472,7 @@ class Reference:
             return "unreached"
         if did("delivered", 12, 30):
             return "too_many"
-        habits = [] if human.objected else human.habits
+        habits = [] if human.unprofiled else human.habits
         if "off_topic" in habits:
             return "content"
         agreed = bool(human.allowed >> self.bits["measure_opens"] & 1)
@@ -508,6 +515,16 @@ class Reference:
             return "dormant"
         old = (self.today - human.created_at.astimezone(self.zone).date()).days > 60
         return "never" if old and self.activity("delivered", "at_least", 8, {}, human) else "open"
+
+    def funnel(self, human: Human) -> str:
+        """The one stage of purchase somebody is in."""
+        if not human.orders:
+            lately = {"within_days": 90}
+            acted = any(self.activity(kind, "at_least", 1, lately, human) for kind in ("clicked", "replied"))
+            return "interest" if acted else "discovery"
+        if not any(self.within(order["at"], {"within_days": 365}) for order in human.orders):
+            return "past"
+        return "repeat" if len(human.orders) > 1 else "first"
 
     def may_write(self, purpose: str, human: Human) -> bool:
         bit = 1 << self.bits[purpose]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections import Counter
 from collections.abc import Iterator
 from datetime import date, datetime, timedelta
 from pathlib import Path
@@ -22,9 +23,10 @@ from envol import db
 from envol.accounts.models import Workspace
 from envol.audience import engine, scores
 from envol.audience.catalogue import Catalogue
-from envol.audience.columns import build, delta
+from envol.audience.columns import build, delta, together
 from envol.audience.columns.engine import Columns, Question
 from envol.audience.models import RepurchaseDelay
+from envol.audience.overlap import overlap
 from envol.consent.models import Purpose
 from envol.outbound.models import Sending
 from tests.audience.segment_people import add_event, add_happening, add_order, add_person, add_send, add_stay
@@ -123,6 +125,12 @@ def test_columns_and_postgresql_choose_the_same_people(
             day = NOW.date() - timedelta(days=31)
             told = question.moved(catalogue, tree, day)
             assert told == engine.moved(catalogue, tree, day) and told.now - told.then == told.entered - told.left
+            several = [
+                tree,
+                None,
+                {"v": 1, "match": "all", "rules": [{"field": "orders.count", "op": "gte", "value": 1}]},
+            ]
+            assert question.masks(catalogue, several, NOW) == overlap(catalogue, several, now=NOW).masks
             assert set(found.sample) <= set(question.ids(catalogue, tree, NOW)) and len(found.sample) == 10
     columns.close()
 
@@ -195,6 +203,39 @@ def test_scores_and_tiers_are_told_by_columns_until_they_are_computed_anew(
     columns.close()
 
 
+def test_the_rules_of_a_tree_are_read_together(
+    base: Workspace, tmp_path: Path, pg: psycopg.Connection[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    catalogue = Catalogue(base)
+    build.build(base, tmp_path, build.address())
+    columns = Columns(base, tmp_path)
+    _change(base, random.Random(7))
+    shares = [
+        {"field": "random", "op": "share", "value": {"percent": 5 + n, "seed": f"no {n}"}} for n in range(together.MOST)
+    ]
+    sendings = sorted(catalogue.sendings) or [1, 2]
+    acts = [
+        {"field": f"mail.{kind}", "op": op, "value": value, "where": {"sending": sending}}
+        for kind, op, value in (("clicked", "at_least", 1), ("opened", "never", None))
+        for sending in sendings[:3]
+    ]
+    with columns.question(pg) as question:
+        read: list[str] = []
+        real = question.ask
+
+        def ask(query: Any, params: dict[str, Any]) -> Any:
+            read.append(query if isinstance(query, str) else query.sql(dialect="duckdb"))
+            return real(query, params)
+
+        monkeypatch.setattr(question, "ask", ask)
+        tree = {"v": 1, "match": "any", "rules": [{"match": "all", "rules": shares[:3]}, *shares[3:], *acts]}
+        _same(question, catalogue, tree)
+        tables = Counter(text.rpartition(" FROM ")[2].split()[0] for text in read)
+        # The agreement to be measured is one more than a reading answers, and is asked alone.
+        assert tables["contacts"] == tables["d_contacts"] == 2 and tables["events"] == 1, tables
+    columns.close()
+
+
 def test_what_concerns_all_orders_is_read_from_one_row_a_person(
     base: Workspace, tmp_path: Path, pg: psycopg.Connection[Any]
 ) -> None:
@@ -220,6 +261,9 @@ def test_what_concerns_all_orders_is_read_from_one_row_a_person(
     same()
     _change(base, random.Random(5))
     same()
+    columns.slabs.clear()
+    with columns.question(pg) as question:
+        _same(question, catalogue, {"v": 1, "match": "any", "rules": rules[:2] + rules[6:8]})
     with columns.question(pg) as question, pytest.raises(duckdb.CatalogException):
         question.count(
             catalogue, _alone({"field": "orders.count", "op": "gte", "value": 1, "where": {"within_days": 9}})

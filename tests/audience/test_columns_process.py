@@ -78,6 +78,7 @@ def test_a_question_wakes_the_engine_and_reads_what_was_just_written(
     for n in range(3):
         add_person(base, f"new{n}@lecteurs.example", props={"town": "nantes"}, allowed=1)
         assert _figures(base, 3 + n).count == 31 + n, "what was written is counted at once"
+    assert counting.masks(base, [NANTES, None]) == {3: 33, 2: 10}
     db.execute("DELETE FROM contacts_contact WHERE workspace_id = %s AND email = 'p1@lecteurs.example'", [base.pk])
     found = _figures(base, 9)
     assert (found.columns, found.total, found.count) == ("asked", 42, 32), "who is gone is masked at once"

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from django.db import connection
 
-from envol import db
+from envol import db, db_role
 from envol.accounts.models import Workspace
 from envol.audience import counting, engine
 from envol.audience.catalogue import Catalogue
@@ -31,6 +31,7 @@ class Counting(threading.Thread):
 
     def __init__(self, workspace: Workspace, page: Page, turn: int, patience: float | None = None) -> None:
         super().__init__(daemon=True)
+        self.workspace_id = workspace.pk
         self.ask: Callable[[], Figures] = lambda: counting.figures(
             workspace, TREE, purposes.get(workspace, "newsletter"), page, turn, patience=patience
         )
@@ -38,11 +39,13 @@ class Counting(threading.Thread):
         self.error: BaseException | None = None
 
     def run(self) -> None:
+        page = db_role.Standing(db_role.PAGE, 0, self.workspace_id)
         try:
-            db.execute("SET ROLE envol_page")
-            self.answer = self.ask()
-            assert db.value("SELECT current_user") == "envol_page"
-            assert db.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()") == 0
+            with db_role.standing_as(page):
+                self.answer = self.ask()
+                assert db.value("SELECT current_user") == db_role.PAGE
+                held = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+                assert db.value(held) == 0
         except BaseException as error:  # told to the test
             self.error = error
         finally:

@@ -441,6 +441,16 @@ def test_everybody_is_in_exactly_one_stage_and_ages_turn_on_the_birthday(workspa
     everybody = engine.count(workspace, None, now=NOW)
     counts = [engine.count(workspace, all_of(rule("activity.stage", "in", [one])), now=NOW) for one in stages.LABELS]
     assert sum(counts) == everybody == 4
+    ids = [
+        row[0] for row in db.rows("SELECT id FROM contacts_contact WHERE workspace_id = %s ORDER BY id", [workspace.pk])
+    ]
+    add_order(workspace, ids[1], NOW - timedelta(days=9), [("CD", "Musique", 500)], "EUR")
+    for days in (9, 400):
+        add_order(workspace, ids[2], NOW - timedelta(days=days), [("CD", "Musique", 500)], "EUR")
+    add_order(workspace, ids[3], NOW - timedelta(days=400), [("CD", "Musique", 500)], "EUR")
+    add_event(workspace, ids[0], 6, NOW - timedelta(days=3), None, None)
+    way = {one: engine.count(workspace, all_of(rule("orders.stage", "in", [one])), now=NOW) for one in stages.FUNNEL}
+    assert way == {"discovery": 0, "interest": 1, "first": 1, "repeat": 1, "past": 1}
 
     def of_age(low: int, high: int, day: str) -> int:
         moment = datetime.fromisoformat(f"{day}T12:00:00+00:00")

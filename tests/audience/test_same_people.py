@@ -115,7 +115,7 @@ def _base(workspace: Workspace) -> None:
             language=rnd.choice([None, "fr", "en", "de"]),
             created_at=NOW - timedelta(minutes=rnd.choice([0, 29, 31, 60 * 24 * 30, 60 * 24 * 365, 60 * 24 * 366])),
             allowed=rnd.randrange(16),
-            refused=rnd.choice([0, 0, 4, 8]),
+            refused=rnd.choice([0, 0, 4, 8]) | (1 << 61 if more.random() < 0.1 else 0),
             suppressed=rnd.random() < 0.1,
             objected=rnd.random() < 0.1,
         )
@@ -166,6 +166,21 @@ def _base(workspace: Workspace) -> None:
     _near_and_faithful(workspace, segment)
 
 
+def _permitted(workspace: Workspace, ids: list[int]) -> None:
+    """Answers with their dates: given long ago or lately, and some that ended."""
+    rnd = random.Random(20270303)
+    for purpose in Purpose.objects.filter(workspace=workspace).exclude(kind="transactional").order_by("bit"):
+        for person in rnd.sample(ids, 30):
+            db.execute(
+                "INSERT INTO consent_permission (workspace_id, contact_id, purpose_id, state, basis, since, block,"
+                " leaf, leaf_key) VALUES (%s, %s, %s, %s, 'consent', %s, 1, 0, '')",
+                [
+                    workspace.pk, person, purpose.pk, rnd.choice(["granted", "granted", "lapsed"]),
+                    NOW - timedelta(days=rnd.choice([0, 30, 31, 365, 800]), hours=rnd.choice([0, 5])),
+                ],
+            )  # fmt: skip
+
+
 def _near_and_faithful(workspace: Workspace, segment: Segment) -> None:
     """Shops, complaints, readers of ten sendings, people since years on a list, and some chosen by hand."""
     rnd = random.Random(20270301)
@@ -173,6 +188,7 @@ def _near_and_faithful(workspace: Workspace, segment: Segment) -> None:
         Shop.objects.create(workspace=workspace, name=f"Boutique {n}", country="FR", lat=lat, lon=lon)
     ids = [row[0] for row in db.rows("SELECT id FROM contacts_contact WHERE workspace_id = %s", [workspace.pk])]
     ids.sort()
+    _permitted(workspace, ids)
     for person in rnd.sample(ids, 12):
         since = NOW - timedelta(days=rnd.choice([5, 31, 90]))
         silence(workspace, person, since, rnd.choice([None, since + timedelta(days=3)]))

@@ -117,23 +117,23 @@ class TreeCompiler:
             raise Refused(rule, _WHY.get(str(why), str(why))) from None
 
     def buyers(self, rule: Rule) -> Node:
-        """A rule about scores or tiers. Who objected to marketing is in none, from the moment she said so."""
+        """A rule about scores or tiers. Who objected to marketing or profiling is in none, from then on."""
         if not self.scores:
             raise Unanswerable("scores were computed since the copy was made")
         positive = NEGATIVE.get(rule.op, rule.op)
         told = self.leaf(self.leaves().buyers(Rule(rule.path, rule.field, positive, rule.value, rule.where)))
-        blocked = _f("ifNull", exp.column("objected"), exp.Literal.number(0))
+        blocked = self.words(self.leaves().unprofiled())
         found = exp.and_(told, exp.not_(blocked), copy=False)
         return exp.not_(exp.paren(found), copy=False) if positive != rule.op else found
 
     def interests(self, rule: Rule) -> Node:
-        """A rule about interests. Of who objected to marketing only what she said counts, from that moment on."""
+        """A rule about interests. Of who objected to marketing or profiling only what she said counts."""
         positive = NEGATIVE.get(rule.op, rule.op)
         twin = Rule(rule.path, rule.field, positive, rule.value, rule.where)
         origin = rule.where.get("origin", "")
         found = self.leaf(self.leaves().interests(twin, origin))
         if origin != "declared":
-            objected = _f("ifNull", exp.column("objected"), exp.Literal.number(0))
+            objected = self.words(self.leaves().unprofiled())
             found = exp.and_(found, exp.not_(objected), copy=False)
             if not origin:
                 said = self.leaf(self.leaves().interests(twin, "declared"))

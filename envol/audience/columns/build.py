@@ -179,7 +179,7 @@ class _Build:
                 if not placed.num_rows:
                     continue
                 if writer is None:
-                    writer = pq.ParquetWriter(self.place / file, placed.schema, compression="zstd", compression_level=1)
+                    writer = pq.ParquetWriter(self.place / file, placed.schema, **_encoding(placed.schema.names))
                 writer.write_table(placed, row_group_size=GROUP)
                 count += placed.num_rows
         if writer is not None:
@@ -198,6 +198,16 @@ class _Build:
         known[known] = self.ids[pos[known]] == contact[known]
         made = pa.Table.from_batches([batch]).remove_column(0).add_column(0, "pos", pa.array(pos))
         return made if known.all() else made.filter(pa.array(known))
+
+
+def _encoding(columns: list[str]) -> dict[str, Any]:
+    """How a slab is written. ``pos``, which every answer reads, lies there as it is: unpacking took half the time."""
+    others = [name for name in columns if name != "pos"]
+    return {
+        "compression": {"pos": "NONE", **dict.fromkeys(others, "zstd")},
+        "compression_level": dict.fromkeys(others, 1),
+        "use_dictionary": others,
+    }
 
 
 @contextmanager

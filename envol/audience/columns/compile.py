@@ -28,6 +28,7 @@ from envol.audience.delays import DELAY
 from envol.audience.language import Rule
 from envol.audience.models import RepurchaseDelay
 from envol.audience.operators import number_holds
+from envol.consent.purposes import UNPROFILED
 
 if TYPE_CHECKING:
     import psycopg
@@ -46,6 +47,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LEFT = {
     "expected": "what is expected is computed and asked for seldom",
     "answered": "answers are few rows, and given at any time",
+    "permitted": "answers are dated by the ledger",
     "rhythm": "each person's own window",
     "habit": "habits are few rows, counted each night",
 }
@@ -63,7 +65,8 @@ class Leaf:
     ``kind``: "row" (``query`` is a condition on contacts), "set" (a SELECT of ``pos``), "count" (a SELECT of ``pos``
     and ``n``, which adds up), "ever" (a SELECT of ``pos``, any number of rows a person). ``negated``: whoever is not
     found is in. ``least``: of a count, how many it takes. ``short``: a question that finds the same people in the
-    slabs by reading less; the delta is asked ``query``.
+    slabs by reading less; the delta is asked ``query``. ``among``: of an "ever", the only values of columns that a row
+    which counts can have; with them several are asked together.
     """
 
     source: str
@@ -73,6 +76,7 @@ class Leaf:
     negated: bool = False
     least: int = 1
     short: Node | None = None
+    among: dict[str, int] = field(default_factory=dict)
 
     @cached_property
     def sql(self) -> str:
@@ -277,7 +281,8 @@ class LeafCompiler:
         near = {key: self.bind(float(rule.value[key]), "double") for key in ("lat", "lon", "km")}
         lat, lon = self.column(f"{name}$lat"), self.column(f"{name}$lon")
         return _t(
-            f":lat IS NOT NULL AND :lon IS NOT NULL AND {territory.HAVERSINE} <= :km",
+            f":band AND :lon IS NOT NULL AND {territory.HAVERSINE} <= :km",
+            band=territory.band(lat, rule.value["lat"], rule.value["km"], lambda n: self.bind(n, "double")),
             lat=lat, lon=lon, lat0=near["lat"], lon0=near["lon"], km=near["km"],
         )  # fmt: skip
 
@@ -287,11 +292,25 @@ class LeafCompiler:
         return self.column("silenced")
 
     def of_measured(self, rule: Rule) -> Node:
+        if rule.op == "unasked":
+            return self.unanswered("measure_opens" if rule.value == "opens" else "measure_clicks")
         return self.agreed("measure_opens" if rule.value == "opens" else "measure_clicks")
 
     def agreed(self, purpose: str) -> Node:
         mask = self.bind(self.catalogue.bit(purpose), "bigint")
         return _t("(:allowed & :mask) <> 0", allowed=self.column("allowed"), mask=mask)
+
+    def unprofiled(self) -> Node:
+        """She objected to marketing or to profiling, or the use of her data is restricted (`gates.PROFILE_SQL`)."""
+        mask = self.bind(1 << UNPROFILED, "bigint")
+        snippet = "(COALESCE(:objected, FALSE) OR (:refused & :mask) <> 0)"
+        return _t(snippet, objected=self.column("objected"), refused=self.column("refused"), mask=mask)
+
+    def unanswered(self, purpose: str) -> Node:
+        """Neither agreed nor refused: who may be asked."""
+        mask = self.bind(self.catalogue.bit(purpose), "bigint")
+        snippet = "(:allowed & :mask) = 0 AND (:refused & :mask) = 0"
+        return _t(snippet, allowed=self.column("allowed"), refused=self.column("refused"), mask=mask)
 
     def came(self) -> Node:
         """Who was here when the day asked about ended."""
@@ -464,7 +483,8 @@ class LeafCompiler:
         times = 1 if rule.op == "never" else rule.value
         negated = rule.op != "at_least"
         if "sending" in rule.where and times == 1:  # few rows: grouping them would cost more than reading them
-            return Leaf(table, "ever", self.select(table, where), self.params, negated=negated)
+            among = {} if kind is None else {"kind": int(kind), "sending": rule.where["sending"]}
+            return Leaf(table, "ever", self.select(table, where), self.params, negated=negated, among=among)
         query = self.select(table, where, "pos", "COUNT(*) AS n").group_by(exp.column("pos"), copy=False)
         return Leaf(table, "count", query, self.params, negated=negated, least=times)
 

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from envol.audience.columns import shape
-from envol.audience.columns.build import computed, sendings
+from envol.audience.columns.build import sendings
 from envol.audience.columns.store import Manifest
-from envol.events.models import CustomEvent
 
 if TYPE_CHECKING:
     import duckdb
@@ -24,14 +23,25 @@ if TYPE_CHECKING:
 
 Array = np.ndarray[Any, Any]
 Row = tuple[int, str]
-_TOLD = f"SELECT 1 FROM {CustomEvent._meta.db_table} WHERE workspace_id = %s LIMIT 1"
 OF_PEOPLE = ("contacts", "memberships", "orders", "happenings", "interests")
 _GONE = {"memberships": "membership", "orders": "order", "interests": "interest"}
 """What ``contacts_gone`` calls deleted rows; told events are deleted by kind, which no rule names any more then."""
 _ORDERS = ("orders", "lines")
 _MANY = 5000  # ids of one statement
+_AS_JSON = "SELECT x.contact, row_to_json(x)::text FROM ({}) x"
 MOST_MAIL = 50_000
 """Messages beyond the slabs that are fetched: with more of them PostgreSQL is quicker, until new slabs hold them."""
+
+
+class _Written:
+    """The answer to `Delta.written`."""
+
+    def __init__(self, horizon: str, scored: str | None, reactions: int, *rows: int) -> None:
+        self.horizon, self.scored, self.reactions, self.rows = int(horizon), scored or "", reactions, rows
+
+    @property
+    def anything(self) -> bool:
+        return bool(self.reactions or any(self.rows))
 
 
 class Delta:
@@ -57,6 +67,7 @@ class Delta:
         self.rows = 0
         self.added: dict[int, int] = {}  # id → position beyond the slabs
         self.dirty: dict[str, set[int]] = {name: set() for name in OF_PEOPLE}
+        self.listed: dict[str, Array] = {}
         self.gone: set[int] = set()
         self.fixed = self.passing = 0
         self.scored = ""  # when the scores of now were computed
@@ -64,6 +75,10 @@ class Delta:
         for name, table in tables.items():
             typed = ", ".join(f'"{c.name}" {c.type}' for c in table.columns)
             db.execute(f"CREATE TABLE d_{name} (pos INTEGER, {typed})")
+        self.written = self._written()
+        contacts = tables["contacts"]
+        told = contacts.select().replace("%", "%%").replace(contacts.rows, self._since("contacts"))
+        self.fresh = _AS_JSON.format(told)
         db.execute("CREATE TABLE d_passing AS SELECT * FROM d_events")
         db.execute("CREATE VIEW d_every_event AS SELECT * FROM d_events UNION ALL SELECT * FROM d_passing")
 
@@ -78,46 +93,98 @@ class Delta:
             return place
         return self.added.setdefault(contact, len(self.ids) + len(self.added))
 
+    def places(self, name: str) -> Array:
+        """``dirty`` as an array."""
+        found = self.listed.get(name)
+        if found is None:
+            dirty = self.dirty[name]
+            found = self.listed[name] = np.fromiter(dirty, np.int64, len(dirty))
+        return found
+
     @property
     def every_id(self) -> Array:
         """Ids by position, those of newcomers last."""
+        if not self.added:
+            return self.ids
         return np.concatenate([self.ids, np.fromiter(self.added, np.int64, len(self.added))])
 
     def look(self, pg: psycopg.Connection[Any]) -> None:
-        """Fetch what was committed since the last look. ``pg`` is in autocommit."""
-        with pg.transaction():
-            pg.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            # Statistics know nothing of stamps that are newer than they are; the index does.
-            pg.execute("SET LOCAL enable_seqscan = off")
-            found = pg.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text").fetchone()
-            assert found is not None
-            horizon = int(found[0])
-            self.scored = computed(pg, self.workspace)
-            changed = self._people(pg)
-            changed |= self._events(pg, horizon)
-        self.seen = horizon
-        self.version += changed
+        """Fetch what was committed since the last look. ``pg`` is in autocommit.
 
-    def _people(self, pg: psycopg.Connection[Any]) -> bool:
+        All of it is read at one moment, which is the horizon of the next look; mostly there is nothing.
+        """
+        with pg.transaction():
+            with pg.pipeline():
+                pg.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                told = self._asked(pg)
+            found = _Written(*told.fetchall()[0])
+            if found.anything or self.passing:
+                changed = self._people(pg, dict(zip(("gone", *OF_PEOPLE), found.rows, strict=True)))
+                if found.reactions or self.passing:
+                    changed |= self._events(pg, found.horizon)
+                self.version += changed
+        self.scored, self.seen = found.scored, found.horizon
+
+    def _asked(self, pg: psycopg.Connection[Any]) -> psycopg.Cursor[Any]:
+        # Planning "what was written since" over all tables and months takes longer than answering it, so the plan is
+        # kept. Stamps are newer than any statistics: only the index knows that there are few. A kept plan expects many
+        # and would start helpers, which takes longer than the answer.
+        pg.execute("SET LOCAL enable_seqscan = off")
+        pg.execute("SET LOCAL max_parallel_workers_per_gather = 0")
+        pg.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        return pg.execute(self.written, {"w": self.workspace, "seen": self.seen}, prepare=True)
+
+    def _written(self) -> str:
+        """A query of the horizon, when scores were computed, and how many rows of each kind were written since.
+
+        Counted, not "is there any": for one row PostgreSQL might walk along an index that knows nothing of stamps.
+        """
+
+        def count(source: str, where: str) -> str:
+            return f"(SELECT count(*) FROM {source} WHERE {where})"
+
+        events, told = self.tables["events"], self.tables["happenings"]
+        source = told.source.partition(" CROSS JOIN ")[0]  # the events themselves, not what was told with them
+        counts = [count("contacts_gone g", f"{self._of_us('g')} AND g.stamp >= %(seen)s::bigint")]
+        for name in OF_PEOPLE:
+            counts.append("e.told" if name == "happenings" else count(self.tables[name].source, self._since(name)))
+        return (
+            f"SELECT pg_snapshot_xmin(pg_current_snapshot())::text, ({shape.COMPUTED.replace('%s', '%(w)s')}),"
+            f" e.reactions, {', '.join(counts)} FROM (SELECT count(*) FILTER (WHERE {events.rows}) AS reactions,"
+            f" count(*) FILTER (WHERE {told.rows}) AS told FROM {source}"
+            f" WHERE {self._of_us('e')} AND {events.stamp} >= %(seen)s::bigint) e"
+        )
+
+    def _of_us(self, alias: str) -> str:
+        """Rows of this workspace, said so that no index of workspaces is preferred to that of stamps."""
+        return self.workspace_rows.replace("c.", f"{alias}.", 1).replace(" =", " + 0 =", 1)
+
+    def _since(self, name: str) -> str:
+        """Rows of a table that were written since the last look, with the parameter ``seen``."""
+        table = self.tables[name]
+        alias, type_ = table.stamp.partition(".")[0], "text::xid8" if name == "contacts" else "bigint"
+        rows = table.rows.replace(self.workspace_rows.replace("c.", f"{alias}.", 1), self._of_us(alias), 1)
+        return f"{rows} AND {table.stamp} >= %(seen)s::{type_}"
+
+    def _people(self, pg: psycopg.Connection[Any], written: dict[str, int]) -> bool:
         gone: dict[str, set[int]] = {what: set() for what in ("contact", *_GONE.values())}
-        workspace = self.workspace_rows.replace("c.", "g.", 1)
-        query = f"SELECT g.what, g.contact_id FROM contacts_gone g WHERE {workspace} AND g.stamp >= {self.seen}"
-        for what, contact in pg.execute(query):
+        query = f"SELECT g.what, g.contact_id FROM contacts_gone g WHERE {self._of_us('g')} AND g.stamp >= {self.seen}"
+        for what, contact in pg.execute(query) if written["gone"] else ():
             gone.setdefault(what, set()).add(contact)
-        contacts = self.tables["contacts"]
-        fresh = self._fetch(pg, "contacts", contacts.written_since(self.seen))
-        changed = self._keep("contacts", fresh, set())
+        changed = False
+        if written["contacts"]:
+            changed = self._keep("contacts", list(pg.execute(self.fresh, {"seen": self.seen}, prepare=True)), set())
         for contact in gone["contact"]:
             place = self.position(contact)
             changed |= place not in self.gone
             self.gone.add(place)
         for name in OF_PEOPLE[1:]:
+            touched = set(gone.get(_GONE.get(name, ""), set()))
             table = self.tables[name]
-            if name == "happenings" and not pg.execute(_TOLD, [self.workspace]).fetchone():
-                continue  # looking through every month costs more than knowing that there is nothing to look for
-            changed_rows = f"{table.rows} AND {table.written_since(self.seen)}"
-            found = pg.execute(f"SELECT DISTINCT {table.person} FROM {table.source} WHERE {changed_rows}")
-            touched = {row[0] for row in found} | gone.get(_GONE.get(name, ""), set())
+            if written[name]:
+                changed_rows = f"{table.rows} AND {table.written_since(self.seen)}"
+                found = pg.execute(f"SELECT DISTINCT {table.person} FROM {table.source} WHERE {changed_rows}")
+                touched |= {row[0] for row in found}
             if not touched:
                 continue
             changed = True
@@ -201,8 +268,7 @@ class Delta:
 
     def _fetch(self, pg: psycopg.Connection[Any], name: str, where: str) -> list[Row]:
         """Each row's contact, and the row as the text of a JSON object (whose first member is the contact)."""
-        query = f"SELECT x.contact, row_to_json(x)::text FROM ({self.tables[name].select(where)}) x"
-        return list(pg.execute(query))
+        return list(pg.execute(_AS_JSON.format(self.tables[name].select(where))))
 
     def _keep(self, name: str, rows: list[Row], touched: set[int]) -> bool:
         """These rows are all that is true of these people now."""
@@ -214,6 +280,7 @@ class Delta:
             known = self.dirty[name]
             old = known & places
             known |= places
+            self.listed.pop(name, None)
         else:
             old = places
         if old:

@@ -7,11 +7,11 @@ the person: rules that columns cannot tell are asked of PostgreSQL, each by itse
 
 from __future__ import annotations
 
+import json
 import shutil
 import tempfile
 import threading
-from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
@@ -26,9 +26,10 @@ from sqlglot import exp, parse_one
 
 from envol.accounts.models import Workspace
 from envol.audience.catalogue import Catalogue
-from envol.audience.columns import shape, store
+from envol.audience.columns import shape, store, together
 from envol.audience.columns.compile import Leaf, LeafCompiler, Unanswerable, cased
 from envol.audience.columns.delta import Array, Delta
+from envol.audience.columns.kept import Kept
 from envol.audience.compile import NEGATIVE
 from envol.audience.counting import Figures
 from envol.audience.days import Days, When
@@ -42,6 +43,12 @@ from envol.events import tasks as events
 MEMORY_LIMIT = "512MB"
 CACHE_BYTES = 96 << 20
 REASONS = ("", gates.SUPPRESSED, gates.OBJECTED, gates.SILENCED, gates.WITHDRAWN, gates.NO_PERMISSION, gates.RESTRICTED)
+_FEW = 10_000
+_QUESTIONS = 1000
+_ORDERS = ("order_count", "order_sum", "order_average", "order_date", "order_share")
+_OWN = ("text", "choice", "boolean", "number", "money", "date", "instant", "list", "tags", "mark", "random")
+_BY_ITSELF = frozenset((*_OWN, "on_list", "activity", *_ORDERS))
+"""Kinds of fields whose rules are compiled alike however shops, topics, purposes or delays change."""
 _SPREAD = np.uint64(0x9E3779B97F4A7C15)  # an odd number with its bits everywhere: neighbours fall far apart
 
 
@@ -51,33 +58,6 @@ class NoColumns(Exception):
 
 class Interrupted(Exception):
     """Somebody no longer wants this answer."""
-
-
-class _Kept:
-    """The most recent arrays, up to a number of bytes."""
-
-    def __init__(self, most: int) -> None:
-        self.most, self.size = most, 0
-        self.found: OrderedDict[Any, Array] = OrderedDict()
-
-    def get(self, key: Any) -> Array | None:
-        array = self.found.get(key)
-        if array is not None:
-            self.found.move_to_end(key)
-        return array
-
-    def clear(self) -> None:
-        self.found.clear()
-        self.size = 0
-
-    def put(self, key: Any, array: Array) -> Array:
-        array.setflags(write=False)  # shared by everybody who asks
-        before = self.found.pop(key, None)
-        self.found[key] = array
-        self.size += array.nbytes - (before.nbytes if before is not None else 0)
-        while self.size > self.most and len(self.found) > 1:
-            self.size -= self.found.popitem(last=False)[1].nbytes
-        return array
 
 
 @dataclass
@@ -110,7 +90,8 @@ class Columns:
         self.scratch = Path(tempfile.mkdtemp(prefix="reading-", dir=self.home))
         self.tables = shape.tables(Catalogue(workspace))
         self.expected = {t.name: {c.name: c.told for c in t.columns} for t in self.tables.values()}
-        self.slabs, self.answers = _Kept(CACHE_BYTES), _Kept(CACHE_BYTES // 2)
+        self.slabs, self.answers = Kept(CACHE_BYTES), Kept(CACHE_BYTES // 2)
+        self.questions: dict[tuple[Any, ...], Leaf] = {}
         self.lock = threading.RLock()
         self.db = duckdb.connect(
             ":memory:",
@@ -125,6 +106,7 @@ class Columns:
         self.db.execute(f"SET allowed_directories = ['{place}', '{self.scratch}']")
         self.db.execute(f"SET temp_directory = '{self.scratch}'")
         self.db.execute("SET parquet_metadata_cache = true")  # slabs never change
+        self.db.execute("SET preserve_insertion_order = false")  # answers are put in place by position
         self.db.execute("SET enable_external_access = false")
         self.db.execute("SET lock_configuration = true")
         for name, columns in found.columns.items():
@@ -185,17 +167,24 @@ class Question:
         self.delta = columns.delta
         self.length = len(columns.ids) + len(self.delta.added)
         self.mail: bool | None = None
+        self.compiled: dict[int, Leaf] = {}  # of the tree that is being asked, by the identity of each rule
+        self.late: dict[str, Array] = {}  # positions that the changes say fit, by key of a leaf
 
     # ---- answers
 
     def chosen(self, catalogue: Catalogue, tree: Tree, now: When = None) -> Array:
         """Who is in, by position: a boolean for each."""
         days = Days.of(now or timezone.now(), catalogue.workspace.time_zone)
-        found = self.node(parse(tree, catalogue), catalogue, days) & self.alive
-        if days.limit is None:
-            return found
-        compiler = LeafCompiler(catalogue, days, self.of.manifest.columns, self.of.expected, self._case)
-        return found & self.leaf(Leaf("contacts", "row", compiler.came(), compiler.params))
+        root = parse(tree, catalogue)
+        self.compiled.clear()
+        leaves = list(self._leaves(root, catalogue, days))
+        here = []
+        if days.limit is not None:
+            compiler = self._compiler(catalogue, days)
+            here = [Leaf("contacts", "row", compiler.came(), compiler.params)]
+        together.answer(self, leaves + here)
+        found = self.node(root, catalogue, days) & self.alive
+        return found & self.leaf(here[0]) if here else found
 
     def count(self, catalogue: Catalogue, tree: Tree, now: When = None) -> int:
         return int(np.count_nonzero(self.chosen(catalogue, tree, now)))
@@ -208,12 +197,17 @@ class Question:
         after: int | None = None,
         limit: int | None = None,
     ) -> list[int]:
-        found = self.delta.every_id[self.chosen(catalogue, tree, now)]
+        chosen, ids = self.chosen(catalogue, tree, now), self.delta.every_id
+        start = 0
+        if after is not None and not self.delta.added:
+            start = int(np.searchsorted(ids, after, side="right"))
+        found = ids[start:][chosen[start:]]
         if self.delta.added:  # positions stand in the order of ids, newcomers behind
             found.sort()
-        if after is not None:
-            found = found[np.searchsorted(found, after, side="right") :]
-        return [int(one) for one in found[:limit]]
+            if after is not None:
+                found = found[np.searchsorted(found, after, side="right") :]
+        made: list[int] = found[:limit].tolist()
+        return made
 
     def figures(self, catalogue: Catalogue, tree: Tree, purpose: Purpose | None, now: When = None) -> Figures:
         """As `counting.figures`, exact."""
@@ -225,15 +219,26 @@ class Question:
             counted = np.bincount(self.refusals(purpose)[chosen], minlength=len(REASONS))
             reasons = {REASONS[code]: int(n) for code, n in enumerate(counted) if n}
         found = self.delta.every_id[chosen]
-        # Ten of them, the same ten while the answer is the same.
+        # Ten of them, the same ten while the answer is the same: those whose numbers are spread lowest.
         spread = found.astype(np.uint64) * _SPREAD
-        first = np.argpartition(spread, 10)[:10] if len(found) > 10 else np.arange(len(found))
-        return Figures(total, reasons, [int(one) for one in found[first]])
+        if len(found) > _FEW:  # a few hundred have the ten among them, and are sorted sooner than all
+            low = np.flatnonzero(spread < np.uint64(2**64 // len(found) * 200))
+            if len(low) >= 10:
+                found, spread = found[low], spread[low]
+        return Figures(total, reasons, found[np.argsort(spread)[:10]].tolist())
 
     def moved(self, catalogue: Catalogue, tree: Tree, day: date) -> Moved:
         """As the reference: who is in it now against who was when ``day`` ended."""
         now, then = self.chosen(catalogue, tree), self.chosen(catalogue, tree, day)
         return Moved(*(int(np.count_nonzero(found)) for found in (then, now, now & ~then, then & ~now)))
+
+    def masks(self, catalogue: Catalogue, trees: Sequence[Tree], now: When = None) -> dict[int, int]:
+        """As `overlap.masks_sql`, counted: how many people fit which of the trees."""
+        fits = np.zeros(self.length, np.int32)
+        for n, tree in enumerate(trees):
+            fits |= self.chosen(catalogue, tree, now).astype(np.int32) << n
+        counted = np.bincount(fits[self.alive])
+        return {mask: int(n) for mask, n in enumerate(counted) if n}
 
     # ---- arrays
 
@@ -276,19 +281,18 @@ class Question:
         if rule.field.kind == "permission" and days.limit is None:
             may = self.refusals(catalogue.purposes[rule.value]) == 0
             return may if rule.op == "may_write" else ~may
-        compiler = LeafCompiler(catalogue, days, self.of.manifest.columns, self.of.expected, self._case)
         try:
             if rule.field.kind in ("score", "standing"):
-                return self.of_buyers(rule, compiler)
+                return self.of_buyers(rule, self._compiler(catalogue, days))
             if rule.field.kind == "interest":
                 return self.of_interests(rule, catalogue, days)
             if rule.field.kind == "activity" and rule.field.inner in shape.OF_MAIL and not self._mail():
                 raise Unanswerable("too many messages since the slabs were written")
-            found = self.leaf(compiler.leaf(rule))
+            told = self.compiled.get(id(rule)) or self._compiled(rule, catalogue, days)
+            found = self.leaf(told)
             if rule.field.inner == "opened" and rule.field.kind == "activity":
                 # Opens are spoken of only among people who agreed to be measured.
-                agreed = LeafCompiler(catalogue, days, self.of.manifest.columns, self.of.expected, self._case)
-                found = found & self.leaf(Leaf("contacts", "row", agreed.agreed("measure_opens"), agreed.params))
+                found = found & self.leaf(self._agreed(catalogue, days))
             return found
         except Unanswerable:
             return self.asked_of_postgres(rule, catalogue, days)
@@ -300,42 +304,79 @@ class Question:
         return self.mail
 
     def of_buyers(self, rule: Rule, compiler: LeafCompiler) -> Array:
-        """A rule about scores or tiers. Who objected to marketing is in none, from the moment she said so."""
+        """A rule about scores or tiers. Who objected to marketing or profiling is in none, from then on."""
         if self.of.manifest.scored != self.delta.scored:
             raise Unanswerable("scores were computed since the slabs were written")
         positive = NEGATIVE.get(rule.op, rule.op)
         told = compiler.buyers(Rule(rule.path, rule.field, positive, rule.value, rule.where))
-        objected = LeafCompiler(
-            compiler.catalogue, compiler.days, self.of.manifest.columns, self.of.expected, self._case
-        )
-        blocked = self.leaf(Leaf("contacts", "row", objected.column("objected"), {}))
+        objected = self._compiler(compiler.catalogue, compiler.days)
+        blocked = self.leaf(Leaf("contacts", "row", objected.unprofiled(), objected.params))
         found = self.leaf(told) & ~blocked
         return ~found if positive != rule.op else found
 
     def of_interests(self, rule: Rule, catalogue: Catalogue, days: Days) -> Array:
-        """A rule about interests. Of who objected to marketing only what she said counts, from that moment on."""
+        """A rule about interests. Of who objected to marketing or profiling only what she said counts."""
 
         def compiler() -> LeafCompiler:
-            return LeafCompiler(catalogue, days, self.of.manifest.columns, self.of.expected, self._case)
+            return self._compiler(catalogue, days)
 
         positive = NEGATIVE.get(rule.op, rule.op)
         twin = Rule(rule.path, rule.field, positive, rule.value, rule.where)
         origin = rule.where.get("origin", "")
         found = self.leaf(compiler().interests(twin, origin))
         if origin != "declared":
-            objected = self.leaf(Leaf("contacts", "row", compiler().column("objected"), {}))
+            asked = compiler()
+            objected = self.leaf(Leaf("contacts", "row", asked.unprofiled(), asked.params))
             found = found & ~objected
             if not origin:
                 found = found | (objected & self.leaf(compiler().interests(twin, "declared")))
         return ~found if positive != rule.op else found
 
+    def _compiler(self, catalogue: Catalogue, days: Days) -> LeafCompiler:
+        return LeafCompiler(catalogue, days, self.of.manifest.columns, self.of.expected, self._case)
+
+    def _compiled(self, rule: Rule, catalogue: Catalogue, days: Days) -> Leaf:
+        """The question of a rule; kept where nothing but the rule and the day decides it. Raises Unanswerable."""
+        if rule.field.kind not in _BY_ITSELF:
+            return self._compiler(catalogue, days).leaf(rule)
+        key = (json.dumps(to_json(rule)), days.today, days.limit, days.zone.key)
+        found = self.of.questions.get(key)
+        if found is None:
+            if len(self.of.questions) >= _QUESTIONS:
+                self.of.questions.clear()
+            found = self.of.questions[key] = self._compiler(catalogue, days).leaf(rule)
+        return found
+
+    def _agreed(self, catalogue: Catalogue, days: Days) -> Leaf:
+        compiler = self._compiler(catalogue, days)
+        return Leaf("contacts", "row", compiler.agreed("measure_opens"), compiler.params)
+
+    def _leaves(self, node: Group | Rule, catalogue: Catalogue, days: Days) -> Iterator[Leaf]:
+        """What columns will be asked for this tree, inner segments included, as far as it can be asked together."""
+        if isinstance(node, Group):
+            for item in node.rules:
+                yield from self._leaves(item, catalogue, days)
+        elif node.inner is not None:
+            yield from self._leaves(node.inner, catalogue, days)
+        elif node.field.kind not in ("permission", "score", "standing", "interest") and (
+            node.field.kind != "activity" or node.field.inner not in shape.OF_MAIL
+        ):
+            try:
+                leaf = self.compiled[id(node)] = self._compiled(node, catalogue, days)
+                yield leaf
+                if node.field.kind == "activity" and node.field.inner == "opened":
+                    yield self._agreed(catalogue, days)
+            except Unanswerable:
+                return
+
+    def key(self, leaf: Leaf) -> tuple[Any, ...]:
+        return (leaf.key, leaf.negated, leaf.least, self.delta.version, self.length)
+
     def leaf(self, leaf: Leaf) -> Array:
-        key = (leaf.key, leaf.negated, leaf.least, self.delta.version, self.length)
+        key = self.key(leaf)
         found = self.of.answers.get(key)
         if found is not None:
             return found
-        if self.asking.stopped:
-            raise Interrupted
         base = self._over_slabs(leaf)
         whole = np.zeros(self.length, base.dtype)
         whole[: len(base)] = base
@@ -348,9 +389,9 @@ class Question:
         if found is not None:
             return found
         if leaf.kind == "row":
-            rows = self._ask(_people("contacts", leaf), leaf.params)
+            rows = self.ask(_people("contacts", leaf), leaf.params)
         else:
-            rows = self._ask(leaf.sql if leaf.short is None else leaf.short, leaf.params)
+            rows = self.ask(leaf.sql if leaf.short is None else leaf.short, leaf.params)
         made = np.zeros(len(self.of.ids), np.int32 if leaf.kind == "count" else np.bool_)
         made[rows["pos"]] = rows["n"] if leaf.kind == "count" else True
         return self.of.slabs.put(leaf.key, made)
@@ -363,7 +404,7 @@ class Question:
             of_mail = leaf.source in shape.OF_MAIL
             if self.delta.mail if of_mail else (self.delta.fixed or self.delta.passing):
                 table = f"d_{leaf.source}" if of_mail else "d_every_event"
-                rows = self._ask(_renamed(leaf.query, leaf.source, table), leaf.params)
+                rows = self.ask(_renamed(leaf.query, leaf.source, table), leaf.params)
                 if leaf.kind == "count":
                     whole[rows["pos"]] += rows["n"].astype(whole.dtype)
                 else:
@@ -373,10 +414,13 @@ class Question:
         dirty = self.delta.dirty[source]
         if not dirty:
             return
-        whole[np.fromiter(dirty, np.int64, len(dirty))] = False
-        name = f"d_{leaf.source}"
-        query = _people(name, leaf) if leaf.kind == "row" else _renamed(leaf.query, leaf.source, name)
-        whole[self._ask(query, leaf.params)["pos"]] = True
+        whole[self.delta.places(source)] = False
+        late = self.late.get(leaf.key)
+        if late is None:
+            name = f"d_{leaf.source}"
+            query = _people(name, leaf) if leaf.kind == "row" else _renamed(leaf.query, leaf.source, name)
+            late = self.ask(query, leaf.params)["pos"]
+        whole[late] = True
 
     def refusals(self, purpose: Purpose) -> Array:
         """For each person the place in ``REASONS`` of why she may not be written to; 0 when she may."""
@@ -425,7 +469,9 @@ class Question:
         whole[place[every[place] == found]] = True
         return whole
 
-    def _ask(self, query: exp.Expr | str, params: dict[str, Any]) -> dict[str, Array]:
+    def ask(self, query: exp.Expr | str, params: dict[str, Any]) -> dict[str, Array]:
+        if self.asking.stopped:
+            raise Interrupted
         text = query if isinstance(query, str) else query.sql(dialect="duckdb")
         used = {name: value for name, value in params.items() if f"${name}" in text}
         return self.cursor.execute(text, used).fetchnumpy()
@@ -436,7 +482,7 @@ class Question:
 
 def _people(table: str, leaf: Leaf) -> str:
     """Positions of those who fit a condition on their own row."""
-    return f"SELECT pos FROM {table} WHERE {leaf.sql}"
+    return f"SELECT pos FROM {table} WHERE {together.bare(leaf).sql(dialect='duckdb')}"
 
 
 def _renamed(query: exp.Expr, table: str, name: str) -> exp.Expr:

@@ -1,6 +1,7 @@
 """The engine process: answers questions about audiences from columns, for every workspace of this machine.
 
-A question is a line of JSON: ``{"workspace", "ask": "figures" | "count" | "moved" | "ids", "tree", …}``.
+A question is a line of JSON: ``{"workspace", "ask": "figures" | "count" | "moved" | "ids", "tree", …}``,
+or "overlap" of several "trees".
 Whoever asks anew with the same ``page`` stops the question before, inside DuckDB or PostgreSQL; so does whoever hangs
 up. The trees are those that pages and jobs checked; they are checked again here.
 """
@@ -156,6 +157,8 @@ class Server:
                     return {"moved": asdict(asked.moved(catalogue, tree, date.fromisoformat(question["day"])))}
                 case "ids":
                     return {"ids": asked.ids(catalogue, tree, None, question.get("after"), question.get("limit"))}
+                case "overlap":
+                    return {"masks": asked.masks(catalogue, question["trees"])}
                 case _:
                     purpose = Purpose.objects.filter(workspace=workspace, key=question.get("purpose") or "").first()
                     found = asked.figures(catalogue, tree, purpose)

@@ -258,7 +258,7 @@ def tables(catalogue: Catalogue) -> dict[str, Table]:
     human = f" AND e.kind IN ({kinds}) AND e.machine IS NULL{someone}"
     found = (
         table("contacts", contact, "contacts_contact c", "c.id"),
-        table("memberships", membership, "contacts_membership m", "m.contact_id"),
+        table("memberships", membership, "contacts_membership m", "m.list_id, m.contact_id"),
         table("orders", order, "contacts_order o", "o.contact_id, o.at"),
         table("lines", line, lines, "o.contact_id, o.at"),
         table("events", event, "events_event e", "e.at", human),

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import structlog
 from django.conf import settings
+from django.db import DatabaseError, transaction
 
 from envol import db
 from envol.accounts.models import Workspace
@@ -125,8 +126,23 @@ def look_after() -> list[int]:
     return made
 
 
+def _summarize() -> None:
+    """Let the indexes of stamps know the last pages of each table: vacuum leaves them out, and looks read them."""
+    try:
+        with transaction.atomic():
+            db.execute("SET LOCAL lock_timeout = '2s'")
+            db.rows(
+                "SELECT brin_summarize_new_values(i.oid) FROM pg_class i JOIN pg_am a ON a.oid = i.relam"
+                " WHERE a.amname = 'brin' AND i.relkind = 'i' AND i.relname LIKE '%stamp%'"
+                " AND i.relnamespace = current_schema()::regnamespace"
+            )
+    except DatabaseError as error:  # somebody else owns the tables, or holds one: looks only take longer
+        log.info("stamps were not summarized", error=str(error)[:200])
+
+
 def write(workspace: Workspace) -> store.Manifest:
     """New slabs of one workspace, by a child process. Raises RuntimeError with what it said."""
+    _summarize()
     command = [sys.executable, "-m", "envol.audience.columns", str(workspace.pk)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, env=os.environ, check=False)
     manifest = store.current(store.folder(settings.ENVOL.data, workspace.pk))

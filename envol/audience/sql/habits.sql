@@ -48,6 +48,7 @@ WITH link (sending_id, link, topic_id) AS (
             UNION ALL
             SELECT contact_id, %(seasonal)s::text FROM season) x
       JOIN contacts_contact c ON c.id = x.contact_id AND c.workspace_id = %(workspace)s AND NOT c.objected
+       AND c.refused & 2305843009213693952 = 0
 ), gone AS (
     DELETE FROM audience_habit h WHERE h.workspace_id = %(workspace)s
        AND NOT EXISTS (SELECT FROM shown s WHERE s.contact_id = h.contact_id AND s.habit = h.habit)

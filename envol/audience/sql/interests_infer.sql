@@ -26,9 +26,12 @@ WITH link (sending_id, link, topic_id, article) AS (
 ), whole AS (
     SELECT contact_id, count(DISTINCT article)::int AS n FROM read GROUP BY 1
 )
-SELECT k.contact_id, k.topic_id, k.n, w.n, (k.at AT TIME ZONE %(zone)s)::date,
-       EXISTS (SELECT FROM unnest(%(births)s::text[]) AS b(key) WHERE c.props ->> b.key > %(of_age)s) AS minor
+-- A minor is not profiled either; she is told here so that the page can say how many were left out.
+SELECT k.contact_id, k.topic_id, k.n, w.n, (k.at AT TIME ZONE %(zone)s)::date, of_age.minor
   FROM counted k
   JOIN whole w USING (contact_id)
   JOIN contacts_contact c ON c.id = k.contact_id AND c.workspace_id = %(workspace)s AND NOT c.objected
- WHERE k.n >= %(least)s AND k.n * 10 >= w.n * 3
+ CROSS JOIN LATERAL (
+    SELECT EXISTS (SELECT FROM unnest(%(births)s::text[]) AS b(key) WHERE c.props ->> b.key > %(of_age)s) AS minor
+ ) of_age
+ WHERE (of_age.minor OR c.refused & 2305843009213693952 = 0) AND k.n >= %(least)s AND k.n * 10 >= w.n * 3

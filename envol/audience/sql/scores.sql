@@ -4,7 +4,7 @@
 -- Orders of one person on one day are one purchase. A day counts as one when something was paid or, at no price, goods
 -- left; what was paid back lowers the amount and is no purchase. A score is the fifth in which the *lowest* rank of all
 -- equal values falls: equal people are never parted by the order of rows. Who objected to marketing is not profiled for
--- it (GDPR art. 21(2)).
+-- it, nor who objected to profiling alone: bit 61 of ``refused`` (GDPR art. 21(1), (2)).
 WITH days AS (
     SELECT o.contact_id,
            (o.at AT TIME ZONE %(zone)s)::date AS day,
@@ -22,6 +22,7 @@ WITH days AS (
            coalesce(sum(d.amount) FILTER (WHERE d.day >= %(year_begins)s), 0)::bigint AS lately
       FROM days d
       JOIN contacts_contact c ON c.id = d.contact_id AND c.workspace_id = %(workspace)s AND NOT c.objected
+       AND c.refused & 2305843009213693952 = 0
      GROUP BY d.contact_id
     HAVING bool_or(d.bought)
 ), ranked AS (
