@@ -29,6 +29,7 @@ class Kind(models.IntegerChoices):
     ORDERED = 23, "ordered"
     CONTACT_CHANGED = 24, "contact changed"
     CUSTOM = 30, "custom"
+    MAIL_CAME = 40, "mail came"  # for a route to a program; a row of the outbox only
 
 
 class Event(models.Model):
@@ -104,3 +105,65 @@ class MailRequest(models.Model):
 
     class Meta:
         db_table = "events_mail_request"
+
+
+class EndpointState(models.TextChoices):
+    ALIVE = "alive", "Alive"
+    PAUSED = "paused", "Paused"
+    DEAD = "dead", "Dead"
+
+
+class Endpoint(models.Model):
+    """An address of a program that is told what happened (`envol.events.outbox`)."""
+
+    id = models.BigAutoField(primary_key=True)
+    workspace = models.ForeignKey(Workspace, on_delete=models.DO_NOTHING, related_name="endpoints")
+    form = models.CharField(max_length=10)  # dialect, standard (Standard Webhooks), parse (incoming mail)
+    event = models.CharField(max_length=10, blank=True)
+    kinds = models.JSONField(default=list)
+    backup = models.BooleanField(default=False)
+    grouped = models.BooleanField(default=False)
+    address = models.CharField(max_length=254, blank=True)
+    url = models.TextField()
+    login_sealed = models.BinaryField(null=True)
+    secret_sealed = models.BinaryField(null=True)
+    state = models.CharField(max_length=10, choices=EndpointState.choices, default="alive")
+    key_id = models.IntegerField(null=True)
+    created_at = models.DateTimeField(db_default=Now())
+    due = models.DateTimeField(db_default=Now())
+    failing_at = models.DateTimeField(null=True)
+    failures = models.SmallIntegerField(default=0)
+    lease_until = models.DateTimeField(null=True)
+    told_at = models.DateTimeField(null=True)
+    said = models.TextField(default="", blank=True)
+
+    class Meta:
+        db_table = "events_endpoint"
+        managed = False
+
+
+class Outbox(models.Model):
+    """One event that one endpoint is told of. Written by triggers (sql/outbox.sql), read in the order of ``id``."""
+
+    id = models.BigAutoField(primary_key=True)
+    endpoint = models.ForeignKey(Endpoint, on_delete=models.DO_NOTHING, related_name="outbox")
+    workspace_id = models.IntegerField()
+    kind = models.SmallIntegerField(choices=Kind.choices)
+    at = models.DateTimeField()
+    contact_id = models.BigIntegerField(null=True)
+    sending_id = models.BigIntegerField(null=True)
+    no = models.BigIntegerField(null=True)
+    link = models.SmallIntegerField(null=True)
+    facts = models.JSONField(null=True)
+    state = models.CharField(max_length=10, default="waiting")  # waiting, told, dropped, given_up
+    queued_at = models.DateTimeField(db_default=Now())
+    due = models.DateTimeField(db_default=Now())
+    attempts = models.SmallIntegerField(default=0)
+    ended_at = models.DateTimeField(null=True)
+    status = models.SmallIntegerField(null=True)
+    ms = models.IntegerField(null=True)
+    said = models.TextField(default="", blank=True)
+
+    class Meta:
+        db_table = "events_outbox"
+        managed = False

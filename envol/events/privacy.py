@@ -9,6 +9,7 @@ from typing import Any
 from django.db import transaction
 
 from envol.db import dicts, execute
+from envol.events import outbox
 from envol.events.models import Kind
 
 
@@ -29,7 +30,13 @@ def erase(workspace_id: int, contact_id: int) -> Mapping[str, int]:
         last = execute(
             "DELETE FROM events_last_act WHERE workspace_id = %s AND contact_id = %s", [workspace_id, contact_id]
         )
-    return {"events_last_act": last, "events_event": nameless + gone, "events_mail_request": mails}
+        told = outbox.erase(workspace_id, contact_id)
+    return {
+        "events_last_act": last,
+        "events_event": nameless + gone,
+        "events_mail_request": mails,
+        "events_outbox": told,
+    }
 
 
 def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
@@ -45,4 +52,13 @@ def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
     last = dicts(
         "SELECT at FROM events_last_act WHERE workspace_id = %s AND contact_id = %s", [workspace_id, contact_id]
     )
-    return {"events": found, "last_act_before": last[0]["at"].isoformat() if last else None}
+    told = dicts(
+        "SELECT o.at, o.kind, o.state, e.url FROM events_outbox o JOIN events_endpoint e ON e.id = o.endpoint_id"
+        " WHERE o.workspace_id = %s AND o.contact_id = %s ORDER BY o.id",
+        [workspace_id, contact_id],
+    )
+    for row in told:
+        row["at"] = row["at"].isoformat()
+        row["kind"] = str(Kind(row["kind"]).label)
+    last_at = last[0]["at"].isoformat() if last else None
+    return {"events": found, "last_act_before": last_at, "told_to_programs": told}

@@ -10,7 +10,7 @@ from django.conf import settings
 from django.db import OperationalError, transaction
 
 from envol.db import execute, rows, value
-from envol.events import acts, counters, custom
+from envol.events import acts, counters, custom, outbox
 
 log = structlog.get_logger()
 MONTHS_AHEAD = 3
@@ -25,6 +25,7 @@ def keep_house(today: date | None = None) -> dict[str, list[str]]:
     """
     day = today or datetime.now(UTC).date()
     forget_mail_requests()
+    outbox.keep_house()
     custom.sweep()
     return {"made": make_ahead(day), "dropped": drop_old(day, settings.ENVOL.event_months)}
 

@@ -11,6 +11,7 @@ from envol.accounts.models import Workspace
 from envol.db import rows, value
 from envol.events.models import Kind
 from envol.insight.heat import clock_of
+from envol.outbound import states
 
 LOOKED = 2000
 OUTCOMES = ("delivered", "bounced", "expired", "cancelled", "suppressed")
@@ -36,13 +37,15 @@ _ENDED = (
 class People:
     """A set of contacts as a query: ``column`` of the rows of ``body`` (FROM and WHERE).
 
-    once: no contact stands there twice, so that nothing has to be put in order to say each once.
+    once: no contact stands there twice, so that nothing has to be put in order to say each once. ended: they are all
+    whose message of that sending ended in that state, which the books of the queue can count without reading them.
     """
 
     column: str
     body: str
     params: dict[str, Any]
     once: bool = False
+    ended: tuple[int, str] | None = None
 
     @property
     def sql(self) -> str:
@@ -87,6 +90,9 @@ class People:
         """Those who are there, and those of whom nothing is known any more (GDPR art. 17): these stay in numbers and
         stand on no page.
         """
+        if self.ended is not None:
+            every, erased = states.ended(*self.ended)
+            return every - erased, erased
         query = f"SELECT count(c.id), count(*) FROM ({self.sql}) AS p LEFT JOIN contacts_contact AS c ON c.id = p.id"
         there, every = rows(query, self.params)[0]
         return there, every - there
@@ -173,7 +179,14 @@ def behind(sending_ids: Sequence[int], figure: str) -> People:
         params |= {"state": name, "cause": rest}
         cause = " AND o.cause = %(cause)s" if rest else ""
         ended = "outbound_outcome AS o WHERE o.sending_id = ANY(%(sendings)s) AND o.state = %(state)s"
-        return People("o.no", f"{ended}{cause}", params, once=len(set(sending_ids)) == 1)
+        alone = set(sending_ids) if len(set(sending_ids)) == 1 else None
+        return People(
+            "o.no",
+            f"{ended}{cause}",
+            params,
+            once=alone is not None,
+            ended=(min(alone), name) if alone and not rest else None,
+        )
     else:
         body, more = _standing(name, rest, figure)
         params |= more
