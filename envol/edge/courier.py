@@ -5,22 +5,24 @@ states is in `envol.outbound`; here is only the moving. What is promised:
 
 * A message is sent only while its lease is ours and its permission was asked within the last second.
 * A transaction takes one of `connections` tickets and gives it back when its outcome is in the database. So
-  whatever is killed, at most that many messages of this process can be sent twice.
-* While outcomes cannot be written nothing is leased and nothing is sent; the outcomes are kept and tried again.
+  whatever is killed, at most that many messages of this process can be sent twice; and of these not those whose 250
+  was heard (:mod:`envol.edge.courier_journal`), when the next courier starts on the same disk.
+* While outcomes cannot be written nothing is leased and nothing is sent (:mod:`envol.edge.courier_settling`).
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import secrets
 import signal
 import socket
 import ssl
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any, TypeVar
 
 import structlog
@@ -28,9 +30,11 @@ from django.db import Error as DatabaseError
 from django.db import InterfaceError, connection
 
 from envol.edge.courier_connect import Connector
+from envol.edge.courier_journal import Journal, inherit
 from envol.edge.courier_lanes import Lanes
 from envol.edge.courier_mx import AsyncResolver, Mx, own_resolver
 from envol.edge.courier_queue import Queue, Site
+from envol.edge.courier_settling import KEEP_SETTLED, Settler
 from envol.edge.courier_shaping import Shares
 from envol.edge.courier_tls import TlsRules
 from envol.net import Fetcher
@@ -40,7 +44,7 @@ from envol.outbound import route as routes
 from envol.outbound.lease import Lease, Row
 from envol.outbound.making import Made, Maker, Makers
 from envol.outbound.route import Route
-from envol.outbound.settle import DEFERRED, Result, settle
+from envol.outbound.settle import DEFERRED, Result
 from envol.wire.smtp.client import TIMEOUTS, Stage
 
 log = structlog.get_logger()
@@ -48,15 +52,10 @@ T = TypeVar("T")
 
 AT_A_TIME = 8
 """Messages handed to a thread together: one hop of the executor for eight."""
-GATHER_SECONDS = 0.001
-"""Outcomes wait this long for company; while one batch is written the next gathers by itself. Every millisecond more
-is cheaper and leaves more to be repeated by a kill: 10 ms repeated fifteen messages a kill, 1 ms five."""
 SWITCH_SECONDS = 0.0005
 """How long a thread may keep the interpreter: with 5 ms each answer of the database waits for a making thread."""
 LOOK_SECONDS = 0.4
 FRESH_SECONDS = 1.0
-KEEP_SETTLED = 4.0
-"""Seconds for which settled outcomes are kept, to write them again if the database lost them in a crash."""
 
 
 class Courier:
@@ -76,30 +75,31 @@ class Courier:
         fetcher: Fetcher | None = None,
         trust: ssl.SSLContext | None = None,
         timeouts: Mapping[Stage, float] = TIMEOUTS,
+        journal: Path | None = None,
     ) -> None:
+        """journal: a directory of all couriers of this machine; None: without."""
         self.name = name
+        self._heirlooms = journal
+        self._journal = None if journal is None else Journal(journal, name, keep=KEEP_SETTLED)
+        self._settler = Settler(self._in, self._written, self._journal)
+        self._drained = False
         self._lease_seconds = lease_seconds
         self._slots = slots
         self._places = connections * 2 + AT_A_TIME * threads
         self._queue = Queue(self._places)
         self._leases: set[Lease] = set()
-        self._makers: dict[tuple[int, int], Maker] = {}
+        self._makers: dict[int, Maker] = {}  # by row held: after a lost lease two of one recipient may be here
         self._room = Makers(base_url)
         self._making = 0
         self._threads = threads
         self._makers_pool = ThreadPoolExecutor(threads, thread_name_prefix="make")
         self._lease_pool = ThreadPoolExecutor(1, thread_name_prefix="lease")
-        self._settle_pool = ThreadPoolExecutor(1, thread_name_prefix="settle")
-        self._results: list[Result] = []
-        self._settled: deque[tuple[float, list[Result]]] = deque()
         self._ended: list[Lease] = []
-        self._again: list[Result] = []
-        self._have_results = asyncio.Event()
         self._have_ended = asyncio.Event()
-        self._troubled = False
         self._stopping = asyncio.Event()
         self._hungry = asyncio.Event()
         self._looked = asyncio.Event()
+        self._doubtful = asyncio.Event()
         self._withheld: dict[tuple[int, int], tuple[str, str]] = {}
         self._direct = not route.one_host
         self.shares = Shares(route.sources, self._agree)
@@ -121,7 +121,7 @@ class Courier:
     async def run(self, ready: Callable[[], None] = lambda: None) -> None:
         """Work until `stop()`."""
         self._loop = asyncio.get_running_loop()
-        settler = asyncio.create_task(self._settle_loop())
+        settler = asyncio.create_task(self._settler.loop())
         others = [
             asyncio.create_task(work())
             for work in (self._lease_loop, self._look_loop, self._renew_loop, self._release_loop)
@@ -147,11 +147,13 @@ class Courier:
             if self._direct:
                 await self.shares.part()
             await asyncio.wrap_future(self._lease_pool.submit(rolls.flush))
-            for pool in (self._lease_pool, self._settle_pool):
+            for pool in (self._lease_pool, self._settler.pool):
                 await asyncio.wrap_future(pool.submit(lambda: connection.close()))
                 pool.shutdown(wait=False)
             self._makers_pool.shutdown(wait=False)
             self._rules.close()
+            if self._journal is not None:
+                self._journal.close(keep=not self._drained)
 
     @staticmethod
     async def _first_failure(tasks: Iterable[asyncio.Task[None]]) -> None:
@@ -168,7 +170,7 @@ class Courier:
     async def _drain(self, failed: asyncio.Task[None]) -> None:
         for row in self._queue.clear():
             self._give_back(row)
-        while self._making or self._lanes.busy or self._results or self._ended or self._troubled:
+        while self._making or self._lanes.busy or self._settler.busy or self._ended:
             if failed.done():
                 failed.result()
             self._lanes.give_up_prepared()
@@ -184,6 +186,7 @@ class Courier:
         if left:
             await self._in(self._lease_pool, leasing.release, left)
         self._leases.clear()
+        self._drained = True
 
     async def _in(self, pool: ThreadPoolExecutor, work: Callable[..., T], *args: Any) -> T:
         """Call a room in its thread; a broken connection is closed so that the next call opens another."""
@@ -195,15 +198,36 @@ class Courier:
                 connection.close()
                 raise
 
-        return await self._loop.run_in_executor(pool, call)
+        try:
+            return await self._loop.run_in_executor(pool, call)
+        except (DatabaseError, InterfaceError):
+            self._settler.fell()
+            raise
 
     # ---- leasing
 
+    async def _inherit(self) -> None:
+        """Before the first lease: what couriers that died here had heard is written, what they held is free."""
+        if self._heirlooms is None or self._journal is None:
+            return
+        self._journal.open()
+        while not self._stopping.is_set():
+            try:
+                await self._in(self._lease_pool, inherit, self._heirlooms)
+                return
+            except (DatabaseError, InterfaceError) as error:
+                log.warning("cannot take over from couriers that died, trying again", error=str(error).strip())
+                await asyncio.sleep(0.5)
+            except OSError as error:
+                log.warning("cannot read the journals of couriers that died", error=str(error))
+                return
+
     async def _lease_loop(self) -> None:
+        await self._inherit()
         pause = 0.05
         while not self._stopping.is_set():
             got = False
-            if not self._troubled:
+            if not self._settler.troubled:
                 enough = self._queue.ready(self._loop.time()) >= self._slots // 2 or self._queue.waiting >= 8000
                 try:
                     got = await self._lease(2 if enough else leasing.EVERY_PRIORITY)
@@ -214,7 +238,7 @@ class Courier:
             if got:
                 pause = 0.05
             else:
-                pause = min(0.25, pause * 1.5) if not self._troubled else 1.0
+                pause = min(0.25, pause * 1.5) if not self._settler.troubled else 1.0
                 self._hungry.clear()
                 try:
                     await asyncio.wait_for(self._hungry.wait(), pause)
@@ -267,17 +291,20 @@ class Courier:
                 if row.sending.id in problems:
                     self.report(Result(row, DEFERRED, "not_ready", reply=problems[row.sending.id]))
                 elif row.key in makers:
+                    self._makers[id(row)] = makers[row.key]
                     waiting.append(row)
                 else:
                     self._give_back(row)
             self._queue.add(waiting)
-        self._makers.update(makers)
         self.feed()
         return bool(leases)
 
     async def _renew_loop(self) -> None:
         while True:
-            await asyncio.sleep(self._lease_seconds / 3)
+            try:
+                await asyncio.wait_for(self._doubtful.wait(), self._lease_seconds / 3)
+            except TimeoutError:
+                pass
             held = list(self._leases)
             try:
                 kept = await self._in(
@@ -285,17 +312,28 @@ class Courier:
                 )
             except (DatabaseError, InterfaceError) as error:
                 log.warning("cannot renew leases", error=str(error).strip())
+                await asyncio.sleep(0.5)
                 continue
             for lease in held:
                 if lease.id not in kept and lease in self._leases:
-                    log.warning("lease lost", rows=lease.pending)
-                    for row in self._queue.remove(row.key for row in lease.rows):
-                        self._give_back(row)
+                    self._lose(lease)
+            self._doubtful.clear()
+            self._wake()
+
+    def _lose(self, lease: Lease) -> None:
+        """Somebody else holds it: what waits here would be sent twice."""
+        if lease in self._leases and not lease.lost:
+            lease.lost = True
+            self._doubtful.set()  # what took this one may have taken others: nothing is sent until they were renewed
+            log.warning("lease lost", rows=lease.pending)
+            for row in self._queue.remove_of(lease):
+                self._give_back(row)
 
     async def _look_loop(self) -> None:
         """Ask again, for everything held, whether it may still be sent."""
         while True:
             await asyncio.sleep(LOOK_SECONDS)
+            self._settler.tidy()
             # What was leased, and so asked, a moment ago needs no answer yet. Once somebody is withheld all are asked:
             # the answers kept are always those of one time.
             young = time.monotonic() - LOOK_SECONDS / 4 if not self._withheld else float("inf")
@@ -315,10 +353,14 @@ class Courier:
             if withheld:
                 for row in self._queue.remove(withheld):
                     self._withhold(row)
-            self._looked.set()
-            self._looked = asyncio.Event()
+            self._wake()
             if self._loop.time() - asked > FRESH_SECONDS:
                 log.warning("asking for permissions takes longer than a second")
+
+    def _wake(self) -> None:
+        """Whoever waits for an answer looks again."""
+        self._looked.set()
+        self._looked = asyncio.Event()
 
     def _withhold(self, row: Row) -> None:
         state, cause = self._withheld[row.key]
@@ -329,11 +371,14 @@ class Courier:
 
     async def may_go(self, row: Row) -> bool:
         """The last question before MAIL FROM; False: the row was settled or given back instead."""
-        while time.monotonic() - row.lease.checked > FRESH_SECONDS:
-            if self._stopping.is_set() and self._troubled:
+        while time.monotonic() - row.lease.checked > FRESH_SECONDS or self._doubtful.is_set():
+            if self._stopping.is_set() and self._settler.troubled:
                 self._give_back(row)
                 return False
             await self._looked.wait()
+        if row.lease.lost:
+            self._give_back(row)
+            return False
         if row.key in self._withheld:
             self._withhold(row)
             return False
@@ -341,7 +386,8 @@ class Courier:
 
     def is_fresh(self, row: Row) -> bool:
         """The same question where nobody can wait: was it asked within the last second, and answered with yes?"""
-        return time.monotonic() - row.lease.checked <= FRESH_SECONDS and row.key not in self._withheld
+        fresh = time.monotonic() - row.lease.checked <= FRESH_SECONDS and not self._doubtful.is_set()
+        return fresh and row.key not in self._withheld and not row.lease.lost
 
     # ---- making
 
@@ -352,7 +398,7 @@ class Courier:
             if not rows:
                 break
             self._making += 1
-            work = [(row, self._makers[row.key]) for row in rows]
+            work = [(row, self._makers[id(row)]) for row in rows]
             future = self._loop.run_in_executor(self._makers_pool, _make, work)
             future.add_done_callback(self._made)
         if self._queue.ready(self._loop.time()) < self._slots // 2:
@@ -419,12 +465,11 @@ class Courier:
 
     def report(self, result: Result) -> None:
         """Keep an outcome until it is written."""
-        self._results.append(result)
-        self._have_results.set()
+        self._settler.report(result)
 
     def _give_back(self, row: Row) -> None:
         """A row that stays in its lease unsent."""
-        self._makers.pop(row.key, None)
+        self._makers.pop(id(row), None)
         self._less(row)
 
     def _less(self, row: Row) -> None:
@@ -435,57 +480,20 @@ class Courier:
             self._ended.append(lease)
             self._have_ended.set()
 
-    # ---- settling
+    # ---- settled
 
-    async def _settle_loop(self) -> None:
-        while True:
-            await self._have_results.wait()
-            await asyncio.sleep(GATHER_SECONDS)
-            self._have_results.clear()
-            results = [*self._again, *self._results]
-            self._again.clear()
-            pause = 0.1
-            while True:
-                try:
-                    lost = await self._in(self._settle_pool, _settle, results)
-                    break
-                except (DatabaseError, InterfaceError) as error:
-                    self._troubled = True
-                    log.warning("cannot write outcomes, keeping them", count=len(results), error=str(error).strip())
-                    await asyncio.sleep(pause)
-                    pause = min(5.0, pause * 2)
-                    # What was settled last may have died with the database: write it first.
-                    recent = [result for _, batch in self._settled for result in batch]
-                    known = {id(result) for result in results}
-                    results = [*(r for r in recent if id(r) not in known), *results]
-            now = self._loop.time()
-            if self._troubled:
-                log.info("outcomes are written again")
-                self._troubled = False
-                self._settled.clear()
-            self._after(results, lost, now)
-
-    def _after(self, results: list[Result], lost: set[int], now: float) -> None:
-        written = {id(result) for result in results}
-        done = [result for result in self._results if id(result) in written]
-        self._results = [result for result in self._results if id(result) not in written]
+    def _written(self, done: list[Result], lost: set[int]) -> None:
+        """These outcomes are in the database, or were somebody else's to write (`lost`, by identity)."""
         for result in done:
-            self._makers.pop(result.row.key, None)
+            self._makers.pop(id(result.row), None)
             if id(result) in lost:
                 self.lost += 1
+                self._lose(result.row.lease)
             elif result.state == "delivered":
                 self.delivered += 1
-        if lost:
-            log.warning("outcomes of leases that were lost", count=len(lost))
-        if done:
-            self._settled.append((now, done))
-            while self._settled and self._settled[0][0] < now - KEEP_SETTLED:
-                self._settled.popleft()
         for result in done:
             self._less(result.row)
         self._lanes.settled(done)
-        if self._results:
-            self._have_results.set()
         self.feed()
 
     async def _release_loop(self) -> None:
@@ -494,23 +502,20 @@ class Courier:
             await self._have_ended.wait()
             self._have_ended.clear()
             while ended := list(self._ended):
+                if not self._settler.sure:
+                    # The outcomes that end these leases may be lost: freed before they are written again, their people
+                    # would be sent to twice.
+                    await asyncio.sleep(0.05)
+                    continue
                 try:
                     await self._in(self._lease_pool, leasing.release, ended)
                 except (DatabaseError, InterfaceError) as error:
                     log.warning("cannot end leases, trying again", error=str(error).strip())
-                    self._rewrite()
                     await asyncio.sleep(0.5)
                     continue
                 gone = set(ended)
                 self._ended = [lease for lease in self._ended if lease not in gone]
                 self._leases -= gone
-
-    def _rewrite(self) -> None:
-        """The database failed: outcomes written a moment ago may be gone with it. Have them written again."""
-        waiting = {id(result) for result in self._results}
-        recent = [result for _, batch in self._settled for result in batch if id(result) not in waiting]
-        self._again.extend(recent)
-        self._have_results.set()
 
 
 def _make(work: list[tuple[Row, Maker]]) -> list[tuple[Row, Made | Exception]]:
@@ -523,17 +528,14 @@ def _make(work: list[tuple[Row, Maker]]) -> list[tuple[Row, Made | Exception]]:
     return made
 
 
-def _settle(results: list[Result]) -> set[int]:
-    return {id(result) for result in settle(results)}
-
-
 def run(config: Any, ready: Callable[[], None]) -> None:
     """The process: work until SIGTERM. `ready` is called when leasing begins."""
     import uvloop
     from django.conf import settings
 
     sys.setswitchinterval(SWITCH_SECONDS)
-    name = f"{socket.gethostname()}:{os.getpid()}"
+    # Numbers of processes come again, and in containers soon; the heir of a dead courier must not mean a living one.
+    name = f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(4)}"
     route = routes.of_settings(settings)
 
     async def main() -> None:
@@ -544,6 +546,7 @@ def run(config: Any, ready: Callable[[], None]) -> None:
             threads=config.courier_threads,
             lease_seconds=config.lease_seconds,
             base_url=config.base_url,
+            journal=config.data / "couriers",
         )
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):

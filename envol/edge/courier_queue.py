@@ -7,11 +7,11 @@ places, and never more than three quarters, so a slow receiver does not delay th
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from envol.outbound.egress import STREAMS, stream_of
-from envol.outbound.lease import Row
+from envol.outbound.lease import Lease, Row
 
 SHARE = 4  # a site gets one place of four, unless it is alone
 
@@ -111,14 +111,19 @@ class Queue:
     def remove(self, keys: Iterable[tuple[int, int]]) -> list[Row]:
         """Take these rows out, where they still wait."""
         wanted = set(keys)
+        return self._take_out(lambda row: row.key in wanted) if wanted else []
+
+    def remove_of(self, lease: Lease) -> list[Row]:
+        """Take out what waits of a lease."""
+        return self._take_out(lambda row: row.lease is lease)
+
+    def _take_out(self, chosen: Callable[[Row], bool]) -> list[Row]:
         removed: list[Row] = []
-        if not wanted:
-            return removed
         for site in list(self._sites.values()):
             for line in site.lines.values():
-                gone = [row for row in line if row.key in wanted]
+                gone = [row for row in line if chosen(row)]
                 if gone:
-                    kept = [row for row in line if row.key not in wanted]
+                    kept = [row for row in line if not chosen(row)]
                     line.clear()
                     line.extend(kept)
                     removed += gone

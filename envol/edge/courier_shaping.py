@@ -246,7 +246,8 @@ class Shares:
             if share.leave is not None:
                 if now >= share.until:
                     share.leave = 0  # of another day
-                want = min(MOST_LEAVE, wanted) - share.leave
+                usable = share.limit or share.lanes or not share.asked  # else it is of use to another courier
+                want = (min(MOST_LEAVE, wanted) if usable or not share.leave else 0) - share.leave
                 share.leave += min(0, want)
             ask = Ask(
                 share.group,

@@ -32,6 +32,8 @@ from starlette.responses import FileResponse, Response
 from starlette.staticfiles import StaticFiles
 from starlette.types import Scope as StarletteScope
 
+from envol import db_role
+from envol.api import calls
 from envol.content import media
 from envol.content.models import Version
 from envol.db import value
@@ -41,8 +43,9 @@ from envol.edge.http_guard import MAX_HEAD, App, BodyLimit, GuardedProtocol, Rec
 from envol.edge.http_hits import HitRoutes, Targets, answer
 from envol.edge.http_send import SendRoute, is_send
 from envol.events.hits import Hit, record_hits
-from envol.outbound import metrics
+from envol.outbound import metrics, own_policy
 from envol.outbound.models import Sending
+from envol.outbound.records import RETURN_LABEL
 
 log = structlog.get_logger()
 STATIC = Path(__file__).resolve().parent.parent / "web" / "static"
@@ -52,12 +55,14 @@ _TEXT = [(b"content-type", b"text/plain; charset=utf-8"), (b"cache-control", b"n
 
 def count(hits: list[Hit]) -> None:
     """One batch of the gatherer; its thread keeps one connection, and finds a new one after a failure."""
+    db_role.stay_owner()
     close_old_connections()
     record_hits(hits)
 
 
 def links_of(sending_id: int) -> Mapping[int, str]:
     """Link number → address of a sending's version; empty when there is none."""
+    db_role.stay_owner()
     close_old_connections()
     version = Sending.objects.filter(id=sending_id).values_list("version_id", flat=True).first()
     found = Version.objects.filter(id=version).values_list("links", flat=True).first() if version else None
@@ -114,6 +119,7 @@ class Application:
         self._events = EventRoutes(self._looks)
         self._send = SendRoute()
         self._seen_ready = -1e9
+        self._writes: asyncio.Task[None] | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -137,6 +143,8 @@ class Application:
             await self._events(scope, receive, send)
         elif is_send(path):
             await self._send(scope, receive, send)
+        elif path == own_policy.PATH and (policy := own_policy.for_host(_host(scope), RETURN_LABEL)):
+            await answer(scope, send, 200, _TEXT, policy.encode())
         elif path == "/health":
             await answer(scope, send, 200, _TEXT, b"ok\n")
         elif path == "/ready":
@@ -150,11 +158,21 @@ class Application:
         while True:
             message = await receive()
             if message["type"] == "lifespan.startup":
+                self._writes = asyncio.create_task(self._write_calls())
                 await send({"type": "lifespan.startup.complete"})
             else:
                 await self.stop()
                 await send({"type": "lifespan.shutdown.complete"})
                 return
+
+    async def _write_calls(self) -> None:
+        """The log of programs' calls, written as it gathers; what the database does not take now is dropped."""
+        while True:
+            await asyncio.sleep(calls.EVERY)
+            try:
+                await asyncio.get_running_loop().run_in_executor(self._looks, _write_calls)
+            except Exception as error:
+                log.warning("calls could not be logged", error=type(error).__name__)
 
     async def leave(self) -> None:
         """End what would never end by itself, so that the server can wait for the rest."""
@@ -165,6 +183,10 @@ class Application:
         await self.leave()
         await self._gatherer.close()
         await self._send.close()
+        if self._writes is not None:
+            self._writes.cancel()
+            with contextlib.suppress(Exception):
+                await asyncio.get_running_loop().run_in_executor(self._looks, _write_calls)
         await self._hits.drain()
         self._lookups.shutdown(wait=False)
         self._looks.shutdown(wait=False)
@@ -220,9 +242,20 @@ class Application:
         await answer(scope, send, 200, _TEXT, b"ready\n")
 
 
+def _host(scope: Scope) -> str:
+    return next((value for name, value in scope["headers"] if name == b"host"), b"").decode("latin-1")
+
+
 def _read_metrics() -> str:
+    db_role.stay_owner()
     close_old_connections()
     return metrics.text()
+
+
+def _write_calls() -> None:
+    db_role.stay_owner()
+    close_old_connections()
+    calls.flush()
 
 
 def _ask_database() -> None:

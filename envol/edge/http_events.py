@@ -26,6 +26,7 @@ import structlog
 from django.conf import settings
 from django.db import close_old_connections
 
+from envol import db_role
 from envol.accounts import jobs
 from envol.accounts.sessions import members_behind
 from envol.campaigns import progress
@@ -66,12 +67,14 @@ class Watcher:
 
 def who(keys: Collection[str]) -> dict[str, Watcher]:
     """Session key → who is behind it. Runs in a thread."""
+    db_role.stay_owner()
     close_old_connections()
     return {key: Watcher(m.pk, m.workspace.pk) for key, m in members_behind(keys).items()}
 
 
 def ask(workspace_id: int, topic: str) -> State:
     """The state of a topic; None when this workspace has no such thing. Runs in a thread."""
+    db_role.stay_owner()
     close_old_connections()
     kind, _, number = topic.partition(".")
     match kind:

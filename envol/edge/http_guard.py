@@ -21,7 +21,8 @@ MAX_HEAD = 64 << 10
 UPLOADS = (
     (re.compile(r"/imports"), 4 << 30),
     (re.compile(r"/media\b|/campaigns/\d+/content"), 32 << 20),
-    (re.compile(r"/+v3\.1/send", re.IGNORECASE), 25 << 20),  # its own door says no in its own words before that
+    (re.compile(r"/+v3/data/", re.IGNORECASE), 256 << 20),  # files of contacts that programs hand in
+    (re.compile(r"/+v3(\.1)?/send", re.IGNORECASE), 25 << 20),  # its own door says no in its own words before that
 )
 
 _HEAD_ENDS = re.compile(rb"\n\r?\n")

@@ -19,13 +19,17 @@ _JSON = (b"content-type", b"application/json; charset=UTF-8")
 _SECONDS = 60.0  # in which a body must have come
 
 
+_OLDER = frozenset({"v3/send", "v3/send/message"})
+_PATHS = _OLDER | {"v3.1/send"}
+
+
 def is_send(path: str) -> bool:
     """Clients write it in any case, and some with a doubled slash."""
-    return path.rstrip("/").lower() in ("/v3.1/send", "//v3.1/send")
+    return path.strip("/").lower() in _PATHS
 
 
 class SendRoute:
-    """Answers ``POST /v3.1/send``."""
+    """Answers ``POST /v3.1/send``, and the older ``/v3/send``."""
 
     def __init__(self) -> None:
         # Few calls in a batch: one may hold fifty messages, and megabytes.
@@ -48,7 +52,9 @@ class SendRoute:
             await self._say(scope, send, 413, f"A call is at most {send_v31.MOST_BODY >> 20} MB.", code="mj-0011")
             return
         try:
-            found = await self._gatherer.put(Request(headers.get(b"authorization", b"").decode("latin-1"), body))
+            authorization = headers.get(b"authorization", b"").decode("latin-1")
+            older = scope["path"].strip("/").lower() in _OLDER
+            found = await self._gatherer.put(Request(authorization, body, older))
         except Busy as busy:
             await self._say(scope, send, 429, str(busy), [(b"retry-after", b"2")])
         except Exception as error:  # whatever it is: not kept, so not promised

@@ -22,7 +22,7 @@ import structlog
 from envol import disk
 from envol.edge import certificates
 from envol.edge.gather import Busy, Gatherer
-from envol.edge.smtp_session import Authenticate, Etrn, Listener, MailFrom, Message, Question, RcptTo, Session
+from envol.edge.smtp_session import Authenticate, Etrn, Listener, MailFrom, Message, Question, RcptTo, Session, Verify
 from envol.edge.submission import NOT_KEPT, RELOAD_SECONDS, fresh
 from envol.outbound import returned, rolls, stored
 from envol.outbound.mailing import REFUSED
@@ -49,7 +49,9 @@ class Inbound(Listener):
         take: Callable[[list[Returned]], list[str]] = returned.take,
         keep: Callable[[list[stored.Incoming]], None] = stored.keep,
     ) -> None:
-        super().__init__(ServerOptions(host, max_size=MAX_SIZE, max_recipients=100, starttls=tls is not None))
+        super().__init__(
+            ServerOptions(host, max_size=MAX_SIZE, max_recipients=100, starttls=tls is not None, chunking=True)
+        )
         self.tls = tls
         self.gatherer: Gatherer[Returned, str] = Gatherer(take, max_batch=100, max_waiting=500, name="inbound")
         self.stored: Gatherer[stored.Incoming, None] = Gatherer(keep, max_batch=100, max_waiting=500, name="stored")
@@ -83,7 +85,7 @@ class _Session(Session):
                 return self._known(question.recipient)
             case Message():
                 return self._take(question)
-            case Authenticate() | Etrn():
+            case Authenticate() | Verify() | Etrn():
                 raise AssertionError("it is not offered")
 
     async def _known(self, recipient: str) -> Reply:
@@ -113,7 +115,7 @@ class _Session(Session):
                 places = {one: self._stored[one] for one in there}
                 await self._inbound.stored.put(stored.Incoming(envelope.reverse_path, places, received + message.data))
             for recipient in here:
-                kind = await self._inbound.gatherer.put(Returned(recipient, message.data))
+                kind = await self._inbound.gatherer.put(Returned(recipient, message.data, envelope.reverse_path))
                 log.info("mail came back", kind=kind)
                 kinds.append(kind)
         except stored.Loop as error:

@@ -16,7 +16,7 @@ import structlog
 
 from envol import disk
 from envol.edge.gather import Busy, Gatherer
-from envol.edge.smtp_session import Authenticate, Etrn, Listener, MailFrom, Message, Question, RcptTo, Session
+from envol.edge.smtp_session import Authenticate, Etrn, Listener, MailFrom, Message, Question, RcptTo, Session, Verify
 from envol.outbound import capture
 from envol.outbound.capture import Incoming
 from envol.outbound.route import tell_inbox_address
@@ -70,7 +70,7 @@ class _Session(Session):
                 return behaviour.refusal or RECIPIENT_OK
             case Message():
                 return self._keep(question)
-            case Authenticate() | Etrn():
+            case Authenticate() | Verify() | Etrn():
                 raise AssertionError("it is not offered")
 
     async def _keep(self, message: Message) -> Reply:

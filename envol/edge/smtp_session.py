@@ -17,8 +17,10 @@ import structlog
 
 from envol.outbound import rolls
 from envol.wire.smtp.grammar import Reply, reply
+from envol.wire.smtp.questions import Question
 from envol.wire.smtp.server import (
     Authenticate,
+    Challenge,
     Closed,
     Etrn,
     Event,
@@ -28,6 +30,7 @@ from envol.wire.smtp.server import (
     Server,
     ServerOptions,
     StartTls,
+    Verify,
 )
 
 log = structlog.get_logger()
@@ -36,7 +39,7 @@ IDLE_SECONDS = 300.0  # RFC 5321 §4.5.3.2.7
 HANDSHAKE_SECONDS = 60.0
 MOST_CONNECTIONS = 500
 
-Question = MailFrom | RcptTo | Message | Authenticate | Etrn
+Answer = Reply | Challenge
 
 
 class Listener:
@@ -102,7 +105,7 @@ class Session(asyncio.Protocol):
         self._heard = 0.0
         self._paused = False
 
-    def judge(self, question: Question) -> Reply | Awaitable[Reply]:
+    def judge(self, question: Question) -> Answer | Awaitable[Answer]:
         """The answer, or what will give it. What that raises is a mistake of ours, answered by 451."""
         raise NotImplementedError
 
@@ -200,7 +203,7 @@ class Session(asyncio.Protocol):
                     return
                 case _:
                     answer = self.judge(event)
-                    if not isinstance(answer, Reply):
+                    if not isinstance(answer, Reply | Challenge):
                         self._flush()  # what was said before, pipelined commands included
                         self._answering = asyncio.ensure_future(self._answer(answer))
                         return
@@ -208,12 +211,12 @@ class Session(asyncio.Protocol):
                     pending += self.server.answer(answer)
         self._flush()
 
-    def _count(self, answer: Reply) -> None:
+    def _count(self, answer: Answer) -> None:
         """For the reports: what we refuse, and why."""
-        if answer.code >= 400 and self.listener.service:
+        if isinstance(answer, Reply) and answer.code >= 400 and self.listener.service:
             rolls.count("said", f"{answer.code} {answer.enhanced or ''}".strip(), self.listener.service)
 
-    async def _answer(self, coming: Awaitable[Reply]) -> None:
+    async def _answer(self, coming: Awaitable[Answer]) -> None:
         try:
             answer = await coming
         except Exception as error:  # a mistake of ours: nothing is promised, and the client may try again
@@ -256,4 +259,16 @@ class Session(asyncio.Protocol):
             self._act(self.server.receive_data(early))
 
 
-__all__ = ["Authenticate", "Etrn", "Listener", "MailFrom", "Message", "Question", "RcptTo", "Session"]
+__all__ = [
+    "Answer",
+    "Authenticate",
+    "Challenge",
+    "Etrn",
+    "Listener",
+    "MailFrom",
+    "Message",
+    "Question",
+    "RcptTo",
+    "Session",
+    "Verify",
+]

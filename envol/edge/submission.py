@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import ipaddress
 import resource
+import secrets
 import signal
 import ssl
 import unicodedata
@@ -27,7 +28,19 @@ from envol import disk
 from envol.accounts.api_keys import Barred
 from envol.edge import certificates
 from envol.edge.gather import Busy, Gatherer
-from envol.edge.smtp_session import Authenticate, Etrn, Listener, MailFrom, Message, Question, RcptTo, Session
+from envol.edge.smtp_session import (
+    Answer,
+    Authenticate,
+    Challenge,
+    Etrn,
+    Listener,
+    MailFrom,
+    Message,
+    Question,
+    RcptTo,
+    Session,
+    Verify,
+)
 from envol.outbound import control, relay, rolls, stored
 from envol.outbound.accept import Outgoing, Refused
 from envol.outbound.route import our_name
@@ -76,10 +89,12 @@ class Submission(Listener):
                 starttls=True,
                 tls_required=True,
                 auth=True,
+                scram=True,
                 auth_required=True,
                 smtputf8=True,
                 dsn=True,
                 etrn=True,
+                chunking=True,
             )
         )
         self.tls = tls
@@ -166,8 +181,10 @@ class _Session(Session):
             self._counted = ""
         super().connection_lost(exc)
 
-    def judge(self, question: Question) -> Reply | Awaitable[Reply]:
+    def judge(self, question: Question) -> Answer | Awaitable[Answer]:
         match question:
+            case Verify():
+                return self._verifier(question)
             case Authenticate():
                 return self._sign_in(question)
             case MailFrom():
@@ -180,11 +197,18 @@ class _Session(Session):
             case Etrn():
                 return self._start(question)
 
+    async def _verifier(self, asked: Verify) -> Challenge:
+        verifier = await self._submission.ask(lambda: relay.verifier_of(asked.identity))
+        return Challenge(verifier, secrets.token_urlsafe(18))
+
     async def _sign_in(self, given: Authenticate) -> Reply:
         door, peer = self._submission.door, self.peer
         if door.shut(peer):
             return reply(421, "4.7.0", "Too many failed sign-ins from your address, come back later")
-        found = await self._submission.ask(lambda: relay.sign_in(given.identity, given.secret))
+        if given.proved is None:
+            found = await self._submission.ask(lambda: relay.sign_in(given.identity, given.secret))
+        else:
+            found = await self._submission.ask(lambda: relay.proved(given.identity)) if given.proved else None
         how = "refused" if found is None else "shut" if isinstance(found, str) else "signed in"
         rolls.count("auth", peer, how)
         if found is None:
@@ -211,7 +235,11 @@ class _Session(Session):
         account = self._account
         assert account is not None
         return await self._submission.ask(
-            lambda: reply(*stored.start(account.workspace_id, asked.domain, below=asked.below))
+            lambda: reply(
+                *stored.start(
+                    account.workspace_id, asked.domain, below=asked.below, actor="key", actor_id=account.key_id
+                )
+            )
         )
 
     def _one_more(self) -> Reply:
@@ -269,13 +297,15 @@ def _loopback(peer: str) -> bool:
 
 
 def fresh(work: Callable[[], Any]) -> Any:
-    """With a new connection after a failure of the database."""
+    """With a new connection after a failure of the database. Raises `disk.Full` where it has no room left."""
     from django.db import Error, InterfaceError, connection
 
     try:
         return work()
-    except (Error, InterfaceError):
+    except (Error, InterfaceError) as error:
         connection.close()
+        if disk.is_full(error):
+            raise disk.Full("The disk of the database is full, try again later") from error
         raise
 
 

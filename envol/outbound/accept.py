@@ -33,6 +33,10 @@ TRANSACTIONAL_LIFETIME = 4 * 24 * 3600
 TRANSACTIONAL_PRIORITY = 2
 
 
+NOT_VALIDATED = "sender_not_validated"
+"""The cause of what was accepted and refused in the same breath, since its sender is no domain of the workspace's."""
+
+
 class Refused(ValueError):
     """Not accepted, nothing was written; the sentence says what to do."""
 
@@ -47,6 +51,7 @@ class Outgoing:
     contact_ids: beside `to`; known contacts are asked for by their permissions, the others by suppression alone.
     code: a sign-in code or the like: goes first, and is worth nothing after 15 minutes.
     verdict: of outgoing control, where whoever hands it in has asked already; else it is asked at acceptance.
+    refused: why it never leaves: it has its number and its copies, and all of them ended when it was accepted.
     """
 
     workspace_id: int
@@ -64,6 +69,7 @@ class Outgoing:
     code: bool = False
     facts: dict[str, Any] = field(default_factory=dict)
     verdict: Verdict | None = None
+    refused: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +89,8 @@ def accept_messages(batch: Sequence[Outgoing]) -> list[Accepted]:
     One statement, which is its own commit, whatever the size of the batch; a few more, and a transaction, where
     something is held. Inside a transaction of the caller's the promise begins when that one commits.
     """
+    if any(message.refused for message in batch):
+        return _some_refused(batch)
     for message in batch:
         _check(message)
     if not batch:
@@ -110,6 +118,25 @@ def accept_messages(batch: Sequence[Outgoing]) -> list[Accepted]:
                     key_id=message.facts.get("key"),
                 )
     return accepted
+
+
+def _some_refused(batch: Sequence[Outgoing]) -> list[Accepted]:
+    """Those that never leave are entered by themselves, in chunks of their own, and ended before anybody sees them."""
+    refused = [message for message in batch if message.refused]
+    for message in refused:
+        _check(message)
+    disk.refuse_when_full()
+    with transaction.atomic(durable=not connection.in_atomic_block):
+        others = iter(accept_messages([message for message in batch if not message.refused]))
+        ended = _accepted(refused, [None] * len(refused), {})
+        by_cause: dict[str, list[tuple[int, int]]] = {}
+        for message, one in zip(refused, ended, strict=True):
+            by_cause.setdefault(message.refused, []).extend(one.recipients)
+        for cause, copies in by_cause.items():
+            keys = {"sendings": [sending_id for sending_id, _ in copies], "numbers": [no for _, no in copies]}
+            db.execute(db.sql("outbound", "refuse"), {**keys, "cause": cause})
+        these = iter(ended)
+        return [next(these if message.refused else others) for message in batch]
 
 
 def _accepted(batch: Sequence[Outgoing], made: Sequence[Sending | None], counted: Counted) -> list[Accepted]:
@@ -167,7 +194,7 @@ def _check(message: Outgoing) -> None:
             raise Refused(str(error)) from None
     if message.raw is None and not (message.text or message.html):
         raise Refused("A message needs a text or an HTML part; write at least one.")
-    if message.kind == "transactional":
+    if message.kind == "transactional" and not message.refused:
         ok, sentence = may_send_from(message.workspace_id, message.sender[1])
         if not ok:
             raise Refused(sentence)

@@ -31,13 +31,15 @@ class OutboundConfig(AppConfig):
         from envol.audience.catalogue import register_activity, register_finished
         from envol.audience.topics import register_links
         from envol.contacts.imports.undo import keep_when
-        from envol.outbound import privacy
+        from envol.outbound import emptying, keeping, privacy
 
         for kind in ("sent", "delivered"):
             register_activity(kind, db.sql("outbound", f"activity_{kind}"))
         register_links(_links)
         register_finished(db.sql("outbound", "finished"))
         privacy.register()
+        keeping.register()
+        emptying.register()
         # Undoing an import must not remove people who were written to, nor those who reacted.
         keep_when(
             "EXISTS (SELECT FROM outbound_sending x JOIN outbound_send s ON s.sending_id = x.id AND s.no = c.id"

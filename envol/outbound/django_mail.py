@@ -10,6 +10,7 @@ from typing import Any
 from django.core.mail.backends.base import BaseEmailBackend
 from django.core.mail.message import EmailMessage
 
+from envol.db_role import as_owner
 from envol.outbound.accept import Outgoing, accept_messages
 from envol.outbound.system import sender_of, workspace_for
 
@@ -17,6 +18,7 @@ from envol.outbound.system import sender_of, workspace_for
 class Backend(BaseEmailBackend):
     """EMAIL_BACKEND of an installation. Addresses of the sender come from the workspace, not from the caller."""
 
+    @as_owner()  # whoever signs in or forgot her password has no workspace yet
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         """Accept them all, or none; how many. With `fail_silently` a refusal is 0 instead of an error."""
         try:

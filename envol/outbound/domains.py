@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from envol.accounts.journal import note
 from envol.accounts.keys import seal, unseal
 from envol.accounts.models import Workspace
+from envol.db_role import as_owner
 from envol.outbound import records
 from envol.outbound.models import DkimKey, Domain
 from envol.outbound.records import SEALED_FOR as _SEALED_FOR
@@ -251,9 +252,9 @@ def pass_replies_on(domain: Domain, address: str, *, actor_id: int | None = None
             address = normalise(address).written
         except AddressError as error:
             raise ValueError(error.told(_)) from None
-        if Domain.objects.filter(name=records.parent_of(domain_of(address))).exists() and domain_of(address).startswith(
-            f"{records.RETURN_LABEL}."
-        ):
+        with as_owner():  # whoever declared it here, its return host is ours
+            ours = Domain.objects.filter(name=records.parent_of(domain_of(address))).exists()
+        if ours and domain_of(address).startswith(f"{records.RETURN_LABEL}."):
             raise ValueError(_("This address leads back here: name a mailbox that somebody reads."))
     domain.replies_to = address
     domain.save(update_fields=["replies_to"])

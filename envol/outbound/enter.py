@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import transaction
 
 from envol import db
+from envol.db_role import as_owner
 from envol.outbound import arrays
 from envol.outbound.sites import site_of
 
@@ -62,8 +63,9 @@ def enter(entries: Sequence[Entry], counted: Counted, *, site: str = "") -> list
     """
     pieces = list(_pieces(entries))
     if len(pieces) == 1:
-        return _enter(entries, counted, site)
-    with transaction.atomic():
+        with as_owner():
+            return _enter(entries, counted, site)
+    with as_owner(), transaction.atomic():
         return [one for piece in pieces for one in _enter(piece, counted if piece is pieces[0] else {}, site)]
 
 

@@ -22,6 +22,8 @@ from django.db import transaction
 from envol import db
 from envol.consent import gates, suppression
 from envol.consent.models import Purpose
+from envol.contacts import beyond
+from envol.content.models import Version
 from envol.outbound import arrays, limits, rolls
 from envol.outbound.models import Sending
 from envol.wire.address import AddressError, normalise
@@ -83,13 +85,17 @@ class Row:
 
 @dataclass(slots=True, eq=False)
 class Lease:
-    """Rows held together. `checked`: when permissions were last asked (monotonic seconds)."""
+    """Rows held together. `checked`: when permissions were last asked (monotonic seconds).
+
+    lost: somebody else holds it now (the clock jumped, or we were frozen): nothing more of it is sent.
+    """
 
     id: uuid.UUID
     retries: bool
     rows: list[Row] = field(default_factory=list)
     pending: int = 0
     checked: float = 0.0
+    lost: bool = False
 
 
 def lease(
@@ -137,7 +143,7 @@ def lease(
         )
         if not retries and not chunks:
             return []
-        sendings = _sendings({row[0] for row in retries} | {row[0] for row in chunks})
+        known = sendings({row[0] for row in retries} | {row[0] for row in chunks})
         refused: list[tuple[Row, str]] = []
         held: dict[tuple[int, uuid.UUID], list[tuple[Any, ...]]] = {}
         for chunk in chunks:
@@ -145,8 +151,8 @@ def lease(
         of_chunks = {chunk[6]: Lease(chunk[6], False, checked=asked) for chunk in chunks}
         for (sending_id, lease_id), mine in held.items():
             columns = [[chunk[i] for chunk in mine] for i in (1, 4, 2, 3)]
-            refused += _read(sendings[sending_id], of_chunks[lease_id], _CHUNK_ROWS, *columns)
-        for sending in sendings.values():
+            refused += _read(known[sending_id], of_chunks[lease_id], _CHUNK_ROWS, *columns)
+        for sending in known.values():
             due = [row for row in retries if row[0] == sending.id]
             if due:
                 refused += _read(sending, again, _RETRY_ROWS, [row[1] for row in due], [row[2] for row in due])
@@ -163,7 +169,8 @@ def lease(
     return leases
 
 
-def _sendings(ids: set[int]) -> dict[int, SendingFacts]:
+def sendings(ids: set[int]) -> dict[int, SendingFacts]:
+    """What a courier must know of each of these."""
     names = ("id", "workspace_id", "kind", "version_id", "purpose_id", "sender", "lifetime_seconds", "priority")
     return {row[0]: SendingFacts(*row) for row in Sending.objects.filter(id__in=ids).values_list(*names)}
 
@@ -242,9 +249,24 @@ def _refusal(sending: SendingFacts, bit: int | None) -> str:
     """The reason she is refused, in SQL over the contact `c`; NULL: she may be written to."""
     if sending.kind == "test" and bit is not None:
         # A colleague looks at it, who need not have agreed to anything; but nobody who said no gets it so.
-        return f"nullif({gates.refusal_sql('c', bit=bit)}, '{gates.NO_PERMISSION}')"
+        gate = beyond.behind(gates.refusal_sql("c", bit=bit), _beyond(sending))
+        return f"nullif({gate}, '{gates.NO_PERMISSION}')"
     asked = None if sending.transactional and sending.kind != "transactional" else bit
-    return gates.refusal_sql("c", bit=asked, transactional=sending.transactional)
+    gate = gates.refusal_sql("c", bit=asked, transactional=sending.transactional)
+    if sending.transactional or sending.purpose_id is None:
+        return gate
+    return beyond.behind(gate, _beyond(sending))
+
+
+def _beyond(sending: SendingFacts) -> list[str]:
+    """What its purpose asks of each beside her answer."""
+    return beyond.tests("c", beyond.asked(sending.purpose_id or 0), lambda: _informs(sending))
+
+
+def _informs(sending: SendingFacts) -> list[int]:
+    """Origins of data that this message names: whoever waits to be told of these may get it (GDPR art. 14(3)(b))."""
+    found = Version.objects.filter(pk=sending.version_id or 0).values_list("informs", flat=True).first()
+    return list(found or ())
 
 
 def _forbidden(sending: SendingFacts, addresses: Sequence[str]) -> dict[str, str]:
@@ -377,6 +399,21 @@ def release(leases: Iterable[Lease]) -> None:
             # As in `lease`: by keys, however old the statistics are.
             db.execute("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off")
             _end(ids)
+
+
+def abandon(courier: str) -> int:
+    """End the leases of a courier that is known to be dead, as if their time had run out; how many."""
+    with transaction.atomic():
+        ids = [
+            row[0]
+            for table in ("outbound_chunk", "outbound_retry")
+            for row in db.rows(
+                f"UPDATE {table} SET lease_until = now() - interval '1 second'"
+                " WHERE lease_id IS NOT NULL AND leased_by = %s RETURNING lease_id",
+                [courier],
+            )
+        ]
+        return _end(list(set(ids)), lost=True) if ids else 0
 
 
 def _end(ids: Sequence[uuid.UUID], lost: bool = False) -> int:

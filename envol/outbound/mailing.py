@@ -30,6 +30,7 @@ from envol.accounts.models import Member, Workspace
 from envol.consent.models import Purpose
 from envol.contacts.models import Contact, List, Membership
 from envol.content import links
+from envol.db_role import as_owner
 from envol.events.writing import request_mail
 from envol.outbound import domains, records
 from envol.outbound.accept import Outgoing, Refused, accept_post
@@ -91,7 +92,9 @@ def create(workspace: Workspace, domain: Domain, name: str, people: List, purpos
         raise Invalid(
             "name", _("Choose another name: letters, digits, dot and hyphen, and none that is taken already.")
         )
-    if MailingList.objects.filter(domain__name=domain.name, name=name).exists():
+    with as_owner():  # whoever made it: an address names one list
+        taken = MailingList.objects.filter(domain__name=domain.name, name=name).exists()
+    if taken:
         raise Invalid("name", _("A list of this name exists at this domain."))
     with transaction.atomic():
         carrier = Sending.objects.create(

@@ -14,6 +14,7 @@ from envol.consent import breaches, data_map, registry
 from envol.consent.data_map import Flow
 from envol.consent.registry import Data
 from envol.contacts.models import Contact
+from envol.events import outbox
 
 ERASED = "erased@invalid"  # RFC 2606 §2: nobody's
 
@@ -24,7 +25,8 @@ def erase(workspace_id: int, contact_id: int) -> dict[str, int]:
     Mail that still waits is refused at its lease, because the contact is gone.
     """
     found = Contact.objects.filter(workspace_id=workspace_id, pk=contact_id).values_list("email", "email_key").first()
-    given = {"w": workspace_id, "c": contact_id, "addresses": list(found or ())}
+    addresses = list(found or ())
+    given = {"w": workspace_id, "c": contact_id, "addresses": addresses}
     # Mail to an address that was no contact yet: what confirmed her, what the API sent before.
     mine = (
         "(s.contact_id = %(c)s OR (s.contact_id IS NULL AND s.address = ANY(%(addresses)s::text[])))"
@@ -64,6 +66,12 @@ def erase(workspace_id: int, contact_id: int) -> dict[str, int]:
         " AND (contact_id = %(c)s OR (kind <> 'captured' AND lower(envelope_from) = ANY(%(addresses)s::text[])))",
         given,
     )
+    outbox.erase_mail(workspace_id, addresses)
+    db.execute(
+        "DELETE FROM events_outbox o USING outbound_send s"
+        f" WHERE o.workspace_id = %(w)s AND o.sending_id = s.sending_id AND o.no = s.no AND {mine}",
+        given,
+    )
     sends = db.execute(f"UPDATE outbound_send s SET address = '{ERASED}', site = 'invalid' WHERE {mine}", given)
     posts = db.execute(
         "DELETE FROM outbound_post p USING outbound_mailing_list l WHERE l.id = p.mailing_list_id"
@@ -98,11 +106,17 @@ def export(workspace_id: int, contact_id: int) -> dict[str, Any]:
 
 def describe() -> list[Data]:
     return [
-        Data("outbound_send", "which mail was for whom, at which address"),
-        Data("outbound_message", "words of single messages"),
+        Data("outbound_send", "which mail was for whom, at which address", True, "13 months, then totals"),
+        Data("outbound_message", "words of single messages", True, "1 month, then without words"),
         Data("outbound_post", "messages to mailing lists, with who wrote them", True, "90 days"),
         Data("outbound_moderator", "addresses of those who decide on such messages", True, "while they do"),
-        Data("outbound_outcome", "how each mail ended; replies of hosts, without the address"),
+        Data(
+            "outbound_outcome",
+            "how each mail ended; replies of hosts, without the address",
+            True,
+            "13 months, then totals",
+        ),
+        Data("outbound_emptied", "how many mails of a sending are no longer kept one by one", False),
         Data("outbound_dialogue", "dialogues with other hosts, without the address", True, "dialogue_days, 7 days"),
         Data("outbound_stored", "domains whose mail waits here, and which of their mailboxes are taken"),
         Data("outbound_notice", "what senders are told of their mail; replies of hosts, without the address"),

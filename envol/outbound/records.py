@@ -12,6 +12,7 @@ import ipaddress
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
@@ -21,9 +22,12 @@ import dns.reversename
 from django.conf import settings
 
 from envol.accounts.keys import unseal
+from envol.net import Fetcher, NotFetched
+from envol.outbound import own_policy
 from envol.outbound.models import DkimKey, Domain
 from envol.outbound.route import our_name
-from envol.wire import dkim
+from envol.wire import bimi, bimi_certificate, dkim
+from envol.wire.mta_sts import policy_id
 
 SEALED_FOR = "dkim key"
 RETURN_LABEL = "bounces"
@@ -113,6 +117,11 @@ def _all(domain: Domain) -> list[Record]:
                 "tls_rpt", "TLS-RPT", "TXT", f"_smtp._tls.{home}", f"v=TLSRPTv1; rua=mailto:tlsrpt@{home}", WANTED, _tls
             ),
         ]
+        host = urlsplit(settings.ENVOL.base_url).hostname or us
+        found += [
+            Record("own_sts", "MTA-STS", "TXT", f"_mta-sts.{home}", own_policy.record(), ADVICE, _policy),
+            Record("own_sts_host", "A", "A", f"{own_policy.HOST}{home}", host, ADVICE, _leads_to(host)),
+        ]
     return found + _advice(name)
 
 
@@ -121,7 +130,7 @@ def _advice(name: str) -> list[Record]:
     logo = f"v=BIMI1; l=https://{name}/logo.svg"
     found = [
         Record("mta_sts", "MTA-STS", "TXT", f"_mta-sts.{name}", "v=STSv1; id=1", ADVICE, _starts("v=STSv1")),
-        Record("bimi", "BIMI", "TXT", f"default._bimi.{name}", logo, ADVICE, _starts("v=BIMI1")),
+        Record("bimi", "BIMI", "TXT", f"default._bimi.{name}", logo, ADVICE, _bimi(name)),
     ]
     host = urlsplit(settings.ENVOL.base_url).hostname or ""
     if "." in host and not host.replace(".", "").isdigit():
@@ -264,6 +273,65 @@ def _starts(version: str) -> Callable[[list[str], Resolver], tuple[bool, str]]:
         return len(found) == 1, ", ".join(found)
 
     return judge
+
+
+def _policy(found: list[str], resolver: Resolver) -> tuple[bool, str]:
+    """Ours, as it is now: an old id keeps senders at the old policy until that has run out."""
+    return policy_id(found) == policy_id([own_policy.record()]), ", ".join(found)
+
+
+def _leads_to(host: str) -> Callable[[list[str], Resolver], tuple[bool, str]]:
+    def judge(found: list[str], resolver: Resolver) -> tuple[bool, str]:
+        return bool(found) and set(found) <= set(lookup(resolver, host, "A")), ", ".join(found)
+
+    return judge
+
+
+LOGOS = Fetcher(seconds=5.0, most_bytes=bimi.MOST_BYTES + 1)
+CERTIFICATES = Fetcher(seconds=5.0, most_bytes=bimi_certificate.MOST_OCTETS + 1)
+
+
+def _bimi(domain: str) -> Callable[[list[str], Resolver], tuple[bool, str]]:
+    """The logo is fetched and looked at, and DMARC must say more than none: providers are silent about either."""
+
+    def judge(found: list[str], resolver: Resolver) -> tuple[bool, str]:
+        found = [text for text in found if text.startswith("v=BIMI1")]
+        shown = ", ".join(found)
+        if len(found) != 1:
+            return False, shown
+        logo = bimi.logo_of(found[0])
+        if logo is None:
+            return False, f"{shown} (l= names no https address)"
+        if not logo:
+            return True, shown  # it declines
+        faults, told = [], ""
+        try:
+            picture = LOGOS.get(logo, "image/svg+xml")
+            faults = bimi.picture_faults(picture)
+            more, told = _certificate(bimi.certificate_of(found[0]), domain, picture)
+            faults += more
+        except NotFetched as error:
+            faults.append(str(error))
+        policies = [lookup(resolver, f"_dmarc.{one}", "TXT") for one in with_parents(domain)]
+        dmarc = next((text for texts in policies for text in texts if _dmarc(texts, resolver)[0]), "")
+        if not re.search(r";\s*p=(?:quarantine|reject)\b", dmarc, re.IGNORECASE):
+            faults.append("DMARC says neither quarantine nor reject")
+        said = "; ".join(faults) or told
+        return not faults, f"{shown} ({said})" if said else shown
+
+    return judge
+
+
+def _certificate(address: str | None, domain: str, picture: bytes) -> tuple[list[str], str]:
+    """What is wrong with the certificate of a logo, and who vouches until when. Without one nothing is wrong, and few
+    providers draw the logo. Raises NotFetched."""
+    if address is None:
+        return ["a= names no https address"], ""
+    if not address:
+        return [], ""
+    looked = bimi_certificate.look(CERTIFICATES.get(address), domain, picture, datetime.now(UTC))
+    until = f" until {looked.until:%Y-%m-%d}" if looked.until else ""
+    return looked.faults, f"{looked.issuer} vouches{until}"
 
 
 def _any(found: list[str], resolver: Resolver) -> tuple[bool, str]:

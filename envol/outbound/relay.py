@@ -19,13 +19,14 @@ from django.db import connection, transaction
 from envol import disk
 from envol.accounts import api_keys
 from envol.accounts.api_keys import Barred
-from envol.accounts.models import Scope
-from envol.accounts.workspaces import check_api_key
-from envol.outbound import accept, control, habits, notices, rolls, rspamd
+from envol.accounts.models import ApiKey, Scope
+from envol.accounts.workspaces import api_key_verifier, check_api_key, proved_api_key
+from envol.outbound import accept, asides, control, habits, notices, rolls, rspamd
 from envol.outbound.domains import may_send_from
 from envol.wire.address import AddressError, normalise
 from envol.wire.fraud import HOLD, REFUSE
 from envol.wire.message.submit import read_submission
+from envol.wire.scram import Verifier
 from envol.wire.smtp.notify import Wish
 from envol.wire.smtp.server import Envelope
 
@@ -44,7 +45,20 @@ class Account:
 
 def sign_in(key: str, secret: str) -> Account | str | None:
     """The account of a key and its secret; None when they do not fit, a sentence when they do and may not come in."""
-    row = check_api_key(key, secret)
+    return _account(check_api_key(key, secret))
+
+
+def verifier_of(key: str) -> Verifier:
+    """Against what a proof of this key's secret is checked (SCRAM); for a key there is none, one that nothing fits."""
+    return api_key_verifier(key)
+
+
+def proved(key: str) -> Account | str | None:
+    """As :func:`sign_in`, of somebody who has proved to know the secret."""
+    return _account(proved_api_key(key))
+
+
+def _account(row: ApiKey | None) -> Account | str | None:
     if row is None:
         return None
     said = api_keys.closed(row) or api_keys.lacks(row, Scope.SMTP)
@@ -73,6 +87,10 @@ def outgoing(
     Raises :class:`~envol.wire.message.submit.Unacceptable` or :class:`~envol.outbound.accept.Refused`; with `at_once`
     also :class:`~envol.outbound.control.TakesLong`.
     """
+    try:
+        raw, told = asides.taken(raw)
+    except asides.Refused as refusal:
+        raise accept.Refused(str(refusal)) from None
     read = read_submission(raw)
     if not api_keys.may_write_as(account.senders, read.author.address):
         raise accept.Refused(_not_among(account, read.author.address))
@@ -99,7 +117,9 @@ def outgoing(
         to=list(to.values()),
         subject=read.subject,
         raw=message,
+        custom_id=told.pop("custom_id", ""),
         facts={"by": "smtp", "key": account.key_id, "message_id": read.message_id}
+        | told
         | notices.facts(envelope.reverse_path, list(wishes), envelope.asked, list(wishes.values())),
         verdict=verdict,
     )

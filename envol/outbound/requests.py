@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
 import structlog
 from django.db import transaction
 from django.db.models.functions import Now
 
 from envol import disk
 from envol.accounts.models import Workspace
+from envol.db import TooSlow, rows, within
 from envol.events.models import MailRequest
 from envol.outbound.accept import Outgoing, Refused, accept_messages
 from envol.outbound.system import NoWorkspace, sender_of, workspace_for
@@ -72,4 +75,28 @@ def _outgoing(request: MailRequest) -> Outgoing:
         kind="system" if request.contact_id is None and request.kind not in _TO_STRANGERS else "transactional",
         contact_ids=[request.contact_id],
         code=request.kind == "code",
+        facts={"for": f"{request.kind} {facts['ref']}"} if "ref" in facts else {},
     )
+
+
+def outcomes(workspace_id: int, kind: str, ref: int, since: datetime, seconds: float = 1.0) -> dict[str, int]:
+    """What became of the messages that were asked for this one thing, by state: a report without any measuring.
+
+    Messages that wait for the road are ``waiting``; nothing is said when counting takes longer than ``seconds``.
+    """
+    asked = {"workspace": workspace_id, "for": f"{kind} {ref}", "since": since}
+    try:
+        with within(seconds):
+            return dict(
+                rows(
+                    "SELECT coalesce(o.state, CASE WHEN r.no IS NULL THEN 'waiting' ELSE 'deferred' END), count(*)"
+                    " FROM outbound_message m JOIN outbound_send s ON s.message_id = m.id"
+                    " LEFT JOIN outbound_outcome o ON o.sending_id = s.sending_id AND o.no = s.no"
+                    " LEFT JOIN outbound_retry r ON r.sending_id = s.sending_id AND r.no = s.no"
+                    " WHERE m.workspace_id = %(workspace)s AND m.created_at >= %(since)s"
+                    " AND m.header ->> 'for' = %(for)s GROUP BY 1",
+                    asked,
+                )
+            )
+    except TooSlow:
+        return {}

@@ -12,6 +12,7 @@ from envol import db
 from envol.accounts.journal import note
 from envol.consent import gates, suppression
 from envol.contacts.models import Contact
+from envol.content.models import Version
 from envol.outbound import accept
 from envol.outbound.accept import Outgoing, Refused
 from envol.outbound.mail_log import Entry
@@ -94,7 +95,8 @@ def _of_campaign(workspace_id: int, one: Entry, language: str) -> tuple[int, int
     if person is None:
         raise Refused(_("This person is gone."))
     if before.purpose_id is not None:
-        answer = gates.may_send(workspace_id, person.pk, person.email_key, before.purpose_id)
+        named = Version.objects.filter(pk=before.version_id or 0).values_list("informs", flat=True).first()
+        answer = gates.may_send(workspace_id, person.pk, person.email_key, before.purpose_id, informs=named or ())
         if not answer.allowed:
             raise Refused(answer.sentence(language))
     made = Sending.objects.create(

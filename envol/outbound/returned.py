@@ -20,7 +20,8 @@ from envol.consent import suppression
 from envol.consent.models import Purpose
 from envol.contacts.models import Contact
 from envol.content import links
-from envol.events.models import Kind
+from envol.events import outbox
+from envol.events.models import Endpoint, Kind
 from envol.events.writing import NewEvent, record
 from envol.outbound import domain_reports, domains, leaving, mailbox, mailing, notices, rolls, settle, shaping
 from envol.outbound.models import CapturedKind, Send, Sending
@@ -46,6 +47,7 @@ class Returned(NamedTuple):
 
     recipient: str
     raw: bytes
+    sender: str = ""  # of the envelope
 
 
 def is_ours(recipient: str) -> bool:
@@ -54,9 +56,18 @@ def is_ours(recipient: str) -> bool:
         return True
     local = _local(recipient)
     if local not in _SERVICES:
-        return mailing.found_by(recipient) is not None
+        return mailing.found_by(recipient) is not None or route_of(recipient) is not None
     domain = domains.at_host(domain_of(recipient))
     return domain is not None and (local != mailbox.REPLIES or bool(domain.replies_to))
+
+
+def route_of(recipient: str) -> Endpoint | None:
+    """The program that mail for this address is handed to, where its domain is of its workspace still."""
+    found = Endpoint.objects.filter(form="parse", address=recipient.lower()).first()
+    if found is None:
+        return None
+    domain = domains.at_host(domain_of(recipient))
+    return found if domain is not None and domain.workspace_id == found.workspace_id else None
 
 
 def _local(recipient: str) -> str:
@@ -100,6 +111,9 @@ def _take(one: Returned, found: Explanation, reports: list[domain_reports.Read],
     if (leaving_one := links.read_unsubscribe_address(one.recipient)) is not None:
         return _left(leaving_one, found)
     target = links.read_return_path(one.recipient)
+    if target is None and (route := route_of(one.recipient)) is not None:
+        outbox.put(route, Kind.MAIL_CAME, {"sender": one.sender, "recipient": one.recipient}, one.raw)
+        return "for a program"
     if target is None and local != COMPLAINTS and (to := mailing.found_by(one.recipient)) is not None:
         return mailing.take(to, one.raw, found, proven)
     if found.type == "feedback":

@@ -199,7 +199,7 @@ def agree(
             wanted = bool(ask.lanes or ask.open)
             connections = share_out(shape.connections, mine, courier) if wanted else 0
             held.append((*key, max(connections, ask.open), courier, now + hold if wanted else now))
-            messages = _leave(shape, ask, now)
+            messages = _leave(shape, ask, now, connections)
             spent = 0.0
             if ask.plan:
                 messages, spent = days.leave(ask, messages, connections)
@@ -216,15 +216,18 @@ def agree(
     return answer
 
 
-def _leave(shape: Shape, ask: Ask, now: datetime) -> int | None:
-    """By the rate: leave for so many messages; None: for as many as there are."""
+def _leave(shape: Shape, ask: Ask, now: datetime, connections: int) -> int | None:
+    """By the rate: leave for so many messages; None: for as many as there are.
+
+    Only for one who can use it: what a courier without a connection keeps is missing to the one that has it.
+    """
     if shape.per_minute is None:
         return None
     most = max(1.0, shape.per_minute / 6)  # never more than ten seconds' worth at once
     waited = max(0.0, (now - shape.filled_at).total_seconds())
     shape.tokens = min(most, shape.tokens + waited * shape.per_minute / 60) - min(0, ask.want)
     shape.filled_at = now
-    return max(0, min(ask.want, int(shape.tokens)))
+    return max(0, min(ask.want, int(shape.tokens))) if connections else 0
 
 
 class _Days:

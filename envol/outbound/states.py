@@ -58,6 +58,24 @@ def counts(sending_id: int) -> dict[str, int]:
     return answer
 
 
+def ended(sending_id: int, state: str) -> tuple[int, int]:
+    """(recipients of a sending that ended in a state and are kept one by one, those of them who were erased).
+
+    By the tally and an index of the erased (`envol.outbound.privacy.ERASED`): a million are not read to be counted.
+    """
+    (found,) = db.rows(
+        "SELECT (SELECT coalesce(sum(n), 0)::bigint FROM outbound_tally"
+        "         WHERE sending_id = %(id)s AND state = %(state)s)"
+        "     - (SELECT coalesce(sum(n), 0)::bigint FROM outbound_emptied"
+        "         WHERE sending_id = %(id)s AND state = %(state)s),"
+        "       (SELECT count(*) FROM outbound_send s"
+        "          JOIN outbound_outcome o ON o.sending_id = s.sending_id AND o.no = s.no"
+        "         WHERE s.sending_id = %(id)s AND s.address = 'erased@invalid' AND o.state = %(state)s)",
+        {"id": sending_id, "state": state},
+    )
+    return int(found[0]), int(found[1])
+
+
 def totals(sending_ids: Sequence[int]) -> dict[int, dict[str, int]]:
     """Of many sendings: `accepted`, and those who ended, by state; by the tally alone."""
     found: dict[int, dict[str, int]] = {}
@@ -118,15 +136,17 @@ def obstacle(sending_id: int) -> Obstacle | None:
     return Obstacle(*found[0]) if found else None
 
 
-def waiting(workspace_id: int) -> list[dict[str, Any]]:
-    """The queue by site, state and last reply: dictionaries of site, state, count, due, reply; most first."""
-    return db.dicts(
-        f"SELECT s.site, {STATE_OF} AS state, count(*) AS count, min(coalesce(r.due, c.due)) AS due,"
-        " coalesce(concat_ws(' ', r.code, r.enhanced, nullif(r.reply, '')), '') AS reply"
-        f" {LEDGER} JOIN outbound_sending x ON x.id = s.sending_id"
-        " WHERE x.workspace_id = %s AND o.no IS NULL GROUP BY 1, 2, 5 ORDER BY count(*) DESC, 1 LIMIT 200",
-        [workspace_id],
-    )
+COUNTED = 20_000
+"""Of a sending for which more people wait, chunks are counted and not people: a million would take seconds."""
+
+
+def waiting(workspace_id: int, *, site: str = "", most: int = 200, skip: int = 0) -> list[dict[str, Any]]:
+    """The queue by site, state and last reply: dictionaries of site, state, count, due, reply; most first.
+
+    site: this one alone. skip, most: which page of it.
+    """
+    given = {"workspace": workspace_id, "site": site, "most": most, "skip": skip, "exact": COUNTED}
+    return db.dicts(db.sql("outbound", "waiting"), given)
 
 
 def history(sending_id: int, no: int) -> list[dict[str, Any]]:
@@ -175,6 +195,7 @@ _OF_SENDINGS = (
     "outbound_excluded",
     "outbound_message",
     "outbound_tally",
+    "outbound_emptied",
 )
 _LOOKED_AT = "SELECT id FROM outbound_sending WHERE ended_at IS NULL OR ended_at > now() - interval '2 days'"
 _RECENT = f"WITH looked_at AS ({_LOOKED_AT}), "
@@ -235,8 +256,11 @@ _INVARIANTS = (
         "Tallies that do not say what the outcomes say",
         "sending_id::text",
         "FROM (SELECT sending_id, state, sum(n) AS n FROM outbound_tally GROUP BY 1, 2) t FULL JOIN"
-        " (SELECT sending_id, state, count(*) AS n FROM outbound_outcome GROUP BY 1, 2 UNION ALL"
-        " SELECT sending_id, 'accepted', count(*) FROM outbound_send GROUP BY 1) x USING (sending_id, state)"
+        " (SELECT sending_id, state, sum(n) AS n FROM ("
+        "   SELECT sending_id, state, count(*) AS n FROM outbound_outcome GROUP BY 1, 2"
+        "   UNION ALL SELECT sending_id, 'accepted', count(*) FROM outbound_send GROUP BY 1"
+        "   UNION ALL SELECT sending_id, state, n FROM outbound_emptied) every"
+        "  GROUP BY 1, 2) x USING (sending_id, state)"
         " WHERE coalesce(t.n, 0) <> coalesce(x.n, 0)",
     ),
     _never(

@@ -14,13 +14,15 @@ from email.utils import format_datetime
 from typing import Any, NamedTuple
 
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models.functions import Now
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from envol import db, disk
 from envol.accounts.journal import note
 from envol.accounts.models import Workspace
+from envol.db_role import as_owner
 from envol.outbound import accept
 from envol.outbound.capture import subject_of
 from envol.outbound.domains import may_send_from
@@ -56,7 +58,14 @@ class Incoming(NamedTuple):
 
 
 def add(
-    workspace: Workspace, name: str, host: str, *, recipients: Iterable[str] = (), scheduled: bool = False
+    workspace: Workspace,
+    name: str,
+    host: str,
+    *,
+    recipients: Iterable[str] = (),
+    scheduled: bool = False,
+    actor: str = "command",
+    actor_id: int | None = None,
 ) -> StoredDomain:
     """List a domain. Raises ValueError with a sentence.
 
@@ -70,15 +79,48 @@ def add(
         raise ValueError(str(error)) from None
     if settings.ENVOL.route == "smart_host":
         raise ValueError(
-            "Everything leaves through the smart host, which would bring this mail back: use route direct."
+            _("Everything leaves through the smart host, which would bring this mail back: use route direct.")
         )
     ready, sentence = may_send_from(workspace.pk, f"postmaster@{name}")
     if not ready or not workspace.domains.filter(name=name).exists():
-        raise ValueError(sentence if not ready else f"{name} is not declared: run `envol domain add {name}` first.")
-    if StoredDomain.objects.filter(name=name).exists():
-        raise ValueError(f"{name} is listed already.")
+        raise ValueError(
+            sentence
+            if not ready
+            else _("%(domain)s is not declared here: declare it among your domains first.") % {"domain": name}
+        )
+    taken = _("Mail for %(domain)s is kept already.") % {"domain": name}
+    with as_owner():  # whoever listed it: one host fetches its mail
+        listed = StoredDomain.objects.filter(name=name).exists()
+    if listed:
+        raise ValueError(taken)
     if host == name:
-        raise ValueError(f"Name the host of {name}, not the domain: its MX leads here.")
+        raise ValueError(_("Name the host of %(domain)s, not the domain: its MX leads here.") % {"domain": name})
+    locals_ = sorted({one.strip().lower() for one in recipients if one.strip()})
+    if wrong := next((one for one in locals_ if not _is_local(one, name)), None):
+        raise ValueError(_("“%(box)s” is no mailbox: write what stands before the @.") % {"box": wrong})
+    try:
+        return _list(workspace, name, host, locals_, scheduled=scheduled, actor=actor, actor_id=actor_id)
+    except IntegrityError:  # somebody was faster
+        raise ValueError(taken) from None
+
+
+def _is_local(local: str, domain: str) -> bool:
+    try:
+        return "@" not in local and bool(normalise(f"{local}@{domain}"))
+    except AddressError:
+        return False
+
+
+def _list(
+    workspace: Workspace,
+    name: str,
+    host: str,
+    recipients: Sequence[str],
+    *,
+    scheduled: bool,
+    actor: str,
+    actor_id: int | None,
+) -> StoredDomain:
     with transaction.atomic():
         sending = Sending.objects.create(
             workspace=workspace,
@@ -87,20 +129,24 @@ def add(
             priority=accept.TRANSACTIONAL_PRIORITY,
             lifetime_seconds=int(KEPT.total_seconds()),
         )
-        locals_ = sorted({one.strip().lower() for one in recipients if one.strip()})
         made = StoredDomain.objects.create(
-            workspace=workspace, name=name, host=host, recipients=locals_, scheduled=scheduled, sending_id=sending.id
+            workspace=workspace,
+            name=name,
+            host=host,
+            recipients=list(recipients),
+            scheduled=scheduled,
+            sending_id=sending.id,
         )
-        note(workspace, "command", "stored.added", made, domain=name, host=host)
+        note(workspace, actor, "stored.added", made, actor_id=actor_id, domain=name, host=host)
     return made
 
 
-def remove(domain: StoredDomain) -> int:
+def remove(domain: StoredDomain, *, actor: str = "command", actor_id: int | None = None) -> int:
     """Take a domain off the list; what waits for it is cancelled. How many that were."""
     waits = waiting(domain)
     with transaction.atomic():
         Sending.objects.filter(id=domain.sending_id).update(state=SendingState.STOPPED, ended_at=Now())
-        note(domain.workspace, "command", "stored.removed", domain, domain=domain.name)
+        note(domain.workspace, actor, "stored.removed", domain, actor_id=actor_id, domain=domain.name, cancelled=waits)
         domain.delete()
     return waits
 
@@ -177,8 +223,10 @@ def _outgoing(domain: StoredDomain, one: Incoming, people: Sequence[str]) -> acc
 # ---- starting
 
 
-def start(workspace_id: int, domain: str, *, below: bool = False) -> tuple[int, str, str]:
-    """Start the queue of a domain, and with `below` of those below it: the reply of RFC 1985 §5.3.
+def start(
+    workspace_id: int, domain: str, *, below: bool = False, actor: str = "command", actor_id: int | None = None
+) -> tuple[int, str, str]:
+    """Start the queue of a domain, and with `below` of those below it: the reply of RFC 1985 §5.3. Journaled.
 
     One answer for what is not listed, not hers, or not there: nobody learns whose mail waits here.
     """
@@ -190,8 +238,10 @@ def start(workspace_id: int, domain: str, *, below: bool = False) -> tuple[int, 
     total = sum(count for _, count in counts)
     if not total:
         return 251, "2.0.0", f"OK, no messages waiting for node {domain}"
-    begun = [_begin(one) for one, count in counts if count]
-    if not any(begun):
+    begun = [one for one, count in counts if count and _begin(one)]
+    for one in begun:
+        note(workspace_id, actor, "stored.started", one, actor_id=actor_id, domain=one.name)
+    if not begun:
         return 252, "2.0.0", f"OK, pending messages for node {domain} started"
     return 253, "2.0.0", f"OK, {total} pending messages for node {domain} started"
 

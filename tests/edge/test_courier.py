@@ -412,6 +412,31 @@ def test_a_message_that_cannot_be_composed_is_told_and_the_others_leave(workspac
     assert db.value("SELECT state FROM outbound_outcome WHERE state <> 'delivered'") == "bounced"
 
 
+def test_who_has_lost_a_lease_sends_nothing_more_of_it(workspace, version) -> None:
+    """A clock that jumps takes leases from couriers that live: what is on the wire may come twice, nothing else."""
+    one = queued(workspace, 120, version_id=version)
+    go = asyncio.Event()
+
+    async def hold(talk, verb):  # noqa: ANN001, ANN202
+        if verb == "DOT" and len(sinks[0].accepted) >= 20:
+            await go.wait()
+
+    sinks: list[Sink] = []
+
+    async def work() -> None:
+        async with Sink(hold) as sink:
+            sinks.append(sink)
+            async with couriers(sink, 2, connections=4):
+                await until(lambda: states.counts(one.id)["delivered"] >= 20)
+                await asyncio.to_thread(_closing, lambda: bool(lease.abandon("courier-0") + lease.abandon("courier-1")))
+                go.set()
+                await until(lambda: states.finished(one.id))
+            assert sum(n - 1 for n in sink.repeated.values()) <= 8, "no more than there are tickets"
+
+    run(work())
+    assert states.counts(one.id)["delivered"] == 120 and states.invariants() == []
+
+
 def test_a_lease_does_not_outlive_its_courier(workspace, version) -> None:
     queued(workspace, 10, version_id=version)
     lease.lease("dead", 100, seconds=1)

@@ -16,9 +16,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import OperationalError, connection
 from django.test import override_settings
 
 from envol import db, disk
@@ -27,7 +28,7 @@ from envol.accounts.api_keys import Limits
 from envol.accounts.models import ApiKey
 from envol.accounts.workspaces import NewKey, create_api_key
 from envol.edge import certificates
-from envol.edge.submission import Submission, _keep_fresh
+from envol.edge.submission import Submission, _keep_fresh, fresh
 from envol.outbound import control, domains, relay
 
 pytestmark = pytest.mark.usefixtures("empty_database")
@@ -133,8 +134,11 @@ def test_a_250_means_it_is_on_disk_once_for_each_person(relay_of: Running, key: 
         raw = bytes(found[0][2])
         assert found[0][1] == "Votre commande" and raw.startswith(b"Received: by mail.boutique.example with ESMTPSA;")
         assert b"shop.example" not in raw and b"127.0.0.1" not in raw and b"\r\n.\r\n..deux points\r\n" in raw
-        client.send_message(letter())
+        client.send_message(letter(**{"X-MJ-CustomID": "c-17", "X-Mailjet-Campaign": "automne"}))
         assert len(queued()) == 3, "several transactions in one session"
+        assert b"X-M" not in bytes(queued()[2][2]), "what is between a program and the relay does not leave"
+        said = db.rows("SELECT header ->> 'custom_id', header ->> 'campaign' FROM outbound_message ORDER BY id DESC")
+        assert said[0] == ("c-17", "automne")
     used = db.value("SELECT last_used_at FROM accounts_api_key")
     assert used is not None
 
@@ -274,15 +278,17 @@ def test_a_paused_or_expired_key_is_told_so_and_an_open_session_too(
 
 
 def test_what_could_not_be_kept_is_not_promised(kept: certificates.Kept, key: NewKey) -> None:
-    fails: list[Exception] = [RuntimeError("the database is away"), disk.Full("The disk is full.")]
+    full = OperationalError("could not extend file")
+    full.__cause__ = psycopg.errors.DiskFull()
+    fails: list[Exception] = [RuntimeError("the database is away"), disk.Full("The disk is full."), full]
 
-    def keep(batch: Any) -> Any:
+    def fail() -> Any:
         raise fails.pop(0)
 
-    running = Running(kept, keep)
+    running = Running(kept, lambda batch: fresh(fail))
     try:
         with signed_in(running, key) as client:
-            for code in (451, 452):
+            for code in (451, 452, 452):
                 with pytest.raises(smtplib.SMTPDataError) as error:
                     client.send_message(letter())
                 assert error.value.smtp_code == code

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hashlib
+import hmac
 import socket
 import ssl
 import time
@@ -225,6 +227,54 @@ def test_a_secret_is_never_taken_in_clear(relay_of: Running, key: NewKey) -> Non
         assert "AUTH" not in wire.say("EHLO a") and plain(wire, key.key, key.secret).startswith("538")
 
 
+def prove(wire: Wire, user: str, secret: str) -> tuple[str, str]:
+    """Sign in by SCRAM (RFC 5802): what the other side asked, and its last word."""
+
+    def b64(text: str | bytes) -> str:
+        return base64.b64encode(text.encode() if isinstance(text, str) else text).decode()
+
+    first = f"n={user},r=fyko"
+    asked = base64.b64decode(wire.say(f"AUTH SCRAM-SHA-256 {b64('n,,' + first)}")[4:]).decode()
+    told = dict(part.split("=", 1) for part in asked.split(","))
+    salted = hashlib.pbkdf2_hmac("sha256", secret.encode(), base64.b64decode(told["s"]), int(told["i"]))
+    ours = hmac.digest(salted, b"Client Key", "sha256")
+    bare = f"c=biws,r={told['r']}"
+    said = f"{first},{asked},{bare}".encode()
+    signature = hmac.digest(hashlib.sha256(ours).digest(), said, "sha256")
+    proof = bytes(a ^ b for a, b in zip(ours, signature, strict=True))
+    answer = wire.say(b64(f"{bare},p={b64(proof)}"))
+    if answer.startswith("334"):
+        theirs = hmac.digest(hmac.digest(salted, b"Server Key", "sha256"), said, "sha256")
+        assert base64.b64decode(answer[4:]) == b"v=" + b64(theirs).encode(), "it knows the secret too"
+        answer = wire.say("")
+    return asked.partition(",")[2], answer
+
+
+def test_a_secret_is_proved_and_unknown_keys_look_like_others(
+    relay_of: Running,  # noqa: F811
+    key: NewKey,  # noqa: F811
+    monkeypatch: Any,
+) -> None:
+    monkeypatch.setattr(module, "SECOND", 0.0)
+    with in_tls(relay_of) as wire:
+        assert wire.say("EHLO shop.example").count("AUTH PLAIN LOGIN SCRAM-SHA-256") == 1
+        known, refused = prove(wire, key.key, "another")
+        nobody, unknown = prove(wire, "0" * 32, "another")
+        assert refused == unknown and refused.startswith("535 5.7.8")
+        assert len(known) == len(nobody) and known.endswith("i=4096") and nobody.endswith("i=4096")
+    with in_tls(relay_of) as wire:
+        again, _ = prove(wire, "0" * 32, "another")
+        assert again == nobody, "an unknown key has one salt, like a known one"
+    relay_of.submission.door = type(relay_of.submission.door)(most=9)
+    db.execute("UPDATE accounts_api_key SET scram = ''")  # made before there was SCRAM
+    with in_tls(relay_of) as wire:
+        assert prove(wire, key.key, key.secret)[1].startswith("535")
+        assert plain(wire, key.key, key.secret).startswith("235")
+    with in_tls(relay_of) as wire:
+        assert prove(wire, key.key, key.secret)[1].startswith("235")
+        assert wire.say(FROM).startswith("250")
+
+
 def test_junk_is_answered_and_the_session_stays_sane(tls: Wire, key: NewKey, monkeypatch: Any) -> None:  # noqa: F811
     monkeypatch.setattr(module, "SECOND", 0.0)
     for line, code in (
@@ -349,7 +399,7 @@ def test_addresses_beyond_ascii_need_their_extension(own: Wire) -> None:
 
 
 def test_commands_that_open_doors_are_not_there(tls: Wire) -> None:
-    for line in ("TURN", "ATRN x.example", "EXPN staff", "XCLIENT ADDR=127.0.0.1", "XFORWARD NAME=x", "BDAT 5 LAST",
+    for line in ("TURN", "ATRN x.example", "EXPN staff", "XCLIENT ADDR=127.0.0.1", "XFORWARD NAME=x",
                  "PROXY TCP4 192.0.2.1 192.0.2.2 1 25", "ETRN boutique.example"):  # fmt: skip
         assert tls.say(line).startswith("502"), line
     assert tls.say("VRFY zoe").startswith("252")
@@ -359,6 +409,19 @@ def test_a_browser_is_shown_the_door(relay_of: Running) -> None:  # noqa: F811
     for line in ("GET / HTTP/1.1", "POST /send HTTP/1.1", "Host: mail.boutique.example"):
         with in_tls(relay_of) as wire:
             assert wire.say(line).startswith("500") and wire.hear() == ""
+
+
+def test_a_chunk_ends_where_its_length_says(own: Wire) -> None:
+    """RFC 3030: dots and commands inside are data; what is refused is read to its end."""
+    own.send(b"BDAT 24 LAST\r\n" + b"MAIL FROM:<a@b.example>\n")
+    assert own.hear().startswith("503")
+    raw = HEAD + b"\r\n.\r\nQUIT\r\n"
+    own.send(f"{FROM}\r\n{TO}\r\nBDAT {len(raw) - 6}\r\n".encode() + raw[:-6] + b"BDAT 6 LAST\r\n" + raw[-6:])
+    assert [own.hear()[:3] for _ in range(4)] == ["250"] * 4
+    raw = bytes(db.value("SELECT raw FROM outbound_message"))
+    assert raw.endswith(b"\r\n\r\n.\r\nQUIT\r\n")
+    own.send(f"{FROM}\r\n{TO}\r\nBDAT {200 << 20}\r\n".encode())
+    assert [own.hear()[:3] for _ in range(3)] == ["250", "250", "552"] and own.say("NOOP") == ""
 
 
 # ---- holding connections

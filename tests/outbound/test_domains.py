@@ -26,7 +26,8 @@ Zone = dict[tuple[str, str], list[str]]
 
 @contextlib.contextmanager
 def name_server(zone: Zone, *, signed: bool = False) -> Iterator[dns.resolver.Resolver]:
-    """A name server over UDP. A name with no record of any kind does not exist; SERVFAIL by the record 'SERVFAIL'.
+    """A name server over UDP. A name with no record of any kind does not exist; SERVFAIL by the record 'SERVFAIL',
+    no answer at all by 'SILENT'.
 
     signed: it answers as a resolver that has checked DNSSEC for each name (the AD bit).
     """
@@ -47,6 +48,8 @@ def name_server(zone: Zone, *, signed: bool = False) -> Iterator[dns.resolver.Re
             question = query.question[0]
             name, kind = str(question.name).rstrip(".").lower(), dns.rdatatype.to_text(question.rdtype)
             found = zone.get((name, kind))
+            if found == ["SILENT"]:
+                continue
             if found == ["SERVFAIL"]:
                 answer.set_rcode(dns.rcode.SERVFAIL)
             elif found:
@@ -287,3 +290,63 @@ def test_a_silent_resolver_says_nothing_about_a_record(workspace) -> None:
         checked = domains.check(domain, resolver)
     assert checked.passed_at is not None
     assert all(f["unknown"] and f["ok"] for f in checked.findings if f["level"] == "needed")
+
+
+def test_our_own_policy_is_published_served_and_checked(workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    """RFC 8461: we are the MX of `bounces.` the domain, so its policy is ours to serve."""
+    from envol.outbound import own_policy
+    from envol.wire import mta_sts
+
+    assert own_policy.for_host("mta-sts.bounces.librairie.example", "bounces") is None, "nothing comes in"
+    takes_mail(monkeypatch)
+    served = own_policy.for_host("MTA-STS.bounces.librairie.example:443", "bounces")
+    assert own_policy.for_host("mta-sts.librairie.example", "bounces") is None
+    policy = mta_sts.parse((served or "").encode())
+    assert (policy.mode, policy.mx) == ("testing", ("mx.envol.example",)), "a certificate that signs itself"
+    old = own_policy.record()
+    monkeypatch.setattr(settings, "ENVOL", dataclasses.replace(settings.ENVOL, smtp_cert="c.pem"))
+    assert mta_sts.parse(own_policy.text().encode()).mode == "enforce" and own_policy.record() != old
+    domain = domains.add(workspace, "librairie.example")
+    zone = zone_of(domain)
+    home = "bounces.librairie.example"
+    zone[f"_mta-sts.{home}", "TXT"] = [txt(old)]
+
+    def found() -> dict[str, bool]:
+        with name_server(zone) as resolver:
+            return {one["key"]: one["ok"] for one in domains.check(domain, resolver).findings}
+
+    assert found()["own_sts"] is False, "an old id keeps senders at the old policy"
+    zone[f"_mta-sts.{home}", "TXT"] = [txt(own_policy.record())]
+    assert found()["own_sts"] is True
+
+
+def test_a_logo_is_fetched_and_looked_at(workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    from envol.outbound import records
+    from tests.wire import test_bimi_certificate
+    from tests.wire.test_bimi import GOOD
+
+    pictures = {"https://librairie.example/logo.svg": GOOD.encode()}
+    fetch = type("Fetch", (), {"get": lambda self, url, kind="": pictures[url]})()
+    monkeypatch.setattr(records, "LOGOS", fetch)
+    monkeypatch.setattr(records, "CERTIFICATES", fetch)
+    domain = domains.add(workspace, "librairie.example")
+    zone = zone_of(domain)
+    zone["default._bimi.librairie.example", "TXT"] = ['"v=BIMI1; l=https://librairie.example/logo.svg"']
+
+    def found() -> tuple[bool, str]:
+        with name_server(zone) as resolver:
+            one = next(f for f in domains.check(domain, resolver).findings if f["key"] == "bimi")
+        return one["ok"], one["found"]
+
+    assert found()[0] is False and "DMARC says neither" in found()[1]
+    zone["_dmarc.librairie.example", "TXT"] = ['"v=DMARC1; p=quarantine"']
+    assert found() == (True, "v=BIMI1; l=https://librairie.example/logo.svg")
+    zone["default._bimi.librairie.example", "TXT"] = [
+        '"v=BIMI1; l=https://librairie.example/logo.svg; a=https://librairie.example/marque.pem"'
+    ]
+    pictures["https://librairie.example/marque.pem"] = test_bimi_certificate.made(days=(-1, 9000))
+    assert found()[0] and "Marques & Logos vouches until" in found()[1]
+    pictures["https://librairie.example/marque.pem"] = test_bimi_certificate.made(names=("autre.example",))
+    assert found()[0] is False and "not for librairie.example" in found()[1]
+    pictures["https://librairie.example/logo.svg"] = GOOD.replace("64 64", "64 9").encode()
+    assert "not square" in found()[1]

@@ -118,6 +118,18 @@ def test_first_and_second_tries_are_settled_together(workspace) -> None:
     assert db.value("SELECT count(*) FROM outbound_retry") == 0
 
 
+def test_a_deferral_written_again_does_not_wake_whoever_has_ended(workspace) -> None:
+    one = queued(workspace, 2)
+    first = rows_of(take())
+    later = Result(first[0], DEFERRED, "in_doubt", reply="cut")
+    settle.settle([later])
+    db.execute("UPDATE outbound_retry SET due = now()")
+    settle.settle([delivered(row) for row in rows_of(take())])
+    assert settle.settle([later]) == [later], "its lease is still held, and it has ended since"
+    assert db.value("SELECT count(*) FROM outbound_retry") == 0 and states.counts(one.id)["delivered"] == 1
+    assert states.invariants() == []
+
+
 def test_a_lease_can_be_held_on_to(workspace) -> None:
     queued(workspace, 3)
     mine = take(seconds=1)
@@ -433,6 +445,19 @@ def test_the_queue_is_shown_by_site_and_reply(workspace) -> None:
     lease.release(leases)
     found = {(w["site"], w["state"], w["count"], w["reply"]) for w in states.waiting(workspace.id)}
     assert found == {("un.example", "queued", 2, ""), ("un.example", "deferred", 1, "451 4.7.1 Greylisted")}
+
+
+def test_a_large_queue_is_counted_by_chunks_and_shown_by_pages(workspace, monkeypatch) -> None:
+    queued(workspace, 4, domain="un.example")
+    queued(workspace, 3, domain="deux.example")
+    lease.lease("c", 4, seconds=900)
+    shown = [(one["site"], one["count"]) for one in states.waiting(workspace.id)]
+    assert sorted(shown) == [("deux.example", 3), ("un.example", 4)]
+    assert states.waiting(workspace.id, most=1, skip=1) == states.waiting(workspace.id)[1:2]
+    assert [one["site"] for one in states.waiting(workspace.id, site="deux.example")] == ["deux.example"]
+    monkeypatch.setattr(states, "COUNTED", 2)
+    large = states.waiting(workspace.id)
+    assert sum(one["count"] for one in large) == 7 and {one["state"] for one in large} == {"leased", "queued"}
 
 
 def test_small_sites_share_chunks_and_large_ones_have_their_own() -> None:

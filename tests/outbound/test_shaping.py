@@ -98,11 +98,25 @@ def test_the_rate_is_kept_by_all_couriers_together() -> None:
     ask("a", sent=120)
     ask("a", slowed=True)
     start = NOON + timedelta(seconds=301)
-    ask("a", at=start)
+    ask("a", at=start, lanes=0)  # its connection is free again
     given = 0
     for step in range(600):  # a minute of eight couriers that want much more
         given += ask(f"c{step % 8}", want=500, at=start + timedelta(seconds=step / 10)).messages or 0
     assert 50 <= given <= 60 + 10
+
+
+def test_a_courier_without_a_connection_takes_no_leave_from_the_one_that_has_it() -> None:
+    ask("a", slowed=True, sent=60)
+    ask("a", slowed=True, at=NOON + timedelta(seconds=30))
+    start = NOON + timedelta(minutes=8)
+    assert ask("a", at=start, open=1, want=0).connections == 1
+    given = 0
+    for second in range(1, 21):
+        now = start + timedelta(seconds=second)
+        waiting = ask("b", at=now, want=15)  # it asks before the other, each time
+        assert (waiting.connections, waiting.messages) == (0, 0)
+        given += ask("a", at=now, open=1, want=15).messages or 0
+    assert given >= 5
 
 
 def test_leave_that_is_given_back_can_be_used_by_another() -> None:

@@ -38,7 +38,8 @@ WITH given AS (
            now() + make_interval(secs => CASE WHEN g.held THEN g.delay ELSE 0 END),  -- no attempt: no lifetime yet
            g.cause, g.code, g.enhanced, g.reply
       FROM given g JOIN held h ON h.sending_id = g.sending_id AND h.no = g.chunk
-     WHERE g.state = 'deferred'
+     WHERE g.state = 'deferred'  -- written again after a failure it may have been overtaken by its own end
+       AND NOT EXISTS (SELECT FROM outbound_outcome o WHERE o.sending_id = g.sending_id AND o.no = g.no)
     ON CONFLICT DO NOTHING
     RETURNING sending_id, no
 ), final AS (

@@ -1,0 +1,36 @@
+# ruff: noqa: E501 -- fields are read better on one line
+"""Fields that are between a program and the relay."""
+
+from __future__ import annotations
+
+import pytest
+
+from envol.outbound import asides
+
+HEAD = b"From: zoe@boutique.example\r\n"
+BODY = b"\r\nX-MJ-CustomID: in the text\r\n"
+
+
+def test_they_are_kept_with_the_message_and_none_leaves() -> None:
+    raw = (
+        b"x-mj-customid: c-17\r\n"
+        + HEAD
+        + b'X-MJ-EventPayload: {"a":\r\n 1}\r\nX-Mailjet-Campaign: =?utf-8?q?No=C3=ABl?=\r\n'
+        b"X-Mailjet-Prio: 3\r\nX-MJ-MonitoringCategory: x\r\nX-Mj: stays\r\n" + BODY
+    )
+    made = asides.taken(raw)
+    assert made.raw == HEAD + b"X-Mj: stays\r\n" + BODY
+    assert made.facts == {"custom_id": "c-17", "event_payload": '{"a": 1}', "campaign": "Noël"}
+
+
+def test_a_message_without_any_is_the_same_octets() -> None:
+    assert asides.taken(HEAD + BODY).raw == HEAD + BODY and asides.taken(b"").facts == {}
+
+
+@pytest.mark.parametrize(
+    "field", [b"X-MJ-TemplateLanguage: 1", b"X-MJ-TemplateID: 12", b"X-Mailjet-DeduplicateCampaign: yes"]
+)
+def test_what_is_not_done_is_refused_by_name(field: bytes) -> None:
+    with pytest.raises(asides.Refused, match=field.partition(b":")[0].decode()):
+        asides.taken(field + b"\r\n" + HEAD + BODY)
+    asides.taken(field.partition(b":")[0] + b": 0\r\n" + HEAD + BODY)
