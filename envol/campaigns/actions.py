@@ -22,7 +22,7 @@ from envol import db
 from envol.accounts import jobs
 from envol.accounts.models import Job, Member
 from envol.audience.days import Days
-from envol.campaigns import brake, checks
+from envol.campaigns import brake, checks, origins
 from envol.campaigns.checks import BLOCK, Check, Summary, check, late, latest_sending, latest_version, summary
 from envol.campaigns.drafts import create, delete, duplicate, edit, note
 from envol.campaigns.models import Campaign, State
@@ -31,7 +31,7 @@ from envol.consent import gates
 from envol.contacts.models import Contact
 from envol.content.checks import people_without_value
 from envol.content.templates import without_fallback
-from envol.outbound import accept, domains, held, states
+from envol.outbound import accept, domains, emptying, held, states
 from envol.outbound.models import Sending, SendingState
 from envol.wire.address import AddressError, normalise
 from envol.wire.fraud import HOLD
@@ -118,6 +118,8 @@ def _decide(
     if at is not None and at < now - timedelta(minutes=1):
         raise Refused(_("This moment has passed; choose one in the future, or send at once."))
     allowed = (State.SENT, State.STOPPED) if again else (State.DRAFT,)
+    if again and emptying.emptied(campaign.pk):
+        raise Refused(_("Who got this campaign is no longer kept person by person: duplicate it to send it anew."))
     with _locked(campaign, *allowed, act=_("sent again") if again else _("sent")):
         if blocks := [c for c in check(campaign) if c.level == BLOCK]:
             raise NotReady(blocks)
@@ -159,6 +161,7 @@ def _sender(campaign: Campaign) -> dict[str, str]:
         "address": campaign.from_address,
         "reply_to": campaign.reply_to,
         "campaign_name": campaign.name,
+        **({"unmeasured": "yes"} if campaign.unmeasured else {}),
     }
 
 
@@ -223,6 +226,7 @@ def stop(campaign: Campaign, member: Member | None = None) -> Campaign:
         sending = _present(campaign)
         _end(sending)
         cancelled = states.cancel(sending.id)
+        origins.note_told(sending)
         _set(campaign, State.STOPPED, scheduled_at=None)
         note(campaign, "campaign.stopped", member, sending=sending.id, cancelled=cancelled)
     campaign.refresh_from_db()
@@ -253,6 +257,7 @@ def refresh(sending_id: int) -> str:
         if sending.state == SendingState.SENDING and sending.expanded_at and states.finished(sending_id):
             sending.state = SendingState.SENT
             Sending.objects.filter(id=sending_id).update(state=SendingState.SENT, ended_at=Now())
+            origins.note_told(sending)
         if sending.campaign_id and sending.kind in checks.KINDS:
             mirror(sending)
     return str(sending.state)
@@ -308,7 +313,9 @@ def send_test(campaign: Campaign, address: str, member: Member | None = None) ->
         )
     if campaign.purpose is not None:
         # Colleagues need not have agreed to anything; but a test is no way to reach somebody who said no.
-        answer = gates.may_send(campaign.workspace.id, contact.pk if contact else None, to.key, campaign.purpose.pk)
+        answer = gates.may_send(
+            campaign.workspace.id, contact.pk if contact else None, to.key, campaign.purpose.pk, informs=version.informs
+        )
         if answer.reason not in ("", gates.NO_PERMISSION):
             raise Refused(answer.sentence((get_language() or "en")[:2]))
     with transaction.atomic():

@@ -1,4 +1,5 @@
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import datetime
 
 from django.apps import AppConfig
 
@@ -11,11 +12,15 @@ class CampaignsConfig(AppConfig):
     def ready(self) -> None:
         from envol.audience.catalogue import register_sendings
         from envol.audience.segments import register_use
-        from envol.campaigns import watching
         from envol.campaigns.models import Campaign
         from envol.consent import breaches
 
-        breaches.register_watch(watching.look)
+        def watch(workspace_id: int, since: datetime) -> Iterable[breaches.Suspicion]:
+            from envol.campaigns import watching  # brings choosing and composing along, which most commands do without
+
+            return watching.look(workspace_id, since)
+
+        breaches.register_watch(watch)
 
         def names(workspace_id: int, segment_ids: Sequence[int]) -> dict[int, list[str]]:
             found: dict[int, list[str]] = {}

@@ -91,7 +91,7 @@ def of_design(version: Version) -> list[Check]:
         elif place.required and place.kind in ("line", "text", "date") and not str(value).strip():
             fr, en = f"{name[0]} est vide\u202f: remplissez cette place.", f"{name[1]} is empty: fill this place."
             made.append(Check(BLOCK, "place_empty", fr, en, "content", {"path": path}))
-        elif place.kind == "text" and value and value == begun.get(path):
+        elif place.kind == "text" and value and value == begun.get(path) and design.model.key != gallery.ASKING:
             fr = f"{name[0]} a encore les mots du modèle\u202f: écrivez les vôtres."
             en = f"{name[1]} still has the words of the model: write your own."
             made.append(Check(ADVICE, "words_of_model", fr, en, "content", {"path": path}))

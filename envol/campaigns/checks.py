@@ -17,6 +17,7 @@ from envol.audience.catalogue import Catalogue
 from envol.audience.days import Days
 from envol.audience.language import EVERYBODY, SegmentProblem, parse, to_json
 from envol.campaigns import check_messages as messages
+from envol.campaigns import choosing
 from envol.campaigns.check import ADVICE, BLOCK, GROUPS, Check
 from envol.campaigns.models import Campaign, ContentDraft, State
 from envol.consent import gates, transfers
@@ -52,34 +53,49 @@ def latest_version(campaign: Campaign) -> Version | None:
     return Version.objects.filter(template=campaign.template).order_by("-no").first()
 
 
+def _informs(campaign: Campaign) -> list[int]:
+    version = latest_version(campaign)
+    return list(version.informs) if version is not None else []
+
+
 def latest_sending(campaign: Campaign) -> Sending | None:
     return Sending.objects.filter(campaign_id=campaign.pk, kind__in=KINDS).order_by("-id").first()
 
 
-def tree_of(campaign: Campaign, *, freeze: bool = False) -> dict[str, Any]:
+def tree_of(campaign: Campaign, catalogue: Catalogue | None = None, *, freeze: bool = False) -> dict[str, Any]:
     """The audience as a tree; ``freeze`` writes inner segments out. Raises SegmentProblem."""
     tree = campaign.segment.whole if campaign.segment else EVERYBODY
-    return to_json(parse(tree, Catalogue(campaign.workspace)), freeze=freeze)
+    return to_json(parse(tree, catalogue or Catalogue(campaign.workspace)), freeze=freeze)
 
 
-def summary(campaign: Campaign, seconds: float | None = None) -> Summary:
+def summary(campaign: Campaign, seconds: float | None = None, catalogue: Catalogue | None = None) -> Summary:
     """How many people are chosen, allowed, left out and why. One question. Raises SegmentProblem, TooSlow."""
-    tree = tree_of(campaign)
+    catalogue = catalogue or Catalogue(campaign.workspace)
+    tree = tree_of(campaign, catalogue)
     patience = counting.CEILING if seconds is None else seconds
-    found = counting.told_by_columns(campaign.workspace, tree, campaign.purpose, patience)
+    begun = time.monotonic()
+    found = counting.told_by_columns(catalogue, tree, campaign.purpose, patience)
+    if found is None and seconds is not None and time.monotonic() - begun > seconds / 2:
+        raise TooSlow  # columns had the time there was; PostgreSQL would need more
     if campaign.purpose is None:
-        chosen = engine.count(campaign.workspace, tree) if found is None else sum(found.values())
+        chosen = engine.count(catalogue, tree) if found is None else sum(found.values())
         return Summary(chosen, 0, {gates.NO_PERMISSION: chosen} if chosen else {})
     if found is None:
-        found = engine.by_reason(campaign.workspace, tree, campaign.purpose)
+        found = engine.by_reason(catalogue, tree, campaign.purpose)
+    if barred := choosing.barred(catalogue, tree, campaign.purpose, _informs(campaign)):
+        found[""] = found.get("", 0) - sum(barred.values())
+        found |= barred
     return Summary(sum(found.values()), found.pop("", 0), dict(sorted(found.items(), key=lambda item: -item[1])))
 
 
-def allowed_ids(campaign: Campaign) -> tuple[str, dict[str, Any]]:
+def allowed_ids(campaign: Campaign, catalogue: Catalogue | None = None) -> tuple[str, dict[str, Any]]:
     """A SELECT of the ids of those who would get it, with its parameters."""
     assert campaign.purpose is not None
-    query, params = engine.ids_sql(campaign.workspace, tree_of(campaign))
-    refusal = gates.refusal_sql("c", bit=campaign.purpose.bit, transactional=campaign.purpose.kind == "transactional")
+    catalogue = catalogue or Catalogue(campaign.workspace)
+    tree = tree_of(campaign, catalogue)
+    query, params = engine.ids_sql(catalogue, tree)
+    asked = choosing.unserved(catalogue, tree, campaign.purpose)
+    refusal = choosing.refusal_sql(campaign.purpose, asked, _informs(campaign))
     joined = f"SELECT c.id FROM ({query}) s JOIN contacts_contact c ON c.id = s.id WHERE ({refusal}) IS NULL"
     return joined, params
 
@@ -98,13 +114,14 @@ class Look:
     complete: bool = True
 
 
-def look(campaign: Campaign, seconds: float | None = None) -> Look:
-    """Everything that would stop this campaign (first) or spoil it.
+def look(campaign: Campaign, seconds: float | None = None, catalogue: Catalogue | None = None) -> Look:
+    """Everything that would stop this campaign (first) or spoil it. The catalogue is that of its workspace.
 
     With ``seconds``, what the people say is left out where asking a large base takes longer, all questions together.
     """
     patient = seconds is None or not is_large(Contact._meta.db_table)
     begun = time.monotonic()
+    catalogue = catalogue or Catalogue(campaign.workspace)
 
     def in_time() -> AbstractContextManager[None]:
         return nullcontext() if patient else within((seconds or 0) - (time.monotonic() - begun))
@@ -115,11 +132,11 @@ def look(campaign: Campaign, seconds: float | None = None) -> Look:
     complete = True
     try:
         with in_time(), suppress(SegmentProblem):  # the problem is told by the audience
-            who = summary(campaign, seconds)
+            who = summary(campaign, seconds, catalogue)
         with in_time():
-            audience = _audience(campaign, who)
+            audience = _audience(campaign, who, catalogue)
         with in_time():
-            missing = _missing_of(campaign)
+            missing = [*_chosen_by(campaign, catalogue, who), *_missing_of(campaign, catalogue)]
     except TooSlow:
         who, complete = None, False
     found = [
@@ -164,7 +181,12 @@ def check(campaign: Campaign) -> list[Check]:
 
 def sender_and_content(campaign: Campaign) -> list[Check]:
     """What a test message needs."""
-    return [*_sender(campaign), *_content(campaign), *_missing_of(campaign), *_control(campaign)]
+    return [
+        *_sender(campaign),
+        *_content(campaign),
+        *_missing_of(campaign, Catalogue(campaign.workspace)),
+        *_control(campaign),
+    ]
 
 
 def verdict(campaign: Campaign) -> Verdict | None:
@@ -206,7 +228,7 @@ def _control(campaign: Campaign) -> list[Check]:
     ]
 
 
-def _audience(campaign: Campaign, who: Summary | None) -> list[Check]:
+def _audience(campaign: Campaign, who: Summary | None, catalogue: Catalogue) -> list[Check]:
     purpose = campaign.purpose
     if purpose is None or purpose.kind == "measuring" or purpose.key == AD_MATCHING:
         return [
@@ -219,7 +241,7 @@ def _audience(campaign: Campaign, who: Summary | None) -> list[Check]:
             )
         ]
     try:
-        who = who or summary(campaign)
+        who = who or summary(campaign, None, catalogue)
     except SegmentProblem as problem:
         sentence = " ".join(p.sentence for p in problem.problems[:3])
         return [
@@ -383,22 +405,39 @@ def _content(campaign: Campaign) -> list[Check]:
     return found
 
 
-def _missing_of(campaign: Campaign) -> list[Check]:
+def _chosen_by(campaign: Campaign, catalogue: Catalogue, who: Summary | None) -> list[Check]:
+    if who is None or campaign.purpose is None:
+        return []
+    found = []
+    if n := who.excluded.get(gates.NOT_SERVED, 0):
+        found.append(choosing.told(choosing.unserved(catalogue, tree_of(campaign, catalogue), campaign.purpose), n))
+    if n := who.excluded.get(gates.TOO_YOUNG, 0):
+        found.append(choosing.too_young(n))
+    if n := who.excluded.get(gates.NOT_TOLD, 0):
+        from envol.campaigns import origins
+
+        found.append(origins.told(campaign, n))
+    return found
+
+
+def _missing_of(campaign: Campaign, catalogue: Catalogue) -> list[Check]:
     version = latest_version(campaign)
-    return [] if version is None or campaign.purpose is None else _missing(campaign, version)
+    return [] if version is None or campaign.purpose is None else _missing(campaign, version, catalogue)
 
 
 def _own_host() -> str:
     return urlsplit(settings.ENVOL.base_url).hostname or ""
 
 
-def _missing(campaign: Campaign, version: Version) -> list[Check]:
+def _missing(campaign: Campaign, version: Version, catalogue: Catalogue) -> list[Check]:
     try:
-        query, params = allowed_ids(campaign)
+        query, params = allowed_ids(campaign, catalogue)
     except SegmentProblem:
         return []  # told by the audience
     found = []
-    for name, missing in people_without_value(version, query, params).items():
+    # Whoever is written to for it allowed it, or it needs nobody's leave.
+    allowed = 1 << campaign.purpose.bit if campaign.purpose is not None else 0
+    for name, missing in people_without_value(version, query, params, allowed=allowed).items():
         n = missing.people
         fr = (
             f"{n} personne{'s' if n > 1 else ''} n'{'ont' if n > 1 else 'a'} pas de valeur pour «\u202f{name}\u202f»"
@@ -410,9 +449,9 @@ def _missing(campaign: Campaign, version: Version) -> list[Check]:
         )
         facts = {"variable": name, "people": n, "sample": missing.sample}
         found.append(Check(BLOCK, "missing_values", fr, en, "content", facts))
-    for name, replaced in people_with_fallback(version, query, params).items():
-        if replaced.not_allowed:  # that nothing is known of somebody is what a fallback is for
-            found.append(_fallback(name, replaced))
+    # That nothing is known of somebody is what a fallback is for: told only where a value is kept from being shown.
+    for name, replaced in people_with_fallback(version, query, params, allowed=allowed).items():
+        found.append(_fallback(name, replaced))
     return found
 
 

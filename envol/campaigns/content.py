@@ -10,7 +10,7 @@ from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
 from envol.accounts.models import Member
-from envol.campaigns import drafts
+from envol.campaigns import drafts, origins
 from envol.campaigns.checks import latest_version
 from envol.campaigns.models import Campaign, ContentDraft
 from envol.campaigns.refusals import Conflict, Refused
@@ -154,16 +154,19 @@ def save(
             Campaign.objects.filter(template=campaign.template).exclude(pk=campaign.pk).exists()
         )
         name = campaign.template.name if campaign.template and not shared else f"{campaign.name[:180]} ({campaign.pk})"
+        last = latest_version(campaign)
         more: dict[str, Any] = {
             "preheader": words.preheader,
             "text": words.text,
             "fallbacks": _known(words.fallbacks),
-            "utm": dict(last.utm) if (last := latest_version(campaign)) else None,
+            "utm": dict(last.utm) if last else None,
         }
         if words.design is not None:
             made = designs.save(campaign.workspace, name, words.design, words.subject, base_url=base_url, **more)
         else:
             made = templates.save(campaign.workspace, name, words.mode, words.source, words.subject, **more)
+        if last is not None and last.informs:
+            made = origins.carry(campaign, made, last.informs)
         if draft:
             ContentDraft.objects.filter(campaign=campaign).delete()
         if campaign.template is None or campaign.template.pk != made.template.pk:

@@ -21,12 +21,12 @@ from envol.content.models import Template
 from envol.wire.address import AddressError, normalise
 
 EDITABLE = (State.DRAFT, State.STOPPED, State.FAILED)
-_FIELDS = ("name", "purpose", "segment", "template", "from_name", "from_address", "reply_to")
+_FIELDS = ("name", "purpose", "segment", "template", "from_name", "from_address", "reply_to", "unmeasured")
 
 
 def create(workspace: Workspace, name: str, *, member: Member | None = None, **fields: Any) -> Campaign:
     """A new draft. ``fields``: purpose, segment, template (rows or ids of this workspace), from_name,
-    from_address, reply_to. Raises :class:`Refused`.
+    from_address, reply_to, unmeasured. Raises :class:`Refused`.
     """
     values = _checked(workspace, {"name": name, **fields})
     with transaction.atomic():

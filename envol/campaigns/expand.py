@@ -20,11 +20,11 @@ from envol.accounts.jobs import Cancelled, Progress
 from envol.accounts.models import Job
 from envol.audience import engine
 from envol.audience.catalogue import Catalogue
-from envol.audience.language import SegmentProblem
-from envol.campaigns import actions
+from envol.audience.language import EVERYBODY, SegmentProblem
+from envol.campaigns import actions, choosing
 from envol.campaigns.models import Campaign, State
-from envol.consent import gates
 from envol.consent.models import Purpose
+from envol.content.models import Version
 from envol.events.models import Kind
 from envol.outbound import accept
 from envol.outbound.models import Sending, SendingState
@@ -135,7 +135,9 @@ def _batch(sending: Sending, catalogue: Catalogue, now: datetime, size: int) -> 
 def _next(sending: Sending, catalogue: Catalogue, now: datetime, size: int) -> list[tuple[int, str, bool]]:
     query, params = engine.ids_sql(catalogue, sending.audience, now=now, after=sending.expand_cursor, limit=size)
     purpose = Purpose.objects.get(pk=sending.purpose_id or 0)
-    refusal = gates.refusal_sql("c", bit=purpose.bit, transactional=purpose.kind == "transactional")
+    unserved = choosing.unserved(catalogue, sending.audience or EVERYBODY, purpose)
+    version = Version.objects.filter(pk=sending.version_id or 0).only("informs").first()
+    refusal = choosing.refusal_sql(purpose, unserved, version.informs if version else ())
     rest = db.sql("campaigns", "unclicked" if sending.kind == "resend" else "unsent")
     statement = (
         db.sql("campaigns", "expand").replace("{audience}", query).replace("{refusal}", refusal).replace("{rest}", rest)

@@ -34,6 +34,7 @@ class Campaign(models.Model):
     from_name = models.CharField(max_length=200, blank=True)
     from_address = models.CharField(max_length=254, blank=True)
     reply_to = models.CharField(max_length=254, blank=True)
+    unmeasured = models.BooleanField(default=False, db_default=False)  # no opens, no clicks, of anybody
     scheduled_at = models.DateTimeField(null=True)
     revision = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(db_default=Now())

@@ -6,7 +6,6 @@ import statistics
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 
-from django.db.models import Count
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -14,7 +13,8 @@ from envol.accounts.models import Workspace
 from envol.audience.days import Days
 from envol.campaigns.checks import KINDS
 from envol.campaigns.refusals import Refused
-from envol.outbound.models import Send, Sending
+from envol.outbound import states
+from envol.outbound.models import Sending
 
 UNUSUAL = 10  # times the usual audience, above which the number must be typed
 MANY = 1000
@@ -43,8 +43,8 @@ def usual(workspace: Workspace) -> Usual:
     """Told by the last ten sendings that ended."""
     recent = Sending.objects.filter(workspace=workspace, kind__in=KINDS, ended_at__isnull=False)
     found = [s for s in recent.order_by("-id")[:_LAST] if s.started_at]
-    counted = Send.objects.filter(sending_id__in=[s.id for s in found]).values_list("sending_id")
-    sizes: dict[int, int] = dict(counted.annotate(people=Count("no")))
+    told = states.totals([s.id for s in found])
+    sizes = {id: totals["accepted"] for id, totals in told.items() if totals.get("accepted")}
     rates = [
         sizes[s.id] / max((s.ended_at - s.started_at).total_seconds(), 1.0)
         for s in found

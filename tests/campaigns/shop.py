@@ -9,12 +9,12 @@ from typing import Any
 from envol import db
 from envol.accounts.models import Workspace
 from envol.audience import segments
-from envol.campaigns import drafts
+from envol.campaigns import actions, drafts, expand, tick
 from envol.campaigns.models import Campaign
 from envol.consent import purposes
 from envol.consent.models import Purpose
 from envol.content import templates
-from envol.outbound.models import Domain
+from envol.outbound.models import Domain, Sending
 
 HTML = "<html><body><p>Bonjour {{ contact.first_name | default('vous') }}</p></body></html>"
 
@@ -75,3 +75,36 @@ def open_shop(workspace: Workspace, html: str = HTML, subject: str = "La lettre"
         from_address="zoe@boutique.example",
     )
     return Shop(workspace, newsletter, campaign)
+
+
+def codes(campaign: Campaign, level: str = "block") -> set[str]:
+    return {c.code for c in actions.check(campaign) if c.level == level}
+
+
+def start(shop: Shop, batch: int = expand.BATCH, **how: Any) -> Sending:
+    """Send at once and expand, as the tick and the worker do."""
+    sending = actions.send(shop.campaign, take_back=0, **how)
+    tick.run()
+    expand.run(sending.id, batch=batch)
+    sending.refresh_from_db()
+    shop.campaign.refresh_from_db()
+    return sending
+
+
+def deliver(sending: Sending) -> None:
+    """What couriers leave behind when everybody was reached."""
+    db.execute(
+        "INSERT INTO outbound_outcome (sending_id, no, state, attempts, reply, code)"
+        " SELECT sending_id, no, 'delivered', 1, '250 ok', 250 FROM outbound_send WHERE sending_id = %s"
+        " ON CONFLICT DO NOTHING",
+        [sending.id],
+    )
+    db.execute("UPDATE outbound_chunk SET done = true WHERE sending_id = %s", [sending.id])
+
+
+def settings_with(**changes: Any) -> Any:
+    from dataclasses import replace
+
+    from django.conf import settings
+
+    return replace(settings.ENVOL, **changes)

@@ -17,101 +17,17 @@ from envol.audience.language import SegmentProblem
 from envol.campaigns import actions, checks, drafts, expand, tick
 from envol.campaigns.models import Campaign
 from envol.campaigns.refusals import Conflict, Refused
-from envol.consent import purposes, silence
+from envol.consent import silence
 from envol.contacts.models import Property
 from envol.content import templates
-from envol.content.problems import TemplateProblem
-from envol.outbound import accept, held, lease, making, states
-from envol.outbound.models import Domain, Excluded, Send, Sending
-from tests.campaigns.shop import Shop, open_shop
+from envol.outbound import accept, lease, making, states
+from envol.outbound.models import Excluded, Send, Sending
+from tests.campaigns.shop import Shop, codes, deliver, open_shop, settings_with, start
 
 
 @pytest.fixture
 def shop(workspace: Workspace) -> Shop:
     return open_shop(workspace)
-
-
-def codes(campaign: Campaign, level: str = "block") -> set[str]:
-    return {c.code for c in actions.check(campaign) if c.level == level}
-
-
-def start(shop: Shop, batch: int = expand.BATCH, **how: Any) -> Sending:
-    """Send at once and expand, as the tick and the worker do."""
-    sending = actions.send(shop.campaign, take_back=0, **how)
-    tick.run()
-    expand.run(sending.id, batch=batch)
-    sending.refresh_from_db()
-    shop.campaign.refresh_from_db()
-    return sending
-
-
-def deliver(sending: Sending) -> None:
-    """What couriers leave behind when everybody was reached."""
-    db.execute(
-        "INSERT INTO outbound_outcome (sending_id, no, state, attempts, reply, code)"
-        " SELECT sending_id, no, 'delivered', 1, '250 ok', 250 FROM outbound_send WHERE sending_id = %s"
-        " ON CONFLICT DO NOTHING",
-        [sending.id],
-    )
-    db.execute("UPDATE outbound_chunk SET done = true WHERE sending_id = %s", [sending.id])
-
-
-# ---- outgoing control
-
-SUSPECT = (
-    "<html><body><p>Votre compte est suspendu. Confirmez votre identité sous 24 heures :"
-    ' <a href="https://ailleurs.example/">ici</a></p></body></html>'
-)
-
-
-def rewrite(shop: Shop, html: str) -> None:
-    template = shop.campaign.template
-    assert template is not None
-    templates.save(shop.workspace, template.name, "html", html, "Votre compte")
-
-
-def test_a_suspicious_campaign_is_held_until_somebody_lets_it_go(shop: Shop) -> None:
-    shop.person("luc@lecteurs.example")
-    rewrite(shop, SUSPECT)
-    assert "suspicious" in codes(shop.campaign, "advice")
-    sending = start(shop)
-    assert (sending.state, shop.campaign.state) == ("held", "scheduled")
-    row = held.waiting(shop.workspace).get()
-    assert row.pk == sending.pk
-    held.release(row)
-    tick.run()
-    sending.refresh_from_db()
-    assert sending.state == "preparing"
-
-
-def test_a_suspicious_campaign_is_refused_or_taken_back(shop: Shop) -> None:
-    shop.person("luc@lecteurs.example")
-    rewrite(shop, SUSPECT)
-    start(shop)
-    actions.take_back(shop.campaign)
-    assert shop.campaign.state == "draft"
-    assert not held.waiting(shop.workspace).exists()
-    start(shop)
-    held.refuse(held.waiting(shop.workspace).get())
-    tick.run()
-    shop.campaign.refresh_from_db()
-    assert shop.campaign.state == "stopped"
-
-
-def test_a_campaign_of_plain_fraud_is_not_sent_nor_tested(shop: Shop) -> None:
-    shop.person("luc@lecteurs.example")
-    rewrite(shop, '<html><body><form action="https://x.example"><input type="password"></form></body></html>')
-    assert "fraud" in codes(shop.campaign)
-    with pytest.raises(actions.NotReady, match="looks like fraud"):
-        actions.send(shop.campaign)
-    with pytest.raises(actions.NotReady, match="looks like fraud"):
-        actions.send_test(shop.campaign, "luc@lecteurs.example")
-
-
-def test_a_host_cannot_be_filled_in_for_each_person(shop: Shop) -> None:
-    """So looking at a version once is looking at every letter of it."""
-    with pytest.raises(TemplateProblem, match="only after the"):
-        rewrite(shop, '<html><body><p><a href="https://{{ contact.first_name }}/x">voir</a></p></body></html>')
 
 
 # ---- preparing
@@ -176,130 +92,6 @@ def test_a_segment_used_by_a_campaign_is_not_deleted(shop: Shop) -> None:
     assert shop.campaign.segment is not None
     with pytest.raises(SegmentProblem, match="Lettre d'automne"):
         segments.delete(shop.campaign.segment)
-
-
-# ---- checks
-
-
-def test_a_ready_campaign_has_nothing_that_blocks(shop: Shop) -> None:
-    shop.person("a@lecteurs.example")
-    assert codes(shop.campaign) == set()
-
-
-def test_an_empty_draft_says_everything_it_lacks(shop: Shop) -> None:
-    bare = drafts.create(shop.workspace, "Bare")
-    assert codes(bare) == {"no_purpose", "no_sender", "no_content"}
-    for found in actions.check(bare):
-        assert found.fr.endswith(".") and found.en.endswith(".") and found.where
-    with pytest.raises(actions.NotReady, match="Choose the purpose") as refused:
-        actions.send(bare)
-    assert {c.code for c in refused.value.checks} == codes(bare)
-    assert not Sending.objects.filter(campaign_id=bare.pk).exists()
-
-
-def test_a_domain_must_be_declared_always_and_ready_when_mail_leaves_the_machine(shop: Shop) -> None:
-    shop.person("a@lecteurs.example")
-    Domain.objects.filter(workspace=shop.workspace).update(trusted=False)
-    from envol.outbound import domains
-
-    domains._forget()
-    assert codes(shop.campaign) == set()
-    with override_settings(ENVOL=_settings(route="direct", public_url="https://mail.librairie.example")):
-        domains._forget()
-        assert codes(shop.campaign) == {"domain_unchecked"}
-    domains._forget()
-    Domain.objects.filter(workspace=shop.workspace).delete()
-    assert codes(shop.campaign) == {"domain_unknown"}
-
-
-def test_links_must_lead_where_others_can_go(shop: Shop) -> None:
-    shop.person("a@lecteurs.example")
-
-    def found(**changes: Any) -> list[str]:
-        with override_settings(ENVOL=_settings(**changes)):
-            return [f"{c.level} {c.code}" for c in actions.check(shop.campaign) if "public_url" in c.code]
-
-    assert found(route="local") == []
-    assert found(route="direct") == ["block no_public_url"]
-    assert found(route="smart_host") == ["advice no_public_url"], "a relay on this machine may be a trial"
-    assert found(route="smart_host", public_url="http://mail.librairie.example") == ["block public_url_not_https"]
-    assert found(route="direct", public_url="https://mail.librairie.example") == []
-
-
-def _settings(**changes: Any) -> Any:
-    from dataclasses import replace
-
-    from django.conf import settings
-
-    return replace(settings.ENVOL, **changes)
-
-
-def test_people_without_a_value_are_named_before_anything_is_sent(workspace: Workspace) -> None:
-    shop = open_shop(workspace)
-    Property.objects.create(
-        workspace=workspace,
-        key="home_town",
-        label_fr="Ville",
-        label_en="City",
-        type="text",
-        purposes=1 << shop.newsletter.bit,
-    )
-    version = templates.save(
-        workspace, "Ville", "html", "<body><p>À {{ contact.home_town }}</p></body>", "Près de vous"
-    )
-    shop.campaign = drafts.edit(shop.campaign, shop.campaign.revision, template=version.template)
-    shop.person("a@lecteurs.example", props={"home_town": "Nantes"})
-    without = shop.person("b@lecteurs.example")
-    shop.person("c@lecteurs.example", allowed=False)  # would not be written to anyway
-    (found,) = [c for c in actions.check(shop.campaign) if c.code == "missing_values"]
-    assert (found.level, found.facts["people"], found.facts["sample"]) == ("block", 1, [without])
-
-
-def test_who_did_not_accept_a_use_reads_the_fallback_and_is_counted(workspace: Workspace) -> None:
-    shop = open_shop(workspace)
-    personal = purposes.get(workspace, "personalisation")
-    Property.objects.create(
-        workspace=workspace, key="home_town", label_fr="Ville", label_en="City", type="text", purposes=1 << personal.bit
-    )
-    html = "<body><p>À {{ contact.home_town | default('côté') }}</p></body>"
-    version = templates.save(workspace, "Ville", "html", html, "Près de vous")
-    shop.campaign = drafts.edit(shop.campaign, shop.campaign.revision, template=version.template)
-    barred = shop.person("a@lecteurs.example", props={"home_town": "Nantes"})
-    shop.person("b@lecteurs.example")
-    agreed = shop.person("c@lecteurs.example", props={"home_town": "Rennes"})
-    db.execute("UPDATE contacts_contact SET allowed = allowed | %s WHERE id = %s", [1 << personal.bit, agreed])
-    (found,) = [c for c in actions.check(shop.campaign) if c.code == "fallback"]
-    assert (found.level, found.group, found.facts["sample"]) == ("advice", "values", [barred])
-    assert found.sentence("en") == (
-        "2 people will read the fallback of “contact.home_town”: nothing is known of 1, 1 did not accept this use."
-    )
-    db.execute("UPDATE contacts_contact SET allowed = allowed | %s WHERE id = %s", [1 << personal.bit, barred])
-    assert "fallback" not in {c.code for c in actions.check(shop.campaign)}, "a value that is not known is no surprise"
-
-
-def test_nobody_to_write_to_blocks_and_says_why(shop: Shop) -> None:
-    assert codes(shop.campaign) == {"nobody"}
-    shop.person("a@lecteurs.example", allowed=False)
-    (found,) = [c for c in actions.check(shop.campaign) if c.code == "nobody"]
-    assert found.facts == {"chosen": 1, "excluded": {"no_permission": 1}}
-
-
-def test_a_heavy_message_without_postal_address_is_advised_against_not_stopped(shop: Shop) -> None:
-    shop.person("a@lecteurs.example")
-    version = templates.save(shop.workspace, "Lourd", "html", f"<body><p>{'x' * 100_001}</p></body>", "Lourd")
-    shop.campaign = drafts.edit(shop.campaign, shop.campaign.revision, template=version.template)
-    assert codes(shop.campaign) == set()
-    assert {"heavy", "no_postal_address"} <= codes(shop.campaign, "advice")
-
-
-def test_the_summary_counts_who_is_left_out_by_reason(shop: Shop) -> None:
-    shop.people(3)
-    shop.person("n@lecteurs.example", allowed=False)
-    shop.person("s@lecteurs.example", suppressed=True)
-    shop.person("o@lecteurs.example", objected=True)
-    found = actions.summary(shop.campaign)
-    assert (found.chosen, found.allowed) == (6, 3)
-    assert found.excluded == {"no_permission": 1, "suppressed": 1, "objected": 1}
 
 
 # ---- the road
@@ -370,7 +162,7 @@ def test_how_long_it_can_be_taken_back_is_asked_in_order(shop: Shop) -> None:
     shop.campaign.refresh_from_db()
     assert checks.take_back_seconds(shop.campaign) == 45
     assert checks.take_back_seconds(shop.campaign, 5) == 5
-    with override_settings(ENVOL=_settings(take_back=0)):
+    with override_settings(ENVOL=settings_with(take_back=0)):
         assert checks.take_back_seconds(shop.campaign) == 0
 
 
@@ -632,7 +424,11 @@ def test_cancelling_the_job_stops_the_campaign(shop: Shop) -> None:
 
 
 def test_an_audience_that_cannot_be_read_any_more_fails_with_its_sentence(shop: Shop) -> None:
-    Property.objects.create(workspace=shop.workspace, key="home_town", label_fr="Ville", label_en="City", type="text")
+    home = {
+        "workspace": shop.workspace, "key": "home_town", "label_fr": "Ville", "label_en": "City", "type": "text",
+        "purposes": 1 << shop.newsletter.bit,
+    }  # fmt: skip
+    Property.objects.create(**home)
     shop.person("a@lecteurs.example", props={"home_town": "Nantes"})
     shop.segment({"field": "prop.home_town", "op": "is", "value": "Nantes"})
     sending = actions.send(shop.campaign, take_back=0)
@@ -641,7 +437,7 @@ def test_an_audience_that_cannot_be_read_any_more_fails_with_its_sentence(shop: 
     expand.run(sending.id)
     assert Campaign.objects.get(pk=shop.campaign.pk).state == "failed"
     assert "prop.home_town" in Job.objects.get(id=sending.job_id).error
-    Property.objects.create(workspace=shop.workspace, key="home_town", label_fr="Ville", label_en="City", type="text")
+    Property.objects.create(**home)
     actions.resume(shop.campaign)
     assert expand.run(sending.id).queued == 1
 
