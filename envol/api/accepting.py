@@ -6,39 +6,45 @@ import base64
 import binascii
 import json
 import logging
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from hashlib import blake2b
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
 from django.utils import timezone
 
-from envol import disk
+from envol import db_role, disk
 from envol.accounts import api_keys
 from envol.accounts.api_keys import Barred
 from envol.accounts.models import ApiKey, Scope
 from envol.accounts.workspaces import check_api_key
-from envol.api import send_v31
+from envol.api import calls as log_of_calls
+from envol.api import filling, once, send_v3, send_v31
 from envol.api.send_v31 import Letter, Problem, Refused
-from envol.contacts.models import Contact
+from envol.api.uuids import message_uuid
+from envol.contacts import strangers
 from envol.outbound import accept, control
 from envol.outbound.domains import may_send_from
 from envol.wire.address import domain_of, normalise
 from envol.wire.fraud import REFUSE
 from envol.wire.message import headers
 from envol.wire.message.compose import compose
+from envol.wire.message.headers import Mailbox
+from envol.wire.message.parts import Attachment
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """authorization: the header as it came. body: the whole call."""
+    """authorization: the header as it came. body: the whole call. older: is it the call of version 3?"""
 
     authorization: str
     body: bytes
+    older: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +55,15 @@ class Answer:
 
 @dataclass(slots=True)
 class _Call:
-    """A call on its way; `outgoing` has an entry for each letter that may leave, by its place."""
+    """A call on its way; `outgoing` has the messages of each letter that may leave, by its place: one for all of its
+    recipients, or one for each in their order. late: an unvalidated sender is told by the message's fate, not here."""
 
     call: send_v31.Call
     key: ApiKey
-    entries: list[dict[str, object] | None]
-    outgoing: dict[int, accept.Outgoing] = field(default_factory=dict)
+    entries: list[dict[str, Any] | None]
+    older: bool = False
+    late: bool = False
+    outgoing: dict[int, list[accept.Outgoing]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
     def fail(self, place: int, *problems: Problem) -> None:
@@ -64,6 +73,8 @@ class _Call:
 
 def serve(batch: Sequence[Request]) -> list[Answer]:
     """The answers, once everything that they promise is on disk."""
+    db_role.stay_owner()
+    began = time.monotonic()
     keys: dict[str, ApiKey | Refused] = {}
     calls: list[_Call | Answer] = []
     for request in batch:
@@ -72,16 +83,37 @@ def serve(batch: Sequence[Request]) -> list[Answer]:
             keys[request.authorization] = key
             if isinstance(key, Refused):
                 raise key
-            call = send_v31.read(request.body)
-            calls.append(_prepared(_Call(call, key, [None] * len(call.letters))))
+            call = send_v3.read(request.body) if request.older else send_v31.read(request.body)
+            late = key.workspace.late_refusal and not call.at_once
+            one = _prepared(_Call(call, key, [None] * len(call.letters), request.older, late))
+            if one.older and one.problems:
+                raise send_v3.told(one.problems)
+            calls.append(one)
         except Refused as refusal:
             calls.append(_told(refusal.status, refusal.body))
     waiting = [one for one in calls if isinstance(one, _Call)]
     try:
         _keep(waiting)
     except disk.Full as full:
-        return [one if isinstance(one, Answer) else _told(503, send_v31.refused(503, str(full)).body) for one in calls]
-    return [one if isinstance(one, Answer) else _answer(one) for one in calls]
+        said = _told(503, send_v31.refused(503, str(full)).body)
+        answers = [one if isinstance(one, Answer) else said for one in calls]
+    else:
+        answers = [one if isinstance(one, Answer) else _answer(one) for one in calls]
+    for request, made in zip(batch, answers, strict=True):
+        whose = keys.get(request.authorization)
+        if isinstance(whose, ApiKey):
+            log_of_calls.note(whose, "POST", "/v3/send" if request.older else "/v3.1/send", made.status, began)
+    return answers
+
+
+def accept_letters(key: ApiKey, letters: Sequence[Letter]) -> list[dict[str, Any]]:
+    """The entries of letters that another door read, in their order, once what they promise is on disk.
+
+    Raises `disk.Full`.
+    """
+    one = _prepared(_Call(send_v31.Call(list(letters)), key, [None] * len(letters)))
+    _keep([one])
+    return [entry or {} for entry in one.entries]
 
 
 def _key(authorization: str) -> ApiKey | Refused:
@@ -106,33 +138,68 @@ def _prepared(one: _Call) -> _Call:
         if not isinstance(letter, Letter):
             one.fail(place, *letter)
             continue
-        address = letter.sender.address
-        allowed = api_keys.may_write_as(one.key.senders, address) and may_send_from(one.key.workspace_id, address)[0]
-        if not allowed:
-            message = f'"{address}" is not an authorized sender email address for your account.'
-            one.fail(place, Problem("send-0008", 403, message, ("From",)))
-            continue
-        most = one.key.most_recipients
-        people = [*letter.to, *letter.cc, *letter.bcc]
-        if most is not None and len(people) > most:
-            message = f"This key may name {most} recipients at a time."
-            one.fail(place, Problem("send-0015", 400, message, ("To", "CC", "Bcc")))
-            continue
-        try:
-            made = _outgoing(one.key, letter)
-        except ValueError as error:
-            one.fail(place, Problem("mj-0005", 400, str(error)))
-            continue
-        verdict = control.examine(made)
-        if verdict.action == REFUSE:
-            one.fail(place, Problem("mj-0005", 403, control.refusal(verdict), ("HTMLPart", "TextPart")))
-            continue
-        one.outgoing[place] = replace(made, verdict=verdict)
+        made = _messages(one, letter)
+        if isinstance(made, Problem):
+            one.fail(place, made)
+        else:
+            one.outgoing[place] = made
     return one
 
 
-def _outgoing(key: ApiKey, letter: Letter) -> accept.Outgoing:
-    """The letter as the bytes that leave; blind copies stand in the envelope alone."""
+def _messages(call: _Call, letter: Letter) -> list[accept.Outgoing] | Problem:
+    key = call.key
+    full = filling.with_template(key, letter)
+    if isinstance(full, Problem):
+        return full
+    assert full.sender is not None  # the letter's own, or its template's
+    address = full.sender.address
+    allowed = api_keys.may_write_as(key.senders, address)
+    validated = allowed and may_send_from(key.workspace_id, address)[0]
+    if not allowed or not (validated or call.late):
+        message = f'"{address}" is not an authorized sender email address for your account.'
+        return Problem("send-0008", 403, message, ("From",))
+    most = key.most_recipients
+    if most is not None and len(full.people) > most:
+        return Problem("send-0015", 400, f"This key may name {most} recipients at a time.", ("To", "CC", "Bcc"))
+    found: list[accept.Outgoing] = []
+    try:
+        try:
+            filled = list(filling.letters(key, full))
+        except filling.Failed as failed:
+            if full.report_to is not None and validated and not call.call.sandbox:
+                _report(key, full, failed)
+            if not full.deliver:
+                return failed.problem
+            filled = [(full.people, full)]
+        for people, one in filled:
+            made = _outgoing(key, one, people)
+            verdict = control.examine(made)
+            if verdict.action == REFUSE:
+                return Problem("mj-0005", 403, control.refusal(verdict), ("HTMLPart", "TextPart"))
+            found.append(replace(made, verdict=verdict, refused="" if validated else accept.NOT_VALIDATED))
+    except ValueError as error:
+        return Problem("mj-0005", 400, str(error))
+    return found
+
+
+def _report(key: ApiKey, letter: Letter, failed: filling.Failed) -> None:
+    """Tell whom the program names what is wrong with its template, with the source as it came."""
+    assert letter.sender is not None and letter.report_to is not None
+    about = f'Error while evaluating Mailjet Templating language for message "{letter.subject}"'[:255]
+    source = getattr(letter, failed.part) or ""
+    told = Letter(
+        letter.sender,
+        [letter.report_to],
+        subject=" ".join(about.split()),
+        text=f"{failed.problem.message}\n",
+        attachments=[Attachment(f"{failed.part}.txt", source.encode(), "text/plain")],
+    )
+    accept.accept_messages([_outgoing(key, told, told.to)])
+
+
+def _outgoing(key: ApiKey, letter: Letter, people: Sequence[Mailbox]) -> accept.Outgoing:
+    """The letter as the bytes that leave to these of its recipients; blind copies stand in the envelope alone."""
+    assert letter.sender is not None
     message_id = f"{uuid.uuid4()}@{domain_of(letter.sender.address)}"
     made = compose(
         sender=letter.sender,
@@ -148,7 +215,9 @@ def _outgoing(key: ApiKey, letter: Letter) -> accept.Outgoing:
         attachments=letter.attachments,
     )
     made.headers.extend(headers.field_line(name, value) for name, value in letter.given)
-    facts = {"by": "api", "key": key.pk, "message_id": f"<{message_id}>"}
+    facts: dict[str, Any] = {"by": "api", "key": key.pk, "message_id": f"<{message_id}>"}
+    if files := sum(one.content_id is None for one in letter.attachments):
+        facts["attachments"] = files
     if letter.payload:
         facts["event_payload"] = letter.payload
     if letter.campaign:
@@ -156,7 +225,7 @@ def _outgoing(key: ApiKey, letter: Letter) -> accept.Outgoing:
     return accept.Outgoing(
         workspace_id=key.workspace_id,
         sender=(letter.sender.name, letter.sender.address),
-        to=[(one.name, one.address) for one in (*letter.to, *letter.cc, *letter.bcc)],
+        to=[(one.name, one.address) for one in people],
         subject=letter.subject,
         raw=made.to_bytes(),
         custom_id=letter.custom_id,
@@ -170,42 +239,69 @@ def _keep(calls: Sequence[_Call]) -> None:
     for one in calls:
         if one.call.sandbox:
             for place, made in one.outgoing.items():
-                one.entries[place] = _success(one, place, [(email, 0, "") for _, email in made.to])
+                one.entries[place] = _success(one, place, [(email, 0, "") for each in made for _, email in each.to])
     if not wanted:
         return
     disk.refuse_when_full()
     with transaction.atomic(durable=not connection.in_atomic_block):
-        barred = api_keys.use([(one.key.pk, len(one.outgoing[place].to)) for one, place in wanted])
+        copies = [sum(len(each.to) for each in one.outgoing[place]) for one, place in wanted]
+        barred = api_keys.use([(one.key.pk, n) for (one, _), n in zip(wanted, copies, strict=True)])
         going = [(one, place) for (one, place), why in zip(wanted, barred, strict=True) if why is None]
         for (one, place), why in zip(wanted, barred, strict=True):
             if isinstance(why, Barred):
                 one.fail(place, Problem("mj-0015", 403 if why.lasting else 429, why.sentence))
-        messages = _known_people([one.outgoing[place] for one, place in going])
-        accepted = accept.accept_messages(messages)
-    for (one, place), message, kept in zip(going, messages, accepted, strict=True):
-        told = [
-            (email, number, _uuid(message.workspace_id, number))
-            for (_, email), (_, number) in zip(message.to, kept.recipients, strict=True)
-        ]
+        going = [
+            (one, place) for one, place in going if not (one.older and one.problems)
+        ]  # all of an older call, or none
+        known = _people([each for one, place in going for each in one.outgoing[place]])
+        left = [_left(one, place, known) for one, place in going]
+        messages = [each for some in left for each in some]
+        kept = accept.accept_messages(messages)
+    numbers: dict[tuple[int, str], int] = {}
+    for message, copy in zip(messages, kept, strict=True):
+        for (_, email), (_, number) in zip(message.to, copy.recipients, strict=True):
+            numbers[id(message), email] = number
+    for (one, place), some in zip(going, left, strict=True):
+        given = {email: (numbers[id(each), email], each.workspace_id) for each in some for _, email in each.to}
+        told = []
+        for each in one.outgoing[place]:
+            for _, email in each.to:
+                number, workspace_id = given.get(email, (0, 0))  # 0: left out, as a duplicate of its campaign
+                told.append((email, number, message_uuid(workspace_id, number) if number else ""))
         one.entries[place] = _success(one, place, told)
 
 
-def _known_people(messages: list[accept.Outgoing]) -> list[accept.Outgoing]:
-    """With the numbers of those recipients who are contacts: their suppression and their timeline know of it."""
-    by_workspace: dict[int, set[str]] = {}
+def _left(one: _Call, place: int, known: Mapping[tuple[int, str], int]) -> list[accept.Outgoing]:
+    """The messages of a letter with the numbers of their contacts, without those who had something of its campaign."""
+    letter, found = one.call.letters[place], one.outgoing[place]
+    assert isinstance(letter, Letter)
+    numbers = {email: known.get((each.workspace_id, normalise(email).key)) for each in found for _, email in each.to}
+    if letter.once:
+        people = [number for number in numbers.values() if number is not None]
+        new = once.first_time(one.key.workspace_id, letter.campaign, people)
+        numbers = {email: number for email, number in numbers.items() if number is None or number in new}
+    made = []
+    for each in found:
+        to = [pair for pair in each.to if pair[1] in numbers]
+        if to:
+            made.append(replace(each, to=to, contact_ids=[numbers[email] for _, email in to]))
+    return made
+
+
+def _people(messages: Sequence[accept.Outgoing]) -> dict[tuple[int, str], int]:
+    """The contacts these go to, by workspace and address: their suppression and their timeline know of it.
+
+    Whoever is none becomes one, with no permission to anything; only whoever was erased does not come back.
+    """
+    by_workspace: dict[int, dict[str, str]] = {}
     for message in messages:
-        by_workspace.setdefault(message.workspace_id, set()).update(normalise(email).key for _, email in message.to)
-    known = {
+        wanted = by_workspace.setdefault(message.workspace_id, {})
+        wanted.update((normalise(email).key, email) for _, email in message.to)
+    return {
         (workspace_id, key): pk
         for workspace_id, wanted in by_workspace.items()
-        for key, pk in Contact.objects.filter(workspace_id=workspace_id, email_key__in=wanted).values_list(
-            "email_key", "pk"
-        )
+        for key, pk in strangers.meet(workspace_id, wanted).items()
     }
-    return [
-        replace(one, contact_ids=[known.get((one.workspace_id, normalise(email).key)) for _, email in one.to])
-        for one in messages
-    ]
 
 
 def _success(one: _Call, place: int, told: send_v31.Told) -> dict[str, object]:
@@ -214,13 +310,12 @@ def _success(one: _Call, place: int, told: send_v31.Told) -> dict[str, object]:
     return send_v31.success(letter, told, settings.ENVOL.base_url)
 
 
-def _uuid(workspace_id: int, number: int) -> str:
-    """The same for the same copy, always, and telling nothing of how many there are."""
-    digest = blake2b(f"{workspace_id}/{number}".encode(), key=settings.SECRET_KEY.encode()[:64], digest_size=16)
-    return str(uuid.UUID(bytes=digest.digest(), version=4))
-
-
 def _answer(one: _Call) -> Answer:
+    if one.older:  # all or nothing
+        if one.problems:
+            refusal = send_v3.told(one.problems)
+            return _told(refusal.status, refusal.body)
+        return _told(200, send_v3.answered([entry for entry in one.entries if entry is not None]))
     body: dict[str, object] = {"Messages": one.entries}
     status = send_v31.status_of(one.problems)
     if one.problems and any(entry and entry["Status"] == "success" for entry in one.entries):

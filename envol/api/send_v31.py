@@ -1,8 +1,7 @@
 """``POST /v3.1/send`` read and answered, pure: octets in, letters or errors out, in the words programs expect.
 
 Names are read whatever their case, since clients write `to` and `SandBoxMode`. A message that is wrong fails alone; the
-others of the call are sent. What the dialect has and we do not (stored templates, its template language, deduplication,
-tags on links) is refused by name: a program hears that it was not done.
+others of the call are sent.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any
 
 from envol.wire.address import AddressError, normalise
@@ -26,6 +26,7 @@ MOST_RECIPIENTS = 50
 MOST_OCTETS = 15 * 1024 * 1024  # of attachments, decoded
 MOST_PARTS = 50
 LONGEST_SUBJECT = 255
+LONGEST_TAGS = 256
 MOST_BODY = 24 * 1024 * 1024  # octets of a call
 
 AUTH = (
@@ -77,6 +78,7 @@ FORBIDDEN = frozenset(
 # Fields that a caller may write and that our composer keeps to itself: they are set as they are given.
 AS_GIVEN = frozenset({"list-unsubscribe", "list-unsubscribe-post", "auto-submitted", "feedback-id"})
 _OBJECTS = {"from", "sender", "replyto", "templateerrorreporting"}
+_TAGS = re.compile(r"[A-Za-z0-9._~!$'()*+,;:@/?%&=-]*")
 _NUMERIC_TLD = re.compile(r"\.\d+\Z")
 
 
@@ -101,9 +103,14 @@ class Problem:
 
 @dataclass(slots=True)
 class Letter:
-    """One message of a call. A recipient stands in one of `to`, `cc` and `bcc`, the first that names her."""
+    """One message of a call. A recipient stands in one of `to`, `cc` and `bcc`, the first that names her.
 
-    sender: Mailbox
+    sender: None where the template says it. language: are `{{ }}` and `{% %}` evaluated? report_to: who hears of errors
+    in a template; deliver: send it as it is in spite of them. tags: a query for every link. once: whoever had something
+    of this campaign is left out.
+    """
+
+    sender: Mailbox | None
     to: list[Mailbox]
     cc: list[Mailbox] = field(default_factory=list)
     bcc: list[Mailbox] = field(default_factory=list)
@@ -117,14 +124,28 @@ class Letter:
     custom_id: str = ""
     payload: str = ""
     campaign: str = ""
+    template_id: int | None = None
+    template_name: str = ""
+    language: bool = False
+    variables: dict[str, Any] = field(default_factory=dict)
+    report_to: Mailbox | None = None
+    deliver: bool = False
+    tags: str = ""
+    once: bool = False
+
+    @property
+    def people(self) -> list[Mailbox]:
+        return [*self.to, *self.cc, *self.bcc]
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """`letters`: what is to be sent, or why not, in the order of the call."""
+    """`letters`: what is to be sent, or why not, in the order of the call. at_once: it wants to hear of its senders in
+    the answer (AdvanceErrorHandling)."""
 
     letters: list[Letter | list[Problem]]
     sandbox: bool = False
+    at_once: bool = False
 
 
 class Refused(Exception):
@@ -155,11 +176,11 @@ def _wrong(code: str, message: str, *related: str, status: int = 400) -> _Wrong:
 def read(body: bytes) -> Call:
     """Raises :class:`Refused` for what is no call at all."""
     try:
-        raw = json.loads(body, object_pairs_hook=_once, parse_constant=_no_constant)
+        raw = json.loads(body, object_pairs_hook=once, parse_constant=no_constant)
     except (ValueError, RecursionError):
         message = "Malformed JSON, please review the syntax and properties types."
         raise refused(400, message, "mj-0002") from None
-    root = _folded(raw) if isinstance(raw, dict) else {}
+    root = folded(raw) if isinstance(raw, dict) else {}
     messages = root.get("messages")
     if not isinstance(messages, list):
         problems = [Problem("mj-0004", 400, 'Type mismatch. Expected type "Messages".', ("Messages",))]
@@ -175,7 +196,8 @@ def read(body: bytes) -> Call:
     common = root.get("globals") or {}
     if not isinstance(common, dict):
         raise _of_call([Problem("mj-0004", 400, 'Type mismatch. Expected type "Globals".', ("Globals",))])
-    return Call([_letter_or_problems(one, _folded(common)) for one in messages], _boolean(root.get("sandboxmode")))
+    letters = [letter_or_problems(one, folded(common)) for one in messages]
+    return Call(letters, _boolean(root.get("sandboxmode")), _boolean(root.get("advanceerrorhandling")))
 
 
 def _of_call(problems: list[Problem]) -> Refused:
@@ -184,32 +206,33 @@ def _of_call(problems: list[Problem]) -> Refused:
     return refused(first.status, first.message, first.code, Errors=told, Messages=[])
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
         raise ValueError("a name stands twice")
     return made
 
 
-def _no_constant(name: str) -> Any:
+def no_constant(name: str) -> Any:
     raise ValueError(name)  # NaN and Infinity are no JSON
 
 
-def _folded(given: Mapping[str, Any]) -> dict[str, Any]:
+def folded(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name.lower(): value for name, value in given.items()}
 
 
-def _letter_or_problems(raw: Any, common: dict[str, Any]) -> Letter | list[Problem]:
+def letter_or_problems(raw: Any, common: Mapping[str, Any] = MappingProxyType({})) -> Letter | list[Problem]:
+    """One message read; `common` has what it does not say itself, its names in small letters."""
     if not isinstance(raw, dict):
         return [Problem("mj-0004", 400, 'Type mismatch. Expected type "Message".', ("Messages",))]
-    own = {name: value for name, value in _folded(raw).items() if value is not None}
+    own = {name: value for name, value in folded(raw).items() if value is not None}
     merged = {name: value for name, value in common.items() if value is not None} | own
     for name in ("headers", "variables"):
         if isinstance(common.get(name), dict) and isinstance(own.get(name), dict):
             merged[name] = common[name] | own[name]
     problems: list[Problem] = []
     found: dict[str, Any] = {}
-    for read_one in (_people, _contents, _headers, _attachments, _unknown_to_us, _words):
+    for read_one in (_people, _contents, _headers, _attachments, _template, _words):
         try:
             found |= read_one(merged)
         except _Wrong as wrong:
@@ -217,7 +240,8 @@ def _letter_or_problems(raw: Any, common: dict[str, Any]) -> Letter | list[Probl
     if problems:
         return problems
     letter = Letter(**found)
-    if any(one.content_id is not None for one in letter.attachments) and letter.html is None:
+    inline = any(one.content_id is not None for one in letter.attachments)
+    if inline and letter.html is None and not (letter.template_id or letter.template_name):
         message = "Inlined attachments need an HTMLPart that shows them."
         return [Problem("mj-0005", 400, message, ("InlinedAttachments",))]
     return letter
@@ -247,7 +271,7 @@ def _people(given: Mapping[str, Any]) -> dict[str, Any]:
             return None
 
     sender = one_of("from", "From")
-    if not given.get("from"):
+    if not given.get("from") and not (given.get("templateid") or given.get("templatename")):
         problems.append(Problem("mj-0003", 400, "Missing mandatory property.", ("From",)))
     to, cc, bcc = each("to", "To"), each("cc", "Cc"), each("bcc", "Bcc")
     if "to" not in given:
@@ -264,7 +288,7 @@ def _people(given: Mapping[str, Any]) -> dict[str, Any]:
     if other is not None and sender is not None and other.address.lower() != sender.address.lower():
         message = "This key may not set another sender than From."
         problems.append(Problem("send-0006", 403, message, ("Sender",)))
-    if problems or sender is None:
+    if problems:
         raise _Wrong(*problems)
     seen: set[str] = set()
     return {
@@ -289,7 +313,7 @@ def _first_named(people: Iterable[Mailbox], seen: set[str]) -> list[Mailbox]:
 def _mailbox(raw: Any, place: str) -> Mailbox:
     if not isinstance(raw, dict):
         raise _wrong("mj-0004", 'Type mismatch. Expected type "emailIn".', place)
-    given = _folded(raw)
+    given = folded(raw)
     email, name = given.get("email"), given.get("name")
     if email is None:
         raise _wrong("mj-0003", "Missing mandatory property.", f"{place}.Email")
@@ -320,7 +344,7 @@ def _text(given: Mapping[str, Any], name: str, shown: str, longest: int = 0) -> 
 
 def _contents(given: Mapping[str, Any]) -> dict[str, Any]:
     text, html = _text(given, "textpart", "TextPart"), _text(given, "htmlpart", "HTMLPart")
-    if not (text or html or given.get("templateid")):
+    if not (text or html or given.get("templateid") or given.get("templatename")):
         message = 'At least "HTMLPart", "TextPart" or "TemplateID" must be provided.'
         raise _wrong("send-0003", message, "TextPart", "HTMLPart", "TemplateID")
     subject = _text(given, "subject", "Subject", LONGEST_SUBJECT)
@@ -383,7 +407,7 @@ def _attachments(given: Mapping[str, Any]) -> dict[str, Any]:
 def _attachment(raw: Any, place: str, *, inline: bool) -> Attachment:
     if not isinstance(raw, dict):
         raise _wrong("mj-0004", 'Type mismatch. Expected type "attachment".', place)
-    given = _folded(raw)
+    given = folded(raw)
     values = {}
     for name in ("ContentType", "Filename", "Base64Content"):
         value = given.get(name.lower())
@@ -407,22 +431,37 @@ def _attachment(raw: Any, place: str, *, inline: bool) -> Attachment:
     return made
 
 
-def _unknown_to_us(given: Mapping[str, Any]) -> dict[str, Any]:
-    problems = []
-    if number := given.get("templateid"):
-        message = f'Template ID "{number}" doesn\'t exist for your account.'
-        problems.append(Problem("send-0010", 400, message, ("TemplateID",)))
-    for name, shown in (
-        ("templatelanguage", "TemplateLanguage"),
-        ("deduplicatecampaign", "DeduplicateCampaign"),
-        ("urltags", "URLTags"),
-    ):
-        value = given.get(name)
-        if _boolean(value) or (isinstance(value, str) and value and value.lower() not in ("false", "0")):
-            problems.append(Problem("mj-0005", 400, f"{shown} is not available here.", (shown,)))
-    if problems:
-        raise _Wrong(*problems)
-    return {}
+def _template(given: Mapping[str, Any]) -> dict[str, Any]:
+    number = given.get("templateid") or None
+    if isinstance(number, str) and number.strip().isdecimal():
+        number = int(number)
+    if number is not None and (isinstance(number, bool) or not isinstance(number, int) or not 0 < number < 1 << 63):
+        raise _wrong("mj-0004", 'Type mismatch. Expected type "int".', "TemplateID")
+    variables = given.get("variables") or {}
+    if not isinstance(variables, dict):
+        raise _wrong("mj-0004", 'Type mismatch. Expected type "object".', "Variables")
+    language = _boolean(given.get("templatelanguage"))
+    report = given.get("templateerrorreporting")
+    deliver = _boolean(given.get("templateerrordeliver"))
+    if (report or deliver) and not language:
+        raise _wrong("send-0016", "TemplateLanguage must be set to use this property.", "TemplateLanguage")
+    once = _boolean(given.get("deduplicatecampaign"))
+    if once and not given.get("customcampaign"):
+        message = "DeduplicateCampaign needs a CustomCampaign."
+        raise _wrong("send-0012", message, "CustomCampaign", "DeduplicateCampaign")
+    tags = _text(given, "urltags", "URLTags", LONGEST_TAGS).strip().lstrip("?&")
+    if not _TAGS.fullmatch(tags):
+        raise _wrong("mj-0005", "URLTags is the query of an address, as in a=b&c=d.", "URLTags")
+    return {
+        "template_id": number,
+        "template_name": _text(given, "templatename", "TemplateID", 200),
+        "language": language,
+        "once": once,
+        "variables": variables,
+        "report_to": _mailbox(report, "TemplateErrorReporting") if report else None,
+        "deliver": deliver,
+        "tags": tags,
+    }
 
 
 def _words(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -443,7 +482,8 @@ def _words(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _boolean(value: Any) -> bool:
-    return value is True or (isinstance(value, str) and value.strip().lower() in ("true", "1"))
+    """Clients write true, 1 and both as text."""
+    return value is True or value == 1 or (isinstance(value, str) and value.strip().lower() in ("true", "1"))
 
 
 # ---- answering

@@ -105,8 +105,10 @@ def test_what_is_no_call(body: bytes, code: str, related: list[str] | None) -> N
         ("", {"Attachments": [{"Filename": "a"}]}, "mj-0003", ("Attachments[0].ContentType",)),
         ("", {"Attachments": [{**FILE, "ContentType": "message/rfc822"}]}, "mj-0005", ("Attachments[0]",)),
         ("", {"Attachments": [FILE] * 51}, "mj-0008", ("Attachments",)), ("", {"InlinedAttachments": [FILE]}, "mj-0005", ("InlinedAttachments",)),
-        ("", {"TemplateID": 12}, "send-0010", ("TemplateID",)), ("", {"TemplateLanguage": True}, "mj-0005", ("TemplateLanguage",)),
-        ("", {"DeduplicateCampaign": "true"}, "mj-0005", ("DeduplicateCampaign",)), ("", {"URLTags": "a=b"}, "mj-0005", ("URLTags",)),
+        ("", {"TemplateID": "x"}, "mj-0004", ("TemplateID",)), ("", {"Variables": [1]}, "mj-0004", ("Variables",)),
+        ("", {"TemplateErrorDeliver": True}, "send-0016", ("TemplateLanguage",)), ("", {"TemplateErrorReporting": {"Email": "a@b.example"}}, "send-0016", ("TemplateLanguage",)),
+        ("", {"DeduplicateCampaign": "true"}, "send-0012", ("CustomCampaign", "DeduplicateCampaign")), ("", {"URLTags": "a=\"b"}, "mj-0005", ("URLTags",)),
+        ("", {"URLTags": "a" * 257}, "mj-0006", ("URLTags",)),
         ("", {"Priority": 9}, "mj-0005", ("Priority",)), ("", {"TrackOpens": "yes"}, "mj-0005", ("TrackOpens",)),
         ("", {"Sender": {"Email": "autre@boutique.example"}}, "send-0006", ("Sender",)),
     ],
@@ -118,6 +120,14 @@ def test_what_is_wrong_is_named_with_its_place(
         letter(**more)
         return
     assert problems(without, **more) == [(code, related)]
+
+
+def test_a_template_may_say_who_writes_and_is_named_leniently() -> None:
+    (found,) = call(
+        {"To": TO, "TemplateID": "12", "TemplateLanguage": "true", "Variables": {"a": {"b": 1}}, "URLTags": "?a=b"}
+    ).letters
+    assert isinstance(found, Letter) and found.sender is None
+    assert (found.template_id, found.language, found.variables, found.tags) == (12, True, {"a": {"b": 1}}, "a=b")
 
 
 def test_one_message_fails_alone() -> None:

@@ -15,6 +15,7 @@ from django.conf import settings
 from django.core.mail import EmailMultiAlternatives, get_connection
 from django.test import override_settings
 from mailjet_rest import Client
+from mailjet_rest.client import DoesNotExistError
 
 from envol import db
 from envol.accounts import api_keys
@@ -186,3 +187,64 @@ def test_a_known_person_is_found(server: Server, key: NewKey, workspace: Any) ->
     luc = people.upsert(workspace, "luc@lecteurs.example", source=people.source(workspace, "member", "Zoé"))
     post(server, key, {"Messages": [GOOD]})
     assert queued()[0][2] == luc.pk
+
+
+def test_mailjets_own_client_keeps_contacts_and_lists(server: Server, key: NewKey) -> None:
+    client = Client(auth=(key.key, key.secret), version="v3", api_url=f"http://127.0.0.1:{server.port}/")
+    made = client.contact.create(data={"Email": "a.b+c@lecteurs.example", "Name": "Anna"})
+    assert made.status_code == 201
+    (anna,) = made.json()["Data"]
+    assert client.contact.get(id="a.b+c@lecteurs.example").json()["Data"] == [anna]
+    assert client.contact.get(filters={"limit": 2, "Sort": "ID DESC"}).json()["Count"] == 1
+    assert (
+        client.contactmetadata.create(
+            data={"Name": "first_name2", "Datatype": "str", "NameSpace": "static"}
+        ).status_code
+        == 201
+    )
+    data = {"Data": [{"Name": "first_name2", "Value": "Anna"}]}
+    assert client.contactdata.update(id=anna["ID"], data=data).json()["Data"][0]["Data"] == data["Data"]
+    club = client.contactslist.create(data={"Name": "Club"}).json()["Data"][0]
+    added = client.contactslist_managecontact.create(
+        id=club["ID"], data={"Email": "luc@lecteurs.example", "Action": "addnoforce"}
+    )
+    assert added.status_code == 201 and added.json()["Data"][0]["Email"] == "luc@lecteurs.example"
+    lists = {"ContactsLists": [{"ListID": club["ID"], "Action": "unsub"}]}
+    assert client.contact_managecontactslists.create(id=anna["ID"], data=lists).json()["Data"] == [lists]
+    (on,) = client.contact_getcontactslists.get(id=anna["ID"]).json()["Data"]
+    assert (on["ListID"], on["IsUnsub"]) == (club["ID"], True)
+    job = client.contactslist_managemanycontacts.create(
+        id=club["ID"], data={"Action": "addforce", "Contacts": [{"Email": "eva@lecteurs.example"}]}
+    )
+    told = client.contactslist_managemanycontacts.get(id=club["ID"], action_id=job.json()["Data"][0]["JobID"]).json()[
+        "Data"
+    ][0]
+    assert (told["Status"], told["Count"]) == ("Completed", 1)
+    rows = client.listrecipient.get(filters={"ContactsList": club["ID"]}).json()["Data"]
+    assert sorted(one["IsUnsubscribed"] for one in rows) == [False, False, True]
+    template = client.template.create(data={"Name": "Commande"}).json()["Data"][0]
+    parts = {"Text-part": "Elle est partie.", "Headers": {"Subject": "Votre commande", "From": "zoe@boutique.example"}}
+    assert (
+        client.template_detailcontent.create(id=template["ID"], data=parts).json()["Data"][0]["Text-part"]
+        == "Elle est partie."
+    )
+    assert client.contactslist.delete(id=club["ID"]).status_code == 204
+    with pytest.raises(DoesNotExistError, match="Object not found"):
+        client.contact.get(id=999999)
+    status, given, _ = server.get(
+        "//v3/REST/contact", Authorization="Basic " + base64.b64encode(f"{key.key}:{key.secret}".encode()).decode()
+    )
+    assert status == 200 and given["content-type"] == "application/json", "a doubled slash, as some clients write it"
+
+
+def test_the_older_send_call_has_its_two_addresses(server: Server, key: NewKey) -> None:
+    old = {
+        "FromEmail": "zoe@boutique.example",
+        "Subject": "a",
+        "Text-part": "b",
+        "Recipients": [{"Email": "luc@lecteurs.example"}],
+    }
+    for path in ("/v3/send", "/V3/Send/Message"):
+        status, body = post(server, key, old, path)
+        assert status == 200 and body["Sent"][0]["Email"] == "luc@lecteurs.example"
+    assert len(queued()) == 2

@@ -104,10 +104,10 @@ def _free_ports(count: int) -> list[int]:
 
 
 @contextmanager
-def running(base: Path, more: str = "") -> Iterator[Postfix]:
+def running(base: Path, more: str = "", services: str = "") -> Iterator[Postfix]:
     """Postfix in this directory, which its own account must be able to enter. Needs root, as Postfix does.
 
-    more: lines of main.cf."""
+    more: lines of main.cf; services: of master.cf."""
     assert POSTFIX is not None
     nobody = pwd.getpwnam("nobody")
     ports = dict(zip(("tls", "clear", "broken"), _free_ports(3), strict=True))
@@ -122,7 +122,8 @@ def running(base: Path, more: str = "") -> Iterator[Postfix]:
         check=True, capture_output=True,
     )  # fmt: skip
     (config / "main.cf").write_text(MAIN.format(base=base, domain=DOMAIN, uid=nobody.pw_uid, gid=nobody.pw_gid) + more)
-    (config / "master.cf").write_text(MASTER.format(**{name: f"127.0.0.1:{port}" for name, port in ports.items()}))
+    listeners = {name: f"127.0.0.1:{port}" for name, port in ports.items()}
+    (config / "master.cf").write_text(MASTER.format(**listeners) + services)
     process = subprocess.Popen(
         [POSTFIX, "-c", str(config), "start-fg"],
         stdout=subprocess.PIPE,

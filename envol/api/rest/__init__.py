@@ -1,0 +1,1 @@
+"""``/v3/REST`` and its neighbours: resources as tables of fields and acts, from which all calls follow."""

@@ -1,0 +1,185 @@
+"""campaign and the statistics of one: figures as reports count them, machines left out.
+
+Opens and clicks are those of people who agreed to be measured, and sums that name nobody: what was not allowed to be
+known is not in any figure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from envol.accounts.models import Scope
+from envol.api.models import Draft
+from envol.api.rest.ground import JSON_UTF8, Answer, Call, Resource, envelope, missing
+from envol.api.rest.values import told
+from envol.campaigns.models import Campaign
+from envol.insight.report import Report, report
+from envol.outbound.models import Sending
+
+NAMES = [
+    "EventClickDelay",
+    "EventClickedCount",
+    "EventOpenDelay",
+    "EventOpenedCount",
+    "EventSpamCount",
+    "EventUnsubscribedCount",
+    "EventWorkflowExitedCount",
+    "MessageBlockedCount",
+    "MessageClickedCount",
+    "MessageDeferredCount",
+    "MessageHardBouncedCount",
+    "MessageOpenedCount",
+    "MessageQueuedCount",
+    "MessageSentCount",
+    "MessageSoftBouncedCount",
+    "MessageSpamCount",
+    "MessageUnsubscribedCount",
+    "MessageWorkFlowExitedCount",
+]
+
+
+def counts(found: Report) -> dict[str, int]:
+    """One report in the names of statcounters."""
+    outcome = found.outcome
+    return dict.fromkeys(NAMES, 0) | {
+        "EventClickedCount": found.clicked.events,
+        "EventOpenedCount": found.opened.events,
+        "EventSpamCount": found.complained.events,
+        "EventUnsubscribedCount": found.unsubscribed.events,
+        "MessageBlockedCount": outcome["suppressed"] + outcome["cancelled"],
+        "MessageClickedCount": found.clicked.people,
+        "MessageDeferredCount": outcome["deferred"],
+        "MessageHardBouncedCount": outcome["bounced"],
+        "MessageOpenedCount": found.opened.people,
+        "MessageQueuedCount": outcome["waiting"],
+        "MessageSentCount": outcome["delivered"],
+        "MessageSoftBouncedCount": outcome["expired"],
+        "MessageSpamCount": found.complained.people,
+        "MessageUnsubscribedCount": found.unsubscribed.people,
+        "Total": outcome["accepted"],
+    }
+
+
+def campaign_of(call: Call, number: int) -> Campaign:
+    found = Campaign.objects.filter(workspace=call.workspace, pk=number).first()
+    if found is None:
+        raise missing()
+    return found
+
+
+def as_they_are(call: Call, found: Sequence[Any]) -> list[dict[str, Any]]:
+    return list(found)
+
+
+def nowhere(call: Call, key: str) -> Any:
+    raise missing()
+
+
+# ---- statistics of one campaign
+
+
+def _clicked(call: Call, nothing: None, behind: str) -> Answer:
+    found = report(call.workspace, campaign_of(call, call.number("campaignid") or 0))
+    rows = [
+        {
+            "ClickedEventsCount": link.events,
+            "ClickedMessagesCount": link.people,
+            "PositionIndex": link.no,
+            "URL": link.url,
+        }
+        for link in found.links
+    ]
+    return Answer(200, envelope(rows).body, JSON_UTF8)
+
+
+def _rate(part: int, whole: int) -> float:
+    return round(part / whole, 4) if whole else 0.0
+
+
+def _providers(call: Call, nothing: None, behind: str) -> Answer:
+    found = report(call.workspace, campaign_of(call, call.number("campaignid") or 0))
+    wanted = call.query.get("esp_name", "").lower()
+    rows = [
+        {
+            "AttemptedMessagesCount": site.accepted,
+            "ClickThroughRate": _rate(site.clicked, site.opened),
+            "ClickedMessagesCount": site.clicked,
+            "DeferredMessagesCount": site.deferred,
+            "DeferredRate": _rate(site.deferred, site.accepted),
+            "DeliveredMessagesCount": site.delivered,
+            "ESPName": site.site,
+            "HardBouncedMessagesCount": site.bounced,
+            "HardBouncedRate": _rate(site.bounced, site.accepted),
+            "OpenRate": _rate(site.opened, site.delivered),
+            "OpenedMessagesCount": site.opened,
+            "SoftBouncedMessagesCount": site.expired,
+            "SoftBouncedRate": _rate(site.expired, site.accepted),
+            "SpamReportsCount": site.complained,
+            "SpamReportsRate": _rate(site.complained, site.delivered),
+            "UnsubscribedMessagesCount": site.unsubscribed,
+            "UnsubscribedRate": _rate(site.unsubscribed, site.delivered),
+        }
+        for site in found.sites
+        if not wanted or site.site.lower() == wanted
+    ]
+    return Answer(200, envelope(rows).body, JSON_UTF8)
+
+
+# ---- campaign
+
+
+def _campaigns(call: Call) -> Any:
+    found = Campaign.objects.filter(workspace=call.workspace).exclude(state="draft")
+    if (number := call.number("campaignid")) is not None:
+        found = found.filter(pk=number)
+    return found
+
+
+def _one_campaign(call: Call, key: str) -> Campaign:
+    """By number, or by ``mj.nl=DRAFT``, which here is the same number."""
+    word = key.lower().removeprefix("mj.nl=")
+    return campaign_of(call, int(word) if word.isdecimal() and len(word) < 19 else 0)
+
+
+def _told_campaigns(call: Call, found: Sequence[Campaign]) -> list[dict[str, Any]]:
+    written = dict(Draft.objects.filter(campaign__in=found).values_list("campaign_id", "facts"))
+    rows = []
+    for one in found:
+        sending = Sending.objects.filter(campaign_id=one.pk).order_by("pk").first()
+        facts = written.get(one.pk, {})
+        rows.append(
+            {
+                "CampaignType": 2,
+                "ClickTracked": int(call.workspace.clicks_mode != "none"),
+                "CreatedAt": told(one.created_at),
+                "CustomValue": f"mj.nl={one.pk}",
+                "FromEmail": one.from_address,
+                "FromName": one.from_name,
+                "ID": one.pk,
+                "IsDeleted": False,
+                "IsStarred": False,
+                "ListID": facts.get("ContactsListID", 0),
+                "NewsLetterID": one.pk,
+                "OpenTracked": int(call.workspace.opens_mode != "none"),
+                "SegmentationID": facts.get("SegmentationID", 0) if facts else one.segment.pk if one.segment else 0,
+                "SendEndAt": told(sending.ended_at) if sending else "",
+                "SendStartAt": told(sending.started_at) if sending else "",
+                "Status": {"sent": 2, "draft": 0}.get(one.state, 1),
+                "Subject": one.template.versions.order_by("-no").values_list("subject", flat=True).first() or ""
+                if one.template
+                else "",
+            }
+        )
+    return rows
+
+
+STATISTICS = Resource(
+    "statistics", lambda call: [], nowhere, as_they_are, Scope.RESULTS,
+    wide={"link-click": {"GET": _clicked}, "recipient-esp": {"GET": _providers}},
+)  # fmt: skip
+CAMPAIGN = Resource(
+    "campaign", _campaigns, _one_campaign, _told_campaigns, Scope.RESULTS,
+    absent=frozenset({"contactslist", "customcampaign", "from", "fromts", "tots", "period", "campaignstatus"}),
+    sorts={"id": ("pk", True)},
+)  # fmt: skip

@@ -1,0 +1,259 @@
+"""message, messagehistory, messageinformation, messagestate: what became of what was sent.
+
+Our vocabulary becomes theirs here and nowhere else: what was delivered is ``sent``, what complained is ``spam``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from envol.accounts.models import Scope
+from envol.api.rest.ground import Call, Resource, Wrong, missing, number_of
+from envol.api.rest.people import address
+from envol.api.rest.values import moment, told
+from envol.api.uuids import message_uuid
+from envol.contacts.models import Contact
+from envol.db import TooSlow
+from envol.outbound import mail_log
+from envol.outbound.accept import NOT_VALIDATED
+from envol.outbound.mail_log import Entry, Query
+
+# The cause of a bounce, in the numbers and words of messagestate.
+STATES = {
+    1: ("user unknown", "recipient"), 2: ("mailbox inactive", "recipient"), 3: ("quota exceeded", "recipient"),
+    4: ("invalid domain", "domain"), 5: ("no mail host", "domain"), 6: ("relay/access denied", "domain"),
+    7: ("sender blocked", "spam"), 8: ("content blocked", "spam"), 9: ("policy issue", "spam"),
+    10: ("system issue", "system"), 11: ("protocol issue", "system"), 12: ("connection issue", "system"),
+    13: ("greylisted", "domain"), 14: ("preblocked", "mailjet"), 15: ("duplicate in campaign", "mailjet"),
+    16: ("spam preblocked", "mailjet"), 17: ("bad or empty template", "content"),
+    18: ("error in template language", "content"), 19: ("typofix", "domain"), 20: ("blacklisted", "recipient"),
+    21: ("spam reporter", "recipient"),
+}  # fmt: skip
+CAUSES = {
+    "unknown_user": 1, "hard_bounce": 1, "mailbox_disabled": 2, "mailbox_full": 3, "unknown_domain": 4, "null_mx": 5,
+    "relaying": 6, "blocked": 7, "spam": 8, "content": 8, "policy": 9, "greylisted": 13, "complaint": 21,
+    "suppressed": 14, "objection": 14, "unsubscribed": 14, "user_unknown": 1, "host_unknown": 4, "relay_denied": 6,
+    "account_blocked": 7, "sender_refused": 7, "ip_listed": 7, "reputation": 7, "content_refused": 8, "malware": 8,
+    NOT_VALIDATED: 7, "authentication": 9, "auth": 9, "reverse_dns": 9, "tls_required": 11,
+}  # fmt: skip
+# Of what she did with it the strongest is told.
+_STRONGEST = (("complained", "spam"), ("unsubscribed", "unsub"), ("clicked", "clicked"), ("opened", "opened"))
+_PERMANENT = frozenset({"bounced", "suppressed"})
+_MOST = 5000  # messages that are looked through for one call
+
+
+def state_of(one: Entry) -> int:
+    """The number of messagestate; 0 where nothing went wrong."""
+    if one.state == "suppressed":
+        return CAUSES[NOT_VALIDATED] if one.cause == NOT_VALIDATED else 14
+    if one.state in ("bounced", "deferred", "expired"):
+        return CAUSES.get(one.cause, 10)
+    return 0
+
+
+def status_of(one: Entry, reactions: Sequence[str] = ()) -> str:
+    if one.state == "delivered":
+        for word, told_as in _STRONGEST:
+            if word in reactions:
+                return told_as
+        return "bounce" if "returned" in reactions else "sent"
+    return {
+        "bounced": "hardbounced",
+        "expired": "softbounced",
+        "deferred": "deferred",
+        "suppressed": "blocked",
+        "cancelled": "blocked",
+        "held": "queued",
+        "leased": "queued",
+        "queued": "queued",
+    }.get(one.state, "unknown")
+
+
+_NUMBERS = {
+    "0": set(), "1": {"queued"}, "2": {"sent"}, "3": {"opened"}, "4": {"clicked"},
+    "5": {"bounce", "hardbounced", "softbounced"},
+    "6": {"spam"}, "7": {"unsub"}, "8": {"blocked"}, "9": {"softbounced"}, "10": {"hardbounced"}, "11": {"deferred"},
+}  # fmt: skip
+
+
+def _reactions(one: Entry) -> list[dict[str, Any]]:
+    return mail_log.history(one) if one.state == "delivered" else []
+
+
+def find(call: Call, key: str) -> Entry:
+    """By the number that the send API answered."""
+    number = number_of(key)
+    found = mail_log.single(call.workspace.pk, number) if number is not None else None
+    if found is None:
+        raise missing()
+    return found
+
+
+def _rows(call: Call) -> list[Entry]:
+    query = call.query
+    wanted = Query(words=query.get("customid", ""))
+    if (contact := query.get("contactalt")) is not None:
+        wanted = replace(wanted, words=address(contact))
+    for name in ("contactid", "contact"):
+        if name in query:
+            known = Contact.objects.filter(workspace_id=call.workspace.pk, pk=call.number(name) or 0).first()
+            if known is None:
+                return []
+            wanted = replace(wanted, words=known.email)
+    if "fromts" in query:
+        wanted = replace(wanted, since=moment(query["fromts"]))
+    if "tots" in query:
+        wanted = replace(wanted, until=moment(query["tots"]))
+    if any(name in query and call.number(name) != 0 for name in ("campaign", "campaignid")):
+        return []  # a single message is of no campaign
+    states: set[str] = set()
+    for number in filter(None, query.get("messagestatus", "").split(",")):
+        states |= _NUMBERS.get(number.strip(), {"none"})
+    found: list[Entry] = []
+    try:
+        for entry in mail_log.walk(call.workspace.pk, wanted, _MOST):
+            if "customid" in query and entry.custom_id != query["customid"]:
+                continue
+            if not _as_asked(call, entry):
+                continue
+            if entry.kind != "system" and (not states or status_of(entry, _words(entry)) in states):
+                found.append(entry)
+            if len(found) >= _MOST:
+                break
+    except TooSlow:
+        raise Wrong(503, "Looking through the messages takes too long: narrow it by FromTS and ToTS.") from None
+    falling = query.get("sort", "").replace("+", " ").upper().endswith(" DESC")
+    return found if falling else found[::-1]
+
+
+def _as_asked(call: Call, one: Entry) -> bool:
+    """By sender, and by what went wrong."""
+    sender = one.sender.lower()
+    if "from" in call.query and sender != address(call.query["from"]).lower():
+        return False
+    if "fromdomain" in call.query and sender.rpartition("@")[2] != call.query["fromdomain"].lower():
+        return False
+    return "messagestate" not in call.query or state_of(one) == call.number("messagestate")
+
+
+def _words(one: Entry) -> list[str]:
+    return [str(line["what"]) for line in _reactions(one)]
+
+
+def _show(call: Call, found: Sequence[Entry]) -> list[dict[str, Any]]:
+    rows = []
+    measured = mail_log.measures(call.workspace.pk, [one.message_id for one in found if one.message_id])
+    for one in found:
+        state = state_of(one)
+        octets, has_html, has_text, files = measured.get(one.message_id or 0, (0, False, False, 0))
+        row = {
+            "ArrivedAt": told(one.at),
+            "AttachmentCount": files,
+            "AttemptCount": one.attempts,
+            "CampaignID": one.campaign_id or 0,
+            "ContactAlt": one.address if call.switch("showcontactalt") else "",
+            "ContactID": one.contact_id or 0,
+            "Delay": int((one.ended_at - one.at).total_seconds()) if one.ended_at else 0,
+            "DestinationID": 0,
+            "FilterTime": 0,
+            "ID": one.no,
+            "IsClickTracked": False,
+            "IsHTMLPartIncluded": has_html,
+            "IsOpenTracked": False,
+            "IsTextPartIncluded": has_text,
+            "IsUnsubTracked": False,
+            "MessageSize": octets,
+            "SenderID": 0,
+            "SpamassRules": "",
+            "SpamassassinScore": 0,
+            "StateID": state,
+            "StatePermanent": one.state in _PERMANENT,
+            "Status": status_of(one, _words(one)),
+            "Subject": one.subject if call.switch("showsubject") else "",
+            "UUID": message_uuid(call.workspace.pk, one.no),
+        }
+        if call.switch("showcustomid"):
+            row["CustomID"] = one.custom_id
+        rows.append(row)
+    return rows
+
+
+_EVENTS = {
+    "delivered": "sent", "opened": "opened", "clicked": "clicked", "bounced": "bounced", "returned": "bounced",
+    "expired": "bounced", "suppressed": "blocked", "cancelled": "blocked", "unsubscribed": "unsub",
+    "complained": "spam",
+}  # fmt: skip
+
+
+def _history(call: Call, key: str) -> list[dict[str, Any]]:
+    found = mail_log.single(call.workspace.pk, number_of(key) or 0)
+    if found is None:
+        return []
+    return [
+        {
+            "Comment": line["reply"] or "",
+            "EventAt": int(line["at"].timestamp()),
+            "EventType": _EVENTS[line["what"]],
+            "State": STATES.get(CAUSES.get(line["cause"], 0), ("",))[0],
+            "Useragent": "",
+            "UseragentID": 0,
+        }
+        for line in mail_log.history(found)
+        if line["what"] in _EVENTS
+    ]
+
+
+def _information(call: Call, found: Sequence[Entry]) -> list[dict[str, Any]]:
+    measured = mail_log.measures(call.workspace.pk, [one.message_id for one in found if one.message_id])
+    return [
+        {
+            "CampaignID": one.campaign_id or 0,
+            "ClickTrackedCount": 0,
+            "ContactID": one.contact_id or 0,
+            "CreatedAt": told(one.at),
+            "ID": one.no,
+            "MessageSize": measured.get(one.message_id or 0, (0,))[0],
+            "OpenTrackedCount": 0,
+            "QueuedCount": int(status_of(one) == "queued"),
+            "SendEndAt": told(one.ended_at),
+            "SentCount": int(one.state == "delivered"),
+            "SpamAssassinRules": {"ALT": "", "ID": -1},
+            "SpamAssassinScore": 0,
+        }
+        for one in found
+    ]
+
+
+def _states(call: Call) -> list[int]:
+    return sorted(STATES)
+
+
+def _state(call: Call, key: str) -> int:
+    number = number_of(key)
+    if number not in STATES:
+        raise missing()
+    return number
+
+
+def _told_states(call: Call, found: Sequence[int]) -> list[dict[str, Any]]:
+    return [{"ID": number, "RelatedTo": STATES[number][1], "State": STATES[number][0]} for number in found]
+
+
+def _nothing(call: Call) -> list[Any]:
+    raise Wrong(400, "Name the message: /messagehistory/NUMBER.")
+
+
+def _lines(call: Call, found: Sequence[Any]) -> list[dict[str, Any]]:
+    return list(found[0]) if found else []
+
+
+_ABSENT = frozenset(
+    "destination fromid fromtype plansubscription sender senderid"  # noqa: SIM905
+    " bouncereason".split()
+)
+MESSAGE = Resource("message", _rows, find, _show, Scope.RESULTS, absent=_ABSENT)
+HISTORY = Resource("messagehistory", _nothing, _history, _lines, Scope.RESULTS)
+INFORMATION = Resource("messageinformation", _rows, find, _information, Scope.RESULTS, absent=_ABSENT)
+STATE = Resource("messagestate", _states, _state, _told_states, Scope.RESULTS)

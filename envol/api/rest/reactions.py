@@ -1,0 +1,149 @@
+"""openinformation and clickstatistics: single opens and clicks, of people who agreed to be measured one by one.
+
+What nobody in particular did, and what machines did, is in no list. Network address and user agent are not kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, time
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.db.models import QuerySet
+
+from envol.accounts.models import Scope
+from envol.api.rest.ground import Call, Resource, missing, number_of
+from envol.api.rest.people import address
+from envol.api.rest.values import moment, told
+from envol.contacts.models import Contact
+from envol.events.models import Event, Kind
+from envol.outbound import told as copies_told
+from envol.outbound.models import Sending
+
+_ABSENT = frozenset(
+    {
+        "contactslist",
+        "customcampaign",
+        "from",
+        "fromdomain",
+        "fromid",
+        "fromtype",
+        "period",
+        "workflowid",
+        "messagestatus",
+    }
+)
+
+
+def _all(call: Call, kind: Kind) -> QuerySet[Event]:
+    return Event.objects.filter(
+        workspace_id=call.workspace.pk, kind=kind, machine=None, contact_id__isnull=False, sending_id__isnull=False
+    )
+
+
+def _rows(kind: Kind) -> Callable[[Call], QuerySet[Event]]:
+    """Of today, where no time is given."""
+
+    def rows(call: Call) -> QuerySet[Event]:
+        query, found = call.query, _all(call, kind)
+        since, until = query.get("eventfromts") or query.get("fromts"), query.get("eventtots") or query.get("tots")
+        if since:
+            found = found.filter(at__gte=moment(since))
+        if until:
+            found = found.filter(at__lt=moment(until))
+        if not since and not until:
+            zone = ZoneInfo(call.workspace.time_zone)
+            found = found.filter(at__gte=datetime.combine(datetime.now(zone).date(), time(), zone))
+        if (campaign := call.number("campaignid") if "campaignid" in query else call.number("campaign")) is not None:
+            sendings = Sending.objects.filter(workspace=call.workspace, campaign_id=campaign)
+            found = found.filter(sending_id__in=list(sendings.values_list("pk", flat=True)))
+        if (contact := call.number("contactid") if "contactid" in query else call.number("contact")) is not None:
+            found = found.filter(contact_id=contact)
+        if "contactalt" in query:
+            known = Contact.objects.filter(
+                workspace_id=call.workspace.pk, email_key=address(query["contactalt"]).lower()
+            )
+            found = found.filter(contact_id__in=list(known.values_list("pk", flat=True)))
+        return found
+
+    return rows
+
+
+def _one(kind: Kind) -> Callable[[Call, str], Event]:
+    def one(call: Call, key: str) -> Event:
+        number = number_of(key)
+        found = _all(call, kind).filter(pk=number).first() if number is not None else None
+        if found is None:
+            raise missing()
+        return found
+
+    return one
+
+
+class _Behind:
+    """What the rows of a page need beyond themselves, asked once."""
+
+    def __init__(self, found: Sequence[Event]) -> None:
+        sendings = {one.sending_id for one in found if one.sending_id}
+        self._sendings = {one.pk: one for one in Sending.objects.filter(pk__in=sendings)}
+        self._copies = copies_told.copies((one.sending_id or 0, one.contact_id or 0) for one in found)
+        self.links = copies_told.links(sendings)
+
+    def campaign(self, one: Event) -> int:
+        sending = self._sendings.get(one.sending_id or 0)
+        return (sending.campaign_id or 0) if sending else 0
+
+    def began(self, one: Event) -> datetime | None:
+        sending = self._sendings.get(one.sending_id or 0)
+        return (sending.started_at or sending.created_at) if sending else None
+
+    def number(self, one: Event) -> int:
+        copy = self._copies.get((one.sending_id or 0, one.contact_id or 0))
+        return copy.number if copy else 0
+
+
+def _opens(call: Call, found: Sequence[Event]) -> list[dict[str, Any]]:
+    behind = _Behind(found)
+    return [
+        {
+            "ArrivedAt": told(behind.began(one)),
+            "CampaignID": behind.campaign(one),
+            "ContactID": one.contact_id,
+            "ID": one.pk,
+            "MessageID": behind.number(one),
+            "OpenedAt": told(one.at),
+            "UserAgentFull": "",
+            "UserAgentID": 0,
+        }
+        for one in found
+    ]
+
+
+def _clicks(call: Call, found: Sequence[Event]) -> list[dict[str, Any]]:
+    behind = _Behind(found)
+    rows = []
+    for one in found:
+        began = behind.began(one)
+        rows.append(
+            {
+                "ClickedAt": told(one.at),
+                "ClickedDelay": max(0, int((one.at.astimezone(UTC) - began).total_seconds())) if began else 0,
+                "ContactID": one.contact_id,
+                "ID": one.pk,
+                "MessageID": behind.number(one),
+                "Url": behind.links.get((one.sending_id or 0, one.link or 0), ""),
+                "UserAgentID": 0,
+            }
+        )
+    return rows
+
+
+OPENS = Resource(
+    "openinformation", _rows(Kind.OPENED), _one(Kind.OPENED), _opens, Scope.RESULTS, absent=_ABSENT,
+    sorts={"id": ("pk", True)},
+)  # fmt: skip
+CLICKS = Resource(
+    "clickstatistics", _rows(Kind.CLICKED), _one(Kind.CLICKED), _clicks, Scope.RESULTS, absent=_ABSENT,
+    sorts={"id": ("pk", True)},
+)  # fmt: skip

@@ -1,0 +1,212 @@
+"""template and its detailcontent: what programs keep here to send by its number."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
+from django.db.models.functions import Now
+
+from envol.accounts.models import Scope
+from envol.api.models import StoredTemplate
+from envol.api.rest.ground import JSON_UTF8, Answer, Call, Resource, Wrong, envelope, number_of
+from envol.api.rest.values import Field, Invalid, anything, boolean, folded, integer, text, told
+from envol.content.mjml import compile_mjml
+from envol.content.problems import TemplateProblem
+
+MOST = 1 << 20  # octets of one part
+OWNERS = ("apikey", "user", "global")
+EDITORS = {1: "tool", 2: "html", 3: "section", 4: "mjml"}
+_PARTS = {"html-part": "html", "text-part": "text", "mjmlcontent": "mjml"}
+
+
+def _strings(raw: Any) -> list[str]:
+    if isinstance(raw, str):
+        raw = [raw]
+    if not isinstance(raw, list) or not all(isinstance(one, str) for one in raw):
+        raise Invalid("a list of texts is expected")
+    return [one[:100] for one in raw[:100]]
+
+
+def _owner(raw: Any) -> str:
+    word = text(raw).lower()
+    if word not in OWNERS:
+        raise Invalid(f"it is one of {', '.join(OWNERS)}")
+    return word
+
+
+def _editor(raw: Any) -> int:
+    names = {name: number for number, name in EDITORS.items()}
+    number = names.get(str(raw).lower()) or integer(raw)
+    if number not in EDITORS:
+        raise Invalid("it is 1, 2, 3 or 4")
+    return number
+
+
+FIELDS = {
+    "Name": Field(text, required=True),
+    "Author": Field(text),
+    "Categories": Field(_strings),
+    "Copyright": Field(text),
+    "Description": Field(text),
+    "EditMode": Field(_editor),
+    "IsStarred": Field(boolean),
+    "IsTextPartGenerationEnabled": Field(boolean),
+    "Locale": Field(text),
+    "OwnerType": Field(_owner),
+    "Presets": Field(anything),
+    "Purposes": Field(_strings),
+}
+_DEFAULTS: dict[str, Any] = {
+    "Author": "",
+    "Categories": [],
+    "Copyright": "",
+    "Description": "",
+    "EditMode": 2,
+    "IsStarred": False,
+    "IsTextPartGenerationEnabled": False,
+    "Locale": "en_US",
+    "OwnerType": "apikey",
+    "Presets": "",
+}
+
+
+def _mine(call: Call) -> QuerySet[StoredTemplate]:
+    return StoredTemplate.objects.filter(workspace=call.workspace)
+
+
+def find(call: Call, key: str) -> StoredTemplate:
+    """By number, or by ``apikey|Name``."""
+    number = number_of(key)
+    found = _mine(call).filter(pk=number) if number is not None else _mine(call).filter(name=key.partition("|")[2])
+    one = found.first()
+    if one is None:
+        raise gone()
+    return one
+
+
+def gone() -> Wrong:
+    return Wrong(404, "The resource with the specified ID you are trying to reach does not exist.", newer=True)
+
+
+def _rows(call: Call) -> QuerySet[StoredTemplate]:
+    found, query = _mine(call), call.query
+    if "name" in query:
+        found = found.filter(name=query["name"])
+    if "ownertype" in query and query["ownertype"].lower() != "apikey":
+        found = found.filter(facts__OwnerType=query["ownertype"].lower())
+    if "editmode" in query:
+        mode = _editor(query["editmode"])
+        other = [number for number in EDITORS if number != mode]
+        found = found.exclude(facts__EditMode__in=other) if mode == 2 else found.filter(facts__EditMode=mode)
+    for name, column in (("purposes", "purposes"), ("categories", "facts__Categories")):
+        for word in filter(None, query.get(name, "").split(",")):
+            found = found.filter(**{f"{column}__contains": [word.strip()]})
+    return found
+
+
+def _show(call: Call, found: Sequence[StoredTemplate]) -> list[dict[str, Any]]:
+    return [
+        {
+            **_DEFAULTS,
+            **one.facts,
+            "CreatedAt": told(one.created_at),
+            "ID": one.pk,
+            "LastUpdatedAt": told(one.updated_at),
+            "Name": one.name,
+            "OwnerId": call.key.pk,
+            "Previews": "",
+            "Purposes": one.purposes,
+        }
+        for one in found
+    ]
+
+
+def _taken(name: str) -> Invalid:
+    return Invalid(f'MJ18 A Template resource with value "apikey|{name}" for OwnerType|Name already exists.')
+
+
+def _create(call: Call, given: dict[str, Any]) -> StoredTemplate:
+    name, kept = given.pop("Name")[:200], given.pop("Purposes", [])
+    try:
+        with transaction.atomic():
+            made = StoredTemplate.objects.create(workspace=call.workspace, name=name, facts=given, purposes=kept)
+    except IntegrityError:
+        raise _taken(name) from None
+    made.refresh_from_db()
+    return made
+
+
+def _change(call: Call, one: StoredTemplate, given: dict[str, Any]) -> bool:
+    before = (one.name, one.purposes, one.facts)
+    one.name, one.purposes = given.pop("Name", one.name)[:200], given.pop("Purposes", one.purposes)
+    one.facts = one.facts | given
+    if (one.name, one.purposes, one.facts) == before:
+        return False
+    one.updated_at = Now()
+    try:
+        with transaction.atomic():
+            one.save()
+    except IntegrityError:
+        raise _taken(one.name) from None
+    one.refresh_from_db()
+    return True
+
+
+def _content(one: StoredTemplate) -> Answer:
+    row = {"Headers": one.headers, "Html-part": one.html, "MJMLContent": one.mjml, "Text-part": one.text}
+    made = envelope([row])
+    return Answer(200, made.body, JSON_UTF8)
+
+
+def _read(call: Call, one: StoredTemplate, behind: str) -> Answer:
+    return _content(one)
+
+
+def write_parts(call: Call, *, replace: bool) -> dict[str, Any]:
+    """The parts of a body: with ``replace`` what is not given becomes empty."""
+    found: dict[str, Any] = dict.fromkeys(_PARTS.values()) | {"headers": {}} if replace else {}
+    for name, column in _PARTS.items():
+        raw = call.body.get(name)
+        if raw is None:
+            continue
+        if not isinstance(raw, str) or len(raw.encode("utf-8", "replace")) > MOST:
+            raise Wrong(400, f"The part {name} is a text of at most 1 MiB.", newer=True)
+        found[column] = raw
+    headers = call.body.get("headers")
+    if headers is not None:
+        if not isinstance(headers, dict):
+            raise Wrong(400, "Headers is an object.", newer=True)
+        found["headers"] = {str(key)[:100]: value for key, value in headers.items()}
+    if "mjmlcontent" in call.body and call.body.get("mjmlcontent") and not call.body.get("html-part"):
+        try:
+            found["html"] = compile_mjml(found["mjml"])
+        except (TemplateProblem, ValueError) as error:
+            raise Wrong(400, f"MJMLContent: {error}", newer=True) from None
+    return found
+
+
+def _write(call: Call, one: StoredTemplate, behind: str) -> Answer:
+    parts = write_parts(call, replace=call.method == "POST")
+    if call.method == "PUT" and "headers" in parts:
+        low = folded(parts["headers"])
+        kept = {key: value for key, value in one.headers.items() if key.lower() not in low}
+        parts["headers"] = kept | parts["headers"]
+    for name, value in parts.items():
+        setattr(one, name, value)
+    one.updated_at = Now()
+    one.save()
+    return _content(one)
+
+
+def _remove(call: Call, one: StoredTemplate) -> None:
+    one.delete()
+
+
+TEMPLATE = Resource(
+    "template", _rows, find, _show, Scope.CAMPAIGNS, FIELDS,
+    sorts={"id": ("pk", True)}, create=_create, change=_change, remove=_remove,
+    acts={"detailcontent": {"GET": _read, "POST": _write, "PUT": _write}},
+)  # fmt: skip

@@ -1,0 +1,185 @@
+# ruff: noqa: E501 -- a row is read better on one line
+"""Every row of the dialect, with the tests that show it: from their results comes docs/api/compatibility.md.
+
+``make compatibility`` runs them and writes the page. A row with tests works, or differs where it says how; one without is
+absent, which tests/api/test_compatibility.py verifies by calling it.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "api" / "compatibility.md"
+
+
+class Row(NamedTuple):
+    """``call``: method and path below ``/v3/REST`` (or the whole path), asked where the row is absent."""
+
+    part: str
+    what: str
+    tests: tuple[str, ...] = ()
+    differs: str = ""
+    call: str = ""
+
+
+REST, FILL, OLD, SEND = "test_rest.py::", "test_filling.py::", "test_send_v3.py::", "test_sending.py::"
+V31, HOOKS = "test_send_v31.py::", "test_webhooks.py::"
+_CONTACT = (
+    REST + "test_a_contact_as_it_is_told",
+    REST + "test_changing_a_contact",
+    REST + "test_names_and_paths_in_any_case",
+)
+_LISTS = (REST + "test_lists_and_who_is_on_them", REST + "test_a_list_of_ours_is_theirs")
+_MANY = (REST + "test_many_at_once_are_a_job", "test_csv_import.py::test_a_job_of_many_names_whom_it_refused")
+_FILTERS = tuple(
+    f"test_contact_filters.py::{name}"
+    for name in (
+        "test_what_is_written_is_read_as_it_was",
+        "test_what_we_say_in_the_dialect_means_the_same_here",
+        "test_what_an_expression_means",
+        "test_what_cannot_be_read_is_told_with_its_place",
+        "test_a_segment_from_a_program_and_one_from_a_member",
+    )
+)
+_CSV = (
+    "test_csv_import.py::test_a_file_from_upload_to_the_list",
+    "test_csv_import.py::test_what_each_method_makes_of_the_list",
+    "test_csv_import.py::test_no_header_too_many_errors_and_what_is_no_file_of_people",
+    "test_csv_import.py::test_what_is_wrong_is_said_and_other_workspaces_are_not_there",
+)
+_DATA = (REST + "test_properties_and_values",)
+_CLIENTS = (SEND + "test_mailjets_own_client_sends_after_changing_its_address", SEND + "test_django_anymail_sends_after_changing_its_address")  # fmt: skip
+_LANGUAGE = (FILL + "test_a_stored_template_says_what_the_message_does_not", FILL + "test_what_shows_the_recipient_is_a_message_of_its_own_for_each")  # fmt: skip
+_WRONG = (FILL + "test_errors_are_told_to_whom_the_program_names_and_the_source_is_delivered_where_it_asks",)
+_MESSAGE = (FILL + "test_whoever_is_written_to_becomes_a_contact_without_any_permission",)
+_PROBES = (FILL + "test_the_probes_of_plugins",)
+
+ROWS = (
+    Row("Clients", "mailjet-rest (Python): v3 and v3.1", (SEND + "test_mailjets_own_client_sends_after_changing_its_address", SEND + "test_mailjets_own_client_keeps_contacts_and_lists")),
+    Row("Clients", "node-mailjet: v3, v3.1 and v4", ("../peers/test_api_clients.py::test_node_mailjet_works_after_changing_its_address",)),
+    Row("Clients", "django-anymail: its backend", (SEND + "test_django_anymail_sends_after_changing_its_address",)),
+    Row("Clients", "django-anymail: its webhooks", (HOOKS + "test_every_event_as_the_dialect_tells_it", HOOKS + "test_mail_for_a_program")),
+    Row("Basics", "paths, properties and queries in any case; doubled slash", (REST + "test_names_and_paths_in_any_case", SEND + "test_mailjets_own_client_keeps_contacts_and_lists")),
+    Row("Basics", "keys: 401 without body, 403 by scope, foreign objects are 404", (REST + "test_keys", REST + "test_another_workspace_is_as_if_it_were_not")),
+    Row("Basics", "Count, Data, Total; Limit, Offset, Sort, countOnly", (REST + "test_names_and_paths_in_any_case",)),
+    Row("Basics", "errors in the words that programs compare with", (REST + "test_what_is_wrong_in_the_words_that_programs_look_for",)),
+    Row("Basics", "filters that are not offered", (REST + "test_what_is_wrong_in_the_words_that_programs_look_for",), "400 that names the filter: ignoring it would answer with everybody"),
+    Row("Basics", "Idempotency-Key is ignored", (SEND + "test_the_same_call_twice_is_two_mails",)),
+    Row("Send", "POST /v3.1/send: recipients, parts, headers, attachments, Globals, SandboxMode, CustomID", (*_CLIENTS, V31 + "test_a_message_as_clients_write_it", SEND + "test_a_sandbox_sends_nothing")),
+    Row("Send", "mixed batches: the bad message fails alone, 400", (V31 + "test_one_message_fails_alone",)),
+    Row("Send", "TemplateID, Variables, TemplateLanguage", _LANGUAGE),
+    Row("Send", "TemplateErrorReporting, TemplateErrorDeliver", _WRONG, "an error is told at once (mj-0005 with its line), not as a blocked event later"),
+    Row("Send", "URLTags; `[[var:…]]`, `[[data:…]]`, `[[EMAIL_TO]]`, `[[UNSUB_LINK_…]]`", (FILL + "test_older_tags_need_no_language_and_links_get_the_callers_query",)),
+    Row("Send", "an unvalidated From", (SEND + "test_who_may_not", HOOKS + "test_a_sender_that_is_not_ours_is_blocked_later_where_an_owner_wants_it"), "refused at once (403 send-0008), unless an owner sets the late refusal on the page of keys: answered as sent, then `blocked` with `sender blocked`; AdvanceErrorHandling hears of it at once in any case"),
+    Row("Send", "TrackOpens, TrackClicks, Priority, MonitoringCategory", (V31 + "test_what_is_wrong_is_named_with_its_place",), "read; single messages are never tracked, and go in the order they came"),
+    Row("Send", "EventPayload, CustomCampaign", (HOOKS + "test_every_event_as_the_dialect_tells_it",), "told with each event; no campaign of its own in the figures"),
+    Row("Send", "DeduplicateCampaign", (FILL + "test_a_campaign_of_a_program_reaches_a_person_once_where_it_asks",), "a duplicate is left out at once: its MessageID is 0"),
+    Row("Send", "recipients become contacts", _MESSAGE, "without permission to anything; whoever was erased does not come back"),
+    Row("Send", "POST /v3/send, /v3/send/message", (OLD + "test_one_mail_for_all_who_stand_in_to_and_cc", OLD + "test_recipients_get_mails_of_their_own_with_their_own_vars", OLD + "test_a_template_by_name_or_number", OLD + "test_what_is_wrong_is_told_and_nothing_is_sent", SEND + "test_the_older_send_call_has_its_two_addresses")),
+    Row("Template language", "variables, defaults, data, conditions, loops, set, functions, errors and their texts", ("../content/test_mtl.py::test_what_a_template_gives", "../content/test_mtl.py::test_what_is_an_error_in_the_words_that_programs_know")),
+    Row("Template language", "escaping", ("../content/test_mtl.py::test_what_belongs_to_the_recipient_is_escaped_in_html_and_the_callers_is_not",), "values of a contact are escaped in HTML, what the caller passes is not"),
+    Row("Template language", "`segment:` in conditions", ("../content/test_mtl.py::test_a_segment_is_not_known_to_a_single_message",), "an error of the template"),
+    Row("SMTP", "X-MJ-CustomID, X-MJ-EventPayload, X-Mailjet-Campaign; all X-MJ- and X-Mailjet- taken out", ("../edge/test_submission.py::test_a_250_means_it_is_on_disk_once_for_each_person", "../outbound/test_asides.py::test_they_are_kept_with_the_message_and_none_leaves")),
+    Row("SMTP", "X-MJ-TemplateID, X-MJ-TemplateLanguage, X-MJ-Vars", ("../outbound/test_asides.py::test_what_is_not_done_is_refused_by_name",), "refused with a sentence: the send API reads them"),
+    Row("Contacts", "contact GET POST PUT", _CONTACT, "DeliveredCount counts campaigns; UnsubscribedBy is empty"),
+    Row("Contacts", "IsExcludedFromCampaigns", (REST + "test_changing_a_contact", REST + "test_what_she_decided_herself_no_program_takes_back"), "what the person decided herself no program takes back"),
+    Row("Contacts", "contactmetadata GET POST PUT DELETE", _DATA, "numbers are told as float; name and type stay; a property somebody still has is not deleted"),
+    Row("Contacts", "contactdata GET PUT DELETE", (*_DATA, REST + "test_what_is_sensitive_or_guessed_no_program_sees"), "a date is a day; sensitive and guessed properties are not shown"),
+    Row("Contacts", "contactslist GET POST PUT DELETE", _LISTS, "a list that something is built on is not deleted"),
+    Row("Contacts", "listrecipient GET POST PUT DELETE", _LISTS, "its number changes when somebody comes back"),
+    Row("Contacts", "contactslist/ID/managecontact", (REST + "test_what_an_action_makes_of_a_person_on_a_list", REST + "test_managing_makes_whom_it_needs_and_names_what_is_wrong")),
+    Row("Contacts", "contact/ID/managecontactslists, getcontactslists", (REST + "test_managing_makes_whom_it_needs_and_names_what_is_wrong",)),
+    Row("Contacts", "contact/managemanycontacts, contactslist/ID/managemanycontacts", _MANY, "the error file tells place and reason of each: what was sent is not kept"),
+    Row("Contacts", "permission of whom a program adds", (REST + "test_whom_a_program_adds_may_be_written_to_as_a_member_declared",), "as a member declared for the key; without that they are kept and not written to"),
+    Row("Contacts", "contactslist/ID/importlist", ("test_csv_import.py::test_the_people_of_a_list_on_another",), "nobody's permission changes by it"),
+    Row("Contacts", "DATA/contactslist/ID/CSVData, csvimport with all methods, DATA/batchjob/ID/CSVError", _CSV, "a file is taken in once, and kept until then; a date is a day, so TimezoneOffset changes nothing; more refused lines than ErrTreshold: nothing is written (Abort)"),
+    Row("Contacts", "batchjob GET", _CSV, "jobs are stopped by csvimport; Blocksize and Throttle are 0"),
+    Row("Contacts", "contactfilter GET POST PUT DELETE", _FILTERS, "a segment that expressions cannot say is told as `InSegment(ID)`, which programs may use; EndsWith is refused; dates are days"),
+    Row("Contacts", "contactslistsignup, contacthistorydata", call="GET contactslistsignup"),
+    Row("Contacts", "DELETE /v4/contacts/ID, /v4/REST/contacts/ID", (REST + "test_erasure_by_the_address_of_the_newer_service",), "erased in every room at once; a program cannot make the address again"),
+    Row("Templates", "template GET POST PUT DELETE, detailcontent GET POST PUT", (FILL + "test_a_stored_template_says_what_the_message_does_not",), "those that programs made; the editor's own are not among them"),
+    Row("Templates", "detailpreviews, displaypreview, detailthumbnail", call="GET template/{template}/detailpreviews"),
+    Row("Campaigns", "campaign GET", (REST + "test_figures_of_what_was_sent",), "only campaigns, no plain mail; few filters"),
+    Row("Campaigns", "campaigndraft GET POST PUT, detailcontent, send, schedule, test, status", ("test_drafts.py::test_from_the_first_word_to_sending", "test_drafts.py::test_what_is_wrong_is_said", "test_contact_filters.py::test_a_campaign_for_a_part_of_a_list"), "sent for the purpose declared for the key; no Template, no A/B test"),
+    Row("Campaigns", "template language in campaigns", ("test_drafts.py::test_its_language_in_ours",), "translated when it is written: data, conditions, links; no variables, loops or set"),
+    Row("Campaigns", "newsletter and its acts", ("test_drafts.py::test_the_older_twin_of_a_draft",), "the same as campaigndraft; footer, header and permalink are those of Envol's pages"),
+    Row("Campaigns", "axtesting, workflow", call="GET axtesting"),
+    Row("Messages", "message GET", _MESSAGE, "single messages; AttachmentCount is of what the send API took, 0 by SMTP; no filter by Destination, Sender or BounceReason"),
+    Row("Messages", "messagehistory, messageinformation, messagestate GET", (*_MESSAGE, REST + "test_figures_of_what_was_sent")),
+    Row("Statistics", "statcounters", (REST + "test_figures_of_what_was_sent", "test_statistics.py::test_counters_of_each_source_and_stretch"), "every source, timing and resolution (Week and Month too); a Sender is a domain, and counts its campaigns; single messages by Message in the stretch in which they ended; delays are 0"),
+    Row("Statistics", "statistics/link-click, statistics/recipient-esp", (REST + "test_figures_of_what_was_sent",), "providers are receiving domains"),
+    Row("Statistics", "contactstatistics, listrecipientstatistics", ("test_statistics.py::test_people",), "of campaigns; not filtered by figures"),
+    Row("Statistics", "campaignoverview, toplinkclicked, bouncestatistics", ("test_statistics.py::test_campaigns_and_what_came_back",), "few filters; links of the last 90 days where no campaign or time is named; what came back late is in the message's history"),
+    Row("Statistics", "apikeytotals, campaignstatistics, domainstatistics, liststatistics, senderstatistics", ("test_statistics.py::test_campaigns_and_what_came_back",), "LastActivityAt is empty; a sender is a domain"),
+    Row("Statistics", "openinformation, clickstatistics", ("test_reactions.py::test_opens_and_clicks_one_by_one",), "of people who agreed to be measured; no user agent; few filters"),
+    Row("Statistics", "geostatistics, useragentstatistics: where and with what somebody reads is not kept", call="GET geostatistics"),
+    Row("Statistics", "graphstatistics, campaigngraphstatistics, messagestatistics, messagesentstatistics, openstatistics: statcounters and message say it", call="GET graphstatistics"),
+    Row("Events", "eventcallbackurl GET POST PUT DELETE, test", (HOOKS + "test_the_resource",), "over https to public hosts only (a setting opens the own network); not where the transfer is unlawful"),
+    Row("Events", "payloads of sent, bounce, blocked, spam, unsub, single and grouped", (HOOKS + "test_every_event_as_the_dialect_tells_it", HOOKS + "test_grouped_and_signed")),
+    Row("Events", "payloads of open and click", (HOOKS + "test_reactions_are_told_while_she_agrees_and_no_machines",), "of people who agreed to be measured; ip, geo and agent are empty, for they are not kept"),
+    Row("Events", "tries again for a day, then dead and the backup", (HOOKS + "test_of_one_person_things_are_told_in_order_and_tried_again", HOOKS + "test_a_program_that_is_down_rests_then_is_dead_and_its_second_takes_over"), "later and later instead of every 30 s; every 2xx counts as taken"),
+    Row("Events", "parseroute and its payload", (HOOKS + "test_mail_for_a_program",), "an address of a domain of yours; SpamAssassinScore is 0"),
+    Row("Account", "sender GET POST, validate; dns GET, check", _PROBES, "a sender is a domain, shown as `*@domain`"),
+    Row("Account", "metasender GET POST", _PROBES, "a domain, as sender"),
+    Row("Account", "apikey GET PUT, myprofile GET, user GET", _PROBES, "the key that asks, and the organisation; of its members nothing"),
+    Row("Account", "apitoken, preferences, metadata", call="GET apitoken"),
+    Row("Account", "SMS (/v4/sms…)", call="GET /v4/sms"),
+)  # fmt: skip
+
+
+def verdict(row: Row, broken: Mapping[str, bool]) -> str:
+    if not row.tests:
+        return "absent"
+    if any(broken.get(test, False) for test in row.tests):
+        return "broken"
+    return "differs" if row.differs else "works"
+
+
+def page(broken: Mapping[str, bool]) -> str:
+    """``broken``: tests that failed."""
+    lines = [
+        "# Row by row",
+        "",
+        "What programs written for Mailjet find here. Made by `make compatibility` from the results of the tests that each row names",
+        "in tests/api/compatibility.py; what is absent answers 404 in the dialect's own shape.",
+    ]
+    part = ""
+    for row in ROWS:
+        if row.part != part:
+            part = row.part
+            lines += ["", f"## {part}", "", "| | | |", "| --- | --- | --- |"]
+        lines.append(f"| {row.what} | {verdict(row, broken)} | {row.differs} |".replace(" |  |", " | |"))
+    found = [verdict(row, broken) for row in ROWS]
+    counted = ", ".join(f"{found.count(word)} {word}" for word in ("works", "differs", "absent"))
+    return "\n".join([*lines, "", f"Of {len(ROWS)} rows: {counted}.", ""])
+
+
+class _Results:
+    def __init__(self) -> None:
+        self.failed: set[str] = set()
+
+    def pytest_runtest_logreport(self, report: object) -> None:
+        if getattr(report, "failed", False):
+            self.failed.add(str(getattr(report, "nodeid", "")).partition("[")[0])
+
+
+def main() -> int:
+    import pytest
+
+    here = Path(__file__).resolve().parent
+    wanted = sorted({test for row in ROWS for test in row.tests})
+    paths = {test: (here / test.partition("::")[0]).resolve().relative_to(here.parents[1]) for test in wanted}
+    results = _Results()
+    status = pytest.main(
+        ["-q", "-m", "", *(f"{paths[test]}::{test.partition('::')[2]}" for test in wanted)], plugins=[results]
+    )
+    broken = {test: f"{paths[test]}::{test.partition('::')[2]}" in results.failed for test in wanted}
+    PAGE.write_text(page(broken), "utf-8")
+    return int(status)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

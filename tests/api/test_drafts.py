@@ -1,0 +1,151 @@
+# ruff: noqa: E501 -- calls are read better on one line
+"""A newsletter from its first word to sending, as programs written for Mailjet make one."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from envol.accounts.models import Member, Role, User, Workspace
+from envol.accounts.workspaces import add_member, create_workspace
+from envol.api import declared
+from envol.campaigns.models import Campaign
+from envol.consent import purposes
+from envol.content.mtl.grammar import MtlError
+from envol.content.mtl.ours import translate
+from envol.outbound import domains
+from envol.outbound.models import Sending
+from tests.api.program import Program
+
+HTML = '<p>Bonjour {{data:first_name:"vous"}} {% if data:city:"" = "Nantes" %}du coin{% else %}de loin{% endif %} [[UNSUB_LINK_FR]]</p>'
+
+
+@pytest.fixture
+def program(workspace: Any) -> Program:
+    Workspace.objects.filter(pk=workspace.pk).update(postal_address="3 rue des Livres, 44000 Nantes")
+    domains.add(workspace, "boutique.example", trusted=True)
+    return Program(workspace)
+
+
+def owner(workspace: Any) -> Member:
+    return add_member(workspace, User.objects.create_user(f"zoe{workspace.pk}@equipe.example", "x"), Role.OWNER)
+
+
+def draft(program: Program, **more: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    club = program.made_one("contactslist", {"Name": "Club"})
+    given = {
+        "Locale": "fr_FR",
+        "Sender": "La boutique",
+        "SenderName": "Zoé",
+        "SenderEmail": "zoe@boutique.example",
+        "Subject": "Automne",
+        "ContactsListID": str(club["ID"]),
+        "Title": "Lettre d'automne",
+        **more,
+    }
+    return program.made_one("campaigndraft", given), club
+
+
+def test_from_the_first_word_to_sending(program: Program) -> None:
+    newsletter = purposes.get(program.workspace, "newsletter")
+    made, club = draft(program)
+    assert (made["Status"], made["ContactsListID"], made["SenderEmail"], made["Subject"], made["CampaignID"]) == (
+        0,
+        club["ID"],
+        "zoe@boutique.example",
+        "Automne",
+        0,
+    )
+    path = f"campaigndraft/{made['ID']}"
+    status, told = program("POST", f"{path}/detailcontent", {"Html-part": HTML, "Text-part": "Bonjour"})
+    assert (
+        status == 200
+        and told["Data"][0]["Html-part"] == HTML
+        and program.rows(f"{path}/detailcontent")[0]["Text-part"] == "Bonjour"
+    )
+    version = Campaign.objects.get(pk=made["ID"]).template.versions.latest("no")  # type: ignore[union-attr]
+    assert (
+        '{{ (contact.first_name | default("vous")) }}' in version.source and "{{ unsubscribe_url }}" in version.source
+    )
+    assert (
+        program("PUT", path, {"Subject": "Hiver"})[1]["Data"][0]["Subject"] == "Hiver"
+        and program("PUT", path, {"Subject": "Hiver"})[0] == 304
+    )
+    status, told = program("POST", f"{path}/send", {})
+    assert status == 400 and "Nothing is declared for this API key" in told["ErrorMessage"]
+    declared.declare(program.key, newsletter, "Pied de page", "Case non cochée.", owner(program.workspace))
+    assert program("POST", f"{path}/send", {})[0] == 400, "nobody is on the list"
+    program.made_one(
+        f"contactslist/{club['ID']}/managecontact", {"Email": "luc@lecteurs.example", "Action": "addforce"}
+    )
+    assert program.made_one(f"{path}/test", {"Recipients": [{"Email": "zoe@boutique.example"}]}) == {"Status": "Draft"}
+    at = datetime.now(UTC).replace(microsecond=0) + timedelta(days=2)
+    assert program.made_one(f"{path}/schedule", {"Date": at.isoformat()}) == {
+        "Date": at.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "Status": "Programmed",
+    }
+    assert (
+        program.rows(f"{path}/status") == [{"Status": "Programmed"}]
+        and program.rows(f"{path}/schedule")[0]["Status"] == "Programmed"
+    )
+    later = (at + timedelta(days=1)).isoformat()
+    assert program("PUT", f"{path}/schedule", {"Date": later})[0] == 200
+    assert program("DELETE", f"{path}/schedule") == (204, None) and program.rows(f"{path}/status") == [
+        {"Status": "Draft"}
+    ]
+    assert program.made_one(f"{path}/send", {}) == {"Status": "Programmed"}
+    sending = Sending.objects.filter(campaign_id=made["ID"], kind="campaign").latest("pk")
+    assert sending.purpose_id == newsletter.pk and program.rows("campaigndraft?Status=1")[0]["ID"] == made["ID"]
+    assert program("PUT", path, {"Subject": "x"})[0] == 400, "on its way"
+
+
+def test_the_older_twin_of_a_draft(program: Program) -> None:
+    made, _ = draft(program)
+    (older,) = program.rows("newsletter")
+    assert older.items() >= made.items() and older["EditType"] == "full" and older["Permalink"] == "default"
+    path = f"newsletter/{made['ID']}"
+    assert program("PUT", path, {**older, "Subject": "Hiver"})[1]["Data"][0]["Subject"] == "Hiver"
+    assert program("POST", f"{path}/detailcontent", {"Html-part": HTML})[0] == 200
+    assert program.rows(f"{path}/status") == [{"Status": "Draft"}]
+    assert program.rows(f"campaigndraft/{made['ID']}")[0]["Subject"] == "Hiver"
+
+
+@pytest.mark.parametrize(
+    ("act", "body", "said"),
+    [
+        ("send", {}, "has no ContactsListID"), ("schedule", {"Date": "x"}, "MJ08 Property Date is invalid"), ("schedule", {}, "MJ03 A non-empty value"),
+        ("test", {}, "MJ08 Property Recipients is invalid"), ("detailcontent", {"Html-part": "a\n{{var:x}}"}, "Html-part, line 2: a campaign does not know var:x"),
+        ("detailcontent", {"Html-part": "{{data:unknown_thing}}"}, "unknown_thing"), ("detailcontent", {"MJMLContent": "<mjml><mj-body>"}, "MJMLContent"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said(program: Program, act: str, body: dict[str, Any], said: str) -> None:
+    made, _ = draft(program, ContactsListID=None)
+    status, told = program("POST", f"campaigndraft/{made['ID']}/{act}", body)
+    assert status == 400 and said in told["ErrorMessage"], told
+    other = Program(create_workspace(f"brouillon{program.workspace.pk}"))
+    assert other("POST", f"campaigndraft/{made['ID']}/{act}", body)[0] == 404
+    assert program("PUT", f"campaigndraft/{made['ID']}", {"Status": -2})[0] in (200, 204)
+    assert program("GET", f"campaigndraft/{made['ID']}")[0] == 404
+    assert (
+        program("POST", "campaigndraft", {"Locale": "fr_FR", "Sender": "x", "SenderEmail": "no at", "Subject": "a"})[0]
+        == 400
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "made"),
+    [
+        ("[[autre]] [[EMAIL_TO]]", "[[autre]] {{ contact.email }}"), ('[[data:city:"a"]]', '{{ contact.city | default("a") }}'),
+        ("{{Upper(data:city)}} [[PERMALINK]]", "{{ (contact.city) | upper }} {{ web_version_url }}"),
+        ("{% if not data:a = 1 xor true %}x{% elseif mj:contact.email <> '' %}y{% else %}z{% endif %}", '{% if (((not (contact.a == 1)) and not true) or (not (not (contact.a == 1)) and true)) %}x{% elif (contact.email != "") %}y{% else %}z{% endif %}'),
+    ],
+)  # fmt: skip
+def test_its_language_in_ours(source: str, made: str) -> None:
+    assert (
+        made in translate(source, str.lower) or "xor" in source and translate(source, str.lower).startswith("{% if ((")
+    )
+    for wrong in ("{{var:x}}", "[[var:x]]", "{% for x in var:a %}{% endfor %}", "{% set a = 1 %}", "{{Round(1)}}"):
+        with pytest.raises(MtlError):
+            translate(wrong, str.lower)

@@ -1,0 +1,267 @@
+# ruff: noqa: E501 -- calls are read better on one line
+"""Stored templates and the template language in what the send API hands on."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from envol import db
+from envol.accounts.workspaces import create_workspace
+from envol.api.accepting import Request, serve
+from envol.consent import purposes
+from envol.contacts import catalogue, people
+from envol.contacts.models import Contact
+from envol.outbound import domains
+from envol.wire.message.read import read
+from tests.api.program import Program
+
+FROM, TO = {"Email": "zoe@boutique.example", "Name": "Zoé"}, [{"Email": "luc@lecteurs.example", "Name": "Luc"}]
+
+
+@pytest.fixture
+def program(workspace: Any) -> Program:
+    domains.add(workspace, "boutique.example", trusted=True)
+    return Program(workspace)
+
+
+def send(program: Program, *messages: dict[str, Any], **root: Any) -> tuple[int, Any]:
+    body = json.dumps({"Messages": [{"From": FROM, "To": TO, "Subject": "Bonjour", **one} for one in messages], **root})
+    (answer,) = serve([Request(program.authorization, body.encode())])
+    return answer.status, json.loads(answer.body)
+
+
+def sent(program: Program) -> list[tuple[str, Any]]:
+    rows = db.rows(
+        "SELECT s.address, m.raw FROM outbound_send s JOIN outbound_message m ON m.id = s.message_id"
+        " WHERE m.workspace_id = %s ORDER BY s.no",
+        [program.workspace.pk],
+    )
+    return [(address, read(bytes(raw))) for address, raw in rows]
+
+
+def test_a_stored_template_says_what_the_message_does_not(program: Program) -> None:
+    made = program.made_one(
+        "template", {"Name": "Commande", "Purposes": ["transactional"], "Locale": "fr_FR", "EditMode": "html"}
+    )
+    assert made["OwnerType"] == "apikey" and made["EditMode"] == 2 and made["Purposes"] == ["transactional"]
+    content = {"Html-part": "<p>{{var:n}} {{var:what:\"livres\"}}</p>", "Text-part": "{{var:n}}", "Headers": {"From": '"La boutique" <boutique@boutique.example>', "Subject": "Commande {{var:n}}", "Reply-To": "sav@boutique.example"}}  # fmt: skip
+    path = f"template/{made['ID']}/detailcontent"
+    status, told = program("POST", path, content)
+    assert status == 200 and told["Data"] == [{**content, "MJMLContent": None}]
+    status, told = send(
+        program,
+        {
+            "TemplateID": str(made["ID"]),
+            "TemplateLanguage": True,
+            "Variables": {"n": 17},
+            "From": None,
+            "Subject": None,
+        },
+    )
+    assert status == 200, told
+    ((address, mail),) = sent(program)
+    assert (address, mail.get("Subject"), mail.get("From"), mail.get("Reply-To")) == (
+        "luc@lecteurs.example",
+        "Commande 17",
+        "La boutique <boutique@boutique.example>",
+        "sav@boutique.example",
+    )
+    assert "<p>17 livres</p>" in mail.html and mail.text.strip() == "17"
+    assert program("PUT", path, {"Text-part": None, "Headers": {"subject": "Autre"}})[1]["Data"][0]["Headers"] == {
+        "From": '"La boutique" <boutique@boutique.example>', "Reply-To": "sav@boutique.example", "subject": "Autre"}  # fmt: skip
+    assert program("POST", path, {"Text-part": "seul"})[1]["Data"][0] == {
+        "Html-part": None,
+        "Text-part": "seul",
+        "MJMLContent": None,
+        "Headers": {},
+    }
+    assert program("POST", "template", {"Name": "Commande"})[1]["ErrorMessage"].startswith("MJ18 A Template resource")
+    assert program.rows("template/apikey|Commande")[0]["ID"] == made["ID"]
+    assert (
+        program("GET", "template/999999/detailcontent")[1]["ErrorMessage"]
+        == "The resource with the specified ID you are trying to reach does not exist."
+    )
+
+
+@pytest.mark.parametrize(
+    ("message", "status", "code"),
+    [
+        ({"TemplateID": 999999}, 400, "send-0010"), ({"TextPart": "{{var:x}}", "TemplateLanguage": True}, 400, "mj-0005"),
+        ({"TextPart": "a", "Subject": "{{x", "TemplateLanguage": True}, 400, "mj-0005"), ({"TextPart": "{{var:x}}"}, 200, ""),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_at_once(program: Program, message: dict[str, Any], status: int, code: str) -> None:
+    got, told = send(program, message)
+    assert got == status and (not code or told["Messages"][0]["Errors"][0]["ErrorCode"] == code), told
+    assert len(sent(program)) == (1 if status == 200 else 0)
+
+
+def test_errors_are_told_to_whom_the_program_names_and_the_source_is_delivered_where_it_asks(program: Program) -> None:
+    bad = {
+        "HTMLPart": "<p>a</p>\n<p>{{var:day}}</p>",
+        "TemplateLanguage": True,
+        "TemplateErrorReporting": {"Email": "dev@equipe.example"},
+    }
+    status, told = send(program, bad)
+    assert status == 400 and "line 2" in told["ErrorMessage"] and "Unknown identifier: var:day" in told["ErrorMessage"]
+    ((address, mail),) = sent(program)
+    assert (
+        address == "dev@equipe.example"
+        and mail.get("Subject") == 'Error while evaluating Mailjet Templating language for message "Bonjour"'
+    )
+    assert b"{{var:day}}" in mail.attachments[0].content
+    assert send(program, {**bad, "TemplateErrorDeliver": True})[0] == 200
+    assert "{{var:day}}" in sent(program)[-1][1].html
+    before = len(sent(program))
+    assert send(program, bad, SandboxMode=True)[0] == 400 and len(sent(program)) == before, "a sandbox tells nobody"
+
+
+def test_what_shows_the_recipient_is_a_message_of_its_own_for_each(program: Program) -> None:
+    workspace = program.workspace
+    catalogue.declare(
+        workspace, "firstname", "text", "firstName", "firstName", purposes=purposes.mask(workspace, "transactional")
+    )
+    catalogue.declare(workspace, "taste", "text", "taste", "taste", purposes=purposes.mask(workspace, "offers"))
+    source = people.source(workspace, "form", "x")
+    people.upsert(workspace, "luc@lecteurs.example", {"firstname": "L<uc", "taste": "polars"}, source=source)
+    html = '<p>{{data:firstname:"vous"}} {{data:taste:"tout"}} {{mj:contact.email}} {{mj:unsub_link:""}}</p>'
+    both = [*TO, {"Email": "eva@lecteurs.example"}]
+    status, told = send(
+        program,
+        {"To": both, "HTMLPart": html, "TemplateLanguage": True, "CustomID": "c"},
+        {"TextPart": "un", "To": both},
+    )
+    assert (
+        status == 200
+        and [len(one["To"]) for one in told["Messages"]] == [2, 2]
+        and told["Messages"][0]["CustomID"] == "c"
+    )
+    (_, luc), (_, eva), *shared = sent(program)
+    assert "<p>L&lt;uc tout luc@lecteurs.example http" in luc.html, "what she did not allow to be shown is not"
+    assert (
+        "<p>vous tout eva@lecteurs.example" in eva.html
+        and luc.get("To") == eva.get("To")
+        and "eva@" in str(luc.get("To"))
+    )
+    assert len({mail.get("Message-ID") for _, mail in shared}) == 1
+    ids = [one["MessageID"] for message in told["Messages"] for one in message["To"]]
+    assert len(set(ids)) == 4 and [one["Email"] for one in told["Messages"][0]["To"]] == [
+        "luc@lecteurs.example",
+        "eva@lecteurs.example",
+    ]
+
+
+def test_older_tags_need_no_language_and_links_get_the_callers_query(program: Program) -> None:
+    html = '<a href="https://boutique.example/a#x">[[var:n:"?"]]</a> <a href=\'https://boutique.example/b?c=1\'>[[EMAIL_TO]]</a> <a href="mailto:a@b.example">m</a>'
+    assert (
+        send(program, {"HTMLPart": html, "Variables": {"n": "<b>3</b>"}, "URLTags": "utm_source=x&utm_medium=y"})[0]
+        == 200
+    )
+    ((_, mail),) = sent(program)
+    assert '<a href="https://boutique.example/a?utm_source=x&amp;utm_medium=y#x"><b>3</b></a>' in mail.html
+    assert (
+        "<a href='https://boutique.example/b?c=1&amp;utm_source=x&amp;utm_medium=y'>luc@lecteurs.example</a>"
+        in mail.html
+    )
+    assert '<a href="mailto:a@b.example">' in mail.html
+    assert send(program, {"HTMLPart": "<a " * 200_000, "URLTags": "a=b"})[0] == 200, "looked at once, not once a place"
+
+
+def test_whoever_is_written_to_becomes_a_contact_without_any_permission(program: Program) -> None:
+    workspace = program.workspace
+    gone = people.upsert(workspace, "partie@lecteurs.example", source=people.source(workspace, "form", "x"))
+    people.erase(gone, cause="letter 7")
+    people_ = [*TO, {"Email": "LUC@lecteurs.example"}, {"Email": "partie@lecteurs.example"}]
+    assert send(program, {"TextPart": "un", "To": people_}, {"TextPart": "deux"})[0] == 200
+    (luc,) = Contact.objects.filter(workspace_id=workspace.pk)
+    assert luc.email == "luc@lecteurs.example" and luc.allowed == 0
+    assert not any(line["allowed"] for line in people.permissions(luc) if line["kind"] == "marketing")
+    ids = db.rows("SELECT address, contact_id FROM outbound_send WHERE contact_id IS NOT NULL")
+    assert ("luc@lecteurs.example", luc.pk) in ids and not any("partie" in address for address, _ in ids)
+    message = program.rows("message?ShowSubject=true&ShowContactAlt=1&ContactAlt=luc@lecteurs.example")
+    assert [(one["Status"], one["Subject"], one["ContactAlt"], one["ContactID"]) for one in message] == [
+        ("queued", "Bonjour", "luc@lecteurs.example", luc.pk)
+    ] * 2
+    for query, many in (("From=Boutique@boutique.example", 0), ("FromDomain=boutique.example", 3), ("FromDomain=x.example", 0), ("CampaignID=0", 3),
+                        ("CampaignID=7", 0), ("MessageState=0", 3), ("MessageState=1", 0)):  # fmt: skip
+        assert len(program.rows(f"message?{query}")) == many, query
+    (one,) = program.rows(f"message/{message[0]['ID']}")
+    assert one["UUID"] == message[0]["UUID"] and one["MessageSize"] > 200
+    assert (one["IsTextPartIncluded"], one["IsHTMLPartIncluded"]) == (True, False)
+    assert program.rows(f"messageinformation/{message[0]['ID']}")[0]["MessageSize"] == one["MessageSize"]
+    assert program.rows(f"messagehistory/{message[0]['ID']}") == [] and program.rows("messagehistory/7") == []
+    assert Program(create_workspace(f"autre{workspace.pk}"))("GET", f"message/{message[0]['ID']}")[0] == 404
+
+
+def test_the_probes_of_plugins(program: Program) -> None:
+    (key,) = program.rows("apikey")
+    assert key["APIKey"] == program.made.key and key["SecretKey"] == "" and key["IsActive"] is True
+    assert program.rows("myprofile")[0]["CompanyName"] == program.workspace.title and program.rows("user")[0]["ID"] == 0
+    (sender,) = program.rows("sender?Status=Active")
+    assert sender["Email"] == "*@boutique.example" and program.rows("sender?Status=Inactive") == []
+    made = program.made_one("sender", {"Email": "sav@boutique.example", "Name": "SAV"})
+    assert (made["Status"], made["Email"], made["ID"]) == ("Active", "sav@boutique.example", sender["ID"])
+    assert program("POST", "sender", {"Email": "*@boutique.example"})[1]["ErrorMessage"].startswith(
+        "MJ18 A Sender resource"
+    )
+    assert program("POST", f"sender/{sender['ID']}/validate")[0] == 400
+    other = program.made_one("sender", {"Email": "a@autre.example"})
+    assert other["Status"] in ("Active", "Inactive")
+    whole, *_ = program.rows("metasender?Status=Active")
+    assert (whole["Email"], whole["IsEnabled"], whole["ID"]) == ("*@boutique.example", True, sender["ID"])
+    assert program.made_one("metasender", {"Email": "x@nouveau.example"})["Email"] == "*@nouveau.example"
+    assert program("POST", "metasender", {})[0] == 400
+    (dns,) = program.rows("dns/autre.example")
+    assert (
+        dns["DKIMRecordName"].endswith("._domainkey.autre.example.")
+        and dns["SPFRecordValue"].startswith("v=spf1")
+        and dns["DKIMStatus"] == "Not checked"
+    )
+    assert program("POST", "dns/autre.example", {})[0] == 405
+
+
+def test_a_campaign_of_a_program_reaches_a_person_once_where_it_asks(program: Program) -> None:
+    from envol.api import once
+    from envol.consent import registry
+
+    mail = {"TextPart": "un", "CustomCampaign": "automne", "DeduplicateCampaign": True}
+    eva = {"Email": "eva@lecteurs.example"}
+    assert send(program, mail)[0] == 200
+    status, told = send(
+        program,
+        {**mail, "To": [*TO, eva]},
+        {**mail, "To": TO},
+        {**mail, "CustomCampaign": "hiver"},
+        {"TextPart": "deux"},
+    )
+    ids = [[one["MessageID"] for one in message["To"]] for message in told["Messages"]]
+    assert status == 200 and [[bool(n) for n in some] for some in ids] == [[False, True], [False], [True], [True]]
+    assert told["Messages"][1] == {
+        "Status": "success",
+        "CustomID": "",
+        "To": [
+            {
+                "Email": "luc@lecteurs.example",
+                "MessageUUID": "",
+                "MessageID": 0,
+                "MessageHref": told["Messages"][1]["To"][0]["MessageHref"],
+            }
+        ],
+        "Cc": [],
+        "Bcc": [],
+    }
+    assert [address for address, _ in sent(program)] == [
+        "luc@lecteurs.example",
+        "eva@lecteurs.example",
+        "luc@lecteurs.example",
+        "luc@lecteurs.example",
+    ]
+    assert send(program, {**mail, "To": [eva]}, SandboxMode=True)[0] == 200, "a sandbox takes nobody's turn"
+    luc = Contact.objects.get(workspace_id=program.workspace.pk, email_key="luc@lecteurs.example")
+    exported = registry.export_person(program.workspace.pk, luc.pk)["rooms"]["api"]["campaigns_of_programs"]
+    assert {one["campaign"] for one in exported} == {"automne", "hiver"}
+    db.execute("UPDATE api_once SET at = now() - interval '14 months' WHERE campaign = 'hiver'")
+    assert once.forget() == 1 and people.erase(luc, cause="letter 8")["api_once"] == 1
