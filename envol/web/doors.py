@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import time
 from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any
@@ -18,9 +19,11 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonRespons
 from django.shortcuts import render
 from django.urls import URLPattern, URLResolver, get_resolver
 
+from envol import db_role
 from envol.accounts import api_keys
-from envol.accounts.models import Member, Role, Scope, User, Workspace
+from envol.accounts.models import ApiKey, Member, Role, Scope, User, Workspace
 from envol.accounts.workspaces import check_api_key
+from envol.api import calls
 from envol.web.kept import sign_in_first
 from envol.web.language import use_zone_of
 
@@ -36,6 +39,9 @@ class MemberRequest(HttpRequest):
 
 
 _RANK = {Role.VIEWER: 0, Role.EDITOR: 1, Role.OWNER: 2}
+
+# What a data-protection officer keeps or reads besides what any viewer sees: whatever begins so.
+_DESK = ("/consent", "/settings/journal", "/settings/looks")
 
 # allauth's own routes, by name: who may enter is decided there, and this table says that we know.
 ALLAUTH = {
@@ -80,8 +86,26 @@ def member_of(request: HttpRequest) -> Member | None:
         return None
     memberships = Member.objects.select_related("workspace", "user").filter(user=user)
     chosen = request.session.get("workspace")
+    # Her memberships can be seen by her number alone. That she may see the workspace of her session, one of them says:
+    # without it nothing was read there but this.
+    db_role.enter(int(chosen or 0), user=user.pk)
     found = memberships.filter(workspace_id=chosen).first() if chosen else None
-    return found or memberships.order_by("id").first()
+    if found is None:
+        found = memberships.order_by("id").first()
+        if found is not None:
+            request.session["workspace"] = found.workspace.pk  # the next request enters it at once
+        db_role.enter(found.workspace.pk if found else 0)
+    return found
+
+
+def may_enter(member: Member, least: Role, path: str) -> bool:
+    """Does her role suffice for a route that asks for ``least``?"""
+    return _RANK[Role(member.role)] >= _RANK[least] or (member.dpo and path.startswith(_DESK))
+
+
+def may(request: HttpRequest, least: Role) -> bool:
+    """May whoever asks do here what asks for ``least``?"""
+    return may_enter(request.member, least, request.path)  # type: ignore[attr-defined]
 
 
 def _enter(request: HttpRequest, member: Member) -> None:
@@ -109,7 +133,7 @@ def audience(least: Role) -> Callable[[View], View]:
             if member is None:
                 return sign_in_first(request)
             _enter(request, member)
-            if _RANK[Role(member.role)] < _RANK[least]:
+            if not may_enter(member, least, request.path):
                 return _refused(request, least)
             return view(request, *args, **kwargs)
 
@@ -123,22 +147,42 @@ def anybody(view: View) -> View:
     return _marked(view, "anybody")
 
 
-def _enter_by_key(request: HttpRequest, scope: Scope) -> JsonResponse | None:
-    """Let the API key in ``Authorization: Basic`` in, or say why not: 401 who it is not, 403 what it may not."""
+def _key_of(request: HttpRequest) -> ApiKey | None:
+    """The API key in ``Authorization: Basic``."""
     scheme, _, value = request.headers.get("Authorization", "").partition(" ")
     try:
         public, _, secret = base64.b64decode(value, validate=True).decode("ascii").partition(":")
     except (binascii.Error, UnicodeDecodeError):
         public = secret = ""
-    row = check_api_key(public, secret) if scheme.lower() == "basic" else None
+    with db_role.as_owner():  # whose key it is says which workspace this is about
+        return check_api_key(public, secret) if scheme.lower() == "basic" else None
+
+
+def _logged(request: HttpRequest, view: Callable[[], HttpResponseBase]) -> HttpResponseBase:
+    """What `view` answers; a call of a known key stands in the log of calls, however it ended."""
+    began, status = time.monotonic(), 500
+    try:
+        answer = view()
+        status = answer.status_code
+        return answer
+    finally:
+        if key := getattr(request, "key", None):
+            calls.note(key, request.method or "", request.path, status, began)
+
+
+def _enter_by_key(request: HttpRequest, scope: Scope) -> JsonResponse | None:
+    """Let the API key in ``Authorization: Basic`` in, or say why not: 401 who it is not, 403 what it may not."""
+    row = _key_of(request)
     if row is None:
         sentence = "Give an API key and its secret by HTTP Basic: what came does not open anything."
         answer = JsonResponse({"error": sentence}, status=401)
         answer["WWW-Authenticate"] = 'Basic realm="Envol", charset="UTF-8"'
         return answer
+    request.key = row  # type: ignore[attr-defined]
     if said := api_keys.closed(row) or api_keys.lacks(row, scope):
         return JsonResponse({"error": said}, status=403)
     request.workspace = row.workspace  # type: ignore[attr-defined]
+    db_role.enter(row.workspace.pk)
     request.member = None  # type: ignore[attr-defined]
     return None
 
@@ -150,11 +194,11 @@ def api_key_or(least: Role, scope: Scope) -> Callable[[View], View]:
         @wraps(view)
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
             if "Authorization" in request.headers:
-                return _enter_by_key(request, scope) or view(request, *args, **kwargs)
+                return _logged(request, lambda: _enter_by_key(request, scope) or view(request, *args, **kwargs))
             member = member_of(request)
             if member is None:
                 return JsonResponse({"error": "Sign in, or give an API key by HTTP Basic."}, status=401)
-            if _RANK[Role(member.role)] < _RANK[least]:
+            if not may_enter(member, least, request.path):
                 return JsonResponse({"error": f"This needs the role {least.label}."}, status=403)
             _enter(request, member)
             return view(request, *args, **kwargs)
@@ -171,11 +215,25 @@ def api_key(scope: Scope) -> Callable[[View], View]:
     def decorate(view: View) -> View:
         @wraps(view)
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-            return _enter_by_key(request, scope) or view(request, *args, **kwargs)
+            return _logged(request, lambda: _enter_by_key(request, scope) or view(request, *args, **kwargs))
 
         return _marked(guarded, "an API key")
 
     return decorate
+
+
+def any_api_key(view: View) -> View:
+    """Whoever has an API key, whatever it may do; ``request.key`` is None for nobody's. The view asks for the rest."""
+
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        request.key = key = _key_of(request)  # type: ignore[attr-defined]
+        request.workspace = key.workspace if key else None  # type: ignore[attr-defined]
+        db_role.enter(key.workspace.pk if key else 0)
+        request.member = None  # type: ignore[attr-defined]
+        return _logged(request, lambda: view(request, *args, **kwargs))
+
+    return _marked(guarded, "an API key")
 
 
 def routes(patterns: Iterable[URLPattern | URLResolver] | None = None, prefix: str = "") -> list[tuple[str, str, str]]:

@@ -191,6 +191,8 @@ def _quiet() -> Iterator[Example]:
 def _purchases() -> Iterator[Example]:
     yield Example(_("Bought this month"), _all(_rule("orders.last", "in_last", 30)))
     yield Example(_("First order this month"), _all(_rule("orders.first", "in_last", 30)))
+    yield Example(_("A first purchase, no second one yet"), _all(_rule("orders.stage", "in", ["first"])))
+    yield Example(_("Interested, but never bought"), _all(_rule("orders.stage", "in", ["interest"])))
     yield Example(_("Faithful customers"), _all(_rule("orders.count", "gte", 2, within_days=365)))
     yield Example(_("No order for a year"), _all(_rule("orders.last", "more_than_ago", 365)))
     yield Example(_("Expected to buy soon"), _all(_rule("orders.expected", "gte", 1)))

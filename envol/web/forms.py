@@ -7,11 +7,13 @@ from zoneinfo import available_timezones
 
 from django import forms
 from django.conf import settings
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from envol.accounts.api_keys import MOST_SENDERS, read_senders
-from envol.accounts.models import Role, Scope, User, Workspace
+from envol.accounts.models import DPO, Role, Scope, User, Workspace
 from envol.consent.gates import LEVELS
+from envol.consent.models import Purpose
 from envol.web.meanwhile import Unchanged
 
 _LEVEL_WORDS = {
@@ -149,6 +151,7 @@ ROLES = [
     (Role.VIEWER.value, _("viewer: reads results, never a whole address")),
     (Role.EDITOR.value, _("editor: contacts, segments, campaigns")),
     (Role.OWNER.value, _("owner: everything, with settings and members")),
+    (DPO, _("data-protection officer: keeps consent and its proofs, reads the journal, sends nothing")),
 ]
 
 
@@ -166,7 +169,10 @@ SCOPES = [
     (Scope.EVENTS.value, _("Tell what people did (events)")),
     (Scope.ORDERS.value, _("Tell orders")),
     (Scope.SEGMENTS.value, _("Read segments and the people in them")),
-    (Scope.CONSENT.value, _("Ask who may be written to, and why")),
+    (Scope.CONSENT.value, _("Ask who may be written to and why, pass on withdrawals and requests about data")),
+    (Scope.CONTACTS.value, _("Read and change contacts, their properties and lists")),
+    (Scope.CAMPAIGNS.value, _("Write templates and campaigns, and send them")),
+    (Scope.RESULTS.value, _("Read what became of messages, and figures")),
 ]
 
 
@@ -227,6 +233,42 @@ class KeyLimitsForm(forms.Form):
         if len(found) > MOST_SENDERS:
             raise forms.ValidationError(_("At most %(n)s senders; leave it empty for all.") % {"n": MOST_SENDERS})
         return list(found)
+
+
+class _PurposeField(forms.ModelChoiceField):
+    def label_from_instance(self, obj: Any) -> str:
+        return str(obj.label_fr if (get_language() or "en").startswith("fr") else obj.label_en)
+
+
+class DeclareForm(forms.Form):
+    """Where the people agreed whom a program adds. It becomes the evidence of their permissions."""
+
+    purpose = _PurposeField(
+        label=_("They agreed to"), queryset=Purpose.objects.none(), empty_label=_("choose a purpose")
+    )
+    source = forms.CharField(
+        label=_("Where did they agree?"),
+        max_length=200,
+        help_text=_("For example: the form in the footer of our shop."),
+    )
+    statement = forms.CharField(
+        label=_("How did they agree?"),
+        max_length=2000,
+        widget=forms.Textarea(attrs={"rows": 3}),
+        help_text=_("What they read and ticked, in your words. It bears your name in every proof."),
+    )
+    given_by = forms.CharField(
+        label=_("Who gave you their data, if not they themselves?"),
+        max_length=200,
+        required=False,
+        help_text=_("They are then told so in the first message, within a month (GDPR, article 14)."),
+    )
+
+    def __init__(self, workspace: Workspace, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.auto_id = "declare_%s"
+        purposes = Purpose.objects.filter(workspace=workspace, kind="marketing").order_by("bit")
+        self.fields["purpose"].queryset = purposes  # type: ignore[attr-defined]
 
 
 class DomainForm(forms.Form):

@@ -15,9 +15,9 @@ _ADDRESS = re.compile(r"[^\s<>\"'(),:;@/\[\]]+@[^\s<>\"'(),:;@/\[\]]+")
 
 
 def sees_addresses(request: HttpRequest) -> bool:
-    """Editors and owners do, viewers never; without a member (an error page) nobody does."""
+    """Editors, owners and the data-protection officer do, viewers never; without a member (error pages) nobody."""
     member = getattr(request, "member", None)
-    return member is not None and member.role != Role.VIEWER
+    return member is not None and (member.role != Role.VIEWER or member.dpo)
 
 
 def mask_text(text: str) -> str:

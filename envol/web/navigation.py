@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
 from envol.accounts.models import Role
+from envol.web.doors import may_enter
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +41,6 @@ class Place:
             return ""
 
 
-_ORDER = {Role.VIEWER: 0, Role.EDITOR: 1, Role.OWNER: 2}
-
 RAIL = (
     Place("home", _("Home"), "home", ("/",)),
     Place(
@@ -67,6 +66,7 @@ MORE = (
     Place("shops", _("Our shops"), "globe"),
     Place("analysis", _("Ask by SQL"), "table", least=Role.EDITOR),
     Place("imports", _("Import people"), "upload", least=Role.EDITOR),
+    Place("moves", _("Moving in"), "upload", least=Role.OWNER),
     Place("exports", _("Exports"), "download", least=Role.EDITOR),
     Place("fields", _("Fields"), "table", least=Role.EDITOR),
     Place("lists", _("Lists"), "list"),
@@ -89,18 +89,21 @@ MORE = (
     Place("breaches", _("Breaches"), "alert", least=Role.EDITOR),
     Place("settings", _("Organisation"), "gear", least=Role.OWNER),
     Place("domains", _("Domains"), "globe", least=Role.EDITOR),
+    Place("stored", _("Mail that waits for its server"), "clock", least=Role.EDITOR),
     Place("team", _("Team"), "people", least=Role.OWNER),
     Place("keys", _("API keys"), "key", least=Role.OWNER),
+    Place("developers", _("Developers"), "key", least=Role.EDITOR),
+    Place("webhooks", _("Webhooks"), "send", least=Role.OWNER),
     Place("journal", _("Journal"), "list", least=Role.OWNER),
+    Place("looks", _("Who looked at whom"), "people", least=Role.OWNER),
 )
 
 
 def open_to(request: HttpRequest, places: tuple[Place, ...]) -> list[Place]:
     """Those of ``places`` that exist here and that this member may enter."""
     member = getattr(request, "member", None)
-    rank = _ORDER[Role(member.role)] if member else -1
     local = settings.ENVOL.route == "local" or bool(settings.ENVOL.inbound)
-    return [p for p in places if _ORDER[p.least] <= rank and (local or not p.local) and p.href]
+    return [p for p in places if member and (local or not p.local) and p.href and may_enter(member, p.least, p.href)]
 
 
 def rail(request: HttpRequest) -> list[dict[str, Any]]:

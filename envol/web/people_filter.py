@@ -85,6 +85,7 @@ def chips_of(workspace: Workspace, chosen: Filter, given: QueryDict) -> list[dic
             "no": _("Not for “%(purpose)s”"),
             "granted": _("Agrees to “%(purpose)s”"),
             "refused": _("Said no to “%(purpose)s”"),
+            "lapsed": _("The permission for “%(purpose)s” ended by its term"),
             "requested": _("Asked for “%(purpose)s”, not confirmed yet"),
         }
         reason = _("Not for “%(purpose)s”: %(why)s") % {**named, "why": said(state)}

@@ -156,7 +156,7 @@ class Drawing:
         )
         if known.key == "mail.opened":
             view.notes.append(_("Counted only among people who agreed to the measuring of opens."))
-        if known.kind in ("date", "instant", "order_date") and draft.op not in ("known", "unknown"):
+        if known.kind in ("date", "instant", "order_date", "permitted") and draft.op not in ("known", "unknown"):
             zone = self.catalogue.workspace.time_zone
             view.notes.append(_("Days begin at midnight in the zone %(zone)s.") % {"zone": zone})
         if known.kind == "just_bought":

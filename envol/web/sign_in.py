@@ -6,10 +6,13 @@ from typing import Any
 
 from allauth.account.adapter import DefaultAccountAdapter
 from django.conf import settings
+from django.contrib.auth.signals import user_logged_in
+from django.dispatch import receiver
 from django.http import HttpRequest
-from django.utils import translation
+from django.utils import timezone, translation
 
 from envol.accounts.models import User
+from envol.accounts.sessions import BROWSER, SINCE
 from envol.web import kept
 
 
@@ -39,3 +42,21 @@ class Adapter(DefaultAccountAdapter):
 
         path = reverse("account_reset_password_from_key", kwargs={"uidb36": "UID", "key": "KEY"})
         return settings.ENVOL.base_url + path.replace("UID-KEY", key)
+
+
+@receiver(user_logged_in)
+def _remember_device(sender: Any, request: HttpRequest, user: Any, **kwargs: Any) -> None:
+    """What lets her tell her sessions apart on the page of her account."""
+    request.session[SINCE] = timezone.now().isoformat()
+    request.session[BROWSER] = browser_of(request.headers.get("User-Agent", ""))
+
+
+_BROWSERS = {"Edg": "Edge", "OPR": "Opera", "Firefox": "Firefox", "Chrom": "Chrome", "Safari": "Safari"}
+_SYSTEMS = {"Android": "Android", "iPhone": "iPhone", "iPad": "iPad", "Windows": "Windows", "Mac OS": "macOS"}
+
+
+def browser_of(agent: str) -> str:
+    """“Firefox, Linux”; empty for what names itself like none that people use. In order: most claim to be Safari."""
+    name = next((name for mark, name in _BROWSERS.items() if mark in agent), "")
+    system = next((name for mark, name in (_SYSTEMS | {"Linux": "Linux"}).items() if mark in agent), "")
+    return ", ".join(part for part in (name, system) if part)

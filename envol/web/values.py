@@ -7,6 +7,7 @@ from typing import Any
 from django.http import QueryDict
 
 from envol.contacts.models import Property
+from envol.contacts.sealing import opened
 
 
 def typed_value(property: Property, given: QueryDict) -> Any:
@@ -18,6 +19,7 @@ def typed_value(property: Property, given: QueryDict) -> Any:
 
 def field_value(property: Property, kept: Any) -> Any:
     """A canonical value as the field of a form shows it."""
+    kept = opened(property.workspace_id, kept)
     if kept is None:
         return ""
     match property.type:

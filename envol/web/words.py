@@ -25,8 +25,8 @@ _KEYWORDS: dict[str, Any] = {
 }  # fmt: skip
 # Rooms whose sentences reach people through pages.
 _ROOMS = (
-    "accounts", "audience", "campaigns", "collect", "consent", "contacts", "content", "events", "insight", "outbound",
-    "web",
+    "accounts", "api", "audience", "campaigns", "collect", "consent", "contacts", "content", "events", "insight",
+    "outbound", "web",
 )  # fmt: skip
 
 

@@ -66,10 +66,10 @@ def test_a_connection_lost_while_saving_keeps_the_words(page: Any, address: str,
         typed.locator("xpath=ancestor::details[1]/summary").click()
     typed.fill("Perdu en route ?")
     page.route("**/*", lambda route: route.abort() if route.request.method == "POST" else route.continue_())
-    with page.expect_event("requestfailed"):
+    with page.expect_event("requestfailed", lambda request: request.method == "POST"):
         typed.locator("xpath=ancestor::form[1]//button[not(@formtarget)]").first.click(no_wait_after=True)
     page.unroute("**/*")
-    page.wait_for_timeout(200)  # the browser's own page of an error comes in between
+    page.wait_for_function("location.protocol == 'chrome-error:'")  # the browser's own page of an error comes between
     page.goto(address + path)
     page.get_by_text("you wrote something here that was not saved").wait_for()
     page.get_by_role("button", name="Bring it back").click()

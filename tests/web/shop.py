@@ -10,28 +10,31 @@ from pathlib import Path
 from typing import Any
 
 from allauth.account.models import EmailAddress
+from django.db import connection
 from PIL import Image
 
 from envol.accounts import journal, undo
-from envol.accounts.models import Member, Role, Undo, User, Workspace
+from envol.accounts.models import Job, Member, Role, Undo, User, Workspace
 from envol.accounts.workspaces import add_member, create_api_key, create_workspace
+from envol.api.hooks import endpoints
 from envol.audience import scores, segments, shops, topics
 from envol.audience.models import Shop as Outlet
 from envol.campaigns import actions
 from envol.campaigns.models import Campaign
 from envol.collect import signup
-from envol.consent import breaches, desk, purposes, requests
+from envol.consent import breaches, desk, informing, purposes, requests
 from envol.consent.models import Erasure, Permission, RightsRequest
-from envol.contacts import bulk, export_files, happenings, imports, orders, people, saved_views
+from envol.contacts import bulk, catalogue, export_files, happenings, imports, orders, people, saved_views
 from envol.contacts.filters import Filter
-from envol.contacts.models import Contact, List
+from envol.contacts.models import Contact, List, Membership
 from envol.content import media, templates
 from envol.content.models import Media
 from envol.db import execute
-from envol.events import NewEvent, record
+from envol.events import NewEvent, outbox, record
 from envol.events.models import Kind
-from envol.outbound import accept, domains, mailing, rolls
-from envol.outbound.models import Captured, Domain, Held, Post, Sending
+from envol.outbound import accept, domains, mailing, rolls, stored
+from envol.outbound.models import Captured, Domain, Held, Post, Sending, StoredDomain
+from envol.wire.address import normalise
 from envol.wire.bounce import explain
 
 PASSWORD = "un mot de passe assez long"
@@ -71,6 +74,7 @@ class Shop:
             "segment_id": self.segment.pk,
             "segment_version_id": self.segment.versions.latest("pk").pk,
             "import_id": self.imp.pk,
+            "move_id": Job.objects.get(workspace=self.workspace, kind="move").pk,
             "campaign_id": self.sent.pk,
             "message_id": self.captured.pk,
             "no": 1,
@@ -97,15 +101,18 @@ class Shop:
             "mailing_id": self.workspace.mailing_lists.get().pk,
             "breach_id": self.workspace.breaches.get(drill=True).pk,
             "processor_id": self.workspace.processors.get().pk,
+            "stored_id": self.workspace.stored_domains.get().pk,
+            "origin_id": self.workspace.origins.get().pk,
+            "endpoint_id": self.workspace.endpoints.earliest("pk").pk,
             "post_id": Post.objects.get(mailing_list__workspace=self.workspace).pk,
         }
 
 
-def member(workspace: Workspace, role: Role, name: str, language: str = "en") -> Member:
+def member(workspace: Workspace, role: Role, name: str, language: str = "en", dpo: bool = False) -> Member:
     email = f"{name}.{secrets.token_hex(3)}@equipe.example"
     user = User.objects.create_user(email, PASSWORD, name=name.capitalize(), language=language)
     EmailAddress.objects.create(user=user, email=email, primary=True, verified=True)
-    return add_member(workspace, user, role)
+    return add_member(workspace, user, role, dpo)
 
 
 def open_shop(title: str = "Librairie des Deux Rives", readers: int = 60, folder: Path | None = None) -> Shop:
@@ -116,38 +123,15 @@ def open_shop(title: str = "Librairie des Deux Rives", readers: int = 60, folder
         "owner": member(workspace, Role.OWNER, "zoe"),
         "editor": member(workspace, Role.EDITOR, "ahmed"),
         "viewer": member(workspace, Role.VIEWER, "ines"),
+        "dpo": member(workspace, Role.VIEWER, "maud", dpo=True),
     }
     source = people.source(workspace, "member", "Carnet de la boutique")
     club = List.objects.create(workspace=workspace, name="Abonnés FR")
     newsletter = purposes.get(workspace, "newsletter")
-    found: list[Contact] = []
-    for n in range(readers):
-        first, last = NAMES[n % len(NAMES)].split()
-        address = f"{first.lower()}.{last.lower()}{n}.{secrets.token_hex(2)}@{SITES[n % 3]}".replace("é", "e").replace(
-            "è", "e"
-        )
-        one = people.upsert(
-            workspace,
-            address,
-            {"first_name": first, "last_name": last, "city": {"label": "Nantes", "country": "FR"}},
-            source=source,
-            lists=[club],
-            language="fr",
-        )
-        found.append(one)
-    details = {
-        "basis": "consent",
-        "source": "Formulaire de la boutique",
-        "text": purposes.text(newsletter, "fr"),
-        "statement": "Accord donné au comptoir, fiche signée.",
-        "member_id": members["owner"].pk,
-    }
-    for one in found[: readers * 4 // 5]:
-        _grant(one, newsletter, details)
-    for one in found[: readers // 2]:
-        for key in ("measure_opens", "measure_clicks"):
-            purpose = purposes.get(workspace, key)
-            _grant(one, purpose, {**details, "text": purposes.text(purpose, "fr")})
+    found = _readers(workspace, readers, source, club)
+    _grant(found[: readers * 4 // 5], newsletter)
+    for key in ("measure_opens", "measure_clicks"):
+        _grant(found[: readers // 2], purposes.get(workspace, key))
     orders.add_bulk(workspace, _orders(found[:20]))
     scores.compute(workspace)
     people.add_note(found[0], f"A rappelé depuis {found[1].email}.", members["owner"].user.pk)
@@ -186,7 +170,9 @@ def open_shop(title: str = "Librairie des Deux Rives", readers: int = 60, folder
     act = bulk.prepare(workspace, "tag", {"tag": "fidèle"}, Filter(ids=(found[0].pk,)), member_id=members["owner"].pk)
     bulk.apply(act)
     view = saved_views.save(members["owner"], "De Nantes", "?q=nantes", shared=True)
-    export = export_files.prepare(workspace, Filter(), "csv", ["email"], name="Tous", member_id=members["owner"].pk)
+    export = export_files.prepare(
+        workspace, Filter(), "csv", ["email"], reason="Sauvegarde", name="Tous", member_id=members["owner"].pk
+    )
     export_files.write(export)
     breaches.begin(workspace, "Fichier égaré", datetime.now(UTC), drill=True, scope="everybody")
     desk.save_processor(
@@ -195,17 +181,46 @@ def open_shop(title: str = "Librairie des Deux Rives", readers: int = 60, folder
     gone = people.upsert(workspace, f"partie.{secrets.token_hex(3)}@lecteurs.example", source=source)
     people.erase(gone, cause="letter 7", actor_id=members["owner"].pk)
     requests.receive(workspace, "rectification", found[1].email, channel="member", words="Je m'appelle Zoë.")
+    informing.begin(workspace, "Salon du livre", date(2026, 1, 31), ("SELECT %(id)s::bigint", {"id": found[-1].pk}))
     _receipts(workspace, workspace.api_keys.first())
     _held(workspace, workspace.api_keys.first())
     _circle(workspace, domain, club, newsletter, found[0])
-    for one in found:
-        one.refresh_from_db()
+    _waiting(workspace)
+    now = Contact.objects.in_bulk([one.pk for one in found])
+    found = [now[one.pk] for one in found]
     return Shop(
         workspace, members, found, club, segment, domain, draft, sent, sending, imp,
         workspace.api_keys.first(), captured, _undoable(workspace, members["owner"]), act, view,
         _picture(workspace), export, _outlet(workspace),
         {one.email for one in found},
     )  # fmt: skip
+
+
+def _readers(workspace: Workspace, count: int, source: Any, club: List) -> list[Contact]:
+    """People of the club, as `people.upsert` would take them in, in a dozen statements."""
+    written = []
+    for n in range(count):
+        first, last = NAMES[n % len(NAMES)].split()
+        name = f"{first.lower()}.{last.lower()}{n}".replace("é", "e").replace("è", "e")
+        values = {"first_name": first, "last_name": last, "city": {"label": "Nantes", "country": "FR"}}
+        written.append((f"{name}.{secrets.token_hex(2)}@{SITES[n % 3]}", values))
+    known = catalogue.of(workspace)
+    found = Contact.objects.bulk_create(
+        Contact(
+            workspace_id=workspace.pk,
+            email=address,
+            email_key=normalise(address).key,
+            language="fr",
+            props=catalogue.clean(known, values),
+            sources=dict.fromkeys(values, source.pk),
+        )
+        for address, values in written
+    )
+    Membership.objects.bulk_create(
+        Membership(workspace_id=workspace.pk, list_id=club.pk, contact_id=one.pk, source_id=source.pk) for one in found
+    )
+    record([NewEvent(workspace.pk, Kind.LIST_JOINED, one.pk, facts={"list": club.pk}) for one in found])
+    return found
 
 
 def _receipts(workspace: Workspace, key: Any) -> None:
@@ -251,6 +266,26 @@ def _receipts(workspace: Workspace, key: Any) -> None:
     rolls.flush()
     facts = {"no": second[1], "code": 451, "enhanced": "4.7.1", "cause": "greylisted", "attempt": 1}
     record([NewEvent(workspace.pk, Kind.DEFERRED, None, second[0], facts={**facts, "reply": "Greylisted"})])
+
+
+def _waiting(workspace: Workspace) -> None:
+    """The branch office's own server is switched off at night; one message waits for it."""
+    told, _secret = endpoints.declare(
+        workspace, "https://programme.example/annonces", form="standard", kinds=[Kind.DELIVERED, Kind.BOUNCED]
+    )
+    outbox.put(told, Kind.DELIVERED, {"test": {"type": "message.delivered"}})
+    row = Sending.objects.create(workspace=workspace, kind="stored", state="paused", priority=2)
+    name = f"agence{workspace.pk}.example"
+    counts = {"new": 3, "updated": 1, "refused": {}}
+    report = {"origin": "Mailjet", "people": 4, "counts": counts, "evidenced": 1, "not_evidenced": 2, "purpose": "",
+              "refusals": {"unsubscribed": 1}, "lists": {"Lettre": 3}, "properties": {"Shoe": "shoe"},
+              "new_properties": ["Shoe"], "templates": ["Bienvenue"], "notes": []}  # fmt: skip
+    Job.objects.create(workspace=workspace, kind="move", state="done", result={"state": "tried", "report": report})
+    one = StoredDomain.objects.create(
+        workspace=workspace, name=name, host=f"mail.{name}", recipients=["zoe", "luc"], sending_id=row.pk
+    )
+    letter = b"From: ami@ailleurs.example\r\nSubject: Bonjour\r\n\r\nA demain.\r\n"
+    stored.keep([stored.Incoming("ami@ailleurs.example", {f"zoe@{name}": one.pk}, letter)])
 
 
 def _held(workspace: Workspace, key: Any) -> None:
@@ -305,13 +340,11 @@ def _undoable(workspace: Workspace, owner: Member) -> Undo:
     return undo.offer(entry, kind, {})
 
 
-def _grant(one: Contact, purpose: Any, details: dict[str, Any]) -> None:
+def _grant(found: list[Contact], purpose: Any) -> None:
     from envol.consent import ledger
 
-    ledger.append(
-        one.workspace_id,
-        [ledger.Line(one.pk, purpose.pk, "granted", details["basis"], datetime.now(UTC) - timedelta(days=20))],
-    )
+    at = datetime.now(UTC) - timedelta(days=20)
+    ledger.append(purpose.workspace_id, [ledger.Line(one.pk, purpose.pk, "granted", "consent", at) for one in found])
 
 
 def _orders(found: list[Contact]) -> list[orders.NewOrder]:
@@ -333,22 +366,28 @@ def _sent(campaign: Campaign, version: Any, found: list[Contact], newsletter: An
         ended_at=start + timedelta(minutes=2), expand_cursor=found[-1].pk,
     )  # fmt: skip
     allowed = found[: len(found) * 4 // 5]
+    sends, outcomes = [], []
     for n, one in enumerate(allowed):
-        execute(
+        sends.append([sending.pk, one.pk, one.pk, one.email, one.email.partition("@")[2]])
+        gone = n % 12 == 5
+        said = ["bounced", "hard_bounce", 550, f"no mailbox here for {one.email}"]
+        said = said if gone else ["delivered", "", 250, "2.0.0 taken"]
+        outcomes.append([sending.pk, one.pk, start + timedelta(seconds=n), *said])
+    with connection.cursor() as cursor:
+        cursor.executemany(
             "INSERT INTO outbound_send (sending_id, no, contact_id, address, site, chunk)"
             " VALUES (%s, %s, %s, %s, %s, 1)",
-            [sending.pk, one.pk, one.pk, one.email, one.email.partition("@")[2]],
+            sends,
         )
-        state = "bounced" if n % 12 == 5 else "delivered"
-        reply = f"no mailbox here for {one.email}" if state == "bounced" else "2.0.0 taken"
-        execute(
-            "INSERT INTO outbound_outcome (sending_id, no, state, at, attempts, cause, code, reply)"
-            " VALUES (%s, %s, %s, %s, 1, %s, %s, %s)",
-            [sending.pk, one.pk, state, start + timedelta(seconds=n), "hard_bounce" if state == "bounced" else "",
-             550 if state == "bounced" else 250, reply],
-        )  # fmt: skip
-    for one in found[len(allowed) :]:
-        execute("INSERT INTO outbound_excluded VALUES (%s, %s, 'no_permission')", [sending.pk, one.pk])
+        cursor.executemany(
+            "INSERT INTO outbound_outcome (sending_id, no, at, attempts, state, cause, code, reply)"
+            " VALUES (%s, %s, %s, 1, %s, %s, %s, %s)",
+            outcomes,
+        )
+        cursor.executemany(
+            "INSERT INTO outbound_excluded VALUES (%s, %s, 'no_permission')",
+            [[sending.pk, one.pk] for one in found[len(allowed) :]],
+        )
     workspace_id = campaign.workspace.pk
     record(
         [

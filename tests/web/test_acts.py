@@ -131,6 +131,20 @@ def test_a_key_is_shown_once(own: Shop, as_member: Sign) -> None:
     assert key.scopes == ["smtp", "orders"], "what is revoked stays as it was"
 
 
+def test_when_programs_hear_of_a_sender_that_is_not_ours(own: Shop, as_member: Sign) -> None:
+    from envol.accounts.models import JournalEntry
+
+    client = as_member("owner", own)
+    for when, late in (("later", True), ("never", True), ("later", True), ("at_once", False)):
+        assert client.post("/settings/keys/late", {"when": when}).status_code == 303
+        own.workspace.refresh_from_db()
+        assert own.workspace.late_refusal is late
+        assert ('value="later" checked' in client.get("/settings/keys").content.decode()) is late
+    said = JournalEntry.objects.filter(workspace=own.workspace, action="workspace.late_refusal").order_by("id")
+    assert [entry.facts for entry in said] == [{"late": True}, {"late": False}]
+    assert as_member("editor", own).post("/settings/keys/late", {"when": "later"}).status_code == 403
+
+
 def test_a_key_is_limited_paused_and_resumed_on_its_page(own: Shop, as_member: Sign) -> None:
     client = as_member("owner", own)
     key = ApiKey.objects.get(workspace=own.workspace)

@@ -26,3 +26,16 @@ def test_each_component_says_how_it_is_used_and_stands_in_the_styleguide() -> No
         assert text.startswith("{#") and f"<c-{name}" in text, f"{path.name} does not say how it is used"
         if name not in {"crumb", "crumbs", "tabs"}:  # parts of a page's frame, seen on every page
             assert f"<c-{name}" in shown, f"{path.name} is not on /styleguide"
+
+
+def test_each_icon_that_is_named_is_drawn() -> None:
+    from envol.web.templatetags import envol
+
+    files = [*sorted(ROOM.rglob("*.html")), *sorted(ROOM.rglob("*.py"))]
+    named = {
+        (name, path.name)
+        for path in files
+        for name in re.findall(r"""icon[= ]+["']([a-z-]+)["']""", path.read_text("utf-8"))
+    }
+    assert len(named) > 50
+    assert not [one for one in named if one[0] not in envol._ICONS]

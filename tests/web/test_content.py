@@ -88,7 +88,8 @@ def test_every_model_is_written_without_script(model: str, client: Client, own: 
     shown = client.get(f"/campaigns/{campaign.pk}/preview?contact={own.people[0].pk}").content.decode()
     assert (
         ("<strong>Noël</strong>" in shown)
-        and "https://boutique.example/noel" in shown
+        # The button of one model leads to the reader's own choices, and asks for no address.
+        and ("https://boutique.example/noel" in shown or not any(name.endswith(".url") for name in form))
         and "{" not in re.sub(r"(?s)<style.*?</style>", "", shown)
     )
     assert not ContentDraft.objects.filter(campaign=campaign).exists()

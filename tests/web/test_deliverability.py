@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from envol import db
 from envol.insight import deliverability
 from envol.outbound.models import Sending
+from envol.web.views.deliverability import _headline
 
 
 @pytest.fixture
@@ -42,6 +44,13 @@ def test_each_provider_is_judged_and_the_worst_comes_first(as_member: Any, shop:
     assert "Gmail needs you" in page
     assert "10% of the addresses at Gmail do not exist" in page
     assert "550 5.1.1 no such user" in page
+
+
+def test_where_everything_is_captured_no_provider_has_said_yes(shop: Any, refused: Any) -> None:
+    found = deliverability.standing(shop.workspace, 7)
+    good = dataclasses.replace(found, providers=[one for one in found.providers if one.level not in ("warn", "stop")])
+    assert "would have arrived" in _headline(good, captured=True)
+    assert _headline(good, captured=False).startswith("Yes")
 
 
 def test_it_is_for_everybody_and_shows_a_viewer_no_address(as_member: Any, refused: Any) -> None:

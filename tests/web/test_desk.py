@@ -15,7 +15,7 @@ from django.test import Client, override_settings
 from django.utils import timezone
 
 from envol.campaigns import checks
-from envol.consent import desk, purposes, tasks
+from envol.consent import desk, policies, purposes, tasks
 from envol.consent.models import Processor
 from envol.consent.paper import Paper
 from envol.contacts import export_files
@@ -177,3 +177,28 @@ def test_a_notice_is_drafted_and_published_and_people_are_told(own: Shop, as_mem
     assert "people have not been told yet" in editor.get(where).content.decode()
     assert editor.post(where, {"act": "tell", "subject": "", "message": "x"}).status_code == 422
     assert editor.post(where, {"act": "tell", "subject": "Ce qui change", "message": "x"}).status_code == 303
+
+
+def test_which_version_bound_whom_on_which_day(own: Shop, as_member: Sign) -> None:
+    editor, viewer = as_member("editor", own), as_member("viewer", own)
+    person, today = own.people[0], timezone.localdate().isoformat()
+    policies.publish(own.workspace, "cookies", {"fr": "Un", "en": "One"})
+    policies.publish(own.workspace, "cookies", {"fr": "Deux", "en": "Two"})
+    page = editor.post("/consent/texts", {"address": person.email.upper(), "on": today}).content.decode()
+    cookies = page[page.index("Cookie policy", page.index("h_applied")) :]
+    assert "Version 1" in cookies and "binds everybody since" in cookies
+    policies.accept(own.workspace.pk, person.pk)
+    cookies = editor.get(f"/consent/texts?person={person.pk}&on={today}").content.decode().split("Cookie policy")[-1]
+    assert "Version 2" in cookies and "taken at sign-up" in cookies
+    early = viewer.get(f"/consent/texts?person={person.pk}&on=2020-01-01").content.decode()
+    assert "none on that day" in early and "not among your contacts yet" in early and person.email not in early
+    for typed, said in (
+        ({"address": "x", "on": today}, "one whole address"),
+        ({"address": "who@lecteurs.example", "on": today}, "Nobody here"),
+        ({"address": person.email, "on": "hier"}, "year-month-day"),
+    ):
+        wrong = editor.post("/consent/texts", typed)
+        assert (
+            wrong.status_code == 422 and said in wrong.content.decode() and typed["address"] in wrong.content.decode()
+        )
+    assert editor.get("/consent/texts?person=999999999").status_code == 404

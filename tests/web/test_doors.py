@@ -21,29 +21,33 @@ RANK = {"viewer": 0, "editor": 1, "owner": 2}
 
 # Routes that answer another method than GET, by name.
 POST_ONLY = {
-    "content_draft", "preview_typed", "media_act",
+    "act_on_move", "content_draft", "preview_typed", "media_act",
     "language", "add_note", "delete_segment", "import_format", "import_mapping", "import_permission", "import_act",
     "save", "test",
-    "act", "check_domain",
+    "end_sessions", "act", "check_domain",
     "domain_replies", "change_mailing_list", "decide_post",
-    "invite", "change_member", "revoke_key", "pause_key", "resume_key", "undo", "keep_people",
+    "invite", "change_member", "revoke_key", "pause_key", "resume_key", "declare_key", "late_refusal", "undo",
+    "keep_people",
     "new_form", "switch_signup", "verify_ledger", "new_purpose", "suppressed",
     "empty_inbox", "resend_message", "add_suppression", "queue_act", "mail_act", "decide_held",
     "density", "save_view", "delete_view", "save_as_segment", "bulk_do", "change_contact", "rectify", "withdraw",
     "grant",
-    "new_list", "change_list", "new_field", "field_act",
+    "new_list", "change_list", "new_field", "field_act", "turn_key",
     "segment_figures", "leave_segment", "restore_segment",
     "new_topic", "infer_interests", "change_interest", "change_happening", "change_rhythm",
     "compute_scores", "change_tiers", "change_delays", "export_act", "follow_segment",
     "confirm_map", "end_processor", "new_breach", "breach_step",
-    "new_request",
+    "new_request", "purpose_term", "ask_again",
     "make_evidence",
     "release_hold",
+    "start_stored", "remove_stored",
+    "test_webhook", "switch_webhook", "renew_webhook_secret", "tell_webhook_again", "remove_webhook",
     "silence_contact", "put_contact", "put_into_segment", "new_shop", "remove_shop",
 }  # fmt: skip
 # Those that answer GET and POST both.
 BOTH = {
     "analysis",
+    "moves",
     "content",
     "media",
     "new_segment",
@@ -53,8 +57,11 @@ BOTH = {
     "send",
     "settings",
     "domains",
+    "stored",
     "keys",
     "key",
+    "webhooks",
+    "webhook",
     "account",
     "signup",
     "preview_signup",
@@ -72,6 +79,7 @@ BOTH = {
     "processor",
     "new_processor",
     "assessment",
+    "texts",
     "text_notice",
     "text_privacy",
     "text_terms",
@@ -148,6 +156,27 @@ def test_each_role_enters_where_it_may_and_nowhere_else(shop: Shop, as_member: S
             assert answer.status_code == 403, (role, name)
         else:
             assert answer.status_code in (200, 303), (role, name, answer.status_code)
+
+
+def test_the_data_protection_officer_keeps_consent_and_sends_nothing(shop: Shop, as_member: Sign) -> None:
+    """A viewer everywhere, but an owner at the desk of consent; and she reads the journal and who looked at whom."""
+    ours_alone = ("/consent", "/settings/journal", "/settings/looks")
+    client, entered = as_member("dpo"), 0
+    for route, name, least in ours():
+        where = address(route, shop)
+        hers = RANK[least] == 0 or where.startswith(ours_alone)
+        if name in POST_ONLY:
+            if not hers:
+                assert client.post(where).status_code == 403, name
+            continue
+        answer = client.get(where)
+        assert answer.status_code in ((200, 303) if hers else (403,)), (name, answer.status_code)
+        entered += hers and RANK[least] > 0
+    assert entered >= 12
+    person = client.get(f"/contacts/{shop.people[0].pk}").content.decode()
+    assert shop.people[0].email in person and 'action="/contacts/' not in person, "she reads whole addresses, no more"
+    assert client.post("/consent/controller", {"legal_name": ""}).status_code == 422
+    assert "/settings/journal" in client.get("/settings/account").content.decode()
 
 
 def test_what_belongs_to_another_workspace_does_not_exist(shop: Shop, other_shop: Shop, as_member: Sign) -> None:

@@ -5,16 +5,20 @@ from __future__ import annotations
 import io
 import re
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from django.test import Client
 from selectolax.lexbor import LexborHTMLParser
 
+from envol.accounts import api_keys
+from envol.accounts.api_keys import Limits
 from envol.accounts.models import Workspace
-from envol.consent import restriction, suppression
+from envol.consent import desk, directives, gates, purposes, registry, requests, restriction, suppression
 from envol.consent.models import RightsRequest
+from envol.contacts import people
 from envol.contacts.models import Contact
 from envol.db import execute
 from envol.events.models import MailRequest
@@ -23,6 +27,7 @@ from envol.outbound.records import return_host
 from envol.outbound.returned import Returned
 from tests.web.shop import Shop
 from tests.web.test_public import Reader
+from tests.web.test_segments_told import Program
 
 Sign = Callable[..., Client]
 
@@ -142,6 +147,67 @@ def test_the_desk(shop: Shop, as_member: Sign) -> None:
     assert told["certified_at"] and any(line["table"] == "contacts_contact" for line in told["deleted"])
 
 
+def test_the_desk_tells_recipients(shop: Shop, as_member: Sign) -> None:
+    editor, viewer = as_member("editor"), as_member("viewer")
+    one = desk.save_processor(
+        shop.workspace, {"name": "Atelier <Pub>", "kind": "other", "country": "FR", "contact": "dpo@pub.example"}
+    )
+    try:
+        made = requests.receive(shop.workspace, "rectification", shop.people[2].email, channel="member", words="Zoë")
+        requests.carry_out(requests.prove(made, "guichet", shop.members["editor"].pk), 1, "Corrigé.")
+        where = f"/consent/requests/{made.pk}"
+        page = editor.get(where).content.decode()
+        assert "Atelier &lt;Pub&gt;" in page and "Mail these words" in page and shop.people[2].email in page
+        seen = viewer.get(where).content.decode()
+        assert "Atelier &lt;Pub&gt;" in seen and shop.people[2].email not in seen and "Mail these words" not in seen
+        assert f"{where}#recipients" in editor.get("/consent/requests").content.decode()
+        step = made.steps.get(what="to_tell").pk
+        assert editor.post(where, {"act": "tell", "step": "x"}).status_code == 422
+        assert editor.post(where, {"act": "tell", "step": step}).status_code == 303
+        assert "Atelier &lt;Pub&gt;: dpo@pub.example" in editor.get(where).content.decode()
+        assert f"{where}#recipients" not in editor.get("/consent/requests").content.decode()
+    finally:
+        one.delete()
+
+
+def test_programs_pass_on_a_withdrawal_and_a_request(other_shop: Shop) -> None:
+    shop = other_shop  # its own words stay out of the pages that others look at
+    program, person = Program(shop), shop.people[5]
+    address = person.email
+
+    def told(path: str, body: object) -> Any:
+        return program.client.post(path, body, content_type="application/json", headers=program.header)
+
+    assert gates.may_send(shop.workspace.pk, person.pk, person.email_key, purpose(shop)).allowed
+    answer = told("/consent/withdrawals.json", {"email": address.upper(), "purpose": "newsletter"})
+    assert answer.json() == {"contact": person.pk, "changed": True}
+    found = gates.may_send(shop.workspace.pk, person.pk, person.email_key, purpose(shop))
+    assert (found.allowed, found.reason) == (False, "withdrawn")
+    assert not told("/consent/withdrawals.json", {"email": address, "purpose": "newsletter"}).json()["changed"]
+    stranger = told("/consent/withdrawals.json", {"email": "nobody@ailleurs.example"}).json()
+    assert stranger == {"contact": None, "changed": True}, "whom we do not know is kept silent all the same"
+    asked = told("/consent/requests.json", {"email": address, "kind": "access", "language": "en"})
+    assert asked.status_code == 202 and "/r/" in link(shop.workspace)
+    status = program.get(f"/consent/requests.json?id={asked.json()['id']}").json()
+    assert status["state"] == "unproven" and address not in str(status), "a program proves nobody"
+    for path, body in (
+        ("/consent/withdrawals.json", {"email": "x"}), ("/consent/withdrawals.json", "[1]"),
+        ("/consent/withdrawals.json", {"email": address, "purpose": "no"}),
+        ("/consent/withdrawals.json", {"email": 1}),
+        ("/consent/requests.json", {"email": address, "kind": "x"}),
+        ("/consent/requests.json", {"email": address, "kind": "rectification"}),
+    ):  # fmt: skip
+        wrong = told(path, body)
+        assert wrong.status_code == 400 and wrong.json()["error"].endswith("."), (path, body, wrong.content)
+    assert program.get("/consent/requests.json?id=999999999").status_code == 404
+    api_keys.limit(program.row, Limits(scopes=["smtp"]))
+    assert told("/consent/withdrawals.json", {"email": address}).status_code == 403
+
+
+def purpose(shop: Shop) -> int:
+    return int(purposes.get(shop.workspace, "newsletter").pk)
+
+
 def test_a_mail_to_privacy_is_a_request_of_whoever_wrote_it(reader: Reader, browser: Client) -> None:
     domain = domains.add(reader.workspace, f"{reader.workspace.name}.example", trusted=True)
     to = f"privacy@{return_host(domain.name)}"
@@ -175,3 +241,30 @@ def test_terms_holds_and_the_dry_run_on_their_page(shop: Shop, as_member: Sign) 
     held = re.search(r'name="hold" value="(\d+)"', owner.get("/consent/retention").content.decode())
     assert held and owner.post("/consent/retention/release", {"hold": held[1]}).status_code == 303
     assert "invoice 12" not in owner.get("/consent/retention").content.decode()
+
+
+@pytest.fixture
+def passer_by(shop: Shop) -> Iterator[Contact]:
+    """Somebody more in the shop, whose figures other tests know: gone afterwards."""
+    source = people.source(shop.workspace, "form", "Salon")
+    person = people.upsert(shop.workspace, "partie@lecteurs.example", {}, source=source)
+    yield person
+    registry.erase_person(shop.workspace.pk, person.pk, person.email_key, cause="the test is over")
+
+
+def test_the_desk_follows_a_death_from_the_call_to_the_register(
+    shop: Shop, as_member: Sign, passer_by: Contact
+) -> None:
+    editor, person = as_member("editor"), passer_by
+    directives.say(shop.workspace.pk, person.pk, directives.HAND, "Paul, 01 02")
+    new = {"kind": "death", "address": person.email, "language": "en"}
+    assert editor.post("/consent/requests/new", new).status_code == 422
+    answer = editor.post("/consent/requests/new", new | {"words": "her brother, by phone"})
+    page = editor.get(where := answer.headers["Location"]).content.decode()
+    assert "hand the data to the person named" in page and "Paul, 01 02" in page and "Which proof did you see?" in page
+    assert "Mail the link again" not in page
+    assert editor.post(where, {"act": "prove", "said": "certificate of 3 May"}).status_code == 303
+    assert editor.get(f"{where}/pack.zip").headers["Content-Type"] == "application/zip"
+    assert editor.post(where, {"act": "carry_out", "said": ""}).status_code == 422
+    assert editor.post(where, {"act": "carry_out", "said": "handed to Paul"}).status_code == 303
+    assert "the person has died" in editor.get("/consent/requests?show=all").content.decode()

@@ -8,9 +8,11 @@ from collections.abc import Callable
 from datetime import date, timedelta
 from typing import Any
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 from django.utils.html import escape
 from selectolax.lexbor import LexborHTMLParser
 
@@ -341,7 +343,8 @@ def test_who_was_in_on_a_past_day_and_who_came_and_went(as_member: Sign) -> None
         [own.list.pk, own.workspace.pk],
     )
     where = f"/segments/{made.pk}"
-    day = (date.today() - timedelta(days=20)).isoformat()
+    today = timezone.now().astimezone(ZoneInfo(own.workspace.time_zone)).date()  # near midnight, not that of UTC
+    day = (today - timedelta(days=20)).isoformat()
     told = text_of(client.get(f"{where}?on={day}"), "#then")
     people = int(value("SELECT count(*) FROM contacts_contact WHERE workspace_id = %s", [own.workspace.pk]))
     assert f"5 on {date_text(day)}" in told and f"+{people - 5} came in since" in told, told
@@ -349,7 +352,7 @@ def test_who_was_in_on_a_past_day_and_who_came_and_went(as_member: Sign) -> None
     for wrong in ("2999-01-01", "hier", "2027-02-31"):
         page = client.get(where, {"on": wrong})
         assert "Choose a day that is over." in text_of(page, "#then") and page.status_code == 200
-    assert f'value="{(date.today() - timedelta(days=7)).isoformat()}"' in client.get(where).content.decode()
+    assert f'value="{(today - timedelta(days=7)).isoformat()}"' in client.get(where).content.decode()
 
 
 def date_text(day: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.test import Client
@@ -122,9 +123,9 @@ def test_what_ended_is_told_once_to_its_workspace(shop: Shop, other_shop: Shop, 
 def test_on_a_large_base_the_pages_come_before_their_figures(as_member: Sign, monkeypatch: pytest.MonkeyPatch) -> None:
     shop = open_shop("Librairie lente", readers=30)
 
-    def slow(campaign: Campaign, seconds: float | None = None) -> checks.Summary:
+    def slow(campaign: Campaign, *more: Any) -> checks.Summary:
         execute("SELECT pg_sleep(5)")
-        return summary(campaign, seconds)
+        return summary(campaign, *more)
 
     summary = checks.summary
     monkeypatch.setattr(checks, "is_large", lambda table: True)

@@ -134,3 +134,14 @@ def test_mail_about_an_account_speaks_its_language(shop: Shop) -> None:
         said = mail.outbox[-1]  # type: ignore[attr-defined]
         assert said.to == [user.email] and word in f"{said.subject} {said.body}".lower()
     User.objects.filter(pk=user.pk).update(language="en")
+
+
+def test_a_stranger_gets_no_mail_when_somebody_asks_for_a_password_in_her_name(shop: Shop) -> None:
+    asked = []
+    with override_settings(EMAIL_BACKEND="django.core.mail.backends.locmem.EmailBackend"):
+        mail.outbox = []  # type: ignore[attr-defined]
+        for email in ("inconnue@ailleurs.example", shop.members["editor"].user.email):
+            answer = Client(HTTP_HOST="localhost").post("/password/reset/", {"email": email})
+            asked.append((answer.status_code, answer["Location"]))
+        assert [one.to for one in mail.outbox] == [[shop.members["editor"].user.email]]  # type: ignore[attr-defined]
+    assert asked[0] == asked[1], "who asks learns nothing"

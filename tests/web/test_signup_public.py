@@ -11,6 +11,7 @@ import pytest
 from django.test import Client
 
 from envol.accounts.models import Workspace
+from envol.accounts.workspaces import create_workspace
 from envol.audience import segments
 from envol.collect import joining, signup, visibility
 from envol.collect.models import SignupForm, SignupRequest
@@ -82,7 +83,9 @@ def test_the_whole_road(workspace: Workspace, form: SignupForm, browser: Client)
     assert "boîte de réception" in look.content.decode()
     purposes.reword(text.purpose, {"fr": "De nouveaux mots, plus tard."})
 
-    assert requests.take() >= 1, "other tests may have asked too"
+    assert requests.take() >= 1
+    while requests.take():  # other tests have asked too, and for more than one turn takes
+        pass
     (body, address, kind), *_ = rows(
         "SELECT m.text, s.address, x.kind FROM outbound_message m JOIN outbound_send s ON s.message_id = m.id"
         " JOIN outbound_sending x ON x.id = m.sending_id WHERE m.workspace_id = %s ORDER BY m.id DESC",
@@ -400,7 +403,14 @@ def test_what_a_segment_is_shown_strangers_never_learn(workspace: Workspace, for
     assert "field_first_name" not in his and label not in his
     assert "field_first_name" not in theirs and label in theirs
     forged = links.person_token(workspace.pk + 1, inside.pk)
-    for mark in ("x", forged, links.person_token(workspace.pk, inside.pk)[:-2] + "AA"):
+    elsewhere = create_workspace(f"ailleurs-{workspace.pk}")
+    ada = people.upsert(elsewhere, inside.email, {}, source=people.source(elsewhere, "member", "x"))
+    for mark in (
+        "x",
+        forged,
+        links.person_token(elsewhere.pk, ada.pk),
+        links.person_token(workspace.pk, inside.pk)[:-2] + "AA",
+    ):
         assert "field_first_name" not in seen(mark=mark).content.decode(), "no mark of ours is a stranger's"
     assert "field_first_name" not in pages.pasted_html(form, "fr")
     # What was not shown is not taken, even if it is sent; nor missed, though it is required.

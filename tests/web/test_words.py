@@ -48,3 +48,11 @@ def test_french_typography() -> None:
         for form in forms:
             bare = re.sub(r"%\(\w+\)s|<[^>]*>|&lt;|&gt;|https?:\S*|\{.*\}|\w+/\w+|type:valeur|customer:\d+", "", form)
             assert not re.search(r"[^\u202f\s][;:!?»]|[ \u00a0][;:!?%»]|«[^\u202f]", bare), (key, form)
+
+
+def test_no_translation_says_it_twice() -> None:
+    """Two branches that add the same sentence may unite into one that stands there doubled."""
+    for (key, _), forms in catalogue().items():
+        for form in forms:
+            half = len(form) // 2
+            assert len(form) < 9 or form[:half] != form[half:], key

@@ -12,9 +12,9 @@ from datetime import UTC, datetime
 
 from django.db import transaction
 
-from envol import events
+from envol import db_role, events
 from envol.accounts.models import Workspace
-from envol.consent import ledger, purposes, suppression
+from envol.consent import lapse, ledger, policies, purposes, suppression
 from envol.consent.models import Evidence, Permission, Purpose, PurposeText
 from envol.contacts.models import Contact
 from envol.contacts.people import masked
@@ -87,6 +87,7 @@ class Choice:
     purpose: Purpose
     words: PurposeText
     state: str
+    ends: datetime | None = None  # when it ends by its term, if that is soon: it can be renewed now
 
     @property
     def text(self) -> str:
@@ -99,7 +100,18 @@ class Choice:
 
 
 def visitor(token: str, *kinds: TokenKind) -> Visitor | None:
-    """Who holds this token; None when it is not one of ``kinds`` or its message is gone."""
+    """Who holds this token; None when it is not one of ``kinds`` or its message is gone.
+
+    From here on the request sees her workspace.
+    """
+    with db_role.as_owner():
+        found = _visitor(token, *kinds)
+    if found is not None:
+        db_role.enter(found.workspace.pk)
+    return found
+
+
+def _visitor(token: str, *kinds: TokenKind) -> Visitor | None:
     target = links.read(token, *kinds)
     if target is None or target.no is None:
         return None
@@ -133,13 +145,38 @@ def choices(who: Visitor, language: str = "") -> list[Choice]:
         state = given.get(purpose.pk, "")
         if state == "granted" and objected and purpose.kind == "marketing":
             state = "refused"
-        elif state == "requested":
+        elif state in ("requested", lapse.STATE):
             state = ""
         elif state and state != "granted":
             state = "refused"
-        found.append(Choice(purpose, purposes.text(purpose, language or who.language), state))
+        ends = _ends(who, purpose) if state == "granted" and purpose.months else None
+        found.append(Choice(purpose, purposes.text(purpose, language or who.language), state, ends))
     order = ("marketing", "measuring", "transactional")
     return sorted(found, key=lambda choice: order.index(choice.purpose.kind))
+
+
+def _ends(who: Visitor, purpose: Purpose) -> datetime | None:
+    assert who.contact is not None
+    given = Permission.objects.filter(
+        workspace_id=who.workspace.id, contact_id=who.contact.id, purpose_id=purpose.pk, until=None, basis="consent"
+    ).first()
+    ends = lapse.ends(purpose, given.since) if given is not None else None
+    return ends if ends is not None and ends < datetime.now(UTC) + lapse.SOON else None
+
+
+def renew(who: Visitor, purpose_id: int, seen: Iterable[int] = ()) -> bool:
+    """She keeps a permission that would soon end by its term: a new consent, to the words that stood there."""
+    if who.contact is None:
+        return False
+    with transaction.atomic():
+        ledger.lock(who.workspace.id)
+        found = next((one for one in choices(who) if one.purpose.pk == purpose_id and one.ends is not None), None)
+        if found is None:
+            return False
+        _answer(who, [(found.purpose, "granted")], frozenset(seen))
+        facts = {"purpose": found.purpose.key, "state": "granted", "via": "page"}
+        events.record([NewEvent(who.workspace.id, Kind.PERMISSION, who.contact.id, who.sending_id, facts=facts)])
+    return True
 
 
 def paused_until(who: Visitor) -> datetime | None:
@@ -268,5 +305,10 @@ def _evidence(who: Visitor, purpose: Purpose, seen: frozenset[int]) -> int:
         strength="line",
         source=_SOURCE,
         text=text,
-        facts={"mechanism": "unticked_box", "actor": "person", "channel": "email"},
+        facts={
+            "mechanism": "unticked_box",
+            "actor": "person",
+            "channel": "email",
+            **policies.notice_shown(who.workspace.pk),
+        },
     )[0].pk

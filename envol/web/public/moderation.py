@@ -6,6 +6,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
+from envol import db_role
 from envol.outbound import mailing
 from envol.outbound.models import PostState
 from envol.web.doors import anybody
@@ -19,11 +20,13 @@ from envol.wire.message.read import read
 @anybody
 def moderation(request: HttpRequest, token: str) -> HttpResponse:
     """GET shows the message and two buttons, and changes nothing, since scanners follow links; POST decides."""
-    found = mailing.moderation(token)
+    with db_role.as_owner():  # the token says whose list it is
+        found = mailing.moderation(token)
     if found is None:
         return nowhere(request)
     post, moderator = found
     one = post.mailing_list
+    db_role.enter(one.workspace.pk)
     language = spoken(request, "en" if one.workspace.language.startswith("en") else "fr")
     words = Words(language, list=one.title, author=f"{post.author_name} <{post.author}>".strip())
     facts = {

@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 from babel.dates import format_date
 
-from envol.consent import acts, requests, restriction, suppression
+from envol.consent import acts, directives, requests, restriction, suppression
+from envol.events.writing import request_mail
 from envol.web.public.choices import PAUSED, Visitor, paused_until
 from envol.web.public.words import Words
 
@@ -30,6 +31,61 @@ def ask(who: Visitor, kind: str, words: str, language: str) -> str:
         return "rights_words_needed"
     requests.receive(who.workspace, kind, who.contact.email, channel="preferences", language=language, words=words)
     return "rights_sent"
+
+
+def profiling(who: Visitor, *, end: bool) -> str:
+    """Nothing is worked out of her reading and buying any more; or, if she wants it, again."""
+    if who.contact is None:
+        return "unchanged"
+    place, contact, scope = who.workspace.id, who.contact.id, restriction.PROFILING
+    if end:
+        changed = restriction.begin(place, contact, f"preference page, {who.cause}", scope=scope)
+        return "profile_ended" if changed else "unchanged"
+    return "profile_again" if restriction.end(place, contact, scope=scope, actor="person") else "unchanged"
+
+
+def seldom(who: Visitor, wanted: str) -> bool:
+    """How often she wants to hear at most; whether that is a change."""
+    if who.contact is None:
+        return False
+    return restriction.set_frequency(who.workspace.id, who.contact.id, wanted, f"preference page, {who.cause}")
+
+
+def frequencies(who: Visitor, words: Words) -> list[tuple[str, str, bool]]:
+    """What she may choose of: the value, its words, whether it is hers now."""
+    now = restriction.frequency(who.workspace.id, who.contact.id) if who.contact is not None else ""
+    return [(key, words(f"often_{key or 'any'}"), key == now) for key in ("", *restriction.FREQUENCIES)]
+
+
+def after(who: Visitor, wish: str, person: str, words: Words) -> str:
+    """What shall become of her data when she has died. A message may have been passed on: so a mail tells it to her."""
+    if who.contact is None or wish not in ("", *directives.WISHES):
+        return "unchanged"
+    if wish == directives.HAND and not person.strip():
+        return "after_needed"
+    if not directives.say(who.workspace.id, who.contact.id, wish, person):
+        return "unchanged"
+    named = person.strip()[:300] if wish == directives.HAND else ""
+    told = words("after_mail", wish=words(f"after_{wish or 'none'}").lower(), person=named)
+    request_mail(
+        "rights", who.contact.email, {"subject": words("after_mail_subject"), "text": told},
+        workspace_id=who.workspace.id, contact_id=who.contact.id, language=words.language,
+    )  # fmt: skip
+    return "after_saved"
+
+
+def wishes(who: Visitor, words: Words, typed: dict[str, str]) -> dict[str, object]:
+    """What she may choose of, what is hers now or was just typed, and to whom the data are handed."""
+    found = directives.of(who.workspace.id, who.contact.id) if who.contact is not None else None
+    now = typed.get("wish", found.wish if found else "")
+    offered = [(one, words(f"after_{one or 'none'}"), one == now) for one in ("", *directives.WISHES)]
+    return {"offered": offered, "person": typed.get("person", found.person if found else "")}
+
+
+def unprofiled(who: Visitor) -> bool:
+    return (
+        who.contact is not None and restriction.now(who.workspace.id, who.contact.id, restriction.PROFILING) is not None
+    )
 
 
 def pause(who: Visitor, *, end: bool) -> str:

@@ -9,6 +9,7 @@ from django.http import HttpRequest, HttpResponse
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
+from envol import db_role
 from envol.accounts.models import Workspace
 from envol.consent import access, requests
 from envol.consent.models import RightsRequest, RightsStep
@@ -25,9 +26,11 @@ KINDS = requests.KINDS
 @anybody
 def rights_form(request: HttpRequest, name: str) -> HttpResponse:
     """Anybody may ask; the answer is the same whether we know the address or not."""
-    workspace = None if "\0" in name else Workspace.objects.filter(name=name[:60]).first()
+    with db_role.as_owner():  # the address of the page names the workspace
+        workspace = None if "\0" in name else Workspace.objects.filter(name=name[:60]).first()
     if workspace is None:
         return nowhere(request)
+    db_role.enter(workspace.pk)
     language = spoken(request, of_browser(request))
     words = Words(language, workspace=workspace.title)
     typed = {key: str(request.POST.get(key, ""))[:4000] for key in ("email", "kind", "words")}
@@ -59,9 +62,11 @@ def rights_form(request: HttpRequest, name: str) -> HttpResponse:
 @anybody
 def rights(request: HttpRequest, secret: str) -> HttpResponse:
     """GET asks or tells; POST confirms, or hands the file over."""
-    found = requests.by_secret(secret)
+    with db_role.as_owner():  # the secret says whose request it is
+        found = requests.by_secret(secret)
     if found is None:
         return nowhere(request)
+    db_role.enter(found.workspace_id)
     workspace = Workspace.objects.get(pk=found.workspace_id)
     language = spoken(request, found.language)
     words = Words(language, workspace=workspace.title)

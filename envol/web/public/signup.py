@@ -16,10 +16,11 @@ from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods, require_safe
 
+from envol import db_role
 from envol.collect import joining, signup, visibility
 from envol.collect.joining import Shown, Written
 from envol.collect.models import SignupForm
-from envol.consent import policies
+from envol.consent import ages, policies
 from envol.contacts import catalogue
 from envol.contacts.models import Contact, Property, PropertyType
 from envol.contacts.people import masked
@@ -46,7 +47,11 @@ _MAX_BODY = 64 << 10
 def _form(token: str) -> SignupForm | None:
     if not token.isascii() or not token.isprintable():
         return None
-    return SignupForm.objects.select_related("workspace", "list").filter(token=token).first()
+    with db_role.as_owner():  # the token says whose form it is
+        found = SignupForm.objects.select_related("workspace", "list").filter(token=token).first()
+    if found is not None:
+        db_role.enter(found.workspace.pk)
+    return found
 
 
 def _language(request: HttpRequest, form: SignupForm) -> str:
@@ -100,6 +105,7 @@ def _known(request: HttpRequest, form: SignupForm, posted: dict[str, list[str]])
     """The signed mark somebody came with, and who she is; nothing where it is not ours or of another workspace."""
     token = next(iter(posted.get(links.KNOWN, ())), "") or request.GET.get(links.KNOWN, "")
     visitor = choices.visitor(token, links.Kind.PREFERENCES, links.Kind.PERSON) if token else None
+    db_role.enter(form.workspace.pk)  # whosever the mark is, this is about the form
     if visitor is None or visitor.contact is None or visitor.workspace.pk != form.workspace.pk:
         return "", None
     return token, visitor.contact.pk
@@ -166,6 +172,10 @@ def facts_of(
         "email": email,
         "email_wrong": words(wrong["email"]) if "email" in wrong else "",
         "agree_wrong": words(wrong["agree"]) if "agree" in wrong else "",
+        "age": _age(form, posted, words) if form.asks_age else [],
+        "parent": next(iter(posted.get("parent", ())), ""),
+        "parent_label": words("parent", age=str(ages.limit(form.workspace))) if form.asks_age else "",
+        "age_wrong": words(wrong["age"]) if "age" in wrong else "",
         "boxes": [
             {
                 "id": text.pk,
@@ -184,6 +194,7 @@ def facts_of(
         "wrong": [
             {"at": "f-email", "text": words(wrong["email"])} if "email" in wrong else None,
             *({"at": f["id"], "text": f"{f['label']} – {f['wrong']}"} if f["wrong"] else None for f in fields),
+            {"at": "f-age", "text": words(wrong["age"])} if "age" in wrong else None,
             {"at": "f-agree", "text": words(wrong["agree"])} if "agree" in wrong else None,
         ]
         if wrong
@@ -191,6 +202,14 @@ def facts_of(
         "action": f"/s/{form.token}?l={language}",
         "languages": switches(request, language, tuple(form.languages), known=who) if request else [],
     }
+
+
+def _age(form: SignupForm, posted: dict[str, list[str]], words: Words) -> list[dict[str, Any]]:
+    """Two answers of the same weight, neither ticked beforehand; what somebody said is never turned into the other."""
+    limit, said = ages.limit(form.workspace), next(iter(posted.get("age", ())), "")
+    return [
+        {"value": one, "label": words(f"age_{one}", age=str(limit)), "on": said == one} for one in ("older", "younger")
+    ]
 
 
 def _fields(form: SignupForm) -> list[tuple[Property, bool]]:
@@ -290,10 +309,20 @@ def signup_confirm(request: HttpRequest, token: str, secret: str) -> HttpRespons
     }
     if found is None:
         return page("signup_over", language, facts, status=410)
+    waits = bool(found.parent) and found.confirmed_at is None
+    if waits and not joining.by_parent(found, secret) and request.method == "POST":
+        asked = joining.ask_parent(found, client=client_address(request))
+        facts["said"] = words("parent_asked" if asked else "parent_held")
+        return page("signup_waits", language, facts, status=200 if asked else 429)
+    facts["parental"] = waits and joining.by_parent(found, secret)
     if request.method == "POST" or found.confirmed_at is not None:
         before = found.confirmed_at is not None
         contact: Contact | None = (
-            joining.confirm(found, page=f"{settings.ENVOL.base_url}/s/{form.token}")
+            joining.confirm(
+                found,
+                page=f"{settings.ENVOL.base_url}/s/{form.token}",
+                parental=joining.by_parent(found, secret),
+            )
             if request.method == "POST"
             else Contact.objects.filter(pk=found.contact_id or 0, workspace_id=form.workspace.pk).first()
         )
@@ -303,7 +332,7 @@ def signup_confirm(request: HttpRequest, token: str, secret: str) -> HttpRespons
         facts["thanks"] = words("confirmed_before") if before else thanks
         facts["preferences"] = f"/p/{links.person_token(form.workspace.pk, contact.pk)}?l={language}"
         return page("signup_done", language, facts)
-    facts["intro"] = words("confirm_intro", address=masked(found.email))
+    facts["intro"] = words("parent_intro" if facts["parental"] else "confirm_intro", address=masked(found.email))
     facts["boxes"] = [
         {
             "label": t.purpose.label_fr if language == "fr" else t.purpose.label_en,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from babel.dates import format_date
 from django.conf import settings
 from django.core.exceptions import SuspiciousOperation
 from django.http import FileResponse, Http404, HttpRequest, HttpResponse, HttpResponseBase
@@ -122,6 +123,7 @@ def preferences(request: HttpRequest, token: str) -> HttpResponse:
     if who is None:
         return nowhere(request)
     language, said = spoken(request, who.language), ""
+    typed: dict[str, str] = {}
     if request.method == "POST":
         form = posted(request)
         act = form.get("act", "")
@@ -130,6 +132,15 @@ def preferences(request: HttpRequest, token: str) -> HttpResponse:
             said = "unsubscribed_all" if changed else "was_unsubscribed"
         elif act.startswith("ask_"):
             said = own_data.ask(who, act[4:], form.get("words", ""), language)
+        elif act.startswith("keep_"):
+            chosen = _numbers(act[5:])
+            kept = bool(chosen) and choices.renew(who, chosen[0], _numbers(form.get("seen", "")))
+            said = "kept" if kept else "unchanged"
+        elif act in ("profile_end", "profile_again"):
+            said = own_data.profiling(who, end=act == "profile_end")
+        elif act == "after":
+            said = own_data.after(who, form.get("wish", ""), form.get("person", ""), words_of(who, language))
+            typed = form if said == "after_needed" else {}
         elif act in ("pause", "pause_end"):
             said = own_data.pause(who, end=act == "pause_end")
         elif act == "save":
@@ -137,6 +148,7 @@ def preferences(request: HttpRequest, token: str) -> HttpResponse:
             seen = _numbers(form.get("seen", ""))
             changed = choices.choose(who, wanted, language=form.get("language"), seen=seen)
             changed |= cares.choose(who, form)
+            changed |= "often" in form and own_data.seldom(who, form["often"])
             said = "saved" if changed else "unchanged"
             language = who.language  # what she has just chosen, if she did
         if who.contact is not None:
@@ -153,24 +165,33 @@ def preferences(request: HttpRequest, token: str) -> HttpResponse:
             "paused": own_data.paused(who, words),
             "rights": [(kind, words(f"rights_{kind}")) for kind in own_data.BY_LINK],
             "at_once": [(kind, words(f"rights_{kind}")) for kind in own_data.AT_ONCE],
-            "marketing": [_row(c, language) for c in offered if c.purpose.kind == "marketing"],
-            "measuring": [_row(c, language) for c in offered if c.purpose.kind == "measuring"],
-            "always": [_row(c, language) for c in offered if c.purpose.kind == "transactional"],
+            "marketing": [_row(c, words) for c in offered if c.purpose.kind == "marketing"],
+            "measuring": [_row(c, words) for c in offered if c.purpose.kind == "measuring"],
+            "always": [_row(c, words) for c in offered if c.purpose.kind == "transactional"],
             "shown": ",".join(str(c.purpose.pk) for c in offered if c.purpose.kind != "transactional"),
             "seen": ",".join(str(c.words.pk) for c in offered),
             "topics": cares.rows(who, words),
+            "often": own_data.frequencies(who, words),
+            "unprofiled": own_data.unprofiled(who),
+            "after": own_data.wishes(who, words, typed),
             "stopped": who.contact is not None and who.contact.suppressed,
             "tongues": LANGUAGES,
         },
     )
 
 
-def _row(choice: choices.Choice, language: str) -> dict[str, Any]:
+def _row(choice: choices.Choice, words: Words) -> dict[str, Any]:
+    ends = ""
+    if choice.ends is not None:
+        day = format_date(choice.ends, "long", locale="fr_FR" if words.language == "fr" else "en_GB")
+        ends = words("keep_until", day=day)
     return {
         "name": f"purpose_{choice.purpose.pk}",
-        "label": choices.label_of(choice.purpose, language),
+        "label": choices.label_of(choice.purpose, words.language),
         "text": choice.text,
         "granted": choice.granted,
+        "ends": ends,
+        "keep": f"keep_{choice.purpose.pk}",
     }
 
 

@@ -87,6 +87,19 @@ WORDS: dict[str, dict[str, str]] = {
         "messages déjà reçus.",
         "en": "Receiving messages does not depend on this. Withdrawing also counts for messages you already have.",
     },
+    "often": {"fr": "À quelle fréquence, au plus ?", "en": "How often, at most?"},
+    "often_any": {"fr": "À chaque nouvelle", "en": "Whenever there is news"},
+    "often_weekly": {"fr": "Un message par semaine", "en": "One message a week"},
+    "often_monthly": {"fr": "Un message par mois", "en": "One message a month"},
+    "keep_until": {
+        "fr": "Votre accord prend fin le {day}. Sans nouvelle de vous, rien ne sera plus envoyé ni mesuré à ce titre.",
+        "en": "Your agreement ends on {day}. If we hear nothing from you, nothing more is sent or measured for it.",
+    },
+    "keep": {"fr": "Garder mon accord", "en": "Keep my agreement"},
+    "kept": {
+        "fr": "Votre accord est prolongé. Vous pouvez le retirer à tout moment.",
+        "en": "Your agreement goes on. You can take it back at any time.",
+    },
     "topics": {"fr": "Ce qui m’intéresse", "en": "What I care for"},
     "topics_intro": {
         "fr": "Dites ce que vous aimez lire, et ce que vous ne voulez plus. Ce qui est déduit de vos lectures et de "
@@ -201,6 +214,45 @@ WORDS: dict[str, dict[str, str]] = {
         "en": "Look at this answer again: it does not fit here.",
     },
     "date_wrong": {"fr": "Écrivez la date comme 31/12/1999.", "en": "Write the date as 31/12/1999."},
+    "age_ask": {"fr": "Quel âge avez-vous ?", "en": "How old are you?"},
+    "age_older": {"fr": "{age} ans ou plus", "en": "{age} or older"},
+    "age_younger": {"fr": "moins de {age} ans", "en": "younger than {age}"},
+    "age_needed": {
+        "fr": "Dites quel âge vous avez : la loi le demande avant un accord en ligne.",
+        "en": "Say how old you are: the law asks for it before an agreement on line.",
+    },
+    "age_young": {
+        "fr": "À votre âge, la loi demande qu’un parent soit d’accord avec vous. Écrivez l’adresse d’un parent : son"
+        " accord lui sera demandé. Sans elle, rien de ce que vous avez tapé n’est conservé.",
+        "en": "At your age the law asks that a parent agrees with you. Write a parent’s address: the parent is asked."
+        " Without it nothing of what you typed is kept.",
+    },
+    "parent": {
+        "fr": "Adresse d’un parent, si vous avez moins de {age} ans",
+        "en": "Address of a parent, if you are younger than {age}",
+    },
+    "parent_title": {"fr": "Encore un accord", "en": "One more agreement"},
+    "parent_wrong": {
+        "fr": "Cette adresse d’un parent n’est pas complète : écrivez-la comme nom@domaine.fr.",
+        "en": "This address of a parent is not complete: write it like name@domain.org.",
+    },
+    "parent_same": {
+        "fr": "Écrivez l’adresse d’un parent, et non la vôtre.",
+        "en": "Write the address of a parent, not your own.",
+    },
+    "parent_intro": {
+        "fr": "Êtes-vous d’accord pour que {workspace} envoie ceci à {address} ? Cette personne vous a nommé parent :",
+        "en": "Do you agree that {workspace} sends this to {address}? Whoever reads it named you as a parent:",
+    },
+    "parent_agree": {"fr": "Je suis d’accord", "en": "I agree"},
+    "parent_asked": {
+        "fr": "C’est noté. Un message vient de partir vers votre parent : dès son accord, l’inscription est faite.",
+        "en": "Noted. A message is on its way to your parent: with the agreement you are signed up.",
+    },
+    "parent_held": {
+        "fr": "Trop de messages sont partis vers cette adresse. Revenez demain sur cette page.",
+        "en": "Too many messages went to this address. Come back to this page tomorrow.",
+    },
     "agree_needed": {
         "fr": "Cochez au moins un type de message : sans votre accord, rien ne peut vous être envoyé.",
         "en": "Tick at least one kind of message: without your agreement nothing may be sent to you.",

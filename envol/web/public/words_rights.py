@@ -17,6 +17,28 @@ RIGHTS: dict[str, dict[str, str]] = {
     "rights_erasure": {"fr": "Effacer mes données", "en": "Erase my data"},
     "rights_restriction": {"fr": "Garder mes données sans les utiliser", "en": "Keep my data without using them"},
     "rights_objection": {"fr": "M’opposer à toute prospection", "en": "Object to all marketing"},
+    "profile": {"fr": "Profilage", "en": "Profiling"},
+    "profile_is_on": {
+        "fr": "De vos lectures et de vos achats, {workspace} peut déduire ce qui vous intéresse et à quel rythme. Cela "
+        "choisit ce que vous voyez, jamais un prix ni un refus.",
+        "en": "From your reading and buying, {workspace} may work out what interests you and how often. It chooses "
+        "what you are shown, never a price nor a refusal.",
+    },
+    "profile_is_off": {
+        "fr": "Rien n’est déduit de vos lectures ni de vos achats. Vous recevez toujours ce que vous avez choisi.",
+        "en": "Nothing is worked out from your reading or buying. You still get what you chose.",
+    },
+    "profile_refuse": {"fr": "M’opposer au profilage", "en": "Object to profiling"},
+    "profile_allow": {"fr": "Accepter de nouveau", "en": "Allow it again"},
+    "profile_ended": {
+        "fr": "C’est noté : rien n’est plus déduit de vous, dès maintenant. Cela ne change pas les messages que vous "
+        "recevez.",
+        "en": "Noted: nothing is worked out about you any more, from now on. The messages you get stay the same.",
+    },
+    "profile_again": {
+        "fr": "C’est noté : ce qui vous intéresse peut de nouveau être déduit de vos lectures.",
+        "en": "Noted: what interests you may again be worked out from your reading.",
+    },
     "rights_words": {
         "fr": "Pour une correction : ce qui est faux, et ce qui est juste",
         "en": "For a correction: what is wrong, and what is right",
@@ -106,6 +128,38 @@ RIGHTS: dict[str, dict[str, str]] = {
     "rights_at_once": {
         "fr": "Ceci vaut tout de suite, sans courriel :",
         "en": "This counts at once, without a mail:",
+    },
+    "after": {"fr": "Après mon décès", "en": "After my death"},
+    "after_intro": {
+        "fr": "Ce que {workspace} fera alors de vos données (loi Informatique et Libertés, article 85). Sans "
+        "indication, elles ne servent plus à rien.",
+        "en": "What {workspace} will then do with your data (French law 78-17, article 85). If you say nothing, they "
+        "are used for nothing any more.",
+    },
+    "after_wish": {"fr": "Ma volonté", "en": "My wish"},
+    "after_none": {"fr": "Je n’indique rien", "en": "I say nothing"},
+    "after_erase": {"fr": "Les effacer", "en": "Erase them"},
+    "after_keep": {"fr": "Les garder sans les utiliser", "en": "Keep them without using them"},
+    "after_hand": {"fr": "Les remettre à une personne", "en": "Hand them to somebody"},
+    "after_person": {
+        "fr": "À qui les remettre, et comment joindre cette personne",
+        "en": "To whom they are handed, and how to reach that person",
+    },
+    "after_save": {"fr": "Noter ma volonté", "en": "Write down my wish"},
+    "after_saved": {
+        "fr": "C’est noté. Un courriel vous le confirme ; vous pouvez changer d’avis ici à tout moment.",
+        "en": "Written down. A mail confirms it to you; you can change your mind here at any time.",
+    },
+    "after_needed": {
+        "fr": "Dites à qui remettre vos données, et comment joindre cette personne.",
+        "en": "Say to whom your data are handed, and how to reach that person.",
+    },
+    "after_mail_subject": {"fr": "Vos données après votre décès", "en": "Your data after your death"},
+    "after_mail": {
+        "fr": "Bonjour,\n\nVoici ce qui est noté pour vos données après votre décès : {wish}. {person}\n\nSi cela ne "
+        "vient pas de vous, changez-le sur la page « Mes préférences », liée dans chaque message.\n\n{workspace}\n",
+        "en": "Hello,\n\nThis is what is written down for your data after your death: {wish}. {person}\n\nIf it is not "
+        "from you, change it on the page of your preferences, which every message links to.\n\n{workspace}\n",
     },
     "pause": {"fr": "Faire une pause de 30 jours", "en": "Pause for 30 days"},
     "pause_end": {"fr": "Reprendre dès maintenant", "en": "Resume now"},

@@ -20,6 +20,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, gettext, pgettext, pgettext_lazy
 from django.utils.translation import gettext_lazy as _
 
+from envol.contacts.sealing import is_sealed
 from envol.web.meanwhile import hidden
 from envol.web.once import token_of
 
@@ -135,6 +136,7 @@ _STATUS = {
     "refused": ("cross", "bad", _("refused")),
     "objected": ("cross", "bad", _("objected")),
     "requested": ("clock", "warn", _("requested")),
+    "lapsed": ("clock", "calm", _("ended by its term")),
     "unknown": ("clock", "calm", _("not asked")),
     "ok": ("check", "ok", _("ready")),
     "missing": ("alert", "warn", _("missing")),
@@ -151,6 +153,13 @@ _STATUS = {
     "running": ("send", "run", _("running")),
     "done": ("check", "ok", _("done")),
     "cancelled": ("stop", "warn", _("cancelled")),
+    "alive": ("check", "ok", _("listens")),
+    "dead": ("cross", "bad", _("answers no more")),
+    "hook_failing": ("alert", "warn", _("fails, is tried again")),
+    "told": ("check", "ok", _("told")),
+    "given_up": ("cross", "bad", _("not taken")),
+    "dropped": ("eye", "calm", _("not told")),
+    "asked": ("clock", "warn", _("waits for a second yes")),
     "undone": ("cross", "calm", _("undone")),
     "gone": ("trash", "calm", _("gone")),
     "open": ("check", "ok", _("open")),
@@ -274,6 +283,7 @@ def role_word(role: str) -> str:
         "owner": pgettext("role", "owner"),
         "editor": pgettext("role", "editor"),
         "viewer": pgettext("role", "viewer"),
+        "dpo": pgettext("role", "data-protection officer"),
     }.get(role, role)
 
 
@@ -304,6 +314,10 @@ _REASONS = {
     "withdrawn": _("unsubscribed or refused"),
     "no_permission": _("without permission"),
     "restricted": _("permission could not be checked"),
+    "too_often": _("want to hear less often"),
+    "too_young": _("too young to have agreed without a parent"),
+    "not_told": _("to be told first where their data came from"),
+    "not_served": _("chosen by something they did not allow to be used so"),
 }
 # Why a message was not delivered, as the courier reads the reply.
 _CAUSES = {
@@ -339,6 +353,7 @@ _CAUSES = {
     "reverse_dns": _("our machine’s name is not in DNS"),
     "authentication": _("signature or SPF not accepted"),
     "sender_domain": _("sender’s domain not accepted"),
+    "sender_not_validated": _("the sender is not of a domain of yours"),
     "relay_denied": _("their server does not serve this address"),
     "moved": _("mailbox has moved"),
     "account_blocked": _("mailbox blocked"),
@@ -385,6 +400,8 @@ def value(thing: Any, kind: str = "") -> Any:
     """A property's value as people write it: dates, money, places, yes and no."""
     if thing is None or thing == "":
         return "–"
+    if is_sealed(thing):
+        return "•••"
     if isinstance(thing, bool):
         return _("yes") if thing else _("no")
     if kind == "money":

@@ -21,6 +21,7 @@ from envol.accounts.models import Role, Workspace
 from envol.audience.analysis import ask, views
 from envol.audience.analysis.guard import functions as guard_functions
 from envol.contacts import exports
+from envol.contacts.export_files import needs_approval
 from envol.contacts.models import Property
 from envol.web.doors import MemberRequest, audience
 from envol.web.masking import mask_text, sees_addresses
@@ -64,6 +65,9 @@ def analysis(request: MemberRequest) -> HttpResponseBase:
         )
     except ask.Refused as error:
         return render(request, "analysis/analysis.html", facts | {"error": _sentence(error)}, status=422)
+    if as_file and needs_approval(workspace, len(found.rows), request.member.pk):
+        said = _("So many rows leave as a file only when another owner agrees: make a segment and export its people.")
+        return render(request, "analysis/analysis.html", facts | {"error": said}, status=422)
     act = "analysis.exported" if as_file else "analysis.asked"
     kept = mask_text(" ".join(sql.split()))[:KEPT]
     note(workspace, "member", act, actor_id=request.member.pk, sql=kept, rows=len(found.rows), first=first)

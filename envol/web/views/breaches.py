@@ -20,6 +20,7 @@ from envol.consent.models import Breach
 from envol.consent.paper import Paper
 from envol.contacts.models import List
 from envol.outbound.models import Sending
+from envol.outbound.requests import outcomes
 from envol.web.answers import refuse, see
 from envol.web.desk_forms import AuthorityForm, FactsForm, NewBreachForm, NotifiedForm, PersonsForm, TellForm
 from envol.web.doors import MemberRequest, audience
@@ -157,6 +158,7 @@ def _page(request: MemberRequest, one: Breach, bound: Any = None, step: str = ""
         "tables": found.facts.get("tables") or {},
         "tells": persons is not None and bool(persons.said.get("tell")),
         "told": service.told_so_far(one),
+        "outcomes": outcomes(one.workspace.pk, "breach", one.pk, one.created_at),
         "concerned": service.count(one),
         "job": tasks.last_telling(one),
         "wrong": wrong,

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from envol.accounts.jobs import cancel
 from envol.accounts.journal import note
 from envol.accounts.models import Job, Role, Workspace
-from envol.contacts import bulk, catalogue, exports, filters, tasks
+from envol.contacts import bulk, catalogue, export_files, exports, filters, tasks
 from envol.contacts.filters import MOST_IDS, Filter
 from envol.contacts.models import BulkAct, List
 from envol.contacts.undoing import taken_back
@@ -248,27 +248,43 @@ def bulk_do(request: MemberRequest, bulk_id: int) -> HttpResponse:
 # -- export ------------------------------------------------------------------------------------
 
 
+def _meant_again(request: MemberRequest) -> str:
+    kept = request.GET.copy()
+    kept.pop("purpose", None)
+    return f"?{kept.urlencode()}"
+
+
 @require_safe
 @audience(Role.EDITOR)
 def export(request: MemberRequest) -> HttpResponseBase:
-    """The people meant, as CSV for a spreadsheet; the journal keeps who took how many."""
+    """The people meant and what may serve the purpose, as CSV; the journal keeps who took how many."""
     workspace: Workspace = request.workspace
     chosen = meant(request, request.GET)
     if chosen is None:
         answer = refuse(request, "contacts", said=_("Tick people first, then choose what to do with them."))
         answer["Location"] += query_of(request.GET)
         return answer
-    found = filters.where(workspace, chosen)
-    note(
-        workspace, "member", "contacts.exported", actor_id=request.member.pk, people=filters.count(workspace, chosen)
-    )  # fmt: skip
+    people = filters.count(workspace, chosen)
+    purpose = export_files.purposes_for(workspace).filter(key=request.GET.get("purpose", "")).first()
+    if purpose is None:
+        answer = refuse(request, "new_export", said=_("Say first what the file is for."))
+        answer["Location"] += _meant_again(request)
+        return answer
+    found = filters.served(workspace, chosen, purpose)
+    if export_files.needs_approval(workspace, people, request.member.pk):
+        answer = refuse(request, "new_export", said=_("So many people leave only when another owner agrees: ask here."))
+        answer["Location"] += _meant_again(request)
+        return answer
+    note(workspace, "member", "contacts.exported", actor_id=request.member.pk, people=people, purpose=purpose.pk)
     french = (get_language() or "en").startswith("fr")
     lines = exports.csv_rows(
         workspace,
-        (found.select, found.params),
+        (found.usable, found.params),
         language="fr" if french else "en",
         delimiter=";" if french else ",",  # what spreadsheets of that language expect
         bom=True,
+        columns=export_files.serving(workspace, exports.columns_of(workspace), purpose),
+        purpose=purpose,
     )
     stream = StreamingHttpResponse(lines, content_type="text/csv; charset=utf-8")
     stream["Content-Disposition"] = f'attachment; filename="contacts-{timezone.localdate():%Y-%m-%d}.csv"'

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from envol.accounts.models import Role, Workspace
+from envol.audience.catalogue import Catalogue
 from envol.audience.models import Segment
 from envol.campaigns import actions, checks, content, drafts
 from envol.campaigns.models import Campaign, ContentDraft, State
@@ -85,8 +86,10 @@ def new_campaign(request: MemberRequest) -> HttpResponse:
     version = Version.objects.filter(template=earlier).order_by("-no").first() if earlier else None
     try:
         with transaction.atomic():
-            made = actions.create(workspace, name, member=request.member, **_sender_before(workspace))
+            made = actions.create(workspace, name, member=request.member, **sender_before(workspace))
             words = content.words_of(version) if version else content.started(made, start, workspace.language)
+            if words.design is not None and words.design.model.key == gallery.ASKING:
+                drafts.edit(made, made.revision, member=request.member, unmeasured=True)
             content.save(made, made.revision, words, base_url=settings.ENVOL.base_url, member=request.member)
     except actions.Refused as error:
         facts.update(name=name, problem=str(error))
@@ -94,7 +97,7 @@ def new_campaign(request: MemberRequest) -> HttpResponse:
     return see(request, "campaign", made.pk, said=_("The campaign is made. Nothing leaves before you say so."))
 
 
-def _sender_before(workspace: Workspace) -> dict[str, Any]:
+def sender_before(workspace: Workspace) -> dict[str, Any]:
     """Sender and purpose of the last campaign: what most people would choose again."""
     last = Campaign.objects.filter(workspace=workspace).exclude(from_address="").order_by("-id").first()
     if last is None:
@@ -117,7 +120,8 @@ def facts_of(campaign: Campaign, seconds: float | None = None) -> dict[str, Any]
     ``counting``: who would get it was not known within ``seconds``; the page comes first, the figures follow it.
     """
     language = get_language() or "en"
-    looked = checks.look(campaign, seconds)
+    catalogue = Catalogue(campaign.workspace)
+    looked = checks.look(campaign, seconds, catalogue)
     found = looked.checks
     cards: dict[str, list[dict[str, Any]]] = {}
     for check in found:
@@ -134,7 +138,7 @@ def facts_of(campaign: Campaign, seconds: float | None = None) -> dict[str, Any]
         "blocked": [c for c in found if c.level == checks.BLOCK],
         "who": looked.who,
         "counting": not looked.complete,
-        "sentence": sentence_of(campaign.workspace, campaign.segment.whole if campaign.segment else None),
+        "sentence": sentence_of(catalogue, campaign.segment.whole if campaign.segment else None),
     }
 
 
@@ -159,6 +163,7 @@ def _choices(request: MemberRequest, campaign: Campaign) -> dict[str, Any]:
             "purpose": campaign.purpose.pk if campaign.purpose else "",
             "segment": campaign.segment.pk if campaign.segment else "",
             "name": campaign.name,
+            "unmeasured": campaign.unmeasured,
         },
         "problems": [],
         "own_address": request.user.email,
@@ -191,7 +196,8 @@ def save(request: MemberRequest, campaign_id: int) -> HttpResponse:
             case "name":
                 _edit(request, found, revision, name=request.POST.get("name", ""))
             case "audience":
-                _edit(request, found, revision, purpose=_id(request, "purpose"), segment=_id(request, "segment"))
+                chosen = {key: _id(request, key) for key in ("purpose", "segment")}
+                _edit(request, found, revision, **chosen, unmeasured="unmeasured" in request.POST)
             case "sender":
                 fields = {key: request.POST.get(key, "").strip() for key in ("from_name", "from_address", "reply_to")}
                 _edit(request, found, revision, **fields)
@@ -210,8 +216,10 @@ def save(request: MemberRequest, campaign_id: int) -> HttpResponse:
     # What was typed is never lost: the page comes back with it.
     for key in ("subject", "preheader"):
         typed[key] = request.POST.get(key, typed[key])
+    if card == "audience":
+        typed["form"]["unmeasured"] = "unmeasured" in request.POST
     for key in typed["form"]:
-        if key in request.POST:
+        if key in request.POST and key != "unmeasured":
             given = request.POST[key]
             typed["form"][key] = (_id(request, key) or "") if key in ("purpose", "segment") else given
     typed.update(problems=problems, failed_card=card)
@@ -228,6 +236,7 @@ def _changed(found: Campaign) -> str:
         "name": _("the name"),
         "purpose": _("the purpose"),
         "segment": _("the segment"),
+        "unmeasured": _("whether it is measured"),
         "template": _("the content"),
         "from_name": _("the name of the sender"),
         "from_address": _("the address of the sender"),

@@ -20,12 +20,14 @@ from envol.accounts.workspaces import slug_of
 from envol.collect import joining
 from envol.consent import ledger, overview, purposes, suppression, tasks
 from envol.consent.models import Purpose, PurposeText
+from envol.contacts import counting
 from envol.contacts.models import Contact
 from envol.web.answers import refuse, see
-from envol.web.doors import MemberRequest, audience
+from envol.web.doors import MemberRequest, audience, may
 from envol.web.meanwhile import moved, sentence
 from envol.web.paging import PAGE, page_of
 from envol.web.templatetags.envol import label
+from envol.web.views import purpose_terms
 from envol.web.views.contacts import name_of
 from envol.wire.address import AddressError, normalise
 
@@ -52,6 +54,7 @@ REASONS = {
     "erased": gettext_lazy("the person had her data erased"),
     "paused": gettext_lazy("the person asked for a pause"),
     "by_hand": gettext_lazy("decided by a member"),
+    "excluded": gettext_lazy("excluded from campaigns by a program"),
     "unknown_domain": gettext_lazy("the domain does not exist"),
     "null_mx": gettext_lazy("the domain takes no mail"),
 }
@@ -111,7 +114,7 @@ def _overview(
 ) -> HttpResponse:
     workspace = request.workspace
     given, waiting = overview.answers(workspace.pk), joining.waiting(workspace.pk)
-    total = Contact.objects.filter(workspace_id=workspace.pk).count()
+    total = counting.known(workspace.pk).people
     lines: list[dict[str, Any]] = []
     for purpose in Purpose.objects.filter(workspace=workspace).order_by("bit"):
         states = given.get(purpose.pk, {})
@@ -157,8 +160,8 @@ def _overview(
         "proposed": purposes.proposed(workspace),
         "new": new or {},
         "wrong": wrong or {},
-        "may_edit": request.member.role != Role.VIEWER,
-        "is_owner": request.member.role == Role.OWNER,
+        "may_edit": may(request, Role.EDITOR),
+        "is_owner": may(request, Role.OWNER),
         **_ledger(request),
         **more,
     }
@@ -173,7 +176,7 @@ def _ledger(request: MemberRequest) -> dict[str, Any]:
     return {
         "head": {"no": head[0], "hash": head[1].hex()} if head else None,
         "job": tasks.last_verify(request.workspace),
-        "may_edit": request.member.role != Role.VIEWER,
+        "may_edit": may(request, Role.EDITOR),
     }
 
 
@@ -248,7 +251,7 @@ def purpose(request: MemberRequest, purpose_id: int) -> HttpResponse:
         raise Http404
     if request.method != "POST":
         return _purpose(request, found)
-    if request.member.role == Role.VIEWER:
+    if not may(request, Role.EDITOR):
         return render(request, "errors/forbidden.html", {"least": Role.EDITOR}, status=403)
     if request.POST.get("act") == "rename":
         typed = {"label_fr": request.POST.get("label_fr", ""), "label_en": request.POST.get("label_en", "")}
@@ -318,7 +321,9 @@ def _purpose(
         "first": "?" if before else "",
         "granted": states.get("granted", 0),
         "gone": sum(states.get(state, 0) for state in ledger.REFUSALS),
-        "may_edit": request.member.role != Role.VIEWER,
+        "may_edit": may(request, Role.EDITOR),
+        "is_owner": may(request, Role.OWNER),
+        **purpose_terms.facts_of(found),
     }
     return render(request, "consent/purpose.html", facts, status=status if wrong else 200)
 

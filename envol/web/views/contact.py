@@ -15,18 +15,21 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from envol.accounts import looks
 from envol.accounts.journal import note
 from envol.accounts.models import Role, User, Workspace
 from envol.audience import hands, reasons, shops
 from envol.audience.models import Segment
-from envol.consent import acts, silence, why
+from envol.consent import acts, ages, informing, restriction, silence, why
 from envol.consent import purposes as purpose_service
 from envol.consent.models import Basis, Purpose, PurposeText
-from envol.contacts import bulk, people, places
+from envol.contacts import beyond, bulk, people, places
 from envol.contacts.filters import Filter
 from envol.contacts.models import Contact, Identifier, List, Membership, Note, Order, Property, PropertyHistory, Source
+from envol.contacts.sealing import opened
 from envol.web.answers import refuse, see
 from envol.web.doors import MemberRequest, audience
+from envol.web.masking import sees_addresses
 from envol.web.meanwhile import moved as moved_on
 from envol.web.meanwhile import sentence
 from envol.web.purchases import of_person, word
@@ -54,8 +57,15 @@ def _ids(values: Any) -> list[int]:
     return [value for value in values if isinstance(value, int)]
 
 
-def _properties(workspace: Workspace, person: Contact) -> tuple[list[dict[str, Any]], list[Property]]:
-    """Each known value with where it came from, what it may serve and what it was before; and what is not known."""
+def _properties(workspace: Workspace, person: Contact, opens: bool) -> tuple[list[dict[str, Any]], list[Property]]:
+    """Each known value with where it came from, what it may serve and what it was before; and what is not known.
+
+    ``opens``: sealed values of sensitive properties too; else they stay so, and are shown as such.
+    """
+
+    def shown_(value: Any) -> Any:
+        return opened(workspace.pk, value) if opens else value
+
     catalogue = {p.key: p for p in Property.objects.filter(workspace=workspace).order_by("id")}
     history = list(
         PropertyHistory.objects.filter(workspace_id=workspace.id, contact_id=person.id).order_by("-until", "-id")[:200]
@@ -66,7 +76,7 @@ def _properties(workspace: Workspace, person: Contact) -> tuple[list[dict[str, A
     earlier: dict[str, list[dict[str, Any]]] = {}
     for h in history:
         earlier.setdefault(h.key, []).append(
-            {"value": h.value, "until": h.until, "source": sources.get(h.source_id or 0)}
+            {"value": shown_(h.value), "until": h.until, "source": sources.get(h.source_id or 0)}
         )
     found = []
     for key in {**dict.fromkeys(catalogue), **dict.fromkeys(person.props)}:
@@ -77,8 +87,8 @@ def _properties(workspace: Workspace, person: Contact) -> tuple[list[dict[str, A
             {
                 "key": key,
                 "property": declared,
-                "value": value,
-                "raw": field_value(declared, value) if declared else "",
+                "value": shown_(value),
+                "raw": field_value(declared, value) if declared and opens else "",
                 "source": sources.get(person.sources.get(key) or 0),
                 "serves": [p for p in purposes if declared and declared.purposes >> p.bit & 1],
                 "earlier": earlier.get(key, []),
@@ -115,7 +125,7 @@ def page(request: MemberRequest, person: Contact, *, status: int = 200, **more: 
     wanted = request.GET.get("events", "")
     events = min(int(wanted), MOST) if wanted.isascii() and wanted.isdigit() and len(wanted) < 5 else PAGE
     story = story_of(workspace, person, events + 1)
-    properties, unknown = _properties(workspace, person)
+    properties, unknown = _properties(workspace, person, sees_addresses(request))
     lines = people.permissions(person)
     rests = silence.of(workspace.id, person.id)
     purposes = {p.key: p for p in Purpose.objects.filter(workspace=workspace)}
@@ -147,6 +157,9 @@ def page(request: MemberRequest, person: Contact, *, status: int = 200, **more: 
         "orders": orders[:10],
         "order_count": orders.count(),
         "rest": next((one for one in rests if one.until is None), None),
+        "restricted": restriction.now(workspace.id, person.id),
+        "unprofiled": restriction.now(workspace.id, person.id, restriction.PROFILING),
+        "minor": beyond.is_minor(person.props, timezone.localdate()),
         "rested": [one for one in rests if one.until is not None],
         "hands": hands_of(workspace, person.id),
         "nearest": _nearest(workspace, properties),
@@ -160,6 +173,7 @@ def page(request: MemberRequest, person: Contact, *, status: int = 200, **more: 
         "given": {},
         "cares": cared_for(workspace, person),
         "why_quiet": _why_quiet(workspace, person),
+        "came_from": informing.of_person(workspace.id, person.id),
     }
     return render(request, "contacts/one.html", facts | more, status=status)
 
@@ -209,7 +223,9 @@ def _why_quiet(workspace: Workspace, person: Contact) -> tuple[str, str] | None:
 @require_safe
 @audience(Role.VIEWER)
 def contact(request: MemberRequest, contact_id: int) -> HttpResponse:
-    return page(request, one(request, contact_id))
+    person = one(request, contact_id)
+    looks.note(request.member, person.pk)
+    return page(request, person)
 
 
 # -- values, tags, lists: acts on one, undone like those on many ----------------------------------
@@ -368,6 +384,8 @@ def grant(request: MemberRequest, contact_id: int) -> HttpResponse:
         }
         facts["optout_offered"] = posted.get("optout_offered") == "on"
         facts["mechanism"] = "by_hand"
+        if posted.get("parent") == "on":
+            facts[ages.PARENT] = "agreed too, as whoever records it says"
         file = request.FILES.get("document")
         document = file.read(DOCUMENT_LIMIT + 1) if isinstance(file, UploadedFile) else None
         if document and len(document) > DOCUMENT_LIMIT:

@@ -45,7 +45,7 @@ def deliverability(request: MemberRequest) -> HttpResponse:
         "standing": found,
         "days": days,
         "periods": PERIODS,
-        "headline": _headline(found),
+        "headline": _headline(found, captured=settings.ENVOL.route == "local"),
         "steps": [_step(step) for step in found.steps],
         "providers": [_provider(one, most, days) for one in found.providers],
         "thresholds": [(_word(name), limits) for name, limits in THRESHOLDS.items()],
@@ -63,8 +63,8 @@ def _in_sentence(receiver: str) -> str:
     return _("the other providers") if receiver == OTHERS else label_of(receiver)
 
 
-def _headline(found: Standing) -> str:
-    """The answer to the page's question, in a sentence."""
+def _headline(found: Standing, *, captured: bool) -> str:
+    """The answer to the page's question, in a sentence. captured: nobody was asked, so nobody can have said yes."""
     if not found.providers:
         return ""
     troubled = [_in_sentence(one.name) for one in found.providers if one.level in ("warn", "stop")]
@@ -79,6 +79,8 @@ def _headline(found: Standing) -> str:
             )
             % facts
         )
+    if captured:
+        return _("No provider was asked yet: of %(n)s messages %(share)s would have arrived.") % facts
     return _("Yes: %(share)s of %(n)s messages arrived, and no provider objects.") % facts
 
 

@@ -18,7 +18,7 @@ from envol.consent import data_map, desk, record
 from envol.consent.paper import Paper
 from envol.web.answers import see
 from envol.web.desk_forms import DeskForm
-from envol.web.doors import MemberRequest, audience
+from envol.web.doors import MemberRequest, audience, may
 
 WRITES = Role.EDITOR
 """Who may write at the desk; everybody else of the organisation reads."""
@@ -29,16 +29,23 @@ WAYS = {
     "key": (gettext_lazy("program with an API key"), "key"),
     "property": (gettext_lazy("field"), "field"),
     "smart_host": (gettext_lazy("relay"), ""),
+    "webhook": (gettext_lazy("webhook"), "webhook"),
     "rspamd": (gettext_lazy("filter"), ""),
     "columns": (gettext_lazy("database of copies"), ""),
 }
 # Pages of some ways belong to those who may change them.
-_PAGE_OF = {"signup": Role.EDITOR, "import": Role.EDITOR, "key": Role.OWNER, "field": Role.EDITOR}
+_PAGE_OF = {
+    "signup": Role.EDITOR,
+    "import": Role.EDITOR,
+    "key": Role.OWNER,
+    "webhook": Role.OWNER,
+    "field": Role.EDITOR,
+}
 _RANK = {Role.VIEWER: 0, Role.EDITOR: 1, Role.OWNER: 2}
 
 
 def may_write(request: MemberRequest) -> bool:
-    return request.member.role != Role.VIEWER
+    return may(request, WRITES)
 
 
 @require_safe

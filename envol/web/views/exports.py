@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from babel.numbers import format_decimal
+from django.conf import settings
 from django.http import FileResponse, Http404, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.text import slugify
@@ -33,6 +36,8 @@ from envol.web.views.bulk import meant
 BUSY = ("waiting", "running")
 AT_ONCE = 10_000
 """Up to so many people a CSV is also offered without a job."""
+WHOLE = "-whole"
+"""The answer to "what for?" that is none of the purposes; no key of a purpose begins so."""
 FIXED = ("email", "language", "time_zone", "tags", "created_at")
 ENDINGS = {"csv": "csv", "xlsx": "xlsx", "parquet": "parquet", "hashed": "csv"}
 
@@ -60,12 +65,19 @@ def new_export(request: MemberRequest) -> HttpResponse:
         return refuse(request, "contacts", said=_("Tick people first, then choose what to do with them."))
     problem = ""
     if request.method == "POST":
+        purpose = service.purposes_for(request.workspace).filter(key=given.get("purpose", "")).first()
+        if purpose is not None and given.get("act") == "at_once":
+            answer = see(request, "contacts_export")
+            answer["Location"] += f"?{_same(chosen)}&{urlencode({'purpose': purpose.key})}"
+            return answer
         try:
             made = service.prepare(
                 request.workspace,
                 chosen,
                 given.get("kind", ""),
                 given.getlist("column"),
+                purpose=purpose,
+                reason=given.get("reason", "") if given.get("purpose") == WHOLE else "",
                 name=_named(request, chosen),
                 language=get_language() or "en",
                 member_id=request.member.pk,
@@ -73,11 +85,15 @@ def new_export(request: MemberRequest) -> HttpResponse:
         except service.ExportProblem as error:
             problem = str(error)
         else:
+            people = filters.count(request.workspace, chosen)
             note(
                 request.workspace, "member", "export.asked", made, actor_id=request.member.pk, kind=made.kind,
-                people=filters.count(request.workspace, chosen),
+                people=people, purpose=made.purpose_id, reason=made.reason,
             )  # fmt: skip
-            tasks.start_export(made)
+            if service.needs_approval(request.workspace, people, request.member.pk):
+                service.ask(made, people, settings.ENVOL.base_url + reverse("web:export", args=[made.pk]))
+            else:
+                tasks.start_export(made)
             return see(request, "export", made.pk)
     facts = _facts(request, given, chosen) | {"problem": problem}
     return render(request, "exports/new.html", facts, status=422 if problem else 200)
@@ -87,6 +103,7 @@ def _facts(request: MemberRequest, given: QueryDict, chosen: Filter) -> dict[str
     workspace = request.workspace
     total = filters.count(workspace, chosen)
     purpose = service.ad_purpose(workspace)
+    second = service.needs_approval(workspace, total, request.member.pk)
     agreed = len(service.people_of(workspace, chosen, "hashed")) if purpose else 0
     query = QueryDict(query_of(given).removeprefix("?"))
     return {
@@ -96,10 +113,15 @@ def _facts(request: MemberRequest, given: QueryDict, chosen: Filter) -> dict[str
         "kept": list(query.items()),
         "kind": given.get("kind") or "csv",
         "groups": _columns(request, given),
+        "purposes": list(service.purposes_for(workspace)),
+        "what_for": given.get("purpose", ""),
+        "whole": WHOLE,
+        "reason": given.get("reason", ""),
         "purpose": purpose,
         "agreed": agreed,
         "left_out": total - agreed,
-        "at_once": _same(chosen) if total <= AT_ONCE else "",
+        "at_once": total <= AT_ONCE and not second,
+        "second": second,
         "days": service.KEPT.days,
     }
 
@@ -165,8 +187,10 @@ def export(request: MemberRequest, export_id: int) -> HttpResponse:
         "busy": busy,
         "waits": service.file_of(found) is not None,
         "size": _size(found.size),
+        "purpose": service.purpose_of(found),
         "days": service.KEPT.days,
         "again": _same(Filter.of(found.chosen)),
+        "may_decide": found.state == "asked" and _may_decide(request, found),
     }
     partial = request.headers.get("HX-Request") == "true"
     answer = render(request, "exports/_job.html" if partial else "exports/one.html", facts)
@@ -175,6 +199,10 @@ def export(request: MemberRequest, export_id: int) -> HttpResponse:
     patch_vary_headers(answer, ["HX-Request"])
     answer["Cache-Control"] = "no-store"
     return answer
+
+
+def _may_decide(request: MemberRequest, found: Export) -> bool:
+    return service.approvers(request.workspace, found.member_id).filter(pk=request.member.pk).exists()
 
 
 def _same(chosen: Filter) -> str:
@@ -236,6 +264,15 @@ def export_act(request: MemberRequest, export_id: int) -> HttpResponse:
             if not found.job_id or not cancel(found.job_id):
                 return refuse(request, "export", found.pk, said=_("Nothing is running any more."))
             return see(request, "export", found.pk, said=_("It stops after the people at hand."))
+        case "agree" | "refuse" as act:
+            try:
+                service.decide(found, request.member, act == "agree")
+            except service.ExportProblem as error:
+                return refuse(request, "export", found.pk, said=str(error))
+            if act == "agree":
+                tasks.start_export(found)
+                return see(request, "export", found.pk, said=_("You agreed: the file is being made."))
+            return see(request, "export", found.pk, said=_("You refused: no file is made."))
         case "remove" if found.state == "done":
             service.remove(found, actor_id=request.member.pk)
             return see(request, "exports", said=_("The file is gone; its people stay."))

@@ -10,7 +10,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
-from envol.accounts.models import Role, Workspace
+from envol.accounts.journal import note
+from envol.accounts.models import Job, Role, Workspace
 from envol.campaigns.models import Campaign
 from envol.consent.models import Purpose
 from envol.contacts import bulk, catalogue, tasks
@@ -75,6 +76,8 @@ def _page(request: MemberRequest, *, status: int = 200, **more: Any) -> HttpResp
         "proposed": _proposed(workspace),
         "given": {},
         "problem": "",
+        "sealed": any(line.property.sensitive for line in lines),
+        "sealing": Job.objects.filter(workspace=workspace, kind="sealing").order_by("-pk").first(),
     }
     return render(request, "contacts/fields.html", facts | more, status=status)
 
@@ -145,7 +148,7 @@ def field(request: MemberRequest, property_id: int) -> HttpResponse:
         given = {key: posted.get(key, "") for key in posted} | {"purposes": posted.getlist("purpose")}
         return _field(request, one, status=409, given=given, problem=sentence(f"{one.label_fr} / {one.label_en}"))
     try:
-        service.change(
+        changed = service.change(
             one,
             label_fr=posted.get("label_fr", ""),
             label_en=posted.get("label_en", ""),
@@ -158,7 +161,21 @@ def field(request: MemberRequest, property_id: int) -> HttpResponse:
     except service.FieldProblem as error:
         given = {key: posted.get(key, "") for key in posted} | {"purposes": posted.getlist("purpose")}
         return _field(request, one, status=422, given=given, problem=str(error))
+    if changed.sensitive != one.sensitive:
+        tasks.start_sealing(request.workspace)
+        said = _("The property is changed; its values are being sealed.")
+        opens = _("The property is changed; its values are being opened.")
+        return see(request, "field", one.pk, said=said if changed.sensitive else opens)
     return see(request, "field", one.pk, said=_("The property is changed."))
+
+
+@require_POST
+@audience(Role.OWNER)
+def turn_key(request: MemberRequest) -> HttpResponse:
+    """Sensitive values get a new key; the old one is destroyed when nothing can need it any more."""
+    job = tasks.start_sealing(request.workspace, turn=True)
+    note(request.workspace, "member", "data_key.turned", job, actor_id=request.member.pk)
+    return see(request, "fields", said=_("A new key seals from now on; what older keys sealed follows by itself."))
 
 
 def _field(request: MemberRequest, one: Property, *, status: int = 200, **more: Any) -> HttpResponse:

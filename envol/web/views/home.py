@@ -14,6 +14,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from envol.accounts.models import Job, Role, Workspace
 from envol.campaigns.models import Campaign, State
+from envol.consent import informing, reminders
 from envol.consent.models import Permission, Purpose
 from envol.contacts.counting import known
 from envol.contacts.models import Contact
@@ -58,6 +59,8 @@ def home(request: MemberRequest) -> HttpResponse:
         ),
         "waiting_domains": [d for d in domains if not d.trusted and (d.failing_at or not d.passed_at)],
         "posts": Post.objects.filter(mailing_list__workspace=workspace, state="held").count(),
+        "origins": informing.open_of(workspace.pk) if request.member.role != Role.VIEWER else [],
+        "ending": reminders.ending(workspace.pk, 0.05) if request.member.role != Role.VIEWER else [],
         "domains": domains,
         "held": held.waiting(workspace).count() if request.member.role != Role.VIEWER else 0,
         "local": settings.ENVOL.route == "local",

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_POST, require_safe
 from envol.accounts.models import Role, Workspace
 from envol.audience import counting, engine, reasons, rhythm, stages
 from envol.audience.catalogue import Catalogue
-from envol.contacts.models import Contact
+from envol.contacts.models import Contact, Order
 from envol.db import TooSlow, is_large, within
 from envol.web.answers import see
 from envol.web.charts import bar
@@ -54,10 +54,14 @@ def _page(request: MemberRequest, *, status: int = 200, **more: Any) -> HttpResp
         people = count(rule)
         return {"name": name, "people": people, "href": opened(name, rule) if editor and people else ""}
 
-    staged = [
-        line(word(stages.LABELS, key, language), {"field": "activity.stage", "op": "in", "value": [key]})
-        for key in stages.LABELS
-    ]
+    def stages_of(caption: str, field: str, labels: dict[str, tuple[str, str]]) -> dict[str, Any]:
+        found = [line(word(labels, key, language), {"field": field, "op": "in", "value": [key]}) for key in labels]
+        most = max((one["people"] for one in found), default=0)
+        return {"caption": caption, "rows": [{**one, "bar": bar(one["people"], most)} for one in found]}
+
+    staged = [stages_of(_("Stages of activity"), "activity.stage", stages.LABELS)]
+    if Order.objects.filter(workspace_id=workspace.pk).exists():
+        staged.append(stages_of(_("Stages of purchase"), "orders.stage", stages.FUNNEL))
     answered = reasons.counts(workspace)
     told: list[dict[str, Any]] = []
     for key in reasons.LABELS:
@@ -72,11 +76,10 @@ def _page(request: MemberRequest, *, status: int = 200, **more: Any) -> HttpResp
                 "detected": line(name, shown) if key in reasons.DETECTED else None,
             }
         )
-    most = max((one["people"] for one in staged), default=0)
     most_told = max((one["answered"]["people"] for one in told), default=0)
     sees = sees_addresses(request)
     facts: dict[str, Any] = {
-        "stages": [{**one, "bar": bar(one["people"], most)} for one in staged],
+        "staged": staged,
         "reasons": [{**one, "bar": bar(one["answered"]["people"], most_told)} for one in told],
         "answers": sum(answered.values()),
         "words": [(text if sees else mask_text(text), at) for text, at in reasons.words(workspace)],

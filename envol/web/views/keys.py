@@ -18,11 +18,12 @@ from django.views.decorators.http import require_http_methods, require_POST
 from envol.accounts import api_keys
 from envol.accounts.api_keys import Limits
 from envol.accounts.journal import note
-from envol.accounts.models import ApiKey, Role, Scope, Workspace
-from envol.accounts.workspaces import create_api_key
+from envol.accounts.models import ApiKey, Member, Role, Scope, Workspace
+from envol.accounts.workspaces import create_api_key, refuse_late
+from envol.api import declared
 from envol.web.answers import refuse, see
 from envol.web.doors import MemberRequest, audience
-from envol.web.forms import KeyForm, KeyLimitsForm
+from envol.web.forms import DeclareForm, KeyForm, KeyLimitsForm
 from envol.web.paging import page_of
 
 _SHORT = {
@@ -32,6 +33,9 @@ _SHORT = {
     Scope.ORDERS.value: gettext_lazy("orders"),
     Scope.SEGMENTS.value: gettext_lazy("segments"),
     Scope.CONSENT.value: gettext_lazy("permissions"),
+    Scope.CONTACTS.value: gettext_lazy("contacts"),
+    Scope.CAMPAIGNS.value: gettext_lazy("campaigns"),
+    Scope.RESULTS.value: gettext_lazy("results"),
 }
 
 
@@ -66,6 +70,22 @@ def keys(request: MemberRequest) -> HttpResponse:
     return _list(request, KeyForm(), 201, made=made)
 
 
+@require_POST
+@audience(Role.OWNER)
+def late_refusal(request: MemberRequest) -> HttpResponse:
+    """When do programs hear that they wrote as somebody they are not?"""
+    when = request.POST.get("when")
+    if when not in ("at_once", "later"):
+        return refuse(request, "keys", said=_("Choose when programs hear of it."))
+    refuse_late(request.workspace, when == "later", request.member)
+    said = (
+        _("Programs hear of it later: such a message is answered as accepted, never leaves, and is told as blocked.")
+        if when == "later"
+        else _("Programs hear of it at once: such a message is refused.")
+    )
+    return see(request, "keys", said=said, anchor="late")
+
+
 def _key(request: MemberRequest, key_id: int) -> ApiKey:
     key = ApiKey.objects.filter(workspace=request.workspace, id=key_id).first()
     if key is None:
@@ -77,12 +97,33 @@ def _day(key: ApiKey, workspace: Workspace) -> Any:
     return key.expires_at.astimezone(ZoneInfo(workspace.time_zone)).date() if key.expires_at else None
 
 
-@require_http_methods(["GET", "HEAD", "POST"])
-@audience(Role.OWNER)
-def key(request: MemberRequest, key_id: int) -> HttpResponse:
-    """One program: what it may do, what it did lately, and how to stop it."""
-    one, workspace = _key(request, key_id), request.workspace
-    initial = {
+def _one(
+    request: MemberRequest, one: ApiKey, form: KeyLimitsForm, declaring: DeclareForm, status: int = 200
+) -> HttpResponse:
+    hour, day = api_keys.sent_lately([one.pk]).get(one.pk, (0, 0))
+    declaration = declared.of(one)
+    facts = {
+        "key": one,
+        "state": _state(one),
+        "form": form,
+        "hour": hour,
+        "day": day,
+        "brings": Scope.CONTACTS.value in one.scopes,
+        "declaration": declaration,
+        "given_by": declaration.evidence.facts.get(declared.GIVEN_BY, "") if declaration else "",
+        "declared_by": _member(request.workspace, declaration.evidence.member_id) if declaration else "",
+        "declaring": declaring,
+    }
+    return render(request, "settings/key.html", facts, status=status)
+
+
+def _member(workspace: Workspace, member_id: int | None) -> str:
+    found = Member.objects.filter(workspace=workspace, pk=member_id or 0).select_related("user").first()
+    return str(found.user) if found else _("somebody who left")
+
+
+def _limits(one: ApiKey, workspace: Workspace) -> dict[str, Any]:
+    return {
         "scopes": one.scopes,
         "senders": "\n".join(one.senders),
         "per_hour": one.per_hour,
@@ -90,7 +131,14 @@ def key(request: MemberRequest, key_id: int) -> HttpResponse:
         "most_recipients": one.most_recipients,
         "ends_on": _day(one, workspace),
     }
-    form = KeyLimitsForm(request.POST or None, initial=initial)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@audience(Role.OWNER)
+def key(request: MemberRequest, key_id: int) -> HttpResponse:
+    """One program: what it may do, what it did lately, and how to stop it."""
+    one, workspace = _key(request, key_id), request.workspace
+    form = KeyLimitsForm(request.POST or None, initial=_limits(one, workspace))
     if request.method == "POST" and form.is_valid():
         if one.revoked_at is not None:
             return refuse(request, "key", one.pk, said=_("The key is revoked: it opens nothing any more."))
@@ -99,9 +147,28 @@ def key(request: MemberRequest, key_id: int) -> HttpResponse:
         ends = datetime.combine(ends_on, time(23, 59, 59), ZoneInfo(workspace.time_zone)) if ends_on else None
         api_keys.limit(one, Limits(**given, expires_at=ends), by="member", actor_id=request.member.pk)
         return see(request, "key", one.pk, said=_("Saved: the key may do this from its next message on."))
-    hour, day = api_keys.sent_lately([one.pk]).get(one.pk, (0, 0))
-    facts = {"key": one, "state": _state(one), "form": form, "hour": hour, "day": day}
-    return render(request, "settings/key.html", facts, status=422 if request.method == "POST" else 200)
+    return _one(request, one, form, DeclareForm(workspace), 422 if request.method == "POST" else 200)
+
+
+@require_POST
+@audience(Role.OWNER)
+def declare_key(request: MemberRequest, key_id: int) -> HttpResponse:
+    """Where the people agreed whom this program adds, in the words of the member who says so; or that nothing is said
+    any more."""
+    one = _key(request, key_id)
+    if request.POST.get("act") == "end":
+        declared.end(one, request.member)
+        said = _("Nothing is declared any more: people it adds from now on are kept and not written to.")
+        return see(request, "key", one.pk, said=said, anchor="declared")
+    form = DeclareForm(request.workspace, request.POST)
+    if not form.is_valid():
+        return _one(request, one, KeyLimitsForm(initial=_limits(one, request.workspace)), form, 422)
+    given = form.cleaned_data
+    declared.declare(
+        one, given["purpose"], given["source"], given["statement"], request.member, given_by=given["given_by"]
+    )
+    said = _("Declared: people whom this program adds to a list from now on may be written to for this purpose.")
+    return see(request, "key", one.pk, said=said, anchor="declared")
 
 
 @require_POST

@@ -11,7 +11,7 @@ from babel.dates import get_day_names
 from django.contrib import messages
 from django.db.models import QuerySet
 from django.db.models.expressions import RawSQL
-from django.http import Http404, HttpResponse, StreamingHttpResponse
+from django.http import Http404, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.text import slugify
@@ -25,6 +25,7 @@ from envol.audience import segments
 from envol.audience.language import SegmentProblem
 from envol.campaigns.models import Campaign
 from envol.consent import gates
+from envol.contacts.export_files import needs_approval
 from envol.contacts.models import Contact
 from envol.db import TooSlow, is_large, within
 from envol.insight.keeping import TooMany, keep, rule_for
@@ -34,7 +35,7 @@ from envol.web.answers import see, see_path
 from envol.web.audiences import as_filter, in_segment
 from envol.web.doors import MemberRequest, audience
 from envol.web.figures import chosen_sendings
-from envol.web.masking import shown
+from envol.web.masking import sees_addresses, shown
 from envol.web.paging import PAGE, Page, before_of, made_of, page_of
 from envol.web.tables import line
 from envol.web.templatetags.envol import number, word
@@ -258,11 +259,15 @@ def _add_replies(sendings: list[int], people: list[Any]) -> None:
 
 @require_safe
 @audience(Role.VIEWER)
-def people_csv(request: MemberRequest, campaign_id: int) -> StreamingHttpResponse:
+def people_csv(request: MemberRequest, campaign_id: int) -> HttpResponseBase:
     """The group as CSV (UTF-8 with mark); cells that a spreadsheet would run are made harmless."""
     campaign = one(request, campaign_id)
     show = request.GET.get("show", "chosen")
     rows = _group(campaign, show, _sendings(request, campaign)).order_by("id")
+    if sees_addresses(request) and needs_approval(campaign.workspace, people := rows.count(), request.member.pk):
+        said = _("%(n)s people leave as a file only when another owner agrees: keep them as a segment and export that.")
+        messages.error(request, said % {"n": number(people)})
+        return see_path(f"{reverse('web:people', args=[campaign.pk])}?{urlencode({'show': show})}")
     note(campaign.workspace, "member", "campaign.people_exported", campaign, actor_id=request.member.pk, group=show)
 
     def lines() -> Iterator[str]:

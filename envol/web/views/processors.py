@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from envol.accounts.models import Role
-from envol.consent import data_map, desk, transfers
+from envol.consent import data_map, desk, tenants, transfers
 from envol.consent.models import Processor
 from envol.consent.record import country
 from envol.web.answers import refuse, see
@@ -25,7 +25,7 @@ COLOURS = {
     "amber": gettext_lazy("lawful, with something to do"),
     "red": gettext_lazy("not lawful: it must not begin, or must stop"),
 }
-_OUT = ("smart_host", "rspamd", "columns")
+_OUT = ("smart_host", "rspamd", "columns", "webhook")
 
 
 def _line(one: Processor) -> dict[str, Any]:
@@ -56,6 +56,7 @@ def processors(request: MemberRequest) -> HttpResponse:
     facts = {
         "lines": [_line(one) for one in transfers.known(workspace)],
         "ended": list(ended[:100]),
+        "told": tenants.told(workspace)[:20],
         "ways": ways,
         "may_write": may_write(request),
     }

@@ -11,12 +11,12 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST
 
 from envol.accounts.models import Role
+from envol.consent import registry, tasks
 from envol.consent import retention as terms
-from envol.consent import tasks
 from envol.consent.models import Hold
 from envol.contacts.models import Contact
 from envol.web.answers import refuse, see
-from envol.web.doors import MemberRequest, audience
+from envol.web.doors import MemberRequest, audience, may
 from envol.wire.address import AddressError, normalise
 
 CATEGORIES = {
@@ -28,7 +28,21 @@ CATEGORIES = {
         gettext_lazy("People who ordered"),
         gettext_lazy("since the last order, click, answer or permission of the person"),
     ),
+    "messages": (
+        gettext_lazy("Words of single messages"),
+        gettext_lazy("since they were handed in, once they arrived or failed; who got one and when stays"),
+    ),
+    "metadata": (
+        gettext_lazy("Who got which message, when, and how it ended"),
+        gettext_lazy("since it was handed in; the totals of reports stay"),
+    ),
     "requests": (gettext_lazy("Requests about data"), gettext_lazy("since the answer")),
+    "evidence": (
+        gettext_lazy("Proofs of permissions"),
+        gettext_lazy("since they were brought, once no answer of anybody names them"),
+    ),
+    "refusals": (gettext_lazy("Refusals that ended"), gettext_lazy("since they ended; those in force stay")),
+    "processors": (gettext_lazy("Recipients of data"), gettext_lazy("since the contract ended")),
 }
 
 
@@ -51,12 +65,24 @@ def _page(request: MemberRequest, status: int = 200, **more: Any) -> HttpRespons
     facts = {
         "lines": lines,
         "job": job,
+        "kept": _kept(),
         "going": bool(job and job.state in ("waiting", "running")),
         "holds": [{"row": one, "person": people.get(one.contact_id)} for one in holds],
-        "may_edit": request.member.role == Role.OWNER,
+        "may_edit": may(request, Role.OWNER),
         **more,
     }
     return render(request, "consent/retention.html", facts, status=status)
+
+
+def _kept() -> list[dict[str, str]]:
+    """Every table that holds data of people with how long, as its room says: what goes by a term of its own too."""
+    found = [
+        {"content": _(one.content), "kept": _(one.retention)}
+        for room in registry.data_map().values()
+        for one in room
+        if one.personal
+    ]
+    return sorted(found, key=lambda one: one["content"].casefold())
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -65,7 +91,7 @@ def retention(request: MemberRequest) -> HttpResponse:
     """The terms with where they come from; by POST a term, the dry run or a hold."""
     if request.method != "POST":
         return _page(request)
-    if request.member.role != Role.OWNER:
+    if not may(request, Role.OWNER):
         return render(request, "errors/forbidden.html", {"least": Role.OWNER}, status=403)
     act, typed = request.POST.get("act", ""), {k: str(v) for k, v in request.POST.items()}
     me = request.member.pk

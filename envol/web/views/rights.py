@@ -16,11 +16,11 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from envol.accounts.journal import note
 from envol.accounts.models import Role
-from envol.consent import access, erasures, requests, restriction
+from envol.consent import access, directives, erasures, informing, recipients, requests, restriction
 from envol.consent.models import Erasure, RightsRequest
 from envol.contacts.models import Contact
 from envol.web.answers import refuse, see
-from envol.web.doors import MemberRequest, audience
+from envol.web.doors import MemberRequest, audience, may
 from envol.web.paging import page_of
 from envol.wire.address import AddressError
 
@@ -31,6 +31,12 @@ KINDS = {
     "erasure": gettext_lazy("erase the data (art. 17)"),
     "restriction": gettext_lazy("restrict the use (art. 18)"),
     "objection": gettext_lazy("object to marketing (art. 21)"),
+    requests.DEATH: gettext_lazy("the person has died (loi 78-17, art. 85)"),
+}
+WISHES = {
+    directives.ERASE: gettext_lazy("erase the data"),
+    directives.KEEP: gettext_lazy("keep the data and use them no more"),
+    directives.HAND: gettext_lazy("hand the data to the person named"),
 }
 STATES = {
     "unproven": (gettext_lazy("waits for proof of who asks"), "warn"),
@@ -43,6 +49,7 @@ CHANNELS = {
     "preferences": gettext_lazy("preference page"),
     "mail": gettext_lazy("mail"),
     "member": gettext_lazy("taken down by a member"),
+    "api": gettext_lazy("program"),
 }
 STEPS = {
     "received": gettext_lazy("received"),
@@ -53,6 +60,7 @@ STEPS = {
     "refused": gettext_lazy("refused"),
     "told": gettext_lazy("told by mail, with a link to the answer"),
     "fetched": gettext_lazy("the data were fetched"),
+    recipients.TOLD: gettext_lazy("a recipient was told (art. 19)"),
 }
 
 
@@ -87,8 +95,10 @@ def _list(request: MemberRequest, status: int = 200, **more: Any) -> HttpRespons
         "kinds": KINDS.items(),
         "form_path": form,
         "form_url": settings.ENVOL.base_url.rstrip("/") + form,  # from the settings: a Host header may lie
+        "origins": informing.open_of(request.workspace.pk),
+        "untold": recipients.waiting(request.workspace.pk),
         "erased": Erasure.objects.filter(workspace_id=request.workspace.pk).order_by("-at")[:20],
-        "may_edit": request.member.role != Role.VIEWER,
+        "may_edit": may(request, Role.EDITOR),
         **more,
     }
     return render(request, "consent/requests.html", facts, status=status)
@@ -115,6 +125,8 @@ def new_request(request: MemberRequest) -> HttpResponse:
     except requests.Refusal as error:
         return _list(request, 422, new=new, wrong={"words": str(error)})
     said = _("Taken down. A link to confirm is on its way to the address; the clock runs since now.")
+    if made.kind == requests.DEATH:
+        said = _("Taken down; nobody is written to at this address. Ask for the proof of the death next.")
     return see(request, "rights_request", made.pk, said=said)
 
 
@@ -133,28 +145,33 @@ def rights_request(request: MemberRequest, request_id: int) -> HttpResponse:
     wrong: dict[str, str] = {}
     typed = {"said": "", "act": ""}
     if request.method == "POST":
-        if request.member.role == Role.VIEWER:
+        if not may(request, Role.EDITOR):
             return render(request, "errors/forbidden.html", {"least": Role.EDITOR}, status=403)
         typed = {"said": request.POST.get("said", ""), "act": request.POST.get("act", "")}
         try:
             said = _act(request, one, typed["act"], typed["said"])
             return see(request, "rights_request", one.pk, said=said)
-        except requests.Refusal as error:
+        except (requests.Refusal, recipients.Refusal) as error:
             wrong[typed["act"]] = str(error)
     person = requests.person_of(one)
     contact = (
         Contact.objects.filter(workspace_id=request.workspace.pk, pk=person.contact_id).first() if person else None
     )
+    wished = directives.of(one.workspace_id, contact.pk) if contact and one.kind == requests.DEATH else None
     facts = {
         **_told(one),
+        "death": one.kind == requests.DEATH,
+        "wished": wished,
+        "wish": WISHES.get(wished.wish, "") if wished else "",
         "contact": contact,
         "restricted": restriction.now(request.workspace.pk, contact.pk) if contact else None,
         "steps": [
             {"at": step.at, "what": STEPS.get(step.what, step.what), "said": step.said, "member": step.actor_id}
-            for step in one.steps.order_by("pk")
+            for step in one.steps.exclude(what=recipients.TO_TELL).order_by("pk")
         ],
+        "duties": recipients.open_of(one),
         "erasure": Erasure.objects.filter(workspace_id=request.workspace.pk, pk=one.erasure_id or 0).first(),
-        "may_edit": request.member.role != Role.VIEWER,
+        "may_edit": may(request, Role.EDITOR),
         "wrong": wrong,
         "typed": typed,
     }
@@ -179,6 +196,11 @@ def _act(request: MemberRequest, one: RightsRequest, act: str, said: str) -> str
         case "extend":
             requests.extend(one, said, me)
             return _("Extended by two months, with the reason.")
+        case "tell":
+            step = request.POST.get("step", "")
+            number = int(step) if step.isascii() and step.isdigit() and len(step) < 18 else 0
+            name = recipients.tell(one, number, said if "otherwise" in request.POST else "", me)
+            return _("Noted: %(name)s was told.") % {"name": name}
         case "unrestrict":
             person = requests.person_of(one)
             if person is None or not restriction.end(one.workspace_id, person.contact_id, actor_id=me):
@@ -194,7 +216,9 @@ def request_pack(request: MemberRequest, request_id: int) -> HttpResponse:
     """The file for the person, to hand over by another way than the link; only once it is settled who asks."""
     one = _one(request, request_id)
     person = requests.person_of(one)
-    if one.proved_at is None or person is None or one.kind not in ("access", "portability"):
+    wished = directives.of(one.workspace_id, person.contact_id) if person and one.kind == requests.DEATH else None
+    handed = one.kind in ("access", "portability") or (wished is not None and wished.wish == directives.HAND)
+    if one.proved_at is None or person is None or not handed:
         return refuse(request, "rights_request", one.pk, said=_("There is nothing to hand over here."))
     note(request.workspace, "member", "request.pack", actor_id=request.member.pk, request=one.pk)
     return zipped(access.packed(request.workspace, person.contact_id, one.language, portable=one.kind == "portability"))

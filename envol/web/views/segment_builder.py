@@ -17,13 +17,14 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST
 
 from envol.accounts.models import JournalEntry, Member, Role
-from envol.audience import counting, text
+from envol.audience import counting, serving, text
 from envol.audience import segments as service
 from envol.audience.catalogue import Catalogue, fields
 from envol.audience.language import MAX_LEVELS, Problem, SegmentProblem
 from envol.audience.models import Segment
 from envol.audience.offers import Offers
 from envol.audience.operators import OPERATORS
+from envol.consent import gates
 from envol.consent.models import Purpose
 from envol.contacts.models import Contact
 from envol.web.answers import see
@@ -59,8 +60,14 @@ class Form:
         return counting.Page.of(member.workspace.pk, member.pk, self.page)
 
 
-def _form(request: MemberRequest, segment: Segment | None, draft: DraftGroup, name: str, **more: Any) -> Form:
-    catalogue = Catalogue(request.workspace)
+def _form(
+    request: MemberRequest,
+    catalogue: Catalogue,
+    segment: Segment | None,
+    draft: DraftGroup,
+    name: str,
+    **more: Any,
+) -> Form:
     posted = request.POST
     purposes = _purposes(catalogue)
     key = posted.get("purpose", "newsletter")
@@ -107,7 +114,7 @@ def _build(request: MemberRequest, segment: Segment | None) -> HttpResponse:
     if command == "json":
         return _from_json(request, segment, catalogue, name)
     focus = act(draft, command)
-    form = _form(request, segment, draft, name)
+    form = _form(request, catalogue, segment, draft, name)
     if command != "save":
         return _page(form, focus=focus, exact=command == "exact")
     if form.meaning.problems:
@@ -150,21 +157,23 @@ def _changed_meanwhile(form: Form, segment: Segment) -> str:
 def _begin(request: MemberRequest, segment: Segment | None, catalogue: Catalogue) -> HttpResponse:
     """The form as it opens: of a segment, a copy of one, a rule in the address, or one empty rule."""
     if segment:
-        return _page(_form(request, segment, draft_of(segment.tree, catalogue), segment.name))
+        return _page(_form(request, catalogue, segment, draft_of(segment.tree, catalogue), segment.name))
     if wanted := request.GET.get("copy", ""):
         copied = wanted.isascii() and wanted.isdigit() and len(wanted) < 10
         found = Segment.objects.filter(workspace=request.workspace, id=int(wanted)).first() if copied else None
         if found is None:
             raise Http404
         name = _("%(name)s (copy)") % {"name": found.name}
-        return _page(_form(request, None, draft_of(found.tree, catalogue), name))
+        return _page(_form(request, catalogue, None, draft_of(found.tree, catalogue), name))
     draft = DraftGroup("all", [DraftRule()])
     if "tree" in request.GET:
         try:
             draft = draft_of(_parsed(request.GET["tree"], catalogue), catalogue)
         except ValueError as error:
-            return _page(_form(request, None, draft, "", written=request.GET["tree"]), wrong=str(error), status=422)
-    return _page(_form(request, None, draft, request.GET.get("name", "")[:200]), focus="r.0.f")
+            return _page(
+                _form(request, catalogue, None, draft, "", written=request.GET["tree"]), wrong=str(error), status=422
+            )
+    return _page(_form(request, catalogue, None, draft, request.GET.get("name", "")[:200]), focus="r.0.f")
 
 
 def _from_json(request: MemberRequest, segment: Segment | None, catalogue: Catalogue, name: str) -> HttpResponse:
@@ -174,8 +183,8 @@ def _from_json(request: MemberRequest, segment: Segment | None, catalogue: Catal
         draft = draft_of(_parsed(written, catalogue), catalogue)
     except ValueError as error:
         draft = read(dict(request.POST.lists()))
-        return _page(_form(request, segment, draft, name, written=written), wrong=str(error), status=422)
-    form = _form(request, segment, draft, name)
+        return _page(_form(request, catalogue, segment, draft, name, written=written), wrong=str(error), status=422)
+    form = _form(request, catalogue, segment, draft, name)
     # What the form cannot draw (an unknown operator, a value of another type) is said as the parser says it.
     problems = _problems_of(form, written)
     if problems:
@@ -273,7 +282,7 @@ def _page(
         tree=form.written if form.written is not None else _as_written(form),
         known=[
             {"field": f, "label": f.label(language), "operators": sorted(OPERATORS.get(f.kind, ()))}
-            for f in fields(form.request.workspace)
+            for f in fields(form.catalogue)
         ],
     )
     return render(form.request, "segments/edit.html", facts, status=status)
@@ -287,7 +296,7 @@ def _page(
 def segment_figures(request: MemberRequest) -> HttpResponse:
     """The figures alone, for a page on which somebody types; 204 when a newer request took this one's place."""
     draft = read(dict(request.POST.lists()))
-    form = _form(request, _edited(request), draft, "")
+    form = _form(request, Catalogue(request.workspace), _edited(request), draft, "")
     facts = _figures(form, None if request.POST.get("act") == "exact" else counting.PATIENCE)
     if facts["state"] == "superseded":
         return HttpResponse(status=204)
@@ -331,6 +340,10 @@ def figures_of(request: MemberRequest, segment: Segment, catalogue: Catalogue) -
     return {"purpose": purpose, "purposes": purposes, "unfinished": 0, "asked": asked, **found}
 
 
+def _quoted(property: serving.Unserved) -> str:
+    return _("“%(name)s”") % {"name": label(property)}
+
+
 def _counted(
     catalogue: Catalogue,
     tree: dict[str, Any],
@@ -350,12 +363,18 @@ def _counted(
     except counting.TooSlow:
         return {**facts, "state": "slow", "given_up": patience is None}
     about = found.drawn > 0
+    reasons, unserved = dict(found.reasons), []
+    if purpose is not None and reasons.get(""):
+        unserved = serving.unserved(catalogue, tree, purpose)
+        if unserved and not about:
+            barred = serving.barred(catalogue, tree, purpose, unserved)
+            reasons |= {"": reasons[""] - barred, gates.NOT_SERVED: barred}
 
     def shown_as(n: int) -> int:
         return rounded(n) if about else n
 
-    allowed = found.reasons.get("", 0)
-    refused = sorted(((why, n) for why, n in found.reasons.items() if why), key=lambda one: -one[1])
+    allowed = reasons.get("", 0)
+    refused = sorted(((why, n) for why, n in reasons.items() if why and n), key=lambda one: -one[1])
     parts = [Part(_("may be written to"), allowed, "ok")]
     parts += [Part(str(word(why)), n, tone(why)) for why, n in refused]
     bar: str = ""
@@ -375,6 +394,7 @@ def _counted(
         "total": found.total,
         "drawn": found.drawn,
         "milliseconds": max(1, round(found.seconds * 1000)),
+        "unserved": ", ".join(_quoted(one) for one in unserved),
         "slower": found.columns == "failed",
         "allowed": shown_as(allowed),
         "refused": [(why, shown_as(n)) for why, n in refused],

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from envol.accounts.models import Role
-from envol.campaigns import actions, brake, checks, planning, progress
+from envol.campaigns import actions, brake, checks, origins, planning, progress
 from envol.campaigns.models import Campaign, State
 from envol.outbound.models import Excluded
 from envol.web import charts
@@ -98,6 +98,7 @@ _ACTS = {
     "remainder": actions.remainder,
     "resend": actions.resend,
     "duplicate": actions.duplicate,
+    "inform": origins.add,
     "delete": actions.delete,
 }
 
@@ -112,6 +113,7 @@ def _said(act: str) -> str:
         "remainder": _("The remainder is on its way."),
         "resend": _("A new sending is on its way to those who did not click."),
         "duplicate": _("A copy is made."),
+        "inform": _("The message now says where these people’s data came from; look at its end in the preview."),
         "delete": _("The draft is deleted."),
     }[act]
 
@@ -135,7 +137,7 @@ def act(request: MemberRequest, campaign_id: int) -> HttpResponse:
         return see(request, "campaigns", said=_said(name))
     if name == "duplicate":
         return see(request, "campaign", made.pk, said=_said(name))
-    return see(request, "campaign" if name == "take_back" else "live", campaign.pk, said=_said(name))
+    return see(request, "campaign" if name in ("take_back", "inform") else "live", campaign.pk, said=_said(name))
 
 
 # ---- live

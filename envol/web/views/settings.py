@@ -15,12 +15,14 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
+from envol.accounts import sessions
 from envol.accounts import undo as undos
 from envol.accounts.journal import note
-from envol.accounts.models import JournalEntry, Member, Role, User, Workspace
+from envol.accounts.models import DPO, JournalEntry, Member, Role, User, Workspace
 from envol.accounts.workspaces import add_member
 from envol.events import request_mail
 from envol.outbound import domains as service
@@ -33,6 +35,7 @@ from envol.web.difference import differences
 from envol.web.doors import MemberRequest, audience
 from envol.web.forms import ROLES, AccountForm, DomainForm, InviteForm, OrganisationForm, RepliesForm
 from envol.web.paging import page_of
+from envol.web.templatetags.envol import number
 
 # Seconds since a domain was declared → seconds until the open page looks again.
 _PAUSES = ((3600, 30), (6 * 3600, 120), (72 * 3600, 900))
@@ -52,7 +55,18 @@ def account(request: MemberRequest) -> HttpResponse:
         form.save()
         languages.remember(request, form.cleaned_data["language"])
         return see(request, "account", said=_("Your account is saved."))
-    return render(request, "settings/account.html", {"form": form}, status=form.status)
+    facts = {"form": form, "sessions": sessions.open_for(user, request.session.session_key)}
+    return render(request, "settings/account.html", facts, status=form.status)
+
+
+@require_POST
+@audience(Role.VIEWER)
+def end_sessions(request: MemberRequest) -> HttpResponse:
+    """Sign out everywhere but here: a device was lost, or a browser was left open somewhere."""
+    ended = sessions.end_others(request.user, request.session.session_key)
+    note(_workspace(request), "member", "sessions.ended", request.member, actor_id=request.member.pk, sessions=ended)
+    said = ngettext("%(n)s other session is ended.", "%(n)s other sessions are ended.", ended) % {"n": number(ended)}
+    return see(request, "account", said=said if ended else _("You were signed in nowhere else."))
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -104,6 +118,8 @@ def _why(key: str) -> str:
         "return_spf": _("The same permission for the address that bounces come home to."),
         "tls_rpt": _("Receivers and senders tell here when a connection could not be encrypted."),
         "mta_sts": _("Mail to your own mailboxes only ever travels encrypted; needs a policy file on a web server."),
+        "own_sts": _("Mail that comes home to us only ever travels encrypted; we serve the policy ourselves."),
+        "own_sts_host": _("Where senders fetch that policy by https: your proxy needs a certificate for this name."),
         "bimi": _("Shows your logo beside your messages, once DMARC says quarantine or reject."),
         "tracking": _("The host that links of your messages lead to can be found."),
         "reverse": _("The address we send from leads back to our name; large receivers refuse mail otherwise."),
@@ -213,6 +229,11 @@ def team(request: MemberRequest, form: InviteForm | None = None, status: int = 2
     return render(request, "settings/team.html", facts, status=status)
 
 
+def _role(chosen: str) -> tuple[Role, bool]:
+    """Role, and whether it is that of the data-protection officer."""
+    return (Role.VIEWER, True) if chosen == DPO else (Role(chosen), False)
+
+
 @never_cache
 @require_POST
 @audience(Role.OWNER)
@@ -223,7 +244,7 @@ def invite(request: MemberRequest) -> HttpResponse:
     facts: dict[str, Any] = {"members": _members(workspace), "form": form, "roles": ROLES}
     if not form.is_valid():
         return render(request, "settings/team.html", facts, status=422)
-    email, role = form.cleaned_data["email"], Role(form.cleaned_data["role"])
+    email, role = form.cleaned_data["email"], form.cleaned_data["role"]
     if Member.objects.filter(workspace=workspace, user__email=email).exists():
         form.add_error("email", _("This person is a member already; change her role in the table."))
         return render(request, "settings/team.html", facts, status=422)
@@ -235,7 +256,7 @@ def invite(request: MemberRequest) -> HttpResponse:
             user.set_unusable_password()
             user.save(update_fields=["password"])
             EmailAddress.objects.create(user=user, email=email, primary=True, verified=True)
-        member = add_member(workspace, user, role)
+        member = add_member(workspace, user, *_role(role))
         note(workspace, "member", "member.invited", member, actor_id=request.member.pk, role=role)
     if not made:
         return see(request, "team", said=_("The new member signs in with the account she has already."))
@@ -273,18 +294,18 @@ def change_member(request: MemberRequest, member_id: int) -> HttpResponse:
         if member is None:
             raise Http404
         role = request.POST.get("role", "")
-        if role not in (*Role.values, "remove"):
+        if role not in (*Role.values, DPO, "remove"):
             return refuse(request, "team", said=_("Choose one of the roles; nothing was changed."))
         others = Member.objects.filter(workspace=workspace, role=Role.OWNER).exclude(id=member.pk)
         if member.role == Role.OWNER and role != Role.OWNER and not others.exists():
             return refuse(request, "team", said=_("A workspace needs an owner: make somebody else owner first."))
         if role == "remove":
-            note(workspace, "member", "member.removed", member, actor_id=request.member.pk, role=member.role)
+            note(workspace, "member", "member.removed", member, actor_id=request.member.pk, role=member.title)
             member.delete()
             return see(request, "team", said=_("The member is removed; her work stays."))
-        note(workspace, "member", "member.changed", member, actor_id=request.member.pk, before=member.role, role=role)
-        member.role = role
-        member.save(update_fields=["role"])
+        note(workspace, "member", "member.changed", member, actor_id=request.member.pk, before=member.title, role=role)
+        member.role, member.dpo = _role(role)
+        member.save(update_fields=["role", "dpo"])
     return see(request, "team", said=_("The role is changed."))
 
 
@@ -299,10 +320,11 @@ def journal(request: MemberRequest) -> HttpResponse:
     ids = {row.actor_id for row in page.rows if row.actor_kind == "member" and row.actor_id}
     members = {m.pk: str(m.user) for m in Member.objects.filter(workspace=workspace, id__in=ids).select_related("user")}
     open_undos = undos.open_for([row.pk for row in page.rows])
+    acts = request.member.role != Role.VIEWER  # the data-protection officer reads
     for row in page.rows:
         named = members.get(row.actor_id, "") if row.actor_kind == "member" else ""
         row.who = named or journal_words.ACTORS.get(row.actor_kind, row.actor_kind)
         row.did = journal_words.said(row.action)
         row.seen_at = journal_words.seen_at(row.object_kind, row.object_id)
-        row.undoable = open_undos.get(row.pk)
+        row.undoable = open_undos.get(row.pk) if acts else None
     return render(request, "settings/journal.html", {"page": page})

@@ -18,6 +18,7 @@ from envol.accounts.models import Role
 from envol.audience.models import Segment
 from envol.collect import joining, signup, visibility
 from envol.collect.models import SignupForm
+from envol.consent import ages
 from envol.consent import purposes as consent_purposes
 from envol.contacts.models import List, Membership
 from envol.outbound.domains import may_send_from
@@ -140,6 +141,7 @@ def _written(posted: QueryDict) -> dict[str, Any]:
         "purposes": [_number(pk) for pk in posted.getlist("purpose") if pk in offered],
         "notice_url": posted.get("notice_url", ""),
         "redirect_url": posted.get("redirect_url", ""),
+        "asks_age": "asks_age" in posted,
         "per_hour": max(0, _number(posted.get("per_hour", ""))),
         "shown_to": _shown_to(posted) if "visibility" in posted else None,
     }
@@ -243,6 +245,7 @@ def _editor(
                 ]
             )
         ],
+        "age_limit": ages.limit(form.workspace),
         "advice": signup.advice(shown),
         "stale": joining.old_words(form),
         "members": Membership.objects.filter(list_id=form.list.pk, until__isnull=True).count(),

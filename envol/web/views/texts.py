@@ -2,29 +2,76 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
+from django.utils import timezone
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_http_methods, require_safe
+from django.views.decorators.http import require_http_methods
 
 from envol.accounts.models import Role
 from envol.consent import notices, policies, tasks
 from envol.consent.models import PolicyVersion
+from envol.contacts.models import Contact
 from envol.web.answers import see
 from envol.web.doors import MemberRequest, audience
 from envol.web.views.desk import WRITES, may_write
+from envol.wire.address import AddressError, normalise
 
 
-@require_safe
+@require_http_methods(["GET", "HEAD", "POST"])
 @audience(Role.VIEWER)
 def texts(request: MemberRequest) -> HttpResponse:
+    """Every text with its version; and, of one person, which version bound her on a day. She is named by POST, so that
+    no address stands in a log, or by her number."""
+    if request.method == "POST" and request.member.role == Role.VIEWER:  # who sees no address tries none out
+        return render(request, "errors/forbidden.html", {"least": Role.EDITOR}, status=403)
     lines = [
         {"route": f"web:text_{kind}", "words": words, "newest": policies.newest(request.workspace, kind)}
         for kind, words in policies.KINDS.items()
     ]
-    return render(request, "consent/desk/texts.html", {"lines": lines, "may_write": may_write(request)})
+    day = request.POST.get("on", request.GET.get("on", "")) or timezone.localdate().isoformat()
+    facts: dict[str, Any] = {
+        "lines": lines,
+        "may_write": may_write(request),
+        "on": day,
+        "asked": {},
+        "may_ask": request.member.role != Role.VIEWER,
+    }
+    if request.method == "POST" or "person" in request.GET:
+        facts |= _applied(request, day)
+    return render(request, "consent/desk/texts.html", facts, status=422 if facts.get("wrong") else 200)
+
+
+def _applied(request: MemberRequest, day: str) -> dict[str, Any]:
+    """What bound the person who is asked about, on that day."""
+    typed, number = request.POST.get("address", ""), request.GET.get("person", "")
+    try:
+        on = date.fromisoformat(day)
+    except ValueError:
+        return {"asked": {"address": typed}, "wrong": {"on": _("Write a day as year-month-day, such as 2026-03-31.")}}
+    mine = Contact.objects.filter(workspace_id=request.workspace.pk)
+    if request.method == "POST":
+        try:
+            person = mine.filter(email_key=normalise(typed).key).first()
+        except AddressError:
+            said = _("Write one whole address, such as name@domain.org.")
+            return {"asked": {"address": typed}, "wrong": {"address": said}}
+        if person is None:
+            return {"asked": {"address": typed}, "wrong": {"address": _("Nobody here has this address.")}}
+    else:
+        known = number.isascii() and number.isdigit() and len(number) < 18
+        person = mine.filter(pk=int(number)).first() if known else None
+        if person is None:
+            raise Http404
+    found = [
+        {"words": policies.KINDS[one.kind], "route": f"web:text_{one.kind}", "one": one}
+        for one in policies.applied_to(request.workspace, person.pk, on)
+    ]
+    asked = {"address": typed}
+    return {"asked": asked, "person": person, "day": on, "applied": found, "early": on < person.created_at.date()}
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

@@ -76,7 +76,9 @@ class FieldPicker extends HTMLElement {
     if (!this.options.length) this.list.append(Object.assign(document.createElement("p"), { textContent: this.dataset.none ?? "" }));
     this.list.hidden = false;
     this.input.ariaExpanded = "true";
-    this.mark(this.options.find((o) => !words && o.ariaSelected === "true") ?? this.options[0]);
+    // Whoever types how a name begins means it, and not one before it in the list that holds the word somewhere.
+    const named = plain(words).trim(), begins = (o: HTMLElement): boolean => plain(o.firstChild?.textContent ?? "").startsWith(named);
+    this.mark(this.options.find((o) => named ? begins(o) : o.ariaSelected === "true") ?? this.options[0]);
   }
 
   private mark(option: HTMLElement | undefined): void {

@@ -29,6 +29,7 @@ class SegmentBuilder extends HTMLElement {
     });
     this.form.addEventListener("change", (event) => {
       const target = event.target as HTMLElement;
+      this.typed++; // a field that was picked types nothing, and an answer on its way knows nothing of it
       clearTimeout(this.later);
       // Who types the first letters of an option changes the select with each of them: drawn between two letters it
       // would forget the first ones.
@@ -49,7 +50,10 @@ class SegmentBuilder extends HTMLElement {
       this.stale = this.sent !== this.typed;
       // As they are now: she may have opened one while the answer was on its way.
       this.open = [...this.form.querySelectorAll("#tree details[open]")].map((one) => one.id);
+      // The morph follows at once; what the browser shows is settled before the next key can be pressed, for later it
+      // would take back what that key chose.
       if (this.stale) event.preventDefault();
+      else queueMicrotask(() => this.settle(this.open));
     });
     window.addEventListener("pagehide", () => navigator.sendBeacon(this.dataset.leave!, new FormData(this.form)));
     this.follow();
@@ -86,11 +90,9 @@ class SegmentBuilder extends HTMLElement {
         this.sent = this.typed;
         const address = this.form.getAttribute("action")!;
         await htmx.ajax("POST", address, { source: this.form, target: "#tree", swap: "outerMorph", values: { act } });
-        if (!this.stale) this.settle(this.open);
       } while (this.stale);
-      this.waiting--;
       if (this.rule() !== this.asked) this.count();
-    });
+    }).catch(() => undefined).finally(() => this.waiting--); // a question that failed does not stop the next one
   }
 
   // A morph changes attributes; what the person sees are properties.

@@ -1,0 +1,121 @@
+"""Moving in: what stands in another service, what of it comes here, and the way back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.http import Http404, HttpResponse
+from django.shortcuts import render
+from django.utils.cache import patch_vary_headers
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+
+from envol.accounts.jobs import cancel
+from envol.accounts.models import Job, Role
+from envol.api.moving import jobs
+from envol.api.moving.move import KIND
+from envol.consent.models import Purpose
+from envol.contacts.imports.problem import ImportProblem
+from envol.web.answers import refuse, see
+from envol.web.doors import MemberRequest, audience
+from envol.web.paging import page_of
+
+BUSY = ("waiting", "running")
+REFUSALS = {
+    "excluded": gettext_lazy("left out of campaigns there"),
+    "unsubscribed": gettext_lazy("unsubscribed there"),
+    "hard_bounce": gettext_lazy("mailbox does not exist"),
+    "complaint": gettext_lazy("complained there"),
+}
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@audience(Role.OWNER)
+def moves(request: MemberRequest) -> HttpResponse:
+    """Where one comes from; nothing is written before the figures were seen."""
+    problem, given = "", request.POST
+    if request.method == "POST":
+        files = [(str(one.name), one.chunks()) for one in request.FILES.getlist("files") if one.name]
+        account = {name: given.get(name, "").strip() for name in ("key", "secret", "address")}
+        if not files and not (account["key"] and account["secret"]):
+            problem = _("Choose the files of the other service, or give the key and the secret of its account.")
+        elif account["secret"] and not files and not account["address"].startswith("https://"):
+            problem = _("The address of the other service begins with https://.")
+        else:
+            facts = {"purpose": given.get("purpose", ""), "member": request.member.pk, **({} if files else account)}
+            try:
+                job = jobs.begin(request.workspace, facts, files)
+            except ImportProblem as error:
+                problem = str(error)
+            else:
+                return see(request, "move", job.pk)
+    page = page_of(request, Job.objects.filter(workspace=request.workspace, kind=KIND))
+    for row in page.rows:
+        row.shown = _state(row)
+    purposes = Purpose.objects.filter(workspace=request.workspace, kind="marketing").order_by("bit")
+    facts = {"page": page, "problem": problem, "given": given, "purposes": purposes}
+    return render(request, "imports/moves.html", facts, status=422 if problem else 200)
+
+
+def _one(request: MemberRequest, move_id: int) -> Job:
+    found = Job.objects.filter(workspace=request.workspace, kind=KIND, pk=move_id).first()
+    if found is None:
+        raise Http404
+    return found
+
+
+def _state(job: Job) -> str:
+    """A word of the statuses: what was done with it so far."""
+    if job.state != "done":
+        return job.state
+    return {"tried": "checked", "moved": "done", "undone": "undone"}.get(job.result.get("state", ""), "done")
+
+
+@require_safe
+@audience(Role.OWNER)
+def move(request: MemberRequest, move_id: int) -> HttpResponse:
+    job = _one(request, move_id)
+    report: dict[str, Any] = job.result.get("report") or {}
+    facts = {
+        "job": job,
+        "busy": job.state in BUSY,
+        "shown": _state(job),
+        "report": report,
+        "refused": [(REFUSALS.get(why, why), n) for why, n in report.get("refusals", {}).items()],
+        "properties": [(name, report["properties"][name]) for name in report.get("new_properties", [])],
+        "values_refused": sum((report.get("counts", {}).get("refused") or {}).values()),
+        "import_id": job.result.get("import"),
+        "templates": (job.result.get("done") or {}).get("templates", {}),
+    }
+    partial = request.headers.get("HX-Request") == "true"
+    answer = render(request, "imports/_move.html" if partial else "imports/move.html", facts)
+    if partial and not facts["busy"]:
+        answer["HX-Refresh"] = "true"
+    patch_vary_headers(answer, ["HX-Request"])
+    answer["Cache-Control"] = "no-store"
+    return answer
+
+
+@require_POST
+@audience(Role.OWNER)
+def act_on_move(request: MemberRequest, move_id: int) -> HttpResponse:
+    """Move in, drop what was tried, take back what was moved, stop what runs."""
+    job, act = _one(request, move_id), request.POST.get("act", "")
+    if act == "cancel":
+        if not cancel(job.pk):
+            return refuse(request, "move", job.pk, said=_("Nothing is running any more."))
+        return see(request, "move", job.pk, said=_("It stops after the lines at hand."))
+    if job.state in BUSY:
+        return refuse(request, "move", job.pk, said=_("Something is running already; wait until it ends."))
+    now = job.result.get("state", "")
+    if act == "run" and now == "tried" and job.state != "cancelled":
+        jobs.start(job, "run")
+        return see(request, "move", job.pk)
+    if act == "drop" and now != "moved":
+        jobs.drop(job)
+        return see(request, "moves", said=_("Nothing was taken in, and what came is gone."))
+    if act == "undo" and now == "moved":
+        jobs.start(job, "undo")
+        return see(request, "move", job.pk)
+    return refuse(request, "move", job.pk, said=_("There is no such act; nothing was changed."))
