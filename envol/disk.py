@@ -33,6 +33,11 @@ def refuse_when_full() -> None:
         raise Full(_known[1])
 
 
+def is_full(error: BaseException) -> bool:
+    """Is it the database that says so (SQLSTATE 53100, disk_full)?"""
+    return any(getattr(one, "sqlstate", None) == "53100" for one in (error, error.__cause__))
+
+
 def shortage() -> str | None:
     """The sentence of the first disk that is too full; None when all have room.
 

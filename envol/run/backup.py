@@ -142,13 +142,13 @@ def restore(file: Path, data: Path | None, newer: Path | None = None) -> dict[st
                 str(Path(folder) / "database.dump"),
             ]
         )
-    from envol import db
+    from envol import db, db_rls
     from envol.run.installation import open_installation
 
     open_installation(directory)
     with tarfile.open(file) as tar:  # only now: what a picture's name looks like is known to a room
         _pictures(tar, directory)
-    _grant()
+    db_rls.apply()  # privileges are made anew: the roles of this server are not those of the old one
     told = _erase_again(carried, newer, datetime.fromtimestamp(int(facts["at"]), UTC))
     return {"data": str(directory), "contacts": db.value("SELECT count(*) FROM contacts_contact"), **told}
 
@@ -200,17 +200,13 @@ def _pictures(tar: tarfile.TarFile, directory: Path) -> None:
 def _prepare_roles(url: str) -> None:
     import psycopg
 
+    from envol.db import sql
+
     with psycopg.connect(url, autocommit=True) as connection:
         found = connection.execute("SELECT count(*) FROM pg_tables WHERE schemaname = 'public'").fetchone()
         if found and found[0]:
             raise BackupError("The database is not empty; a restore never writes over data. Name an empty one.")
-
-
-def _grant() -> None:
-    """Privileges are made anew: the roles of this server are not those of the old one."""
-    from django.db import connection
-
-    from envol.db import sql
-
-    with connection.cursor() as cursor:
-        cursor.execute(sql("accounts", "roles"))
+        try:
+            connection.execute(sql("accounts", "roles"))  # the policies that come with the tables name the role
+        except psycopg.Error as error:
+            raise BackupError(str(error.diag.message_primary or error)) from None

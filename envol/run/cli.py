@@ -227,22 +227,34 @@ def domain_rotate(
 
 
 @app.command()
-def queue(workspace: Ws = "", data: Data = None, json: Json = False) -> None:
-    """What waits, by site and last reply."""
+def queue(
+    site: Annotated[str, typer.Option(help="This site alone.")] = "",
+    most: Annotated[int, typer.Option(min=1, max=10_000, help="Lines shown.")] = 200,
+    skip: Annotated[int, typer.Option(min=0, help="Lines left out before them.")] = 0,
+    workspace: Ws = "",
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """What waits, by site and last reply, most people first.
+
+    Where more than 20,000 people of one sending wait, small sites stand together as *.
+    """
     opened(data)
     from envol.outbound import shaping, states
     from envol.run.cli_outbound import say_slower
 
     slower = shaping.table()
-    waiting = states.waiting(workspace_named(workspace).id)
+    waiting = states.waiting(workspace_named(workspace).id, site=site.strip().lower(), most=most, skip=skip)
 
     def human() -> None:
         if not waiting:
-            return say("Nothing waits.")
+            return say("Nothing waits." if not (site or skip) else "Nothing more waits.")
         table = Table("site", "state", "people", "next try", "last reply")
         for row in waiting:
             table.add_row(row["site"], row["state"], str(row["count"]), str(row["due"] or ""), row["reply"][:80])
         console.print(table)
+        if len(waiting) == most:
+            say(f"There may be more: --skip {skip + most}.")
         return say_slower(slower)
 
     show(waiting, json, human)
@@ -358,6 +370,8 @@ def main() -> None:
         cli_etrn,  # noqa: F401 -- etrn
         cli_keys,  # noqa: F401 -- apikey
         cli_mail,  # noqa: F401 -- mail and reply
+        cli_move,  # noqa: F401 -- move-in
+        cli_notice,  # noqa: F401 -- notice
         cli_outbound,  # noqa: F401 -- receivers and warmup
         cli_rights,  # noqa: F401 -- erasures
     )

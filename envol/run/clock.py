@@ -38,6 +38,7 @@ def watch() -> float:
 
 def beat() -> None:
     """Start due sendings, end lost leases, make next month's partitions, drop what passed its time or was left over."""
+    from envol.accounts import looks
     from envol.campaigns import tick
     from envol.collect import tasks as collect_tasks
     from envol.content import media
@@ -52,5 +53,6 @@ def beat() -> None:
         event_tasks.keep_house()
     if _every("pictures", 86400):
         media.sweep()
+        looks.sweep()
     if _every("sign-up", 600):
         collect_tasks.keep_house()

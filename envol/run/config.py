@@ -115,6 +115,10 @@ def _positive(value: int) -> str | None:
     return None if value > 0 else "must be more than 0"
 
 
+def _not_negative(value: int) -> str | None:
+    return None if value >= 0 else "must be 0 or more"
+
+
 @dataclass(frozen=True, slots=True)
 class Config:
     """The settings of one installation; names are those of ``envol.toml``."""
@@ -193,11 +197,19 @@ class Config:
     worker_jobs: int = setting(2, "Jobs that one worker runs at once.", check=_positive)
     pool_http: int = setting(8, "Database connections of the http process.", check=_positive)
     pool_worker: int = setting(
-        8, "Database connections of the worker: one for its clock, two a job, the rest for the queue.", check=_positive
+        8,
+        "Database connections of the worker: two for clock and webhooks, two a job, the rest for the queue.",
+        check=_positive,
     )
     lease_seconds: int = setting(900, "How long a courier may hold what it leased.", unit="s", check=_positive)
     dialogue_days: int = setting(
         7, "How long the dialogues with other hosts are kept, without addresses; 0: not at all.", unit="days"
+    )
+    export_approval: int = setting(
+        10_000,
+        "Files of more people than this need another owner's yes, where there is another; 0: never.",
+        unit="people",
+        check=_not_negative,
     )
     event_months: int = setting(13, "How long single opens and clicks are kept.", unit="months", check=_positive)
     columns_from: int = setting(
@@ -219,6 +231,9 @@ class Config:
         "Address of an Rspamd that is asked about each message of programs as well, such as http://127.0.0.1:11333;"
         " empty: none.",
         check=_url,
+    )
+    webhooks_inside: bool = setting(
+        False, "Let webhooks lead into your own network, and there without TLS: to programs that run beside Envol."
     )
     least_free_mib: int = setting(
         2048, "With less room on the disk (or a twentieth of it) nothing new is accepted; 0: never refuse.", unit="MiB"
@@ -253,7 +268,7 @@ class Config:
     @property
     def queue_connections(self) -> int:
         """What is left of the worker's connections for the queue of jobs."""
-        return self.pool_worker - 1 - 2 * self.worker_jobs
+        return self.pool_worker - 2 - 2 * self.worker_jobs
 
     @property
     def base_url(self) -> str:

@@ -43,10 +43,12 @@ INSTALLED_APPS = [
     "envol.campaigns",
     "envol.collect",
     "envol.insight",
+    "envol.api",
     "envol.web",
 ]
 
 MIDDLEWARE: list[str] = [
+    "envol.web.standing.StandingMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "envol.web.language.LanguageMiddleware",
@@ -123,6 +125,7 @@ ACCOUNT_EMAIL_VERIFICATION = "none"  # members are invited by an owner; the addr
 ACCOUNT_LOGOUT_REDIRECT_URL = "/login/"
 ACCOUNT_SESSION_REMEMBER = None
 ACCOUNT_PREVENT_ENUMERATION = "strict"
+ACCOUNT_EMAIL_UNKNOWN_ACCOUNTS = False  # else anybody could have us write to a stranger
 ACCOUNT_RATE_LIMITS = {"login": "30/m/ip", "login_failed": "10/m/ip,5/5m/key"}
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = "https" if _https else "http"
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes", "webauthn"]

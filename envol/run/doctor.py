@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import socket
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from envol.accounts.models import Workspace
@@ -33,6 +33,22 @@ def ways_out(config: Config) -> list[tuple[str, str]]:
     return found
 
 
+class RowLock(NamedTuple):
+    ok: bool
+    sentence: str
+
+
+def row_lock() -> RowLock:
+    """Can pages be held to their workspace by the database itself (`envol.db_rls`)?"""
+    from envol import db_rls
+
+    if lacking := db_rls.lacking():
+        return RowLock(False, lacking)
+    if not db_rls.is_applied():
+        return RowLock(False, "Row-level security is not up to date: `envol up` brings it so when it starts.")
+    return RowLock(True, "Pages see the rows of their own workspace alone (row-level security).")
+
+
 def check(config: Config, workspace: Workspace) -> list[dict[str, Any]]:
     """One line per question: ``{"ok", "code", "sentence"}``."""
     from envol import db, disk
@@ -48,6 +64,8 @@ def check(config: Config, workspace: Workspace) -> list[dict[str, Any]]:
     short = disk.shortage()
     free = shutil.disk_usage(config.data).free
     line(short is None, "disk", f"{free // 1024**3} GiB are free.", short or "")
+    held = row_lock()
+    line(held.ok, "row_lock", held.sentence, held.sentence)
     domains = list(Domain.objects.filter(workspace=workspace))
     ready = [d.name for d in domains if d.trusted or d.passed_at]
     if config.route == "local":

@@ -66,11 +66,17 @@ def bring_up_to_date(config: Config) -> bool:
         executor = MigrationExecutor(connection)
         return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
-    if not missing():
+    from envol import db_rls
+
+    if lacking := db_rls.lacking():
+        raise NotReady(lacking)
+    if not missing() and db_rls.is_applied():
         return False
     with open(config.data / "migrate.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not missing():
+            if not db_rls.is_applied():
+                db_rls.apply()
             return False
         call_command("migrate", verbosity=0)
     return True

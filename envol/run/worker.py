@@ -28,6 +28,8 @@ async def _work(config: Config, ready: Callable[[], None]) -> None:
     stop = threading.Event()
     clock = threading.Thread(target=_clock, args=(stop,), name="clock")
     clock.start()
+    teller = threading.Thread(target=_tell, args=(stop,), name="webhooks")
+    teller.start()
     worker_app = app.with_connector(
         PsycopgConnector(kwargs=connector_params(), min_size=2, max_size=config.queue_connections)
     )
@@ -52,6 +54,7 @@ async def _work(config: Config, ready: Callable[[], None]) -> None:
         finally:
             stop.set()
             await asyncio.to_thread(clock.join)
+            await asyncio.to_thread(teller.join)
 
 
 async def _take_up_abandoned(app: object) -> None:
@@ -73,4 +76,19 @@ def _clock(stop: threading.Event) -> None:
             beat()
         except Exception as error:
             log.warning("tick failed, next try in a second", error=str(error))
+    close_old_connections()
+
+
+def _tell(stop: threading.Event) -> None:
+    """Once a second: programs are told what happened. Beside the clock, which waits for nobody's server."""
+    from django.db import close_old_connections
+
+    from envol.api.hooks import runner
+
+    while not stop.wait(TICK_SECONDS):
+        close_old_connections()
+        try:
+            runner.run_due(stop)
+        except Exception as error:
+            log.warning("webhooks wait, next try in a second", error=str(error))
     close_old_connections()

@@ -16,13 +16,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from tests.crash import faults
+
 ROOT = Path(__file__).resolve().parents[2]
 CONNECTIONS = 20
 COURIERS = 2
 LEASE_SECONDS = 60
-IN_FLIGHT = {"courier": CONNECTIONS, "backend": CONNECTIONS * COURIERS, "postmaster": CONNECTIONS * COURIERS, "peer": 1}
+ALL = CONNECTIONS * COURIERS
+IN_FLIGHT = {
+    "courier": CONNECTIONS,
+    "backend": ALL,
+    "postmaster": ALL,
+    "peer": 1,
+    "stop": ALL,
+    "full": ALL,
+    "clock": 2 * ALL,
+}
 """Messages at most between DATA and their outcome in the database, by what is killed. A killed courier had its own;
-a killed database leaves those of all couriers in doubt; a cut connection carries one."""
+a killed database leaves those of all couriers in doubt; a cut connection carries one. A clock that jumps a day takes
+leases from who holds them: what was in flight, and what follows until the loss is heard of."""
 CAMPAIGN = 10**9
 """Numbers of the campaign's people begin here, those of single messages at 0."""
 REFUSED = 20
@@ -60,8 +72,10 @@ class Journal:
 class Machine:
     """Everything of one run, in a directory of its own."""
 
-    def __init__(self, directory: Path, seed: int) -> None:
+    def __init__(self, directory: Path, seed: int, only: str = "") -> None:
         self.directory = directory
+        self.only = only
+        self.days = 0  # by which the database's clock is wrong
         self.random = random.Random(seed)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.environments: dict[str, dict[str, str]] = {}
@@ -77,8 +91,14 @@ class Machine:
             del os.environ[name]
         from envol.run.embedded import Embedded
 
-        self.cluster = Embedded(self.directory / "data")
+        programs = faults.with_a_clock(self.directory) if self.only == "clock" else None
+        self.cluster = Embedded(self.directory / "data", postgres_bin=programs)
         self.url = self.cluster.start()
+        disk = contextlib.ExitStack()
+        if self.only == "full":
+            self.cluster.stop()
+            disk.enter_context(faults.small_disk(self.cluster))
+            self.url = self.cluster.start()
         os.environ.update(
             ENVOL_DATA=str(self.directory / "data"),
             ENVOL_SECRET=secrets.token_hex(32),
@@ -93,6 +113,7 @@ class Machine:
             yield
         finally:
             self.cluster.stop()
+            disk.close()
             self.cluster.remove()
 
     def prepare(self, people: int) -> tuple[int, int | None]:
@@ -209,6 +230,8 @@ class Machine:
 
     def victims(self) -> list[str]:
         """What could be killed now with effect."""
+        if self.only in faults.FAULTS:
+            return [self.only]
         return [
             "backend",
             "postmaster",
@@ -216,9 +239,15 @@ class Machine:
             *(name for name in self.processes if name != "sink" and self.alive(name)),
         ]
 
-    def kill(self, victim: str) -> None:
-        """SIGKILL, and what follows from it: what died is started again."""
+    def kill(self, victim: str) -> str:
+        """SIGKILL, and what follows from it: what died is started again. What went wrong with it, or nothing."""
         match victim:
+            case "stop":
+                faults.stop(self)
+            case "full":
+                return faults.full(self)
+            case "clock":
+                return faults.jump(self)
             case "peer":
                 self.processes["sink"].send_signal(signal.SIGUSR1)
             case "backend":
@@ -235,12 +264,9 @@ class Machine:
                 process = self.processes[victim]
                 process.kill()
                 process.wait()
-                # Its leases would end by their time, a quarter of an hour in production; we do not wait for that.
-                for table in ("outbound_chunk", "outbound_retry"):
-                    self.ask(
-                        f"UPDATE {table} SET lease_until = now() WHERE leased_by LIKE '%%:{process.pid}' RETURNING 1"
-                    )
+                # A courier's leases are given back by itself when it comes again, not by us.
                 self.restart(victim)
+        return ""
 
     def _kill_backend(self) -> None:
         from django.db import Error, InterfaceError, connection

@@ -45,6 +45,14 @@ def test_what_needs_no_installation_speaks_json_too() -> None:
         assert json.loads(subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout)
 
 
+def test_a_command_starts_without_what_it_does_not_need() -> None:
+    """Every command waits for this, and every process of ours keeps it in memory."""
+    heavy = ("sqlglot", "duckdb", "polars", "numpy", "mjml", "dns.resolver", "minijinja", "PIL")
+    code = f"import django, sys; django.setup(); print([m for m in {heavy} if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    assert done.stdout.strip() == "[]"
+
+
 @pytest.mark.slow
 def test_the_road_by_command_line(data: Path, tmp_path: Path) -> None:
     def setup() -> dict[str, object]:
@@ -53,7 +61,17 @@ def test_the_road_by_command_line(data: Path, tmp_path: Path) -> None:
 
     assert setup()["made"] is True
     assert setup()["made"] is False, "the second time it says so and changes nothing"
+    # Each command would start and stop the database again, as these two did; what follows works beside a running one.
+    running = Embedded(data)
+    running.start()
+    try:
+        the_road(data, tmp_path)
+    finally:
+        running.stop()
+    assert json.loads(envol("segment", "count", '{"v":1,"match":"all","rules":[]}', "--json", data=data))["count"] == 2
 
+
+def the_road(data: Path, tmp_path: Path) -> None:
     key = json.loads(envol("apikey", "create", "--name", "shop", data=data))
     assert set(key) == {"key", "secret"}
     limits = ("--scope", "smtp", "--domain", "boutique.example", "--rate", "5/hour", "--expires", "2099-01-31")

@@ -264,6 +264,7 @@ def supervised() -> Any:
         text=True,
         env={**os.environ, "PYTHONPATH": str(PROJECT)},
         start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),  # the tests may run under nohup
     )
     assert process.stdout is not None
     lines = {process.stdout.readline().strip() for _ in range(3)}
