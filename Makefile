@@ -5,7 +5,9 @@ ARGS ?=
 FACTOR ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-check picture looks screenshots journeys promised test test-peers lint bench crash fuzz wheel clean lock setup messages
+# A process of ours reads a thousand modules: compiled anew at each start they cost it two seconds of three.
+unexport PYTHONDONTWRITEBYTECODE
+.PHONY: help demo demo-check picture looks screenshots journeys promised test test-peers lint bench crash faults compatibility fuzz wheel clean lock setup messages
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -15,7 +17,7 @@ help: ## this list
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@echo "Installing the locked dependencies into .venv"
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/bootstrap.txt
-	@$(BIN)/uv pip install -q --python $(BIN)/python --require-hashes -r requirements/dev.txt \
+	@$(BIN)/uv pip install -q --compile-bytecode --python $(BIN)/python --require-hashes -r requirements/dev.txt \
 	  || $(BIN)/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
@@ -43,7 +45,7 @@ demo-check: setup ## the same without a screen; fails unless every figure is rig
 test: setup lint ## everything that needs nothing but this machine
 	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not peers and not road and not looks" $(ARGS)
 
-test-peers: setup ## against Debian's mail servers and clients (apt-get install postfix opendkim-tools swaks)
+test-peers: setup ## against Debian's mail servers and clients (apt-get install postfix opendkim-tools swaks unbound)
 	@$(BIN)/python -m pytest -m peers $(ARGS)
 
 lint: .venv/.ready ## style, types, directions of imports
@@ -57,8 +59,14 @@ bench: setup ## ratios, each measured in one run: make bench ARGS='send import -
 crash: setup ## kill -9 at random: make crash ARGS='--kills 200 --messages 1000000'
 	@$(BIN)/python -m tests.crash.run $(ARGS)
 
+faults: setup ## the database stopped at once, its disk full, its clock thrown by a day, while mail is taken and sent
+	@for fault in stop full clock; do $(BIN)/python -m tests.crash.run --victims $$fault --kills 4 --messages 20000 --no-controls $(ARGS) || exit 1; done
+
+compatibility: setup ## docs/api/compatibility.md anew, from the results of the tests that its rows name
+	@$(BIN)/python -m tests.api.compatibility
+
 fuzz: setup ## parsers, language and gates against many more examples: make fuzz FACTOR=40
-	@ENVOL_FUZZ=$(FACTOR) $(BIN)/python -m pytest --timeout 7200 $$(grep -rl '@given' tests) $(ARGS)
+	@ENVOL_FUZZ=$(FACTOR) $(BIN)/python -m pytest --timeout 7200 $$(grep -rlE '@given|schemathesis' tests) $(ARGS)
 
 picture: setup ## the picture of the README, from a running `make demo`
 	@$(BIN)/python -m tests.browser.picture $(ARGS)
@@ -69,7 +77,7 @@ journeys: setup ## play the journeys by keyboard, count clicks and seconds, writ
 promised: setup ## one segment of six rules by keyboard, in under a minute, in both languages
 	@$(BIN)/python -m pytest -q tests/browser/test_promised_segment.py $(ARGS)
 
-looks: setup ## axe over every page in all eight pairings of language, theme and width
+looks: setup ## axe over every page in all eight triples of language, theme and width
 	@$(BIN)/python -m pytest -q --timeout 900 tests/browser/test_pages.py -k every_page $(ARGS)
 
 screenshots: setup ## every page in both languages and themes, three widths, into screenshots/

@@ -15,15 +15,17 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-NOT_BENCHES = {"ground", "pages_base", "audience_base"}
+NOT_BENCHES = {"ground", "pages_base", "audience_base", "audience_stages"}
 ORDER = [
     "send",
     "relay",
+    "chain",
     "connections",
     "isolation",
     "compose",
     "import",
     "hits",
+    "api",
     "memory",
     "pages",
     "builder",
@@ -31,6 +33,7 @@ ORDER = [
     "clickhouse",
     "ledger",
     "gate",
+    "mtl",
 ]
 KEYS = ("bench", "ours", "reference", "unit", "ratio", "goal", "met")
 

@@ -4,7 +4,7 @@ The installation of bench pages (`--keep DIRECTORY` shares it), its http and aud
 a segment opened in headless Chromium. A letter of the town is taken away or put back, one at a time, resting between,
 and the page itself tells the milliseconds from the key to the frame that shows the new count: what the network of this
 machine, Django, the engine and the browser take together. Half of the questions are kept from before, half are cold.
-The 95th percentile is held against 150 ms. Beside it, how long the page takes until its first count stands there.
+The 95th percentile is held against 150 ms, and so is the first paint of a count after the page was asked for.
 """
 
 from __future__ import annotations
@@ -26,6 +26,17 @@ WATCH = """() => {
       c.port1.onmessage = () => window.took.push(performance.now() - since); c.port2.postMessage(0); });
   }).observe(document.querySelector("#figures").parentElement, { childList: true, subtree: true, characterData: true });
 }"""
+FIRST = """
+  window.first = 0;
+  const watch = new MutationObserver(() => {
+    if (!document.querySelector("#figures #count")) return;
+    watch.disconnect();
+    requestAnimationFrame(() => { const c = new MessageChannel();
+      c.port1.onmessage = () => { window.first = performance.now(); }; c.port2.postMessage(0); });
+  });
+  watch.observe(document, { childList: true, subtree: true });
+"""
+OPENED = 20
 
 
 def run(json: bool = False, **options: Any) -> dict[str, Any]:
@@ -57,33 +68,36 @@ def measure(people: int = 1_000_000, requests: int = 40, seed: int = 1, keep: st
                 )
                 context = browser.new_context(locale="fr-FR", reduced_motion="reduce", bypass_csp=True)
                 context.add_cookies([{"name": settings.SESSION_COOKIE_NAME, "value": session, "url": address}])
+                context.add_init_script(FIRST)
                 page = context.new_page()
-                opened = [_open(page, f"{address}/segments/{base.segment.pk}/edit") for _ in range(7)]
+                opened = [_open(page, f"{address}/segments/{base.segment.pk}/edit") for _ in range(OPENED + 2)]
                 took, counts = _type(page, requests)
                 browser.close()
         finally:
             for process in processes:
                 process.stop()
-    ours = statistics.quantiles(took, n=20, method="inclusive")[-1]
+    typed, first = (statistics.quantiles(some, n=20, method="inclusive")[-1] for some in (took, opened[2:]))
+    ours = max(typed, first)
     return {
         "bench": "builder",
         "ours": round(ours),
         "reference": round(BUDGET),
-        "unit": "ms p95, key to paint",
+        "unit": "ms p95 to the paint",
         "ratio": round(BUDGET / ours, 2),
         "goal": 1.0,
         "met": ours <= BUDGET,
-        "notes": f"{people:,} people, seed {seed}, {len(took)} keys: median {statistics.median(took):.0f} ms, most"
-        f" {max(took):.0f}; counts from {min(counts):,} to {max(counts):,}; the page with its first count stands after"
-        f" {statistics.median(opened[2:]):.0f} ms ({opened[0]:.0f} while the processes wake up)",
+        "notes": f"{people:,} people, seed {seed}, {len(took)} keys: p95 {typed:.0f} ms, median"
+        f" {statistics.median(took):.0f}, most {max(took):.0f}; counts from {min(counts):,} to {max(counts):,}; first"
+        f" paint of a count on a page that is opened: p95 {first:.0f}, median {statistics.median(opened[2:]):.0f}"
+        f" ({opened[0]:.0f} while the processes wake up)",
     }
 
 
 def _open(page: Any, address: str) -> float:
-    """Milliseconds from the address to the first count on the page."""
+    """Milliseconds from the address to the frame that shows the first count."""
     page.goto(address, wait_until="commit")
-    page.locator("#figures #count").wait_for()
-    return float(page.evaluate("performance.now()"))
+    page.wait_for_function("window.first > 0")
+    return float(page.evaluate("window.first"))
 
 
 def _type(page: Any, times: int) -> tuple[list[float], list[int]]:

@@ -13,6 +13,7 @@ import select
 import shutil
 import signal
 import socket
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -51,6 +52,21 @@ def in_child(module: str, options: dict[str, Any]) -> dict[str, Any]:
 def say(text: str) -> None:
     """Progress, beside the result."""
     print(text, file=sys.stderr, flush=True)
+
+
+def compared(bench: str, ours: Sequence[float], reference: Sequence[float], goal: float, notes: str) -> dict[str, Any]:
+    """The line of a bench whose rounds alternate with those of a reference, both in messages a second."""
+    ratio = statistics.median(a / b for a, b in zip(ours, reference, strict=True))
+    return {
+        "bench": bench,
+        "ours": round(statistics.median(ours)),
+        "reference": round(statistics.median(reference)),
+        "unit": "messages/s",
+        "ratio": round(ratio, 2),
+        "goal": goal,
+        "met": ratio >= goal,
+        "notes": notes,
+    }
 
 
 def free_port() -> int:

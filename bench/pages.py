@@ -79,6 +79,22 @@ def addresses(base: Base, people: int) -> dict[str, tuple[str, dict[str, str]]]:
         "forms": "/forms",
         "settings": "/settings",
         "journal": "/settings/journal",
+        "six steps": "/consent/steps",
+        "data map": "/consent/map",
+        "record of processing": "/consent/record",
+        "processors": "/consent/processors",
+        "requests about data": "/consent/requests",
+        "retention": "/consent/retention",
+        "breaches": "/consent/breaches",
+        "notices and terms": "/consent/texts",
+        "who gets nothing more": "/consent/list",
+        "domains": "/settings/domains",
+        "messages": "/mail",
+        "queue": "/mail/queue",
+        "traffic": "/mail/traffic",
+        "recency, frequency, value": "/audience/rfm",
+        "inactivity": "/audience/inactivity",
+        "topics": "/audience/topics",
     }
     fragments = {
         "home, now": "/",
@@ -117,7 +133,6 @@ def measure(
         from bench import pages_base
         from envol.audience import counting
         from envol.audience.columns import upkeep
-        from envol.db import execute
 
         base = pages_base.of(here, people, seed)
         if upkeep.state(here.workspace).why:  # as the worker's clock would
@@ -126,7 +141,6 @@ def measure(
         audience = ground.Process("audience").start()
         client = Client(HTTP_HOST="localhost")
         client.force_login(base.user, "allauth.account.auth_backends.AuthenticationBackend")
-        execute("SET ROLE envol_page")
 
         def get(path: str, headers: dict[str, str]) -> Callable[[], None]:
             def ask() -> None:

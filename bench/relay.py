@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -49,8 +48,8 @@ def measure(
         with peers.running(base, HOLD) as postfix, ground.installation() as here, relay(here, processes) as port:
             ours, reference = [], []
             for number in range(rounds):
-                reference.append(_load(postfix.ports["clear"], messages // 4, sessions, letter))
-                ours.append(_load(port, messages, sessions, letter))
+                reference.append(load(postfix.ports["clear"], messages // 4, sessions, letter))
+                ours.append(load(port, messages, sessions, letter))
                 ground.say(f"round {number + 1}: {ours[-1]:,.0f} messages/s, Postfix {reference[-1]:,.0f}")
             from envol import db
 
@@ -59,21 +58,17 @@ def measure(
                 raise RuntimeError(f"{messages * rounds:,} messages were answered with 250, and {kept:,} are kept.")
     finally:
         shutil.rmtree(base, ignore_errors=True)
-    ratio = statistics.median(a / b for a, b in zip(ours, reference, strict=True))
-    return {
-        "bench": "relay",
-        "ours": round(statistics.median(ours)),
-        "reference": round(statistics.median(reference)),
-        "unit": "messages/s",
-        "ratio": round(ratio, 2),
-        "goal": GOAL,
-        "met": ratio >= GOAL,
-        "notes": f"{rounds} rounds of {messages:,} messages of {size:,} bytes, {sessions} sessions,"
+    return ground.compared(
+        "relay",
+        ours,
+        reference,
+        GOAL,
+        f"{rounds} rounds of {messages:,} messages of {size:,} bytes, {sessions} sessions,"
         f" {processes} processes; durable, no TLS",
-    }
+    )
 
 
-def _load(port: int, messages: int, sessions: int, letter: Path) -> float:
+def load(port: int, messages: int, sessions: int, letter: Path) -> float:
     program = shutil.which("smtp-source", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
     assert program is not None
     command = [program, "-d", "-s", str(sessions), "-m", str(messages), "-F", str(letter),

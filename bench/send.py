@@ -231,6 +231,7 @@ def profile(messages: int = 6000, *, lines: int = 0, threads: int = 2) -> str:
     with ground.installation(route="smart_host", smart_host=f"127.0.0.1:{port}") as here, sink(port) as receiver:
         from envol.content import compose, links
         from envol.edge import courier as edge
+        from envol.edge import courier_settling
         from envol.outbound import states
         from envol.outbound.models import DkimKey
         from envol.outbound.route import Route
@@ -258,7 +259,7 @@ def profile(messages: int = 6000, *, lines: int = 0, threads: int = 2) -> str:
             return call
 
         edge._make = within("thread make", edge._make, True)
-        edge._settle = within("thread settle", edge._settle, True)
+        courier_settling._settle = within("thread settle", courier_settling._settle, True)
         edge.leasing.lease = within("thread lease: lease", edge.leasing.lease, True)
         edge.leasing.changed = within("thread lease: ask again", edge.leasing.changed, True)
         edge.Makers.prepare = within("thread lease: prepare", edge.Makers.prepare)
