@@ -15,7 +15,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-NOT_BENCHES = {"ground", "pages_base", "audience_base", "audience_stages"}
+NOT_BENCHES = {"ground", "pages_base", "audience_base", "audience_larger", "audience_stages"}
 ORDER = [
     "send",
     "relay",

@@ -179,7 +179,7 @@ class _Build:
                 if not placed.num_rows:
                     continue
                 if writer is None:
-                    writer = pq.ParquetWriter(self.place / file, placed.schema, **_encoding(placed.schema.names))
+                    writer = pq.ParquetWriter(self.place / file, placed.schema, **encoding(placed.schema.names))
                 writer.write_table(placed, row_group_size=GROUP)
                 count += placed.num_rows
         if writer is not None:
@@ -200,7 +200,7 @@ class _Build:
         return made if known.all() else made.filter(pa.array(known))
 
 
-def _encoding(columns: list[str]) -> dict[str, Any]:
+def encoding(columns: list[str]) -> dict[str, Any]:
     """How a slab is written. ``pos``, which every answer reads, lies there as it is: unpacking took half the time."""
     others = [name for name in columns if name != "pos"]
     return {
