@@ -93,3 +93,12 @@ def forget_calls(timestamp: int) -> None:
     """Kept answers for a day, logged calls for a week."""
     answers.forget()
     calls.forget()
+
+
+@app.periodic(cron="50 * * * *")
+@app.task(queue="house", name="api.end_asking", queueing_lock="api.end_asking")
+def end_asking(timestamp: int) -> None:
+    """Whoever was asked once for an agreement that nobody can prove may not be written to any more."""
+    from envol.api.moving import asking
+
+    asking.end()

@@ -1,4 +1,5 @@
-"""Asking people for an agreement: to be measured, or to go on with one that would soon end by its term.
+"""Asking people for an agreement: to be measured, to go on with one that ends soon by its term, or to give one that was
+never proven.
 
 Each is an ordinary campaign, made ready in one act: its people, its words, and nothing of it measured. It goes only to
 people who may be written to; whoever answered no is not asked again.
@@ -41,6 +42,26 @@ _KEEP = {
 }
 
 
+_ONCE = {
+    "en": (
+        "May we write to you?",
+        "Hello {first_name|everyone},\n\nYou know us, and we would like to write to you from time to time. We found no"
+        " trace of your agreement, so we ask for it.\n\nIf you would like it, say so on your own page. If not, do"
+        " nothing: we ask once, and do not write again.",
+        "Choose what I receive",
+        "No answer counts as no. This message measures nothing.",
+    ),
+    "fr": (
+        "Pouvons-nous vous écrire ?",
+        "Bonjour {first_name|à vous},\n\nVous nous connaissez, et nous aimerions vous écrire de temps en temps. Nous"
+        " n’avons pas trouvé trace de votre accord\u202f: nous vous le demandons donc.\n\nSi vous le voulez bien,"
+        " dites-le sur votre page. Sinon, ne faites rien\u202f: nous ne le demandons qu’une fois, et n’écrirons plus.",
+        "Choisir ce que je reçois",
+        "Sans réponse de votre part, c’est non. Ce message ne mesure rien.",
+    ),
+}
+
+
 def people_to_measure(purpose: Purpose) -> dict[str, Any]:
     """Who may be written to for a purpose and never answered whether she may be measured."""
     return _all(
@@ -58,6 +79,11 @@ def people_to_keep(purpose: Purpose) -> dict[str, Any]:
         {"field": "permission", "op": "may_write", "value": purpose.key},
         {"field": f"permitted.{purpose.key}", "op": "more_than_ago", "value": days},
     )
+
+
+def people_to_ask_once(purpose: Purpose) -> dict[str, Any]:
+    """Whom the purpose of asking once allows to be written to."""
+    return _all({"field": "permission", "op": "may_write", "value": purpose.key})
 
 
 def _all(*rules: dict[str, Any]) -> dict[str, Any]:
@@ -84,6 +110,14 @@ def for_keeping(purpose: Purpose, *, base_url: str, member: Member | None = None
     words = {"title": title, "text": text % {"purpose": label}, "choose": choose, "note": small}
     name = _("Keep your agreement? %(purpose)s") % {"purpose": label}
     return _make(purpose.workspace, name, purpose, people_to_keep(purpose), words, base_url, member, sender)
+
+
+def for_agreement(purpose: Purpose, *, base_url: str, member: Member | None = None, **sender: Any) -> Campaign:
+    """A campaign that asks whom `envol.consent.purposes.asked_once` permits it for a consent. Raises Refused."""
+    title, text, choose, small = _ONCE["fr" if purpose.workspace.language.startswith("fr") else "en"]
+    words = {"title": title, "text": text, "choose": choose, "note": small}
+    tree = people_to_ask_once(purpose)
+    return _make(purpose.workspace, _("May we write?"), purpose, tree, words, base_url, member, sender)
 
 
 def _make(

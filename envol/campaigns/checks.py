@@ -16,8 +16,8 @@ from envol.audience import counting, engine
 from envol.audience.catalogue import Catalogue
 from envol.audience.days import Days
 from envol.audience.language import EVERYBODY, SegmentProblem, parse, to_json
+from envol.campaigns import check_asking, choosing
 from envol.campaigns import check_messages as messages
-from envol.campaigns import choosing
 from envol.campaigns.check import ADVICE, BLOCK, GROUPS, Check
 from envol.campaigns.models import Campaign, ContentDraft, State
 from envol.consent import gates, transfers
@@ -134,7 +134,7 @@ def look(campaign: Campaign, seconds: float | None = None, catalogue: Catalogue 
         with in_time(), suppress(SegmentProblem):  # the problem is told by the audience
             who = summary(campaign, seconds, catalogue)
         with in_time():
-            audience = _audience(campaign, who, catalogue)
+            audience = check_asking.check(campaign, latest_version) or _audience(campaign, who, catalogue)
         with in_time():
             missing = [*_chosen_by(campaign, catalogue, who), *_missing_of(campaign, catalogue)]
     except TooSlow:

@@ -19,6 +19,10 @@ AD_MATCHING = "ad_matching"
 """Key of the one purpose under which a digest of somebody's address may be given to an advertising platform. It counts
 by consent alone, and no message is ever sent for it."""
 
+ASKED_ONCE = "asked_once"
+"""Key of the purpose for which people without a proven consent may be asked for one, once, where the law lets them be
+written to. It carries the model "Ask for agreement" and nothing else, so nobody gets anything more by it."""
+
 KINDS = ("marketing", "transactional", "measuring")
 UNPROFILED = 61
 """The place in ``refused`` that no purpose has: she objected to profiling, or the use of her data is restricted."""
@@ -118,6 +122,18 @@ def add(
         )
         reword(purpose, texts)
     return purpose
+
+
+def asked_once(workspace: Workspace) -> Purpose:
+    """The purpose of asking once, made when it is needed first."""
+    found = Purpose.objects.filter(workspace=workspace, key=ASKED_ONCE).first()
+    if found is not None:
+        return found
+    texts = {
+        "fr": "On peut me demander une fois, par courriel, si j'accepte de recevoir des messages.",
+        "en": "I may be asked once, by e-mail, whether I agree to receive messages.",
+    }
+    return add(workspace, ASKED_ONCE, "Demande d'accord, une seule fois", "Asking for agreement, once", texts=texts)
 
 
 def rename(purpose: Purpose, label_fr: str, label_en: str) -> None:

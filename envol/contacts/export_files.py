@@ -27,7 +27,7 @@ from envol.accounts.journal import note
 from envol.accounts.models import Member, Role, Workspace
 from envol.consent import transfers
 from envol.consent.models import Purpose
-from envol.consent.purposes import AD_MATCHING
+from envol.consent.purposes import AD_MATCHING, ASKED_ONCE
 from envol.contacts import catalogue, exports, filters
 from envol.contacts.exports import csv_rows, persons
 from envol.contacts.filters import Filter
@@ -116,7 +116,10 @@ def prepare(
 def purposes_for(workspace: Workspace) -> QuerySet[Purpose]:
     """What a file with columns may be made for: what people are written to for, or agreed that it is done."""
     return (
-        Purpose.objects.filter(workspace=workspace).exclude(kind="measuring").exclude(key=AD_MATCHING).order_by("bit")
+        Purpose.objects.filter(workspace=workspace)
+        .exclude(kind="measuring")
+        .exclude(key__in=(AD_MATCHING, ASKED_ONCE))
+        .order_by("bit")
     )
 
 

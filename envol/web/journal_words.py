@@ -117,6 +117,7 @@ WORDS = {
     "import.received": gettext_lazy("brought a file of people"),
     "import.undone": gettext_lazy("undid an import"),
     "move.done": gettext_lazy("moved people in from another service"),
+    "move.asked": gettext_lazy("made a campaign ready that asks people of a move for an agreement"),
     "move.undone": gettext_lazy("took back a move from another service"),
     "inbox.emptied": gettext_lazy("emptied the inbox"),
     "mailing_list.accepted": gettext_lazy("let a message to a mailing list through"),

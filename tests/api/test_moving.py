@@ -240,7 +240,7 @@ def test_a_move_by_page_is_tried_then_done_then_taken_back(workspace: Any, monke
     client.post(f"{answer['Location']}/act", {"act": "run"})
     assert allowed(workspace, "anna@lecteurs.example")
     page = client.get(answer["Location"]).content.decode()
-    assert "Take the move back" in page and "asks again" in page
+    assert "Take the move back" in page and "Whom may we ask for an agreement?" in page
     client.post(f"{answer['Location']}/act", {"act": "undo"})
     job.refresh_from_db()
     assert job.result["left"]["removed"] == 5 and not Contact.objects.filter(workspace_id=workspace.pk).exists()

@@ -24,6 +24,7 @@ from django.utils.translation import gettext
 from envol.accounts.journal import note
 from envol.accounts.models import Job, Workspace
 from envol.api.models import StoredTemplate
+from envol.api.moving import asking
 from envol.api.moving.found import REFUSALS, SCOPES, Found
 from envol.api.rest import names
 from envol.consent import purposes, suppression
@@ -155,6 +156,7 @@ def undo(workspace: Workspace, number: int, tell: Tell | None = None) -> dict[st
         raise LookupError(gettext("There is no such move, or it was taken back already."))
     done = job.result["done"]
     imp = Import.objects.get(workspace=workspace, pk=done["import"])
+    asking.take_back(workspace, job)
     left = imports.undo(imp, tell)
     StoredTemplate.objects.filter(workspace=workspace, pk__in=list(done["templates"].values())).delete()
     for one in List.objects.filter(workspace=workspace, pk__in=done["lists"]):

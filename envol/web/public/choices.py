@@ -143,6 +143,8 @@ def choices(who: Visitor, language: str = "") -> list[Choice]:
     found = []
     for purpose in Purpose.objects.filter(workspace=who.workspace).order_by("bit"):
         state = given.get(purpose.pk, "")
+        if purpose.key == purposes.ASKED_ONCE and state in ("", lapse.STATE):
+            continue  # it concerns only whom it lets be asked, and only until they were
         if state == "granted" and objected and purpose.kind == "marketing":
             state = "refused"
         elif state in ("requested", lapse.STATE):

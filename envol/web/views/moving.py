@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
 from django.utils.cache import patch_vary_headers
@@ -13,15 +14,19 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from envol.accounts.jobs import cancel
 from envol.accounts.models import Job, Role
-from envol.api.moving import jobs
+from envol.api.moving import asking, jobs
 from envol.api.moving.move import KIND
+from envol.campaigns.refusals import Refused
 from envol.consent.models import Purpose
+from envol.consent.purposes import ASKED_ONCE
 from envol.contacts.imports.problem import ImportProblem
 from envol.web.answers import refuse, see
 from envol.web.doors import MemberRequest, audience
 from envol.web.paging import page_of
+from envol.web.views.campaigns import sender_before
 
 BUSY = ("waiting", "running")
+GROUNDS = {"customer": gettext_lazy("Existing customers"), "business": gettext_lazy("Business addresses")}
 REFUSALS = {
     "excluded": gettext_lazy("left out of campaigns there"),
     "unsubscribed": gettext_lazy("unsubscribed there"),
@@ -53,8 +58,8 @@ def moves(request: MemberRequest) -> HttpResponse:
     page = page_of(request, Job.objects.filter(workspace=request.workspace, kind=KIND))
     for row in page.rows:
         row.shown = _state(row)
-    purposes = Purpose.objects.filter(workspace=request.workspace, kind="marketing").order_by("bit")
-    facts = {"page": page, "problem": problem, "given": given, "purposes": purposes}
+    purposes = Purpose.objects.filter(workspace=request.workspace, kind="marketing").exclude(key=ASKED_ONCE)
+    facts = {"page": page, "problem": problem, "given": given, "purposes": purposes.order_by("bit")}
     return render(request, "imports/moves.html", facts, status=422 if problem else 200)
 
 
@@ -75,7 +80,10 @@ def _state(job: Job) -> str:
 @require_safe
 @audience(Role.OWNER)
 def move(request: MemberRequest, move_id: int) -> HttpResponse:
-    job = _one(request, move_id)
+    return _page(request, _one(request, move_id))
+
+
+def _page(request: MemberRequest, job: Job, given: dict[str, str] | None = None, problem: str = "") -> HttpResponse:
     report: dict[str, Any] = job.result.get("report") or {}
     facts = {
         "job": job,
@@ -87,9 +95,15 @@ def move(request: MemberRequest, move_id: int) -> HttpResponse:
         "values_refused": sum((report.get("counts", {}).get("refused") or {}).values()),
         "import_id": job.result.get("import"),
         "templates": (job.result.get("done") or {}).get("templates", {}),
+        "given": given or {},
+        "problem": problem,
+        "asked": [(GROUNDS[one["ground"]], one["people"], one["campaign"]) for one in job.result.get("asked", ())],
     }
+    if facts["shown"] == "done" and report.get("not_evidenced"):
+        facts["standing"] = asking.standing(request.workspace, job)
     partial = request.headers.get("HX-Request") == "true"
-    answer = render(request, "imports/_move.html" if partial else "imports/move.html", facts)
+    template = "imports/_move.html" if partial else "imports/move.html"
+    answer = render(request, template, facts, status=422 if problem else 200)
     if partial and not facts["busy"]:
         answer["HX-Refresh"] = "true"
     patch_vary_headers(answer, ["HX-Request"])
@@ -118,4 +132,21 @@ def act_on_move(request: MemberRequest, move_id: int) -> HttpResponse:
     if act == "undo" and now == "moved":
         jobs.start(job, "undo")
         return see(request, "move", job.pk)
+    if act == "ask" and now == "moved":
+        return _ask(request, job)
     return refuse(request, "move", job.pk, said=_("There is no such act; nothing was changed."))
+
+
+def _ask(request: MemberRequest, job: Job) -> HttpResponse:
+    """The campaign that asks those whom the law lets us write to once; nothing leaves before somebody sends it."""
+    given = request.POST.dict()
+    facts = {**given, "optout_offered": "optout_offered" in given}
+    try:
+        made = asking.ask(
+            request.workspace, job, given.get("ground", ""), facts, member=request.member,
+            base_url=settings.ENVOL.base_url, **sender_before(request.workspace),
+        )  # fmt: skip
+    except Refused as error:
+        return _page(request, job, given, str(error))
+    said = _("The campaign is ready to be read. Nothing leaves before you say so.")
+    return see(request, "campaign", made.pk, said=said)
