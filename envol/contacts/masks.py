@@ -7,6 +7,7 @@ them again from their sources and says how many were wrong (none, or it is a bug
 from __future__ import annotations
 
 from collections.abc import Sequence
+from zoneinfo import ZoneInfo
 
 from django.db import transaction
 from django.db.models import Q
@@ -36,7 +37,7 @@ def _answers(workspace_id: int, contact_ids: list[int] | None) -> int:
         f"   | CASE WHEN r.unprofiled THEN {1 << UNPROFILED} ELSE 0 END AS refused"
         f"   FROM contacts_contact k LEFT JOIN ({sql('consent', 'masks')}) m ON m.contact_id = k.id"
         f"   CROSS JOIN LATERAL (SELECT {restriction.OPEN_SQL.format('k')} AS is,"
-        f"    {restriction.UNPROFILED_SQL.format('k')} OR {_minor('k')} AS unprofiled) r"
+        f"    {restriction.UNPROFILED_SQL.format('k')} OR {_minor('k', workspace_id)} AS unprofiled) r"
         "   WHERE k.workspace_id = %(workspace)s"
         "     AND (%(contacts)s::bigint[] IS NULL OR k.id = ANY(%(contacts)s))) n"
         " WHERE c.id = n.id AND (c.allowed, c.refused) IS DISTINCT FROM (n.allowed, n.refused)",
@@ -44,8 +45,10 @@ def _answers(workspace_id: int, contact_ids: list[int] | None) -> int:
     )
 
 
-def _minor(alias: str) -> str:
-    return beyond.minor_sql(alias, timezone.localdate())
+def _minor(alias: str, workspace_id: int) -> str:
+    """Her birthday begins where the organisation is, whatever day it is in UTC."""
+    zone = Workspace.objects.values_list("time_zone", flat=True).get(pk=workspace_id)
+    return beyond.minor_sql(alias, timezone.now().astimezone(ZoneInfo(zone)).date())
 
 
 def project_ages(workspace_id: int, contact_ids: Sequence[int] | None = None) -> int:
@@ -58,7 +61,7 @@ def project_ages(workspace_id: int, contact_ids: Sequence[int] | None = None) ->
     return execute(
         f"UPDATE contacts_contact c SET refused = c.refused # {bit}::bigint WHERE c.workspace_id = %(workspace)s"
         " AND (%(contacts)s::bigint[] IS NULL OR c.id = ANY(%(contacts)s))"
-        f" AND (c.refused & {bit} <> 0) <> ({_minor('c')}"
+        f" AND (c.refused & {bit} <> 0) <> ({_minor('c', workspace_id)}"
         f" OR c.refused & {bit} <> 0 AND {restriction.UNPROFILED_SQL.format('c')})",
         {"workspace": workspace_id, "contacts": None if contact_ids is None else list(contact_ids)},
     )

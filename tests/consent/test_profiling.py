@@ -3,7 +3,8 @@ data are restricted is in nothing at all."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 from django.test import Client
@@ -124,6 +125,25 @@ def test_of_whoever_is_not_of_age_nothing_is_worked_out(
     restriction.end(workspace.pk, one.pk, scope=restriction.PROFILING)
     scores.compute(workspace)
     assert of_scores(workspace) == {two.pk}
-    monkeypatch.setattr(masks, "_minor", lambda alias: beyond.minor_sql(alias, today + timedelta(days=1)))
+    monkeypatch.setattr(masks, "_minor", lambda alias, _w: beyond.minor_sql(alias, today + timedelta(days=1)))
     scores.compute(workspace)
     assert of_scores(workspace) == {one.pk, two.pk}
+
+
+def test_her_birthday_begins_in_the_zone_of_the_organisation(
+    workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    day = timezone.localdate(timezone=ZoneInfo("Europe/Paris"))
+    late = datetime.combine(day, time(23, 30), UTC)  # half past midnight, or half past one, of the next day in Paris
+    eighteen = ages.of_age_since(beyond.ADULT, day + timedelta(days=1)).isoformat()
+    one = people.upsert(
+        workspace, "midnight@lecteurs.example", {"birth_date": eighteen},
+        source=people.source(workspace, "form", "Salon"),
+    )  # fmt: skip
+    monkeypatch.setattr(timezone, "now", lambda: late)
+    for zone, minor in (("UTC", True), ("Europe/Paris", False), ("America/New_York", True)):
+        Workspace.objects.filter(pk=workspace.pk).update(time_zone=zone)
+        masks.project_ages(workspace.pk)
+        one.refresh_from_db()
+        assert bool(one.refused >> purposes.UNPROFILED & 1) is minor, zone
+        assert rebuild_masks(workspace) == 0
