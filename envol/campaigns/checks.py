@@ -21,7 +21,7 @@ from envol.campaigns import check_messages as messages
 from envol.campaigns.check import ADVICE, BLOCK, GROUPS, Check
 from envol.campaigns.models import Campaign, ContentDraft, State
 from envol.consent import gates, transfers
-from envol.consent.purposes import AD_MATCHING
+from envol.consent.purposes import UNSENT
 from envol.contacts.models import Contact
 from envol.content.checks import Replaced, people_with_fallback, people_without_value
 from envol.content.lint import lint
@@ -230,7 +230,7 @@ def _control(campaign: Campaign) -> list[Check]:
 
 def _audience(campaign: Campaign, who: Summary | None, catalogue: Catalogue) -> list[Check]:
     purpose = campaign.purpose
-    if purpose is None or purpose.kind == "measuring" or purpose.key == AD_MATCHING:
+    if purpose is None or purpose.kind == "measuring" or purpose.key in UNSENT:
         return [
             Check(
                 BLOCK,

@@ -19,7 +19,7 @@ from envol.accounts.journal import note
 from envol.accounts.models import Member, Undo, Workspace
 from envol.collect import visibility
 from envol.collect.models import SignupForm
-from envol.consent import policies
+from envol.consent import partners, policies
 from envol.consent import purposes as consent_purposes
 from envol.consent.models import Purpose, PurposeText
 from envol.contacts import catalogue
@@ -151,8 +151,19 @@ def offered(workspace: Workspace) -> list[Purpose]:
 
 def texts_of(form: SignupForm, language: str) -> list[PurposeText]:
     """The words in force of each purpose of the form, in its order."""
-    known = {p.pk: p for p in Purpose.objects.filter(workspace_id=form.workspace.pk, pk__in=form.purposes)}
+    unnamed = {one.pk for one in _unnamed(form)}  # the last partner may have gone since the form opened
+    known = {
+        p.pk: p
+        for p in Purpose.objects.filter(workspace_id=form.workspace.pk, pk__in=form.purposes)
+        if p.pk not in unnamed
+    }
     return [consent_purposes.text(known[pk], language) for pk in form.purposes if pk in known]
+
+
+def _unnamed(form: SignupForm) -> list[Purpose]:
+    """Purposes of the form that pass data on to partners and name none: nobody can agree to that (GDPR art. 4(11))."""
+    asked = Purpose.objects.filter(workspace_id=form.workspace.pk, pk__in=form.purposes, key=consent_purposes.PARTNERS)
+    return [one for one in asked if not partners.named(one)]
 
 
 def save(
@@ -261,6 +272,9 @@ def problems(form: SignupForm) -> dict[str, str]:
     kinds = set(Purpose.objects.filter(pk__in=form.purposes).values_list("kind", flat=True))
     if "marketing" not in kinds:
         wrong["purposes"] = _("Offer at least one purpose of messages: without it nobody could be written to.")
+    for purpose in _unnamed(form):
+        name = purpose.label_fr if get_language() == "fr" else purpose.label_en
+        wrong["purposes"] = _("“%(name)s” names no partner yet: name one on its page, under Consent.") % {"name": name}
     for name in ("notice_url", "redirect_url"):
         url = getattr(form, name)
         if url and not _https(url):

@@ -9,6 +9,7 @@ class ConsentConfig(AppConfig):
     def ready(self) -> None:
         from envol.consent import (
             keeping,
+            partners,
             privacy,
             purposes,  # noqa: F401  (registers what a new workspace begins with)
             silence,
@@ -17,3 +18,4 @@ class ConsentConfig(AppConfig):
         privacy.register()
         silence.register()
         keeping.register()
+        partners.register()

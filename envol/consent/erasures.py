@@ -166,6 +166,10 @@ def certificate(erasure: Erasure) -> dict[str, Any]:
         ],
         "kept": [
             {"what": "a keyed digest of the address", "why": "so that nobody takes the person in again"},
+            {
+                "what": "a SHA-256 of the address, where a partner or recipient was given it",
+                "why": "until that one was told",
+            },
             {"what": "commitments of the consent ledger", "why": "they prove the ledger whole and say nothing"},
             {"what": "numbers of messages and reactions without a person", "why": "sums of past campaigns"},
         ],

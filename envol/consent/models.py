@@ -59,12 +59,18 @@ class PurposeText(models.Model):
     version = models.PositiveIntegerField()
     language = models.CharField(max_length=8)
     text = models.TextField()
+    named = models.TextField(blank=True, default="", db_default="")  # the end of it that names partners
     sha256 = models.BinaryField()
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:
         db_table = "consent_purpose_text"
         constraints = [models.UniqueConstraint(fields=["purpose", "version", "language"], name="text_version_once")]
+
+    @property
+    def bare(self) -> str:
+        """The words without the partners."""
+        return self.text.removesuffix(self.named).rstrip() if self.named else self.text
 
 
 class Evidence(models.Model):
@@ -195,6 +201,7 @@ class Suppression(models.Model):
 from envol.consent.models_breach import Breach, BreachLine, BreachTold  # noqa: E402
 from envol.consent.models_desk import Assessment, Desk, MapReading, Processor  # noqa: E402
 from envol.consent.models_origin import Informing, Origin  # noqa: E402
+from envol.consent.models_partner import Handing, Partner  # noqa: E402
 from envol.consent.models_rights import (  # noqa: E402
     Directive,
     Erasure,
@@ -217,11 +224,13 @@ __all__ = [
     "Directive",
     "Erasure",
     "Evidence",
+    "Handing",
     "Hold",
     "Informing",
     "LedgerBlock",
     "MapReading",
     "Origin",
+    "Partner",
     "Permission",
     "PolicyVersion",
     "Processor",

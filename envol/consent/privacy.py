@@ -7,7 +7,7 @@ from datetime import date
 from typing import Any
 
 from envol.accounts import looks
-from envol.consent import informing, ledger, registry, requests
+from envol.consent import informing, ledger, partners, registry, requests
 from envol.consent.registry import Data
 from envol.db import dicts, execute
 from envol.events import privacy as events
@@ -29,6 +29,7 @@ def erase(workspace_id: int, contact_id: int) -> Mapping[str, int]:
         "consent_directive": execute(
             "DELETE FROM consent_directive WHERE workspace_id = %s AND contact_id = %s", [workspace_id, contact_id]
         ),
+        "consent_handing": partners.forget(workspace_id, contact_id),
         "consent_hold": execute(
             "DELETE FROM consent_hold WHERE workspace_id = %s AND contact_id = %s", [workspace_id, contact_id]
         ),
@@ -93,7 +94,8 @@ def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
         [workspace_id, contact_id],
     )
     origins = informing.of_person(workspace_id, contact_id)
-    for row in (*asked, *limits, *versions, *origins, *wishes):
+    given = partners.given_of(workspace_id, contact_id)
+    for row in (*asked, *limits, *versions, *origins, *wishes, *given):
         for key, value in row.items():
             row[key] = value.isoformat() if isinstance(value, date) else value
     return {
@@ -105,6 +107,7 @@ def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
         "restricted": limits,
         "came_from": origins,
         "after_death": wishes,
+        "passed_on_to": given,
     }
 
 
@@ -121,6 +124,11 @@ def describe() -> list[Data]:
             "as long as the organisation",
         ),
         Data("consent_processor", "who gets data, with contract and contact", True, "5 years after its end"),
+        Data("consent_partner", "partners that purposes name, by version of their words", False, "without end"),
+        Data(
+            "consent_handing",
+            "who was given to which partner, and what it has to be told; after an erasure a digest until then",
+        ),
         Data("consent_breach", "breaches, suspicions and drills", False, "without end"),
         Data("consent_breach_line", "what was found, decided and told of a breach", False, "without end"),
         Data("consent_breach_told", "who was told of a breach, and when", True, "as long as the contact"),

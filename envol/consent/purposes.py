@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from babel import Locale
 from django.db import transaction
+from django.utils import translation
 from django.utils.translation import gettext
 
 from envol.accounts.models import Workspace
 from envol.accounts.workspaces import on_workspace_created
-from envol.consent.models import Purpose, PurposeText
+from envol.consent.models import Partner, Purpose, PurposeText
 
 MEASURE_OPENS, MEASURE_CLICKS = 0, 1
 """Bits whose place is fixed: gates and composing read them without a look-up."""
@@ -22,6 +24,12 @@ by consent alone, and no message is ever sent for it."""
 ASKED_ONCE = "asked_once"
 """Key of the purpose for which people without a proven consent may be asked for one, once, where the law lets them be
 written to. It carries the model "Ask for agreement" and nothing else, so nobody gets anything more by it."""
+
+PARTNERS = "partner_offers"
+"""Key of the usual purpose under which addresses are passed on to partners, each of them named by its words."""
+
+UNSENT = (AD_MATCHING, PARTNERS)
+"""No message of ours is sent for these."""
 
 KINDS = ("marketing", "transactional", "measuring")
 UNPROFILED = 61
@@ -92,6 +100,16 @@ _OFFERED = (
         "I agree that a fingerprint of my address, made by hashing, is given to advertising platforms so that I am "
         "shown, or spared, advertisements. I can change my mind at any time.",
     ),
+    (
+        PARTNERS,
+        "Offres de nos partenaires",
+        "Offers of our partners",
+        "marketing",
+        "J'accepte que mon adresse soit transmise aux partenaires nommés ici, pour qu'ils m'écrivent eux-mêmes par "
+        "courriel. Je peux changer d'avis à tout moment : ils en sont alors informés.",
+        "I agree that my address is passed on to the partners named here, so that they write to me by e-mail "
+        "themselves. I can change my mind at any time: they are then told.",
+    ),
 )
 
 
@@ -152,22 +170,47 @@ def proposed(workspace: Workspace) -> list[tuple[str, str, str, str, str, str]]:
 
 
 def reword(purpose: Purpose, texts: Mapping[str, str]) -> int:
-    """New words for a purpose: a new version beside the old one, to which earlier answers still point."""
+    """New words for a purpose: a new version beside the old one, to which earlier answers still point.
+
+    Where people's data are passed on, the words end with the partners by name (`envol.consent.partners`).
+    """
     with transaction.atomic():
         Purpose.objects.select_for_update().only("id").get(id=purpose.pk)
         last = (
             PurposeText.objects.filter(purpose=purpose).order_by("-version").values_list("version", flat=True).first()
             or 0
         )
-        for language, text in texts.items():
+        partners = list(Partner.objects.filter(purpose=purpose, until_version=None).order_by("pk"))
+        for language, bare in texts.items():
+            named = _named(partners, language)
+            text = f"{bare} {named}".strip()
             PurposeText.objects.create(
                 purpose=purpose,
                 version=last + 1,
                 language=language,
                 text=text,
+                named=named,
                 sha256=hashlib.sha256(text.encode()).digest(),
             )
     return last + 1
+
+
+def say_again(purpose: Purpose) -> int:
+    """The words in force as a new version, with the partners as they are now."""
+    newest = text(purpose).version
+    return reword(
+        purpose, {one.language: one.bare for one in PurposeText.objects.filter(purpose=purpose, version=newest)}
+    )
+
+
+def _named(partners: Sequence[Partner], language: str) -> str:
+    """The sentence that names them, each with its country and site; empty without any."""
+    if not partners:
+        return ""
+    places = Locale.parse("fr" if language == "fr" else "en").territories
+    found = [f"{one.name} ({places.get(one.country, one.country)}, {one.site})" for one in partners]
+    with translation.override(language):
+        return gettext("Partners: %(names)s.") % {"names": ", ".join(found)}
 
 
 def get(workspace: Workspace | int, key: str) -> Purpose:

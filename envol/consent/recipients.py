@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from envol.accounts.models import Workspace
 from envol.consent import transfers
 from envol.consent.models_desk import Processor
+from envol.consent.models_partner import Handing
 from envol.consent.models_rights import RightsRequest, RightsStep
 from envol.events.writing import request_mail
 from envol.wire.address import AddressError, normalise
@@ -46,10 +47,20 @@ def owe(request: RightsRequest, email_key: str) -> int:
     if request.kind not in KINDS:
         return 0
     mark = hashlib.sha256(email_key.encode()).hexdigest() if request.erasure_id is not None else ""
-    found = [one for one in transfers.known(request.workspace_id) if one.kind not in _NO_COPY]
+    found = [one for one in transfers.known(request.workspace_id) if one.kind not in _NO_COPY and _holds(one, request)]
     for one in found:
         RightsStep.objects.create(request=request, what=TO_TELL, said=f"{one.pk} {mark}".strip())
     return len(found)
+
+
+def _holds(one: Processor, request: RightsRequest) -> bool:
+    """May it hold her data? A partner only if she was given to it; `envol.consent.partners` tells it of the erased."""
+    if one.kind != "partner":
+        return True
+    if request.erasure_id is not None or request.contact_id is None:
+        return False
+    given = Handing.objects.filter(workspace_id=request.workspace_id, contact_id=request.contact_id)
+    return given.filter(partner__processor_id=one.pk).exists()
 
 
 def open_of(request: RightsRequest) -> list[Duty]:
@@ -61,7 +72,7 @@ def open_of(request: RightsRequest) -> list[Duty]:
         one = Processor.objects.filter(workspace=workspace, pk=int(number)).defer("dpa").first()
         if one is not None:
             subject, text = _words(request, workspace, mark)
-            made.append(Duty(step, one, _address(one.contact), subject, text))
+            made.append(Duty(step, one, address_among(one.contact), subject, text))
     return made
 
 
@@ -96,7 +107,7 @@ def tell(request: RightsRequest, step_id: int, how: str, member_id: int) -> str:
     return str(duty.recipient.name)
 
 
-def _address(contact: str) -> str:
+def address_among(contact: str) -> str:
     """The mail address among what the register says of how to reach a recipient."""
     for word in contact.replace(",", " ").replace(";", " ").split():
         try:

@@ -29,6 +29,7 @@ KINDS = {
     "hosting": gettext_lazy("hosting, backups"),
     "webhook": gettext_lazy("program that is told of events"),
     "ads": gettext_lazy("advertising platform"),
+    "partner": gettext_lazy("partner to whom people let their data be passed on"),
     "rspamd": gettext_lazy("filter that reads our mail"),
     "columns": gettext_lazy("database of copies (ClickHouse)"),
     "other": gettext_lazy("something else"),

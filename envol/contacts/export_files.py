@@ -6,13 +6,12 @@ file of an advertising platform holds nothing but SHA-256 digests of the address
 
 from __future__ import annotations
 
-import hashlib
 import os
 import secrets
 from array import array
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +24,11 @@ from django.utils.translation import gettext as _
 from envol import disk
 from envol.accounts.journal import note
 from envol.accounts.models import Member, Role, Workspace
-from envol.consent import transfers
-from envol.consent.models import Purpose
-from envol.consent.purposes import AD_MATCHING, ASKED_ONCE
+from envol.consent import partners, transfers
+from envol.consent.models import Partner, Purpose
+from envol.consent.purposes import AD_MATCHING, ASKED_ONCE, UNSENT
 from envol.contacts import catalogue, exports, filters
-from envol.contacts.exports import csv_rows, persons
+from envol.contacts.export_kinds import TELL, WRITERS, Tell, purpose_of
 from envol.contacts.filters import Filter
 from envol.contacts.models import Export
 from envol.db import execute, rows
@@ -39,10 +38,7 @@ KINDS = ("csv", "xlsx", "parquet", "hashed")
 KEPT = timedelta(days=7)
 MOST_ROWS = 1_048_575
 """Rows of a sheet beside its header: what spreadsheets take."""
-_TELL = 2_000
 _LOCK = "hashtext('envol contacts export')"
-
-Tell = Callable[[int, int | None, str], None]
 
 
 class ExportProblem(ValueError):
@@ -63,6 +59,7 @@ def prepare(
     columns: Sequence[str] = (),
     *,
     purpose: Purpose | None = None,
+    partner: Partner | None = None,
     reason: str = "",
     name: str = "",
     language: str = "fr",
@@ -72,6 +69,7 @@ def prepare(
 
     ``purpose``: what the file is for; it holds whom and what may serve that. ``reason``: what it is for when that is
     no purpose people were asked for (a backup, a move, an authority); then it is whole, and the reason is kept.
+    ``partner``: to whom the file goes, with a reason too; it holds whose agreement names that partner, and nobody else.
     """
     if kind not in KINDS:
         raise ExportProblem(_("Choose what kind of file it shall be."))
@@ -91,7 +89,14 @@ def prepare(
             said = _("No file is made for an advertising platform while %(name)s is among the processors: %(why)s")
             raise ExportProblem(said % {"name": worst[0].name, "why": worst[1].why})
         columns = ("sha256",)
+        partner = None
     else:
+        if partner is not None:
+            purpose = partner.purpose
+            if why := partners.barred(partner):
+                raise ExportProblem(why)
+            if not reason:
+                raise ExportProblem(_("Say why the partner gets this file: the journal keeps it."))
         if purpose is None and not reason:
             raise ExportProblem(_("Say what the file is for: a purpose, or the reason why it has to be whole."))
         columns = [one for one in exports.columns_of(workspace, sensitive=True) if one in set(columns)]
@@ -107,7 +112,8 @@ def prepare(
         chosen=chosen.to_json(),
         columns=list(columns),
         purpose_id=purpose.pk if purpose else None,
-        reason="" if purpose else reason,
+        partner_id=partner.pk if partner else None,
+        reason="" if purpose and not partner else reason,
         language="fr" if language.startswith("fr") else "en",
         member_id=member_id,
     )
@@ -115,12 +121,8 @@ def prepare(
 
 def purposes_for(workspace: Workspace) -> QuerySet[Purpose]:
     """What a file with columns may be made for: what people are written to for, or agreed that it is done."""
-    return (
-        Purpose.objects.filter(workspace=workspace)
-        .exclude(kind="measuring")
-        .exclude(key__in=(AD_MATCHING, ASKED_ONCE))
-        .order_by("bit")
-    )
+    out = (*UNSENT, ASKED_ONCE)
+    return Purpose.objects.filter(workspace=workspace).exclude(kind="measuring").exclude(key__in=out).order_by("bit")
 
 
 def serving(workspace: Workspace, columns: Sequence[str], purpose: Purpose | None) -> list[str]:
@@ -132,8 +134,12 @@ def serving(workspace: Workspace, columns: Sequence[str], purpose: Purpose | Non
     return [one for one in columns if one not in barred]
 
 
-def purpose_of(export: Export) -> Purpose | None:
-    return Purpose.objects.get(workspace=export.workspace, pk=export.purpose_id) if export.purpose_id else None
+def partner_of(export: Export) -> Partner | None:
+    return (
+        Partner.objects.select_related("purpose", "workspace").get(workspace=export.workspace, pk=export.partner_id)
+        if export.partner_id
+        else None
+    )
 
 
 def needs_approval(workspace: Workspace, people: int, member_id: int | None) -> bool:
@@ -193,11 +199,16 @@ def ad_purpose(workspace: Workspace) -> Purpose | None:
     return Purpose.objects.filter(workspace=workspace, key=AD_MATCHING).first()
 
 
-def people_of(workspace: Workspace, chosen: Filter, kind: str, purpose: Purpose | None = None) -> array[int]:
+def people_of(
+    workspace: Workspace, chosen: Filter, kind: str, purpose: Purpose | None = None, partner: Partner | None = None
+) -> array[int]:
     """Ids in order, without those whose data must not be used (art. 18), and of a purpose whom its gates let through.
-    For a platform only by consent."""
+    For a platform only by consent; for a partner only by consent to words that name it."""
     found = filters.served(workspace, chosen, purpose) if purpose else filters.where(workspace, chosen)
-    ids = array("q", (row[0] for row in rows(f"{found.usable} ORDER BY c.id", found.params)))
+    query, params = found.usable, dict(found.params)
+    if partner is not None:
+        query, params["partner"] = f"{query} AND {partners.COVERED_SQL.format('c')}", partner.pk
+    ids = array("q", (row[0] for row in rows(f"{query} ORDER BY c.id", params)))
     if kind != "hashed":
         return ids
     purpose = ad_purpose(workspace)
@@ -231,8 +242,10 @@ def write(export: Export, progress: Tell | None = None) -> dict[str, Any]:
         execute(f"SELECT pg_advisory_xact_lock({_LOCK}, %s)", [workspace.pk])
         Export.objects.filter(pk=export.pk).update(path=export.path, state="running")
     try:
-        purpose = purpose_of(export)
-        chosen = people_of(workspace, Filter.of(export.chosen), export.kind, purpose)
+        purpose, partner = purpose_of(export), partner_of(export)
+        if partner is not None and (why := partners.barred(partner)):
+            raise ExportProblem(why)
+        chosen = people_of(workspace, Filter.of(export.chosen), export.kind, purpose, partner)
         if export.kind == "xlsx" and len(chosen) > MOST_ROWS:
             raise ExportProblem(_("A spreadsheet ends after a million rows: choose CSV or Parquet."))
         if export.approved_by is None and needs_approval(workspace, len(chosen), export.member_id):
@@ -243,9 +256,11 @@ def write(export: Export, progress: Tell | None = None) -> dict[str, Any]:
         made.rename(place.with_suffix(".ids"))
         os.close(_opened(place))
         facts = {"people": len(chosen), "size": 0}
-        _WRITERS[export.kind](export, chosen, place, tell)
+        WRITERS[export.kind](export, chosen, place, tell)
         with suppress(FileNotFoundError):
             facts["size"] = place.stat().st_size
+        if partner is not None:
+            _hand(partner, chosen)
         now = datetime.now(UTC)
         done = Export.objects.filter(pk=export.pk, state="running").update(
             state="done", **facts, ended_at=now, until=now + KEPT
@@ -263,6 +278,14 @@ def write(export: Export, progress: Tell | None = None) -> dict[str, Any]:
     return facts
 
 
+def _hand(partner: Partner, chosen: array[int]) -> None:
+    """Who was given to whom is known before anybody can take the file."""
+    for start in range(0, len(chosen), TELL):
+        some = list(chosen[start : start + TELL])
+        found = rows("SELECT id, email_key FROM contacts_contact WHERE id = ANY(%s) ORDER BY id", [some])
+        partners.hand(partner, [(number, key) for number, key in found])
+
+
 def _stopped(error: BaseException) -> bool:
     from envol.accounts.jobs import Cancelled
 
@@ -273,164 +296,6 @@ def _opened(path: Path) -> int:
     return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
 
 
-# -- kinds of files ----------------------------------------------------------------------------
-
-
-def _batches(export: Export, chosen: array[int], tell: Tell) -> Iterator[list[dict[str, Any]]]:
-    done = 0
-    for some in persons(export.workspace, chosen):
-        yield some
-        done += _TELL
-        tell(min(done, len(chosen)), len(chosen), "writing")
-
-
-def _csv(export: Export, chosen: array[int], place: Path, tell: Tell) -> None:
-    pieces = csv_rows(
-        export.workspace,
-        ("SELECT unnest(%s::bigint[])", [list(chosen)]),
-        columns=export.columns,
-        language=export.language,
-        delimiter=";" if export.language == "fr" else ",",  # what spreadsheets of that language expect
-        bom=True,
-        purpose=purpose_of(export),
-    )
-    with open(place, "w", encoding="utf-8", newline="") as out:
-        for n, piece in enumerate(pieces):
-            out.write(piece)
-            tell(min(n * _TELL, len(chosen)), len(chosen), "writing")
-
-
-def _hashed(export: Export, chosen: array[int], place: Path, tell: Tell) -> None:
-    with open(place, "w", encoding="ascii", newline="") as out:
-        out.write("email_sha256\r\n")
-        for some in _batches(export, chosen, tell):
-            out.writelines(hashlib.sha256(person["key"].encode()).hexdigest() + "\r\n" for person in some)
-
-
-def _columns(export: Export) -> list[tuple[str, str, Callable[[dict[str, Any]], Any]]]:
-    """Title, type (text, number, money, boolean, date, moment, list) and maker of each column."""
-    properties = catalogue.of(export.workspace)
-    purposes = {p.key: p for p in Purpose.objects.filter(workspace=export.workspace)}
-    purpose = purpose_of(export)
-    found: list[tuple[str, str, Callable[[dict[str, Any]], Any]]] = []
-    for name in export.columns:
-        title = exports.title(name, properties, purposes, export.language)
-        _kind, _colon, key = name.partition(":")
-        if name == "created_at":
-            found.append((title, "moment", lambda person: person["created_at"]))
-        elif name == "tags":
-            found.append((title, "list", lambda person: person["tags"]))
-        elif name.startswith("property:") and key in properties:
-            type_ = properties[key].type
-            kept = type_ if type_ in ("number", "money", "boolean", "date", "list") else "text"
-            made = _typed(name, key, kept, properties)
-            found.append((title, kept, exports.gated(made, properties[key], purpose, None)))
-        else:
-            found.append((title, "text", exports.maker(name, properties, purposes)))
-    return found
-
-
-def _typed(name: str, key: str, kept: str, properties: Any) -> Callable[[dict[str, Any]], Any]:
-    shown = exports.maker(name, properties, {})
-
-    def made(person: dict[str, Any]) -> Any:
-        value = person["props"].get(key)
-        if value is None:
-            return None
-        if kept == "date":
-            try:
-                return date.fromisoformat(value)
-            except (TypeError, ValueError):
-                return None
-        if kept in ("number", "money"):
-            return value if isinstance(value, int | float) and not isinstance(value, bool) else None
-        if kept == "boolean":
-            return value if isinstance(value, bool) else None
-        return value if kept == "list" else shown(person) or None
-
-    return made
-
-
-def _xlsx(export: Export, chosen: array[int], place: Path, tell: Tell) -> None:
-    import xlsxwriter
-
-    # Texts are written as texts: no cell is a formula or a link, whatever it says.
-    options = {"constant_memory": True, "strings_to_formulas": False, "strings_to_urls": False, "tmpdir": str(folder())}
-    with xlsxwriter.Workbook(str(place), options) as book:
-        sheet = book.add_worksheet()
-        formats = {
-            "date": book.add_format({"num_format": "yyyy-mm-dd"}),
-            "moment": book.add_format({"num_format": "yyyy-mm-dd hh:mm"}),
-            "money": book.add_format({"num_format": "#,##0.00"}),
-        }
-        columns = _columns(export)
-        head = book.add_format({"bold": True})
-        for at, (title, type_, _make) in enumerate(columns):
-            sheet.set_column(at, at, 30 if type_ == "text" else 16)
-            sheet.write_string(0, at, title, head)
-        sheet.freeze_panes(1, 0)
-        line = 0
-        for some in _batches(export, chosen, tell):
-            for person in some:
-                line += 1
-                for at, (_title, type_, make) in enumerate(columns):
-                    value = make(person)
-                    if value is None or value == "":
-                        continue
-                    match type_:
-                        case "number":
-                            sheet.write_number(line, at, value)
-                        case "money":
-                            sheet.write_number(line, at, value / 100, formats["money"])
-                        case "boolean":
-                            sheet.write_boolean(line, at, value)
-                        case "date" if value.year >= 1900:
-                            sheet.write_datetime(line, at, datetime.combine(value, time()), formats["date"])
-                        case "moment":
-                            utc = value.astimezone(UTC).replace(tzinfo=None)
-                            sheet.write_datetime(line, at, utc, formats["moment"])
-                        case "list":
-                            sheet.write_string(line, at, ";".join(map(str, value)))
-                        case _:
-                            sheet.write_string(line, at, str(value))
-        sheet.autofilter(0, 0, max(line, 1), len(columns) - 1)
-
-
-def _parquet(export: Export, chosen: array[int], place: Path, tell: Tell) -> None:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    types = {
-        "text": pa.string(), "number": pa.float64(), "money": pa.decimal128(18, 2), "boolean": pa.bool_(),
-        "date": pa.date32(), "moment": pa.timestamp("us", tz="UTC"), "list": pa.list_(pa.string()),
-    }  # fmt: skip
-    columns = _columns(export)
-    names: list[str] = []
-    for at, (title, _type, _make) in enumerate(columns):
-        names.append(title if title not in names else export.columns[at])
-    schema = pa.schema([(name, types[type_]) for name, (_title, type_, _make) in zip(names, columns, strict=True)])
-    with pq.ParquetWriter(str(place), schema, compression="zstd") as out:
-        for some in _batches(export, chosen, tell):
-            arrays = [
-                pa.array([_arrow(make(person), type_) for person in some], types[type_])
-                for _title, type_, make in columns
-            ]
-            out.write_table(pa.Table.from_arrays(arrays, schema=schema))
-
-
-def _arrow(value: Any, type_: str) -> Any:
-    from decimal import Decimal
-
-    if value is None:
-        return None
-    if type_ == "money":
-        return Decimal(int(value)).scaleb(-2)
-    return [str(one) for one in value] if type_ == "list" else value
-
-
-_WRITERS = {"csv": _csv, "xlsx": _xlsx, "parquet": _parquet, "hashed": _hashed}
-
-
 # -- taking, removing, forgetting --------------------------------------------------------------
 
 
@@ -438,6 +303,8 @@ def file_of(export: Export) -> Path | None:
     """The file, while it waits; None when it is not made yet or gone."""
     path = Path(settings.ENVOL.data) / export.path
     waits = export.state == "done" and export.until is not None and export.until > datetime.now(UTC)
+    if waits and export.partner_id and export.ended_at:  # whoever said no meanwhile does not leave with the others
+        waits = not partners.withdrawn_since(export.partner_id, export.ended_at)
     return path if waits and export.path and path.is_file() else None
 
 

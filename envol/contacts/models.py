@@ -284,7 +284,8 @@ class Export(models.Model):
     chosen = models.JSONField(default=dict)  # the filter, as `envol.contacts.filters` writes it
     columns = models.JSONField(default=list)
     purpose_id = models.BigIntegerField(null=True)  # only people, and columns, that may serve it
-    reason = models.CharField(max_length=300, blank=True)  # without a purpose: what it is for instead
+    partner_id = models.BigIntegerField(null=True)  # to whom it is passed on, under the purpose; only whom that covers
+    reason = models.CharField(max_length=300, blank=True)  # without a purpose, or for a partner: what it is for
     language = models.CharField(max_length=8, default="fr")
     state = models.CharField(max_length=10, default="waiting")  # asked, refused, waiting, running, done, cancelled…
     approved_by = models.BigIntegerField(null=True)  # the owner who let so many people leave; of asked: nobody yet

@@ -22,7 +22,7 @@ from envol.audience.models import Shop as Outlet
 from envol.campaigns import actions
 from envol.campaigns.models import Campaign
 from envol.collect import signup
-from envol.consent import breaches, desk, informing, purposes, requests
+from envol.consent import breaches, desk, informing, partners, purposes, requests
 from envol.consent.models import Erasure, Permission, RightsRequest
 from envol.contacts import bulk, catalogue, export_files, happenings, imports, orders, people, saved_views
 from envol.contacts.filters import Filter
@@ -102,6 +102,7 @@ class Shop:
             "breach_id": self.workspace.breaches.get(drill=True).pk,
             "processor_id": self.workspace.processors.get().pk,
             "stored_id": self.workspace.stored_domains.get().pk,
+            "partner_id": self.workspace.partners.get().pk,
             "origin_id": self.workspace.origins.get().pk,
             "endpoint_id": self.workspace.endpoints.earliest("pk").pk,
             "post_id": Post.objects.get(mailing_list__workspace=self.workspace).pk,
@@ -181,6 +182,8 @@ def open_shop(title: str = "Librairie des Deux Rives", readers: int = 60, folder
     gone = people.upsert(workspace, f"partie.{secrets.token_hex(3)}@lecteurs.example", source=source)
     people.erase(gone, cause="letter 7", actor_id=members["owner"].pk)
     requests.receive(workspace, "rectification", found[1].email, channel="member", words="Je m'appelle Zoë.")
+    entry = workspace.processors.get()
+    partners.add(purposes.get(workspace, "offers"), entry.name, "partner.example", entry.country)
     informing.begin(workspace, "Salon du livre", date(2026, 1, 31), ("SELECT %(id)s::bigint", {"id": found[-1].pk}))
     _receipts(workspace, workspace.api_keys.first())
     _held(workspace, workspace.api_keys.first())

@@ -145,9 +145,7 @@ def test_a_purpose_is_created_and_renamed(own: Shop, as_member: Sign) -> None:
     assert (made.label_fr, made.label_en, made.key) == ("Sorties", "Events", "diary")
 
 
-def test_without_purposes_the_usual_five_are_proposed(
-    tmp_path_factory: pytest.TempPathFactory, as_member: Sign
-) -> None:
+def test_without_purposes_the_usual_six_are_proposed(tmp_path_factory: pytest.TempPathFactory, as_member: Sign) -> None:
     shop = open_shop("Vide", readers=30, folder=tmp_path_factory.mktemp("none"))
     for table in ("consent_permission", "campaigns_campaign"):
         execute(f"DELETE FROM {table} WHERE workspace_id = %s", [shop.workspace.pk])
@@ -155,10 +153,10 @@ def test_without_purposes_the_usual_five_are_proposed(
     Purpose.objects.filter(workspace=shop.workspace).delete()
     editor = as_member("editor", shop)
     page = editor.get("/consent").content.decode()
-    assert page.count('name="proposed"') == 5 and "May I write to people" in page
+    assert page.count('name="proposed"') == 6 and "May I write to people" in page
     assert editor.post("/consent/purposes", {"proposed": "newsletter"}).status_code == 303
     assert purposes.get(shop.workspace, "newsletter").kind == "marketing"
-    assert editor.get("/consent").content.decode().count('name="proposed"') == 4
+    assert editor.get("/consent").content.decode().count('name="proposed"') == 5
 
 
 def test_words_are_no_markup(own: Shop, as_member: Sign) -> None:

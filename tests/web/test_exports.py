@@ -184,3 +184,48 @@ def test_a_file_says_what_it_is_for_and_holds_what_may_serve_that(own: Shop, as_
     assert "does not serve “Newsletter”" in page and "1 chosen by something they did not allow" in page
     ids = {"segment": made.pk, "all": "1", "kind": "csv", "column": ["email"]}
     assert lines(purpose="newsletter") == [one.email]
+
+
+def test_a_file_for_a_partner_keeps_its_reason_and_its_page_tells_it(own: Shop, as_member: Sign) -> None:
+    from envol.consent import acts, partners
+    from envol.contacts.models import Contact
+
+    given = next(one for one in purposes.proposed(own.workspace) if one[0] == purposes.PARTNERS)
+    offers = purposes.add(own.workspace, given[0], given[1], given[2], texts={"fr": given[4], "en": given[5]})
+    client = as_member("editor", own)
+    asked = {"name": "Acme", "site": "acme.example", "country": "FR", "contact": "dpo@acme.example"}
+    where = client.post(f"/consent/purposes/{offers.pk}/partners", asked)["Location"]
+    page = client.get(where.partition("#")[0]).content.decode()
+    acme = partners.named(offers)[0]
+    assert f'href="/consent/partners/{acme.pk}"' in page and "Partners: Acme (France, acme.example)." in page
+    assert "Acme" not in page[page.index('name="text_en"') :].partition("</textarea>")[0], "what is typed are the words"
+    assert as_member("viewer", own).post(f"/consent/purposes/{offers.pk}/partners", asked).status_code == 403
+    reader = Contact.objects.get(pk=own.people[0].pk)
+    proof = acts.evidence(own.workspace, "line", "salon", text=purposes.text(offers))
+    people.grant(reader, offers, proof_of=proof, proof="1", own_act=True)
+    assert f'value="-partner-{acme.pk}"' in client.get("/exports/new?all=1").content.decode()
+    sent = {"all": "1", "kind": "csv", "column": ["email"], "purpose": f"-partner-{acme.pk}"}
+    assert client.post("/exports/new", sent).status_code == 422, "no reason"
+    where = client.post("/exports/new", sent | {"reason": "Contract of May"})["Location"]
+    export = Export.objects.filter(workspace=own.workspace).latest("id")
+    assert export.job_id is not None
+    make_export(export.pk, export.job_id)
+    assert b"".join(client.get(f"{where}/file").streaming_content).decode("utf-8-sig").split()[1:] == [reader.email]
+    assert "for the partner Acme, because: Contract of May" in client.get(where).content.decode()
+    noted = JournalEntry.objects.filter(workspace=own.workspace, action="export.asked").latest("pk")
+    assert noted.facts["partner"] == "Acme" and noted.facts["reason"] == "Contract of May"
+    acts.withdraw(own.workspace.pk, reader.pk, [offers])
+    assert client.get(f"{where}/file").status_code == 303, "she does not leave with the file any more"
+    assert f"/consent/partners/{acme.pk}" in client.get("/consent/requests").content.decode()
+    page = client.get(f"/consent/partners/{acme.pk}").content.decode()
+    assert "1 person took the agreement back since" in page and "dpo@acme.example" in page
+    listed = client.get(f"/consent/partners/{acme.pk}/list.csv").content.decode().split()
+    assert listed == ["email_sha256", partners.mark_of(reader.email_key)]
+    assert client.post(f"/consent/partners/{acme.pk}", {"act": "otherwise", "how": " "}).status_code == 422
+    assert client.post(f"/consent/partners/{acme.pk}", {"act": "mail"}).status_code == 303
+    mail = MailRequest.objects.get(workspace_id=own.workspace.pk, kind="recipient")
+    assert mail.recipient == "dpo@acme.example" and listed[1] in mail.facts["text"]
+    assert client.post(f"/consent/partners/{acme.pk}", {"act": "drop"}).status_code == 303
+    assert client.post(f"/consent/partners/{acme.pk}", {"act": "drop"}).status_code == 422
+    page = client.get(f"/consent/partners/{acme.pk}").content.decode()
+    assert "is a partner no more" in page and "1 person: dpo@acme.example" in page

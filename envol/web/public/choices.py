@@ -14,7 +14,7 @@ from django.db import transaction
 
 from envol import db_role, events
 from envol.accounts.models import Workspace
-from envol.consent import lapse, ledger, policies, purposes, suppression
+from envol.consent import lapse, ledger, partners, policies, purposes, suppression
 from envol.consent.models import Evidence, Permission, Purpose, PurposeText
 from envol.contacts.models import Contact
 from envol.contacts.people import masked
@@ -88,6 +88,7 @@ class Choice:
     words: PurposeText
     state: str
     ends: datetime | None = None  # when it ends by its term, if that is soon: it can be renewed now
+    newcomers: tuple[str, ...] = ()  # partners whom the words name since she agreed, and to whom she did not
 
     @property
     def text(self) -> str:
@@ -152,7 +153,9 @@ def choices(who: Visitor, language: str = "") -> list[Choice]:
         elif state and state != "granted":
             state = "refused"
         ends = _ends(who, purpose) if state == "granted" and purpose.months else None
-        found.append(Choice(purpose, purposes.text(purpose, language or who.language), state, ends))
+        later = partners.newcomers(purpose, who.contact.id) if who.contact and state == "granted" else []
+        words = purposes.text(purpose, language or who.language)
+        found.append(Choice(purpose, words, state, ends, tuple(one.name for one in later)))
     order = ("marketing", "measuring", "transactional")
     return sorted(found, key=lambda choice: order.index(choice.purpose.kind))
 
@@ -167,12 +170,13 @@ def _ends(who: Visitor, purpose: Purpose) -> datetime | None:
 
 
 def renew(who: Visitor, purpose_id: int, seen: Iterable[int] = ()) -> bool:
-    """She keeps a permission that would soon end by its term: a new consent, to the words that stood there."""
+    """She keeps what would soon end, or agrees to partners named since: a new consent, to the words shown."""
     if who.contact is None:
         return False
     with transaction.atomic():
         ledger.lock(who.workspace.id)
-        found = next((one for one in choices(who) if one.purpose.pk == purpose_id and one.ends is not None), None)
+        mine = (one for one in choices(who) if one.purpose.pk == purpose_id)
+        found = next((one for one in mine if one.ends is not None or one.newcomers), None)
         if found is None:
             return False
         _answer(who, [(found.purpose, "granted")], frozenset(seen))

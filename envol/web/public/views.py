@@ -181,8 +181,10 @@ def preferences(request: HttpRequest, token: str) -> HttpResponse:
 
 
 def _row(choice: choices.Choice, words: Words) -> dict[str, Any]:
-    ends = ""
-    if choice.ends is not None:
+    ends, keep = "", "keep"
+    if choice.newcomers:
+        ends, keep = words("partners_since", names=", ".join(choice.newcomers)), "partners_agree"
+    elif choice.ends is not None:
         day = format_date(choice.ends, "long", locale="fr_FR" if words.language == "fr" else "en_GB")
         ends = words("keep_until", day=day)
     return {
@@ -192,6 +194,7 @@ def _row(choice: choices.Choice, words: Words) -> dict[str, Any]:
         "granted": choice.granted,
         "ends": ends,
         "keep": f"keep_{choice.purpose.pk}",
+        "keep_words": words(keep),
     }
 
 

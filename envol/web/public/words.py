@@ -95,6 +95,11 @@ WORDS: dict[str, dict[str, str]] = {
         "fr": "Votre accord prend fin le {day}. Sans nouvelle de vous, rien ne sera plus envoyé ni mesuré à ce titre.",
         "en": "Your agreement ends on {day}. If we hear nothing from you, nothing more is sent or measured for it.",
     },
+    "partners_since": {
+        "fr": "Depuis votre accord ont été ajoutés\u202f: {names}. Sans votre accord, ils ne reçoivent rien sur vous.",
+        "en": "Since you agreed, named in addition: {names}. They get nothing about you unless you agree.",
+    },
+    "partners_agree": {"fr": "J’accepte aussi ces partenaires", "en": "I agree to these too"},
     "keep": {"fr": "Garder mon accord", "en": "Keep my agreement"},
     "kept": {
         "fr": "Votre accord est prolongé. Vous pouvez le retirer à tout moment.",

@@ -21,7 +21,7 @@ from envol.audience.models import Segment
 from envol.campaigns import actions, checks, content, drafts
 from envol.campaigns.models import Campaign, ContentDraft, State
 from envol.consent.models import Purpose
-from envol.consent.purposes import AD_MATCHING
+from envol.consent.purposes import UNSENT
 from envol.content import designs, gallery
 from envol.content.models import Template, Version
 from envol.content.problems import TemplateProblem
@@ -148,7 +148,7 @@ def _choices(request: MemberRequest, campaign: Campaign) -> dict[str, Any]:
     return {
         "purposes": Purpose.objects.filter(workspace=workspace)
         .exclude(kind="measuring")
-        .exclude(key=AD_MATCHING)
+        .exclude(key__in=UNSENT)
         .order_by("bit"),
         "segments": Segment.objects.filter(workspace=workspace).order_by("name"),
         "domains": domains.of(workspace),

@@ -27,7 +27,7 @@ from envol.web.doors import MemberRequest, audience, may
 from envol.web.meanwhile import moved, sentence
 from envol.web.paging import PAGE, page_of
 from envol.web.templatetags.envol import label
-from envol.web.views import purpose_terms
+from envol.web.views import partners, purpose_terms
 from envol.web.views.contacts import name_of
 from envol.wire.address import AddressError, normalise
 
@@ -266,14 +266,14 @@ def purpose(request: MemberRequest, purpose_id: int) -> HttpResponse:
         note(request.workspace, "member", "purpose.renamed", found, actor_id=request.member.pk, key=found.key)
         return see(request, "purpose", found.pk, said=_("Renamed. What people agreed to stays as it was."))
     words = {code: request.POST.get(f"text_{code}", "").strip().replace("\r\n", "\n") for code in ("fr", "en")}
-    now = {code: purposes.text(found, code) for code in words}
+    now = {code: purposes.text(found, code) for code in words}  # the partners' names are no part of what is typed
     if not all(words.values()) or any(len(text) > 1000 for text in words.values()):
         said = _("Write the words in both languages, at most 1,000 characters each.")
         return _purpose(request, found, typed=words, wrong=said)
     if request.POST.get("version") != str(now["fr"].version):
         said = _("Somebody else wrote a new version meanwhile. Yours is still here: compare, then save again.")
         return _purpose(request, found, typed=words, wrong=said, status=409)
-    if all(now[code].text == text and now[code].language == code for code, text in words.items()):
+    if all(now[code].bare == text and now[code].language == code for code, text in words.items()):
         return see(request, "purpose", found.pk, said=_("These words are in force already."))
     version = purposes.reword(found, words)
     note(request.workspace, "member", "purpose.reworded", found, actor_id=request.member.pk, version=version)
@@ -306,8 +306,8 @@ def _purpose(
         "versions": _versions(texts, cited),
         "version": texts[0].version if texts else 0,
         "typed": {
-            "fr": typed.get("fr", purposes.text(found, "fr").text),
-            "en": typed.get("en", purposes.text(found, "en").text),
+            "fr": typed.get("fr", purposes.text(found, "fr").bare),
+            "en": typed.get("en", purposes.text(found, "en").bare),
             "label_fr": typed.get("label_fr", found.label_fr),
             "label_en": typed.get("label_en", found.label_en),
         },
@@ -324,6 +324,7 @@ def _purpose(
         "may_edit": may(request, Role.EDITOR),
         "is_owner": may(request, Role.OWNER),
         **purpose_terms.facts_of(found),
+        **partners.facts_of(found),
     }
     return render(request, "consent/purpose.html", facts, status=status if wrong else 200)
 

@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 
 from babel.numbers import format_decimal
 from django.conf import settings
+from django.db.models import QuerySet
 from django.http import FileResponse, Http404, HttpResponse, HttpResponseBase, QueryDict
 from django.shortcuts import render
 from django.urls import reverse
@@ -21,9 +22,10 @@ from envol.accounts.jobs import cancel
 from envol.accounts.journal import note
 from envol.accounts.models import Job, Role
 from envol.audience.models import Segment
-from envol.consent.models import Purpose
+from envol.consent.models import Partner, Purpose
 from envol.contacts import catalogue, exports, filters, tasks
 from envol.contacts import export_files as service
+from envol.contacts.export_kinds import purpose_of
 from envol.contacts.filters import Filter
 from envol.contacts.models import Export, List
 from envol.web.answers import refuse, see
@@ -38,6 +40,8 @@ AT_ONCE = 10_000
 """Up to so many people a CSV is also offered without a job."""
 WHOLE = "-whole"
 """The answer to "what for?" that is none of the purposes; no key of a purpose begins so."""
+PARTNER = "-partner-"
+"""The same before the number of a partner who gets the file."""
 FIXED = ("email", "language", "time_zone", "tags", "created_at")
 ENDINGS = {"csv": "csv", "xlsx": "xlsx", "parquet": "parquet", "hashed": "csv"}
 
@@ -66,6 +70,7 @@ def new_export(request: MemberRequest) -> HttpResponse:
     problem = ""
     if request.method == "POST":
         purpose = service.purposes_for(request.workspace).filter(key=given.get("purpose", "")).first()
+        partner = _partner(request, given.get("purpose", ""))
         if purpose is not None and given.get("act") == "at_once":
             answer = see(request, "contacts_export")
             answer["Location"] += f"?{_same(chosen)}&{urlencode({'purpose': purpose.key})}"
@@ -77,7 +82,8 @@ def new_export(request: MemberRequest) -> HttpResponse:
                 given.get("kind", ""),
                 given.getlist("column"),
                 purpose=purpose,
-                reason=given.get("reason", "") if given.get("purpose") == WHOLE else "",
+                partner=partner,
+                reason=given.get("reason", "") if partner or given.get("purpose") == WHOLE else "",
                 name=_named(request, chosen),
                 language=get_language() or "en",
                 member_id=request.member.pk,
@@ -88,7 +94,7 @@ def new_export(request: MemberRequest) -> HttpResponse:
             people = filters.count(request.workspace, chosen)
             note(
                 request.workspace, "member", "export.asked", made, actor_id=request.member.pk, kind=made.kind,
-                people=people, purpose=made.purpose_id, reason=made.reason,
+                people=people, purpose=made.purpose_id, reason=made.reason, partner=partner.name if partner else "",
             )  # fmt: skip
             if service.needs_approval(request.workspace, people, request.member.pk):
                 service.ask(made, people, settings.ENVOL.base_url + reverse("web:export", args=[made.pk]))
@@ -97,6 +103,19 @@ def new_export(request: MemberRequest) -> HttpResponse:
             return see(request, "export", made.pk)
     facts = _facts(request, given, chosen) | {"problem": problem}
     return render(request, "exports/new.html", facts, status=422 if problem else 200)
+
+
+def _partner(request: MemberRequest, what_for: str) -> Partner | None:
+    number = what_for.removeprefix(PARTNER)
+    if number == what_for or not (number.isascii() and number.isdigit() and len(number) < 18):
+        return None
+    return _partners(request).filter(pk=int(number)).first()
+
+
+def _partners(request: MemberRequest) -> QuerySet[Partner]:
+    """Who may get a file at all: whom the words of a purpose name now."""
+    named = Partner.objects.filter(workspace=request.workspace, until_version=None)
+    return named.select_related("purpose", "workspace").order_by("purpose__bit", "pk")
 
 
 def _facts(request: MemberRequest, given: QueryDict, chosen: Filter) -> dict[str, Any]:
@@ -116,6 +135,7 @@ def _facts(request: MemberRequest, given: QueryDict, chosen: Filter) -> dict[str
         "purposes": list(service.purposes_for(workspace)),
         "what_for": given.get("purpose", ""),
         "whole": WHOLE,
+        "partners": [(f"{PARTNER}{one.pk}", one) for one in _partners(request)],
         "reason": given.get("reason", ""),
         "purpose": purpose,
         "agreed": agreed,
@@ -187,7 +207,8 @@ def export(request: MemberRequest, export_id: int) -> HttpResponse:
         "busy": busy,
         "waits": service.file_of(found) is not None,
         "size": _size(found.size),
-        "purpose": service.purpose_of(found),
+        "purpose": purpose_of(found),
+        "partner": service.partner_of(found),
         "days": service.KEPT.days,
         "again": _same(Filter.of(found.chosen)),
         "may_decide": found.state == "asked" and _may_decide(request, found),

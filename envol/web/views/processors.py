@@ -12,7 +12,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_http_methods, require_POST, require_safe
 
 from envol.accounts.models import Role
-from envol.consent import data_map, desk, tenants, transfers
+from envol.consent import data_map, desk, partners, tenants, transfers
 from envol.consent.models import Processor
 from envol.consent.record import country
 from envol.web.answers import refuse, see
@@ -133,6 +133,7 @@ def end_processor(request: MemberRequest, processor_id: int) -> HttpResponse:
     if one.ended_on is not None:
         return refuse(request, "processor", one.pk, said=_("It had ended already."))
     desk.end_processor(one, member_id=request.member.pk)
+    partners.drop_behind(one, member_id=request.member.pk)
     said = _("It is noted as ended. Ask for a written confirmation that the data were deleted (art. 28(3)(g)).")
     return see(request, "processors", said=said)
 

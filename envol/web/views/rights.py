@@ -16,7 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from envol.accounts.journal import note
 from envol.accounts.models import Role
-from envol.consent import access, directives, erasures, informing, recipients, requests, restriction
+from envol.consent import access, directives, erasures, informing, partners, recipients, requests, restriction
 from envol.consent.models import Erasure, RightsRequest
 from envol.contacts.models import Contact
 from envol.web.answers import refuse, see
@@ -97,6 +97,7 @@ def _list(request: MemberRequest, status: int = 200, **more: Any) -> HttpRespons
         "form_url": settings.ENVOL.base_url.rstrip("/") + form,  # from the settings: a Host header may lie
         "origins": informing.open_of(request.workspace.pk),
         "untold": recipients.waiting(request.workspace.pk),
+        "partners": partners.untold(request.workspace.pk),
         "erased": Erasure.objects.filter(workspace_id=request.workspace.pk).order_by("-at")[:20],
         "may_edit": may(request, Role.EDITOR),
         **more,
