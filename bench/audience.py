@@ -271,13 +271,14 @@ def _longer(bench: _Bench, asked: Any, data: Path, times: int) -> float:
     The slabs are written again that often, each copy of the people under positions and ids of its own, so nothing else
     differs; what has changed since is the same few people. A base in PostgreSQL so large would take 55 GB at 5,000,000.
     """
+    from bench.audience_larger import enlarged
     from envol.accounts.models import Workspace
     from envol.audience.columns.engine import Columns
 
-    from bench.audience_larger import enlarged
-
     with enlarged(bench.columns, data, times) as place:
-        large = _Bench(Columns(Workspace.objects.get(pk=bench.columns.workspace_id), place), bench.pg, bench.catalogue, 0)
+        large = _Bench(
+            Columns(Workspace.objects.get(pk=bench.columns.workspace_id), place), bench.pg, bench.catalogue, 0
+        )
         ratios = []
         try:
             for name, (tree, _) in asked.items():
@@ -286,7 +287,9 @@ def _longer(bench: _Bench, asked: Any, data: Path, times: int) -> float:
                     raise RuntimeError(f"{name}: {few} people, and {many} of {times} times as many.")
                 small, long = (_p95(partial(one.cold, tree), bench.requests) for one in (bench, large))
                 ratios.append(long / small)
-                ground.say(f"audience: {name} {small:.1f} ms, of {times} times as many {long:.1f}, {long / small:.2f} times")
+                ground.say(
+                    f"audience: {name} {small:.1f} ms, of {times} times as many {long:.1f}, {long / small:.2f} times"
+                )
         finally:
             large.columns.close()
         ground.say(f"audience: {_peak():.0f} MB at most with both open")

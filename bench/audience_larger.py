@@ -10,9 +10,8 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from envol.audience.columns import build, store
-
 from bench import ground
+from envol.audience.columns import build, store
 
 if TYPE_CHECKING:
     from envol.audience.columns.engine import Columns
