@@ -6,21 +6,26 @@ import hashlib
 import hmac
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
+from typing import Any
 
 from django.db import transaction
 from django.db.models.functions import Now
 from django.utils import timezone
 from django.utils.crypto import salted_hmac
+from django.utils.translation import gettext as _
 
+from envol.accounts import undo
 from envol.accounts.api_keys import Limits
 from envol.accounts.journal import note
 from envol.accounts.keys import seal, unseal
-from envol.accounts.models import ApiKey, Member, Role, User, Workspace
+from envol.accounts.models import ApiKey, Member, Role, Undo, User, Workspace
 from envol.wire.scram import ITERATIONS, Verifier
+
+LATE = "workspace.late_refusal"
 
 # Rooms that give a new workspace its first rows (purposes, catalogue) register here at start.
 _on_create: list[Callable[[Workspace], None]] = []
@@ -54,11 +59,26 @@ def create_workspace(name: str, *, title: str = "", language: str = "fr", time_z
     return workspace
 
 
-def refuse_late(workspace: Workspace, late: bool, member: Member) -> None:
-    """Do programs of the send API hear of a sender that is not the workspace's later, as blocked, or at once?"""
+def refuse_late(workspace: Workspace, late: bool, member: Member) -> Undo | None:
+    """Do programs of the send API hear of a sender that is not the workspace's later, as blocked, or at once?
+
+    None when it was so already.
+    """
     with transaction.atomic():
-        if Workspace.objects.filter(pk=workspace.pk, late_refusal=not late).update(late_refusal=late):
-            note(workspace, "member", "workspace.late_refusal", workspace, actor_id=member.pk, late=late)
+        if not Workspace.objects.filter(pk=workspace.pk, late_refusal=not late).update(late_refusal=late):
+            return None
+        entry = note(workspace, "member", LATE, workspace, actor_id=member.pk, late=late)
+        return undo.offer(entry, LATE, {"late": late})
+
+
+def _refuse_as_before(workspace: Workspace, facts: Mapping[str, Any], member: Member) -> str:
+    late = bool(facts["late"])
+    if not Workspace.objects.filter(pk=workspace.pk, late_refusal=late).update(late_refusal=not late):
+        raise undo.CannotUndo(_("It was changed again since."))
+    return _("Programs hear of it at once again.") if late else _("Programs hear of it later again.")
+
+
+undo.register(LATE, _refuse_as_before)
 
 
 def add_member(workspace: Workspace, user: User, role: Role, dpo: bool = False) -> Member:

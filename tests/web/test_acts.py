@@ -143,6 +143,14 @@ def test_when_programs_hear_of_a_sender_that_is_not_ours(own: Shop, as_member: S
     said = JournalEntry.objects.filter(workspace=own.workspace, action="workspace.late_refusal").order_by("id")
     assert [entry.facts for entry in said] == [{"late": True}, {"late": False}]
     assert as_member("editor", own).post("/settings/keys/late", {"when": "later"}).status_code == 403
+    first, last = (entry.undo for entry in said)
+    answer = client.post(f"/undo/{first.pk}", follow=True)
+    own.workspace.refresh_from_db()
+    assert "changed again since" in answer.content.decode() and not own.workspace.late_refusal
+    for _ in range(2):  # once is enough
+        client.post(f"/undo/{last.pk}")
+        own.workspace.refresh_from_db()
+        assert own.workspace.late_refusal
 
 
 def test_a_key_is_limited_paused_and_resumed_on_its_page(own: Shop, as_member: Sign) -> None:

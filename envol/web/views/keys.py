@@ -77,13 +77,13 @@ def late_refusal(request: MemberRequest) -> HttpResponse:
     when = request.POST.get("when")
     if when not in ("at_once", "later"):
         return refuse(request, "keys", said=_("Choose when programs hear of it."))
-    refuse_late(request.workspace, when == "later", request.member)
+    changed = refuse_late(request.workspace, when == "later", request.member)
     said = (
         _("Programs hear of it later: such a message is answered as accepted, never leaves, and is told as blocked.")
         if when == "later"
         else _("Programs hear of it at once: such a message is refused.")
     )
-    return see(request, "keys", said=said, anchor="late")
+    return see(request, "keys", said=said, anchor="late", undo=changed)
 
 
 def _key(request: MemberRequest, key_id: int) -> ApiKey:
