@@ -29,6 +29,9 @@ def program(workspace: Any) -> Program:
     return Program(workspace)
 
 
+SAID = {"Locale": "fr_FR", "Sender": "Zoé", "SenderEmail": "zoe@boutique.example", "Subject": "Automne"}
+
+
 def owner(workspace: Any) -> Member:
     return add_member(workspace, User.objects.create_user(f"zoe{workspace.pk}@equipe.example", "x"), Role.OWNER)
 
@@ -110,6 +113,30 @@ def test_the_older_twin_of_a_draft(program: Program) -> None:
     assert program("POST", f"{path}/detailcontent", {"Html-part": HTML})[0] == 200
     assert program.rows(f"{path}/status") == [{"Status": "Draft"}]
     assert program.rows(f"campaigndraft/{made['ID']}")[0]["Subject"] == "Hiver"
+
+
+def test_a_draft_takes_its_words_from_a_template(program: Program) -> None:
+    kept = [program.made_one("template", {"Name": f"Modèle {n}"})["ID"] for n in (1, 2)]
+    for n, number in enumerate(kept, 1):
+        program("POST", f"template/{number}/detailcontent", {"Html-part": f"<p>Bonjour {n} [[UNSUB_LINK_FR]]</p>"})
+    made, _ = draft(program, Template=str(kept[0]))
+    path = f"campaigndraft/{made['ID']}"
+    assert made["TemplateID"] == kept[0] and "Bonjour 1" in program.rows(f"{path}/detailcontent")[0]["Html-part"]
+    written = Campaign.objects.get(pk=made["ID"]).template
+    assert written is not None and "Bonjour 1 {{ unsubscribe_url }}" in written.versions.latest("no").source
+    program("POST", f"{path}/detailcontent", {"Html-part": "<p>Autre [[UNSUB_LINK_FR]]</p>"})
+    assert program("PUT", path, {"TemplateID": kept[0]})[0] == 304, "the words written since stay"
+    assert program("PUT", path, {"TemplateID": kept[1]})[0] == 200
+    assert "Bonjour 2" in written.versions.latest("no").source
+    foreign = Program(create_workspace(f"t{program.workspace.pk}", title="Autre")).made_one("template", {"Name": "X"})
+    for number in (foreign["ID"], 10**15):
+        status, told = program("PUT", path, {"TemplateID": number})
+        assert status == 400 and 'Property "Template"' in told["ErrorMessage"]
+        assert program("POST", "campaigndraft", {**SAID, "TemplateID": number})[0] == 400
+    program("POST", f"template/{kept[0]}/detailcontent", {"Html-part": "<p>{% if %}</p>"})
+    status, told = program("POST", "campaigndraft", {**SAID, "TemplateID": kept[0]})
+    assert status == 400 and "Html-part, line 1" in told["ErrorMessage"]
+    assert program.rows("campaigndraft") == [program.rows(path)[0]], "what cannot be made leaves nothing"
 
 
 @pytest.mark.parametrize(

@@ -463,3 +463,27 @@ def test_figures_of_what_was_sent(program: Program) -> None:
     )[0]["State"] == "user unknown"
     other = Program(create_workspace(f"figures{workspace.pk}"))
     assert other("GET", f"{counters}{campaign.pk}")[0] == 404 and other("GET", f"campaign/{campaign.pk}")[0] == 404
+
+
+def test_who_came_to_a_list_by_a_form(workspace: Any) -> None:
+    program = Program(workspace)
+    number = program.made_one("contactslist", {"Name": "Lettre"})["ID"]
+    one = List.objects.get(pk=number)
+    for name, kind in (("anna", "form"), ("ben", "import")):
+        source = people.source(workspace, kind, "Salon")
+        person = people.upsert(workspace, f"{name}@lecteurs.example", {}, source=source)
+        people.join(one, person, source)
+    (row,) = program.rows("contactslistsignup")
+    anna = people.find(workspace, "anna@lecteurs.example")
+    assert anna is not None
+    assert (row["ContactID"], row["Email"], row["ListID"]) == (anna.pk, anna.email, number)
+    assert row["Source"] == "Salon" and row["ConfirmAt"] == row["SignupAt"] != "" and row["SignupIp"] == ""
+    assert program.rows(f"contactslistsignup/{row['ID']}") == [row]
+    for query in (f"ContactsList={number}", f"Contact={anna.pk}", "Email=Anna@lecteurs.example"):
+        assert program.rows(f"contactslistsignup?{query}") == [row]
+    assert not program.rows("contactslistsignup?ContactsList=-1")
+    program("POST", f"contactslist/{number}/managecontact", {"Email": anna.email, "Action": "unsub"})
+    assert program.rows("contactslistsignup") == [row], "that she came by the form stays true"
+    other = Program(create_workspace(f"s{workspace.pk}", title="Autre"))
+    assert not other.rows("contactslistsignup") and other("GET", f"contactslistsignup/{row['ID']}")[0] == 404
+    assert other("POST", "contactslistsignup", {})[0] == 405

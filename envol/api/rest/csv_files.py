@@ -17,7 +17,7 @@ from envol.accounts.models import ApiKey, Job, Scope
 from envol.api import csv_work
 from envol.api.models import CsvData
 from envol.api.rest import lists
-from envol.api.rest.ground import Answer, Call, Resource, Wrong, missing, number_of
+from envol.api.rest.ground import Answer, Call, Resource, Wrong, missing, number_of, unresolved
 from envol.api.rest.values import Field, Invalid, anything, integer, text, told
 from envol.contacts.imports import CAUSES, ImportProblem
 from envol.contacts.models import Import, ImportRefusal
@@ -139,14 +139,10 @@ def _show(call: Call, found: Sequence[Job]) -> list[dict[str, Any]]:
     ]
 
 
-def _unknown(name: str, wanted: Any) -> Wrong:
-    return Wrong(400, f'Property "{name}", alternate key value "{wanted}" could not be resolved to an ID')
-
-
 def _create(call: Call, given: dict[str, Any]) -> Job:
     data = CsvData.objects.filter(workspace=call.workspace, pk=given["DataID"]).first()
     if data is None:
-        raise _unknown("Data", given["DataID"])
+        raise unresolved("Data", given["DataID"])
     method = given.get("Method", "addnoforce").lower()
     if method not in csv_work.METHODS:
         raise Invalid(f"MJ08 Property Method is invalid: it is one of {', '.join(csv_work.METHODS)}")
@@ -158,7 +154,7 @@ def _create(call: Call, given: dict[str, Any]) -> Job:
     else:
         one = lists.list_of(call, wanted or data.list_id)
         if one is None:
-            raise _unknown("ContactsList", wanted or "")
+            raise unresolved("ContactsList", wanted or "")
         list_id = one.pk
     written = given.get("ImportOptions") or ""
     facts = {

@@ -20,6 +20,7 @@ from envol.api.rest import (
     messages,
     people,
     reactions,
+    signups,
     statistics,
     templates,
 )
@@ -34,6 +35,7 @@ RESOURCES: Mapping[str, Resource] = {
         people.DATA,
         replace(lists.LIST, acts={**lists.LIST.acts, "importlist": _COPY}),
         lists.RECIPIENT,
+        signups.SIGNUP,
         templates.TEMPLATE,
         account.SENDER,
         account.METASENDER,

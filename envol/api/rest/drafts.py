@@ -17,9 +17,10 @@ from django.utils import timezone
 
 from envol.accounts.models import Scope
 from envol.api import declared
-from envol.api.models import Draft
+from envol.api.models import Draft, StoredTemplate
 from envol.api.rest import filters, lists, names
-from envol.api.rest.ground import JSON_UTF8, Answer, Call, Resource, Wrong, envelope, missing, number_of
+from envol.api.rest import templates as stored
+from envol.api.rest.ground import JSON_UTF8, Answer, Call, Resource, Wrong, envelope, missing, number_of, unresolved
 from envol.api.rest.templates import write_parts
 from envol.api.rest.values import Field, Invalid, anything, boolean, folded, integer, moment, text, told
 from envol.audience import segments
@@ -50,6 +51,8 @@ FIELDS = {
     "ContactsListAlt": Field(text),
     "SegmentationID": Field(integer),
     "SegmentationAlt": Field(text),
+    "Template": Field(integer),
+    "TemplateID": Field(integer),
     "EditMode": Field(text),
     "IsStarred": Field(boolean),
     "IsTextPartIncluded": Field(boolean),
@@ -83,10 +86,11 @@ def _rows(call: Call) -> QuerySet[Draft]:
 
 
 def _show(call: Call, found: Sequence[Draft]) -> list[dict[str, Any]]:
+    latest = Sending.objects.filter(campaign_id__in=[one.campaign_id for one in found]).order_by("campaign_id", "-pk")
+    ends = dict(latest.distinct("campaign_id").values_list("campaign_id", "ended_at"))
     rows = []
     for one in found:
         campaign, facts = one.campaign, one.facts
-        ended = Sending.objects.filter(campaign_id=campaign.pk).values_list("ended_at", flat=True).last()
         rows.append(
             {
                 "AXFraction": 0,
@@ -96,7 +100,7 @@ def _show(call: Call, found: Sequence[Draft]) -> list[dict[str, Any]]:
                 "ContactsListID": facts.get("ContactsListID", 0),
                 "CreatedAt": told(campaign.created_at),
                 "Current": 0,
-                "DeliveredAt": told(ended),
+                "DeliveredAt": told(ends.get(campaign.pk)),
                 "EditMode": facts.get("EditMode", "html2"),
                 "ID": campaign.pk,
                 "IsStarred": facts.get("IsStarred", False),
@@ -111,7 +115,7 @@ def _show(call: Call, found: Sequence[Draft]) -> list[dict[str, Any]]:
                 "SenderName": campaign.from_name,
                 "Status": _STATUS.get(campaign.state, 0),
                 "Subject": facts.get("Subject", ""),
-                "TemplateID": 0,
+                "TemplateID": facts.get("TemplateID", 0),
                 "Title": facts.get("Title", ""),
                 "Url": "",
                 "Used": campaign.state != "draft",
@@ -127,14 +131,12 @@ def _audience(call: Call, given: dict[str, Any]) -> tuple[Segment | None, dict[s
         return None, {}
     one = lists.list_of(call, wanted)
     if one is None:
-        raise Wrong(400, f'Property "ContactsList", alternate key value "{wanted}" could not be resolved to an ID')
+        raise unresolved("ContactsList", wanted)
     chosen = given.get("SegmentationID") or given.get("SegmentationAlt")
     try:
         within = filters.find(call, str(chosen)) if chosen else None
     except Wrong:
-        raise Wrong(
-            400, f'Property "Segmentation", alternate key value "{chosen}" could not be resolved to an ID'
-        ) from None
+        raise unresolved("Segmentation", chosen) from None
     return segment_of(call, one, within), {"ContactsListID": one.pk, "SegmentationID": within.pk if within else 0}
 
 
@@ -152,6 +154,7 @@ def segment_of(call: Call, one: List, within: Segment | None = None) -> Segment:
 
 def _create(call: Call, given: dict[str, Any]) -> Draft:
     segment, chosen = _audience(call, given)
+    template = _template(call, given)
     declaration = declared.of(call.key)
     try:
         campaign = drafts.create(
@@ -166,10 +169,30 @@ def _create(call: Call, given: dict[str, Any]) -> Draft:
     except Refused as refusal:
         raise Wrong(400, str(refusal)) from None
     facts = {name: given[name] for name in _KEPT if name in given} | chosen
-    made = Draft.objects.create(workspace=call.workspace, campaign=campaign, facts=facts)
+    made = Draft(workspace=call.workspace, campaign=campaign, facts=facts)
+    if template is not None:
+        _take_parts(made, template)
+    made.save()
     made.refresh_from_db()
     campaign.refresh_from_db()
+    _compose(call, made)
     return made
+
+
+def _template(call: Call, given: dict[str, Any]) -> StoredTemplate | None:
+    """The template whose parts become those of the draft, where one is named."""
+    wanted = given.get("TemplateID") or given.get("Template")
+    if not wanted:
+        return None
+    try:
+        return stored.find(call, str(wanted))
+    except Wrong:
+        raise unresolved("Template", wanted) from None
+
+
+def _take_parts(one: Draft, template: StoredTemplate) -> None:
+    one.html, one.text, one.mjml, one.headers = template.html, template.text, template.mjml, template.headers
+    one.facts = one.facts | {"TemplateID": template.pk}
 
 
 def _change(call: Call, one: Draft, given: dict[str, Any]) -> bool:
@@ -193,10 +216,15 @@ def _change(call: Call, one: Draft, given: dict[str, Any]) -> bool:
     facts |= chosen
     if segment is not None and campaign.segment_id != segment.pk:
         changes["segment"] = segment
+    template = _template(call, given)
+    if template is not None:
+        facts["TemplateID"] = template.pk
     if not changes and facts == one.facts:
         return False
     _edit(campaign, changes)
-    words = facts.get("Subject") != one.facts.get("Subject")
+    words = any(facts.get(name) != one.facts.get(name) for name in ("Subject", "TemplateID"))
+    if template is not None and one.facts.get("TemplateID") != template.pk:
+        _take_parts(one, template)
     one.facts, one.modified_at = facts, Now()
     one.save()
     one.refresh_from_db()

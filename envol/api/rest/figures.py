@@ -14,6 +14,7 @@ from envol.api.models import Draft
 from envol.api.rest.ground import JSON_UTF8, Answer, Call, Resource, envelope, missing
 from envol.api.rest.values import told
 from envol.campaigns.models import Campaign
+from envol.content.models import Version
 from envol.insight.report import Report, report
 from envol.outbound.models import Sending
 
@@ -66,6 +67,14 @@ def campaign_of(call: Call, number: int) -> Campaign:
     if found is None:
         raise missing()
     return found
+
+
+def subjects(found: Sequence[Campaign]) -> dict[int, str]:
+    """What stands above the latest version of each campaign's content, by its number."""
+    templates = {one.template_id for one in found if one.template_id}
+    latest = Version.objects.filter(template_id__in=templates).order_by("template_id", "-no").distinct("template_id")
+    by_template = dict(latest.values_list("template_id", "subject"))
+    return {one.pk: by_template.get(one.template_id or 0, "") for one in found}
 
 
 def as_they_are(call: Call, found: Sequence[Any]) -> list[dict[str, Any]]:
@@ -144,9 +153,12 @@ def _one_campaign(call: Call, key: str) -> Campaign:
 
 def _told_campaigns(call: Call, found: Sequence[Campaign]) -> list[dict[str, Any]]:
     written = dict(Draft.objects.filter(campaign__in=found).values_list("campaign_id", "facts"))
+    first = Sending.objects.filter(campaign_id__in=[one.pk for one in found]).order_by("campaign_id", "pk")
+    sendings = {one.campaign_id: one for one in first.distinct("campaign_id")}
+    subject = subjects(found)
     rows = []
     for one in found:
-        sending = Sending.objects.filter(campaign_id=one.pk).order_by("pk").first()
+        sending = sendings.get(one.pk)
         facts = written.get(one.pk, {})
         rows.append(
             {
@@ -162,13 +174,11 @@ def _told_campaigns(call: Call, found: Sequence[Campaign]) -> list[dict[str, Any
                 "ListID": facts.get("ContactsListID", 0),
                 "NewsLetterID": one.pk,
                 "OpenTracked": int(call.workspace.opens_mode != "none"),
-                "SegmentationID": facts.get("SegmentationID", 0) if facts else one.segment.pk if one.segment else 0,
+                "SegmentationID": facts.get("SegmentationID", 0) if facts else one.segment_id or 0,
                 "SendEndAt": told(sending.ended_at) if sending else "",
                 "SendStartAt": told(sending.started_at) if sending else "",
                 "Status": {"sent": 2, "draft": 0}.get(one.state, 1),
-                "Subject": one.template.versions.order_by("-no").values_list("subject", flat=True).first() or ""
-                if one.template
-                else "",
+                "Subject": subject.get(one.pk, ""),
             }
         )
     return rows

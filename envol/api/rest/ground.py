@@ -47,6 +47,11 @@ def missing() -> Wrong:
     return Wrong(404, "Object not found")
 
 
+def unresolved(name: str, wanted: Any) -> Wrong:
+    """What a property or a filter names is not here."""
+    return Wrong(400, f'Property "{name}", alternate key value "{wanted}" could not be resolved to an ID')
+
+
 def not_offered() -> Wrong:
     return Wrong(405, "This method is not offered here.")
 
@@ -79,9 +84,10 @@ class Call:
     def workspace(self) -> Workspace:
         return self.key.workspace
 
-    def number(self, name: str) -> int | None:
-        """A number of the query; a filter that is none finds nothing."""
-        if name not in self.query:
+    def number(self, *names: str) -> int | None:
+        """A number of the query, under the first of these names that is there; a filter that is none finds nothing."""
+        name = next((one for one in names if one in self.query), None)
+        if name is None:
             return None
         try:
             return integer(self.query[name])

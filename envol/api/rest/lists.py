@@ -15,7 +15,7 @@ from envol.accounts.models import Job, Scope
 from envol.api import declared
 from envol.api.models import Batch
 from envol.api.rest import people as persons
-from envol.api.rest.ground import Call, Resource, Wrong, missing, number_of
+from envol.api.rest.ground import Call, Resource, Wrong, missing, number_of, unresolved
 from envol.api.rest.values import Field, Invalid, anything, boolean, folded, integer, text, told
 from envol.contacts import lists, people, subscriptions
 from envol.contacts.models import Contact, List, Membership
@@ -171,7 +171,7 @@ def _contact_of(call: Call, given: dict[str, Any]) -> Contact:
     try:
         return persons.find(call, str(wanted))
     except Wrong:
-        raise Wrong(400, f'Property "Contact", alternate key value "{wanted}" could not be resolved to an ID') from None
+        raise unresolved("Contact", wanted) from None
 
 
 def list_of(call: Call, wanted: Any) -> List | None:
@@ -189,7 +189,7 @@ def _join(call: Call, given: dict[str, Any]) -> Membership:
     wanted = given.get("ListID") or given.get("ListAlt")
     one = list_of(call, wanted)
     if one is None:
-        raise Wrong(400, f'Property "List", alternate key value "{wanted or ""}" could not be resolved to an ID')
+        raise unresolved("List", wanted or "")
     if subscriptions.row_of(one, contact) is not None:
         raise Wrong(400, "A duplicate ListRecipient already exists.")
     put(call, contact, one, "unsub" if given.get("IsUnsubscribed") else "addforce")

@@ -6,16 +6,16 @@ What nobody in particular did, and what machines did, is in no list. Network add
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, time
+from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.db.models import QuerySet
 
 from envol.accounts.models import Scope
 from envol.api.rest.ground import Call, Resource, missing, number_of
 from envol.api.rest.people import address
-from envol.api.rest.values import moment, told
+from envol.api.rest.spans import span
+from envol.api.rest.values import told
 from envol.contacts.models import Contact
 from envol.events.models import Event, Kind
 from envol.outbound import told as copies_told
@@ -47,18 +47,15 @@ def _rows(kind: Kind) -> Callable[[Call], QuerySet[Event]]:
 
     def rows(call: Call) -> QuerySet[Event]:
         query, found = call.query, _all(call, kind)
-        since, until = query.get("eventfromts") or query.get("fromts"), query.get("eventtots") or query.get("tots")
+        since, until = span(call)
         if since:
-            found = found.filter(at__gte=moment(since))
+            found = found.filter(at__gte=since)
         if until:
-            found = found.filter(at__lt=moment(until))
-        if not since and not until:
-            zone = ZoneInfo(call.workspace.time_zone)
-            found = found.filter(at__gte=datetime.combine(datetime.now(zone).date(), time(), zone))
-        if (campaign := call.number("campaignid") if "campaignid" in query else call.number("campaign")) is not None:
+            found = found.filter(at__lt=until)
+        if (campaign := call.number("campaignid", "campaign")) is not None:
             sendings = Sending.objects.filter(workspace=call.workspace, campaign_id=campaign)
             found = found.filter(sending_id__in=list(sendings.values_list("pk", flat=True)))
-        if (contact := call.number("contactid") if "contactid" in query else call.number("contact")) is not None:
+        if (contact := call.number("contactid", "contact")) is not None:
             found = found.filter(contact_id=contact)
         if "contactalt" in query:
             known = Contact.objects.filter(

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.db.models import Count, Max, QuerySet
 
@@ -19,8 +18,9 @@ from envol.api.models import Draft
 from envol.api.rest import lists, messages, people
 from envol.api.rest.account import SENDER
 from envol.api.rest.counters import KINDS
-from envol.api.rest.figures import CAMPAIGN, as_they_are, campaign_of, nowhere
+from envol.api.rest.figures import CAMPAIGN, as_they_are, campaign_of, nowhere, subjects
 from envol.api.rest.ground import Call, Resource, Wrong, missing, number_of
+from envol.api.rest.spans import span
 from envol.api.rest.values import moment, told
 from envol.campaigns.models import Campaign
 from envol.contacts.models import Contact, List, Membership
@@ -95,7 +95,7 @@ def _told_members(call: Call, found: Sequence[Membership]) -> list[dict[str, Any
 def _sendings(call: Call) -> QuerySet[Sending]:
     """Those that the query leaves: of a campaign, or begun in a time."""
     found = Sending.objects.filter(workspace=call.workspace, kind__in=KINDS)
-    number = call.number("campaignid") if "campaignid" in call.query else call.number("campaign")
+    number = call.number("campaignid", "campaign")
     if number is not None:
         found = found.filter(campaign_id=number)
     if call.query.get("fromts"):
@@ -122,7 +122,7 @@ def _overview(call: Call) -> QuerySet[Campaign]:
         found = found.filter(pk=number)
     if call.query.get("idtype", "campaign").lower() not in ("campaign", "nl") or call.switch("starred"):
         found = found.none()
-    return found.select_related("template")
+    return found
 
 
 _OVERVIEW_STATUS = {"draft": 0, "sent": 2, "stopped": -1}
@@ -140,6 +140,7 @@ def _told_overview(call: Call, found: Sequence[Campaign]) -> list[dict[str, Any]
         if key.link == 0 and not key.machine and key.kind in (Kind.OPENED, Kind.CLICKED):
             figures[by_sending[key.sending_id]][2 if key.kind == Kind.OPENED else 3] += counted.people
     written = dict(Draft.objects.filter(campaign__in=found).values_list("campaign_id", "facts"))
+    subject = subjects(found)
     return [
         {
             "ClickedCount": figures[one.pk][3],
@@ -153,17 +154,11 @@ def _told_overview(call: Call, found: Sequence[Campaign]) -> list[dict[str, Any]
             "SendTimeStart": int(first[one.pk].timestamp()) if one.pk in first else 0,
             "Starred": False,
             "Status": _OVERVIEW_STATUS.get(one.state, 1),
-            "Subject": written.get(one.pk, {}).get("Subject", "") or _subject(one),
+            "Subject": written.get(one.pk, {}).get("Subject", "") or subject.get(one.pk, ""),
             "Title": one.name,
         }
         for one in found
     ]
-
-
-def _subject(one: Campaign) -> str:
-    return (
-        (one.template.versions.order_by("-no").values_list("subject", flat=True).first() or "") if one.template else ""
-    )
 
 
 def _overview_one(call: Call, key: str) -> Campaign:
@@ -276,14 +271,11 @@ class _Page:
         return len(self[0:_MOST])
 
     def __getitem__(self, part: slice) -> list[delivered.NotDelivered]:
-        query = self.call.query
-        since, until = query.get("eventfromts") or query.get("fromts"), query.get("eventtots") or query.get("tots")
-        zone = ZoneInfo(self.call.workspace.time_zone)
-        today = datetime.combine(datetime.now(zone).date(), time(), zone)
-        begin = moment(since) if since else datetime(2000, 1, 1, tzinfo=UTC) if until else today
-        end = moment(until) if until else datetime.now(UTC) + timedelta(minutes=1)
+        since, until = span(self.call)
+        begin = since or datetime(2000, 1, 1, tzinfo=UTC)
+        end = until or datetime.now(UTC) + timedelta(minutes=1)
         sendings = Sending.objects.filter(workspace=self.call.workspace, kind__in=KINDS)
-        number = self.call.number("campaignid") if "campaignid" in query else self.call.number("campaign")
+        number = self.call.number("campaignid", "campaign")
         if number is not None:
             sendings = sendings.filter(campaign_id=number)
         ids = list(sendings.values_list("pk", flat=True))
