@@ -45,7 +45,9 @@ def examine(message: Outgoing) -> Verdict:
         return examine_raw(message.workspace_id, message.sender, message.subject, message.raw, key=key)
     answer_to = message.reply_to[0][1] if message.reply_to else ""
     own = own_domains(message.workspace_id)
-    return _judged(Letter(*message.sender, message.subject, message.text, message.html, answer_to, own=own), key)
+    return _judged(
+        Letter(*message.sender, message.subject, message.text, message.html, answer_to, own=own, ours=_ours()), key
+    )
 
 
 def examine_raw(
@@ -54,7 +56,7 @@ def examine_raw(
     """The verdict over a message that is relayed. at_once: raises :class:`TakesLong` rather than to look into
     attachments."""
     name, address = sender
-    letter = letter_of(raw, name=name, address=address, subject=subject, own=own_domains(workspace_id))
+    letter = letter_of(raw, name=name, address=address, subject=subject, own=own_domains(workspace_id), ours=_ours())
     if at_once and letter.files:
         raise TakesLong
     return _judged(letter, key)
@@ -86,6 +88,7 @@ def examine_version(workspace_id: int, sender: tuple[str, str], reply_to: str, v
         reply_to or version.reply_to,
         [(one.name, bytes(one.body)) for one in version.attachments.all()],
         own_domains(workspace_id),
+        _ours(),
     )
     return judge(letter, blocked)
 
@@ -104,15 +107,19 @@ _own: dict[int, tuple[float, frozenset[str]]] = {}
 
 
 def own_domains(workspace_id: int) -> frozenset[str]:
-    """Registrable domains that are checked or trusted, and that of our own links. Known for half a minute."""
+    """Registrable domains that are checked or trusted. Known for half a minute."""
     known = _own.get(workspace_id)
     if known is None or time.monotonic() - known[0] >= _KEEP_SECONDS:
         rows = Domain.objects.filter(workspace_id=workspace_id).values_list("name", "trusted", "passed_at")
         names = {registrable(name) for name, trusted, passed in rows if trusted or passed}
-        if ours := urlsplit(settings.ENVOL.base_url).hostname:
-            names.add(registrable(ours))
         known = _own[workspace_id] = (time.monotonic(), frozenset(names))
     return known[1]
+
+
+def _ours() -> frozenset[str]:
+    """The host of this platform's own pages, to which letters link to be left or looked at."""
+    host = urlsplit(settings.ENVOL.base_url).hostname
+    return frozenset({host}) if host else frozenset()
 
 
 # ---- blocked hosts

@@ -40,6 +40,9 @@ def _message(fields: dict[str, str], body: str, extra: dict[str, str]) -> EmailM
     for name in ("From", "Reply-To", "Subject"):
         if name in fields:
             message[name] = fields[name]
+    if body.startswith("<"):  # HTML as it is, and nothing beside it
+        message.set_content(body, subtype="html")
+        return message
     message.set_content(_LINK.sub(r"\1: \2", body))
     if _LINK.search(body) or "Form" in extra:
         parts = _LINK.split(body)
@@ -87,7 +90,7 @@ def verdict(message: EmailMessage) -> Verdict:
 
 
 if __name__ == "__main__":
-    sets = ("", "_later", "_third", "_fourth")
+    sets = ("", "_later", "_third", "_fourth", "_fifth", "_sixth", "_seventh", "_eighth")
     for kind in (f"{kind}{which}" for which in sets for kind in ("honest", "phishing")):
         verdicts = [(subject, verdict(message)) for subject, message in letters(kind)]
         wrong = [(s, v) for s, v in verdicts if (v.action == "allow") == kind.startswith("phishing")]

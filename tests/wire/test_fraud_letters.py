@@ -14,7 +14,17 @@ MOST_FRAUD_THROUGH = 0.10
 
 
 @pytest.mark.parametrize(
-    ("kind", "least"), [("honest", 100), ("honest_later", 25), ("honest_third", 30), ("honest_fourth", 30)]
+    ("kind", "least"),
+    [
+        ("honest", 100),
+        ("honest_later", 25),
+        ("honest_third", 30),
+        ("honest_fourth", 30),
+        ("honest_fifth", 60),
+        ("honest_sixth", 60),
+        ("honest_seventh", 60),
+        ("honest_eighth", 40),
+    ],
 )
 def test_honest_letters_leave(kind: str, least: int) -> None:
     found = [(subject, verdict(message)) for subject, message in letters(kind)]
@@ -24,7 +34,17 @@ def test_honest_letters_leave(kind: str, least: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "least"), [("phishing", 100), ("phishing_later", 25), ("phishing_third", 30), ("phishing_fourth", 30)]
+    ("kind", "least"),
+    [
+        ("phishing", 100),
+        ("phishing_later", 25),
+        ("phishing_third", 30),
+        ("phishing_fourth", 30),
+        ("phishing_fifth", 30),
+        ("phishing_sixth", 30),
+        ("phishing_seventh", 30),
+        ("phishing_eighth", 30),
+    ],
 )
 def test_fraud_is_held_or_refused(kind: str, least: int) -> None:
     found = [(subject, verdict(message)) for subject, message in letters(kind)]

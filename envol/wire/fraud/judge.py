@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from envol.wire.fraud import files, links, names, phrases
+from envol.wire.fraud import files, links, names, phrases, shape
 
 ALLOW, HOLD, REFUSE = "allow", "hold", "refuse"
 HOLD_FROM, REFUSE_FROM = 5.0, 10.0
@@ -18,7 +18,8 @@ MOST_TEXT = 100_000
 
 @dataclass(slots=True)
 class Letter:
-    """What is judged. own: registrable domains of the sender's organisation, beside that of the address.
+    """What is judged. own: registrable domains of the sender's organisation, beside that of the address. ours: hosts of
+    the platform, to which every letter links: they say nothing about whom it leads to.
 
     files: (name, content). reply_to: an address, or empty.
     """
@@ -31,6 +32,7 @@ class Letter:
     reply_to: str = ""
     files: list[tuple[str, bytes]] = field(default_factory=list)
     own: frozenset[str] = frozenset()
+    ours: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,19 +69,23 @@ def _nothing(_host: str) -> str:
 def judge(letter: Letter, blocked: Callable[[str], str] = _nothing) -> Verdict:
     """Judge a letter. blocked: the entry of a list of bad hosts that covers a host, or nothing."""
     domain = letter.address.rpartition("@")[2].lower()
-    own = letter.own | {names.registrable(domain)}
+    own = letter.own | {names.registrable(domain)} | {names.registrable(host) for host in letter.ours}
     page = links.page_of(letter.html) if letter.html else None
     text = f"{letter.subject}\n{page.text if page else ''}\n{letter.text}"[:MOST_TEXT]
     words = phrases.words_of(names.plain(text))
     different = frozenset(words)
     found = page.links + links.links_of(letter.text) if page else links.links_of(letter.text)
     reasons = _sender(letter, domain)
-    trail, foreign = _links(found, own, blocked)
+    trail, foreign = _links(found, own, domain, blocked)
     reasons += trail
     said = phrases.said(words, different)
-    reasons += _spoken(letter, domain, said, words, foreign, bool(reasons), any(r.rule in _HIDDEN for r in trail))
+    hosts = {link.host for link in found if link.host and link.host not in letter.ours}
+    home = any(names.registrable(host) in own or shape.kin(host, domain) for host in hosts)
+    hidden = any(r.rule in _HIDDEN for r in trail)
+    reasons += _spoken(letter, domain, said, words, foreign, home, bool(reasons), hidden)
     reasons += _page(page)
     reasons += _files(letter)
+    reasons += _shape(letter, domain, frozenset(own), text, words, page, foreign, home, reasons)
     odd = names.mixed(letter.name) or names.mixed(letter.subject)
     if odd:
         reasons.append(Reason("mixed_letters", 5, odd))
@@ -106,8 +112,39 @@ def _sender(letter: Letter, domain: str) -> list[Reason]:
     return reasons
 
 
+def _shape(
+    letter: Letter,
+    domain: str,
+    own: frozenset[str],
+    text: str,
+    words: list[str],
+    page: links.Page | None,
+    foreign: set[str],
+    home: bool,
+    reasons: list[Reason],
+) -> list[Reason]:
+    rules = {reason.rule for reason in reasons}
+    brands = [b for b in names.named(words) if not b.common and not b.owns(domain)]
+    seen = shape.Seen(
+        letter.name,
+        domain,
+        letter.address.rpartition("@")[0],
+        letter.reply_to,
+        own,
+        text,
+        words,
+        page,
+        frozenset(host for host in foreign if not any(b.owns(host) for b in names.brands())),
+        home,
+        bool(rules & {"brand_name", "brand_domain", "brand_link", "brand_in_text"}),
+        brands[0].name if brands else "",
+        bool(rules & {"file_locked", "file_archive", "file_page"}),
+    )
+    return [Reason(*sign) for sign in shape.signs(seen)]
+
+
 def _links(
-    found: list[links.Link], own: frozenset[str] | set[str], blocked: Callable[[str], str]
+    found: list[links.Link], own: frozenset[str] | set[str], domain: str, blocked: Callable[[str], str]
 ) -> tuple[list[Reason], set[str]]:
     """Reasons, each rule once, and the hosts that belong neither to the sender nor to everybody."""
     best: dict[str, Reason] = {}
@@ -150,12 +187,12 @@ def _links(
         elif kind == "free":
             add("free_host", 2, host)
             foreign.add(host)
-        elif kind != "everyday":
+        elif not kind and not shape.kin(host, domain):
             foreign.add(host)
             if links.thrown_away(host):
                 add("thrown_away", 1, host)
         if borrowed := names.borrowed(host):
-            add("brand_link", 6, f"{names.shown(host)} ({borrowed[0]})")
+            add("brand_link", 2 if borrowed[1] == "abroad" else 6, f"{names.shown(host)} ({borrowed[0]})")
         elif names.mixed(names.shown(host)):
             add("mixed_domain", 5, names.shown(host))
     return list(best.values()), foreign
@@ -180,6 +217,7 @@ def _spoken(
     said: list[phrases.Group],
     words: list[str],
     foreign: set[str],
+    home: bool,
     suspicious: bool,
     hidden: bool,
 ) -> list[Reason]:
@@ -193,7 +231,15 @@ def _spoken(
     freemail = bool(letter.reply_to) and links.is_mailbox_host(letter.reply_to.rpartition("@")[2].lower())
     elsewhere = bool(away or suspicious or freemail or letter.files)
     # Where no link leads anywhere, the answer, or a call, is what they want.
-    reasons = [Reason(f"says_{group.name}", group.points * (1.0 if elsewhere else group.own)) for group in said]
+    share = "linked" if home and not away else "own"
+    # Who writes in her own name, of no other, and leads to a third is mostly honest.
+    whole = (
+        1.0 if suspicious or brands or shape.stranger(letter.name, letter.address.rpartition("@")[0], domain) else 0.75
+    )
+    reasons = [
+        Reason(f"says_{group.name}", group.points * max(getattr(group, share), whole if elsewhere else 0))
+        for group in said
+    ]
     total = sum(reason.points for reason in reasons)
     if elsewhere and (len(said) > 1 or hidden):
         reasons.append(Reason("says_several", 1))

@@ -19,6 +19,20 @@ _NAME = re.compile(r"/?[A-Za-z][A-Za-z0-9]*")
 _TAG = re.compile(r"(?:[^>\"']|\"[^\"]*\"|'[^']*')*>")
 _HREF = re.compile(r"(?i)\bhref\s*=\s*[\"']?\s*([^\"'>]{1,2000})")
 _PASSWORD = re.compile(r"(?i)\btype\s*=\s*[\"']?\s*password")
+_SECRET_FIELD = re.compile(
+    r"(?i)<input\b[^>]*\b(?:name|id|placeholder|aria-label)\s*=\s*[\"']?[^\"'>]{0,40}"
+    r"(?:passw|passcode|pwd|mot de passe|kennwort|contrase|wachtwoord|senha|has[lł]o|cvv|cvc|otp)"
+)
+_ACTION = re.compile(r"(?i)\baction\s*=\s*[\"']?\s*([^\"'>\s]{1,2000})")
+_REFRESH = re.compile(r"(?i)http-equiv\s*=\s*[\"']?\s*refresh")
+_UNSEEN = re.compile(
+    r"(?i)\bstyle\s*=\s*(?:\"[^\"]*|'[^']*|[^\s>]*)(?:display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all"
+    r"|(?<![-\w])opacity\s*:\s*0(?![.\d])|font-size\s*:\s*[01](?:px|pt)?\s*(?=[;\"']|!|$))|^\w+\s(?:[^>]*\s)?hidden(?=[\s>=])"
+)
+_WHITE = r"(?:#fff(?:fff)?|white|rgb\(\s*255\s*,\s*255\s*,\s*255\s*\))"
+_WHITE_WORDS = re.compile(rf"(?i)(?<![-\w])color\s*[:=]\s*[\"']?\s*{_WHITE}(?![0-9a-f])")
+_GROUND = re.compile(r"(?i)(?:background(?:-color)?\s*:|bgcolor\s*=|background\s*=)\s*[\"']?\s*([^;\"'>]{1,80})")
+_NO_END = frozenset({"br", "hr", "img", "input", "meta", "link", "area", "base", "col", "wbr", "source", "embed"})
 _INLINE = frozenset(
     f"{end}{name}"
     for name in ("a", "b", "i", "u", "em", "strong", "span", "font", "small", "big", "wbr", "sup", "sub", "mark")
@@ -46,13 +60,18 @@ class Page:
     asks_password: bool
     has_form: bool
     has_script: bool
+    pictures: int = 0
+    form_hosts: tuple[str, ...] = ()
+    frame: str = ""  # what shows a page of elsewhere within the letter, or leaves it by itself
+    hidden: frozenset[str] = frozenset()  # words that are there and that nobody sees, here or elsewhere in it
+    seen: int = 0  # different words that are seen, where some are hidden
 
 
 def page_of(html: str) -> Page:
     """Read an HTML part: its words, links, forms. Never raises, and takes time in proportion to its length: parsers
     that build a tree take the square of it for a deep one."""
     html = html[:MOST_HTML]
-    reading = _Reading()
+    reading = _Reading(_white_unseen(html))
     before, *pieces = html.split("<")
     reading.text.append(before)
     for piece in pieces:
@@ -66,15 +85,38 @@ def page_of(html: str) -> Page:
             known.add(target)
             links.append(Link(target, host_of(target)))
     seen = reading.names
-    asks_password = "input" in seen and bool(_PASSWORD.search(html))
-    return Page(unescape("".join(reading.text)), links, asks_password, "form" in seen, "script" in seen)
+    asks_password = "input" in seen and bool(_PASSWORD.search(html) or _SECRET_FIELD.search(html))
+    return Page(
+        unescape("".join(reading.text)),
+        links,
+        asks_password,
+        "form" in seen,
+        "script" in seen,
+        reading.pictures,
+        tuple(reading.form_hosts),
+        next((name for name in ("iframe", "frame", "object", "embed", "refresh") if name in seen), ""),
+        *reading.unseen(),
+    )
+
+
+def _white_unseen(html: str) -> bool:
+    """Is white what nobody sees? Where the letter has no ground of another colour."""
+    if not _WHITE_WORDS.search(html):
+        return False
+    return all(re.match(rf"(?i)\s*(?:{_WHITE}|transparent|none)\s*$", found[1]) for found in _GROUND.finditer(html))
 
 
 class _Reading:
     """A page, read from one ``<`` to the next."""
 
-    def __init__(self) -> None:
+    def __init__(self, white: bool = False) -> None:
         self.text: list[str] = []
+        self.shown: list[str] = []
+        self.hidden: list[str] = []
+        self.pictures = 0
+        self.form_hosts: list[str] = []
+        self._white = white
+        self._unseen: tuple[str, int] | None = None  # the element that nobody sees, and how often it is open
         self.links: list[Link] = []
         self.names: set[str] = set()
         self._until = ""  # what ends a stretch that nobody sees
@@ -107,11 +149,40 @@ class _Reading:
             self._until = f"/{name}"
             self.names.add(name)
             return
+        tag = piece[: len(piece) - len(after)]
         if name in ("a", "/a", "area"):
-            self._anchor(name, piece[: len(piece) - len(after)])
-        elif name in ("form", "input"):
+            self._anchor(name, tag)
+        elif name in ("form", "input", "iframe", "frame", "object", "embed"):
             self.names.add(name)
+            if name == "form" and (action := _ACTION.search(tag)):
+                self.form_hosts.append(host_of(unescape(action[1])))
+        elif name == "meta" and _REFRESH.search(tag):
+            self.names.add("refresh")
+        elif name == "img":
+            self.pictures += 1
+        if name.lstrip("/") not in _NO_END:
+            self._look_for_unseen(name, tag)
         self.text.append(after)
+        (self.shown if self._unseen is None else self.hidden).append(after)
+
+    def unseen(self) -> tuple[frozenset[str], int]:
+        if not self.hidden:
+            return frozenset(), 0
+        shown = frozenset(unescape(" ".join(self.shown)).lower().split())
+        hidden = frozenset(unescape(" ".join(self.hidden)).lower().split()) - shown
+        return frozenset(word for word in hidden if any(map(str.isalnum, word))), len(shown)
+
+    def _look_for_unseen(self, name: str, tag: str) -> None:
+        if self._unseen is not None:
+            what, depth = self._unseen
+            if name.lstrip("/") == what:
+                depth += -1 if name.startswith("/") else 1
+                self._unseen = (what, depth) if depth else None
+        elif "=" in tag and name[0] != "/" and name not in ("body", "html") and self._is_unseen(tag):
+            self._unseen = name, 1
+
+    def _is_unseen(self, tag: str) -> bool:
+        return bool(_UNSEEN.search(tag) or (self._white and _WHITE_WORDS.search(tag)))
 
     def _anchor(self, name: str, tag: str) -> None:
         if self._open is not None:
@@ -172,10 +243,12 @@ def _kinds() -> dict[str, frozenset[str]]:
 
 
 def kind_of(host: str) -> str:
-    """`shorteners`, `free` or `everyday`, or nothing."""
+    """`shorteners`, `free`, `everyday` or `mailers`, or nothing."""
     above = parents(host)
     kinds = _kinds()
-    return next((kind for kind in ("shorteners", "free", "everyday") if not kinds[kind].isdisjoint(above)), "")
+    return next(
+        (kind for kind in ("shorteners", "free", "everyday", "mailers") if not kinds[kind].isdisjoint(above)), ""
+    )
 
 
 def thrown_away(host: str) -> bool:

@@ -220,7 +220,7 @@ def shown(host: str) -> str:
 @lru_cache(16384)
 def borrowed(host: str) -> tuple[str, str] | None:
     """The brand whose name a host borrows, and how: `alike` (paypa1), `near` (paypall), `with` (paypal-secure),
-    `below` (paypal.com.elsewhere.example). None for a brand's own hosts."""
+    `abroad` (paypal.pl, surely its own), `below` (paypal.com.elsewhere.example). None for a brand's own hosts."""
     base = registrable(host)
     if any(brand.owns(host) for brand in brands()):
         return None
@@ -229,6 +229,9 @@ def borrowed(host: str) -> tuple[str, str] | None:
     skeletons = _skeletons()
     whole = skeleton(label)
     found = skeletons.get(whole)
+    ending = base.rpartition(".")[2]
+    if found and label in found.words and len(ending) == 2 and ending not in ("tk", "ml", "ga", "cf", "gq"):
+        return None if found.common else (found.name, "abroad")  # owners of names have them in every country
     if found and not (found.common and label in found.words):
         return found.name, "alike"
     tokens = [t for t in re.split(r"[-_]+", label) if t]

@@ -17,7 +17,8 @@ class Group:
     name: str
     points: int
     near: int
-    own: float  # share of the points where every link is the sender's own
+    own: float  # share of the points where no link leads away
+    linked: float  # the same where one leads to the sender's own pages
     unless: frozenset[int]
 
 
@@ -57,7 +58,8 @@ def _book() -> tuple[_Stems, tuple[Group, ...], dict[int, list[tuple[int, Phrase
     by_stem: dict[int, list[tuple[int, Phrase]]] = {}
     for number, (name, group) in enumerate(data("phrases").items()):
         unless = frozenset(stems.number(stem) for stem in group.get("unless", "").split("|") if stem)
-        groups.append(Group(name, group["points"], group["near"], group.get("own", 0.5), unless))
+        own = group.get("own", 0.5)
+        groups.append(Group(name, group["points"], group["near"], own, group.get("linked", own), unless))
         for text in group["phrases"]:
             phrase = tuple(frozenset(stems.number(stem) for stem in slot.split("|")) for slot in text.split())
             for stem in min(phrase, key=len):

@@ -1,0 +1,192 @@
+"""Signs that lie in the shape of a letter and not in its words: who it claims to be beside who writes, where it leads
+beside where its sender is at home, what nobody sees, and what is only a picture.
+
+Each is seen in honest letters, too; so most have points that hold nothing alone, and words count only where the shape
+gives a reason to listen to them (`levers.py`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from envol.wire.fraud import levers, links, names
+
+_HIDDEN_WORDS = 40  # a line of preview for mail programs has at most thirty
+_PICTURE_ONLY = 60  # characters beside a picture that is the whole letter
+_SHORT = 90  # words
+_GLANCE = 30  # words
+_LONG = 300  # words: fraud that wants an answer is shorter
+_MOST_TEXT = 4000
+_FREE_LETTERS = re.compile(r"[^a-z0-9]+")
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What the judge knows when it asks for the shape.
+
+    away: hosts that belong neither to the sender, nor to everybody, nor to a known name. home: does a link lead to the
+    sender's own pages? claimed: was a borrowed name found already?
+    """
+
+    name: str
+    domain: str
+    local: str
+    reply_to: str
+    own: frozenset[str]
+    text: str
+    words: Sequence[str]
+    page: links.Page | None
+    away: frozenset[str]
+    home: bool
+    claimed: bool
+    brand: str
+    locked: bool
+
+
+@lru_cache(4096)
+def stranger(name: str, local: str, domain: str) -> float:
+    """How little a sender's name has to do with its address: 0 (shares a word), 1 (says an office and nobody), 2."""
+    told = [word for word in _FREE_LETTERS.split(names.plain(name)) if len(word) > 2]
+    spoken = [word for word in told if word not in names.office()]
+    label = _FREE_LETTERS.sub("", names.plain(names.shown(names.registrable(domain)).split(".")[0]))
+    home = f"{label} {_FREE_LETTERS.sub('', names.plain(domain))}"
+    mailbox = _FREE_LETTERS.sub("", names.plain(local))
+    joined = "".join(_FREE_LETTERS.split(names.plain(name)))
+    if any(word in home for word in told if len(word) > 3 or word == label) or (len(label) > 3 and label in joined):
+        return 0
+    if any(word in mailbox for word in spoken if len(word) > 3 and not levers.classes_of(word)):
+        return 0  # a person; payroll@ says nobody
+    if any(word[:4] in label for word in spoken if len(word) > 5):
+        return 0  # Stadtwerke Aue, stadtw-aue
+    initials = "".join(word[0] for word in _FREE_LETTERS.split(names.plain(name)) if word)
+    if len(initials) > 1 and label.startswith(initials):
+        return 0
+    return 2 if any(not levers.classes_of(word) for word in spoken) else 1
+
+
+def kin(host: str, domain: str) -> bool:
+    """Does a host carry the sender's own name (boutique-mail.example, boutique.provider.example)?"""
+    label = names.registrable(domain).split(".")[0]
+    return len(label) > 3 and any(
+        part == label or part.startswith(f"{label}-") or part.endswith(f"-{label}") for part in host.split(".")[:-1]
+    )
+
+
+def made_for_it(host: str) -> bool:
+    """A domain put together of words of service (espace-suivi, inbox-files) or of three words and more, as those that
+    fraud registers for a week."""
+    label = names.shown(names.registrable(host)).split(".")[0]
+    parts = [part for part in re.split(r"[-_]+", names.plain(label)) if part]
+    serves = any(part in names.office() or bool(levers.classes_of(part) & _SERVICE) for part in parts)
+    return len(parts) > 1 and (serves or len(parts) > 2)
+
+
+_SERVICE = frozenset({"act", "thing", "secret", "bank"})
+
+
+def signs(seen: Seen) -> list[tuple[str, float, str]]:
+    """(rule, points, what) of every sign."""
+    page = seen.page
+    found = _page(page, seen) if page is not None else []
+    scans = page is not None and page.pictures > 0
+    answers = not seen.away and not seen.home and len(seen.words) < _LONG
+    if not (seen.away or scans or answers or seen.locked):
+        return found
+    pulled = levers.Levers(seen.words)
+    picture = any(rule == "only_picture" for rule, _, _ in found)
+    free = bool(seen.reply_to) and links.is_mailbox_host(seen.reply_to.rpartition("@")[2].lower())
+    free = free and not links.is_mailbox_host(seen.domain)
+    foreign = stranger(seen.name, seen.local, seen.domain)
+    trusting = 1 if foreign else 0.5  # whoever writes in her own name is mostly she
+    strange = ("strange_name", foreign, seen.name[:100] or "–")
+    before = len(found)
+    if seen.away:
+        found += _away(pulled, seen, trusting * (0.5 if seen.home else 1), picture)
+    if scans and pulled.near("scan", "thing", within=20) and pulled.has("act"):
+        found.append(("asks_to_scan", 4 if pulled.has("press") else 2.5, ""))
+    if answers:
+        found += _answers(pulled, seen, free, trusting)
+    if foreign and len(found) > before:
+        found.append(strange)
+    if seen.locked and levers.TOLD_PASSWORD.search(seen.text):
+        found.append(("told_password", 3, ""))
+    return found
+
+
+def _away(pulled: levers.Levers, seen: Seen, share: float, picture: bool) -> list[tuple[str, float, str]]:
+    """A letter that leads away. A link in a short one is what it wants of her, whatever it says; where links lead home
+    as well, everything counts less."""
+    press, thing = pulled.has("press"), pulled.has("thing")
+    short = pulled.count < _SHORT
+    if not (short or pulled.pressed()):
+        return []
+    secret = pulled.has("secret") and not pulled.near("secret", "warning", within=20)
+    money = bool(levers.MONEY.search(seen.text[:_MOST_TEXT]))
+    wants = short + thing + press + 0.5 * money + 0.5 * pulled.near("act", "thing")
+    found: list[tuple[str, float, str]] = []
+    made = next((host for host in sorted(seen.away) if made_for_it(host)), "")
+    if pulled.count < _GLANCE and pulled.near("lure", "you", within=8):
+        found.append(("lure", 4.5, ""))
+    if wants >= 2 or picture or secret or made or seen.brand:
+        found.append(("leads_away", wants * share, sorted(seen.away)[0]))
+        if made:
+            found.append(("made_host", 2 * (0.5 if seen.home else 1), made))
+        if secret:
+            found.append(("secret_away", 3 * max(share, 0.8), ""))
+        if seen.brand and not seen.claimed:
+            found.append(("brand_in_text", 3 * (0.5 if seen.home else 1), seen.brand))
+    return found
+
+
+def _page(page: links.Page, seen: Seen) -> list[tuple[str, float, str]]:
+    found: list[tuple[str, float, str]] = []
+    away = [host for host in page.form_hosts if host and names.registrable(host) not in seen.own]
+    if away:
+        found.append(("form_away", 4, away[0]))
+    if page.frame:
+        found.append(("frame", 5 if page.frame == "refresh" else 3, page.frame))
+    if len(page.hidden) >= _HIDDEN_WORDS and len(page.hidden) > page.seen / 2:
+        found.append(("hidden_text", 3, ""))
+    if page.pictures and len(re.sub(r"\W", "", page.text)) < _PICTURE_ONLY and seen.away and not seen.home:
+        found.append(("only_picture", 3, ""))
+    return found
+
+
+def _answers(pulled: levers.Levers, seen: Seen, free: bool, share: float) -> list[tuple[str, float, str]]:
+    """Fraud without a link wants an answer, a call or a transfer. free: answers go to a mailbox of everybody."""
+    found: list[tuple[str, float, str]] = []
+    text = seen.text[:_MOST_TEXT]
+    money, phone = levers.MONEY.search(text), levers.PHONE.search(text)
+    if free and pulled.count < _SHORT:
+        pays = bool(money) or pulled.has("paying")
+        if pulled.has("quiet") and (pays or pulled.near("answer", "favour", within=30)):
+            found.append(("wants_answer", 5, seen.reply_to))
+        elif pulled.near("answer", "favour", within=30):
+            found.append(("wants_answer", 3, seen.reply_to))
+    if (free or pulled.has("quiet")) and pulled.near("gift", "proof", within=20):
+        found.append(("wants_gift", 5, ""))
+    if free and money and pulled.has("misery") and pulled.has("answer"):
+        found.append(("misery", 5, ""))
+    if (
+        free
+        and pulled.count < _SHORT
+        and pulled.near("romance", "answer", within=40)
+        and pulled.near("romance", "lure", within=40)
+    ):
+        found.append(("romance", 5, ""))
+    if pulled.has("fortune") and (money or free) and pulled.has("answer"):
+        found.append(("fortune", 5 if free else 3, ""))
+    if pulled.near("newbank", "bank", within=6) and pulled.near("bank", "paying", within=20):
+        found.append(("new_bank", 4 + pulled.has("press") if levers.IBAN.search(text) else 2, ""))
+    if phone and pulled.near("newbank", "call", within=8) and pulled.has("paying"):
+        found.append(("new_number", 4 * share, phone[0].strip()))
+    if money and phone and pulled.near("charged", "call", within=50):
+        found.append(("call_about_money", 4, phone[0].strip()))
+    if pulled.near("law", "guilt", within=25) and pulled.has("press"):
+        found.append(("law", 5 if pulled.has("answer") else 3, ""))
+    if money and pulled.near("work", "often") and pulled.near("work", "easy", within=25):
+        found.append(("easy_work", 5 if pulled.has("messenger") else 3, ""))
+    return found
