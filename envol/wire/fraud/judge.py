@@ -140,7 +140,11 @@ def _shape(
         brands[0].name if brands else "",
         bool(rules & {"file_locked", "file_archive", "file_page"}),
     )
-    return [Reason(*sign) for sign in shape.signs(seen)]
+    found = shape.signs(seen)
+    # Shape proves nothing: it holds a letter for somebody to look at, and never refuses one by itself.
+    room, total = REFUSE_FROM - 0.5 - sum(reason.points for reason in reasons), sum(points for _, points, _ in found)
+    share = min(1.0, room / total) if room > 0 and total else 1.0
+    return [Reason(rule, round(points * share, 2), what) for rule, points, what in found]
 
 
 def _links(
