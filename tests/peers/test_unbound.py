@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import shutil
 import socket
@@ -30,10 +31,20 @@ import dns.zone
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from envol import db
 from envol.edge.courier_mx import Mx, Unknown, own_resolver
+from envol.outbound import states
+from tests.edge import certs
+from tests.edge.sink import Sink
+from tests.edge.test_courier import couriers, run, until, version  # noqa: F401
+from tests.edge.test_courier_direct import direct, to_sink  # noqa: F401
+from tests.outbound.helpers import queued
 
 UNBOUND = shutil.which("unbound", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
 ORIGIN = dns.name.from_text("signe.example.")
+SHOWN = certs.make("prouve.signe.example", names=["prouve.signe.example"])
+"""What the receiver shows: it signed itself, so that nothing but the zone vouches for it."""
+OTHER = certs.make("autre.example")
 ZONE = """
 $ORIGIN signe.example.
 $TTL 300
@@ -45,6 +56,15 @@ mx A 127.0.0.9
 _25._tcp.mx TLSA 3 1 1 8cb0fc6c527506a053f4f14c8464bebbd6dede2738d11468dd953d7d6a3021f1
 faux MX 10 menti
 menti A 127.0.0.8
+livre MX 10 prouve
+prouve A 127.0.0.1
+_25._tcp.prouve TLSA 3 1 1 {shown}
+trompe MX 10 autrecle
+autrecle A 127.0.0.1
+_25._tcp.autrecle TLSA 3 1 1 {other}
+echange MX 10 vole
+vole A 127.0.0.1
+_25._tcp.vole TLSA 3 1 1 {other}
 """
 CONFIG = """
 server:
@@ -77,9 +97,15 @@ remote-control:
 pytestmark = [pytest.mark.peers, pytest.mark.skipif(UNBOUND is None, reason="needs the package unbound")]
 
 
+def _records(name: str) -> str:
+    shown, other = (hashlib.sha256(made.public).hexdigest() for made in (SHOWN, OTHER))
+    return ZONE.format(shown=shown, other=other).replace("signe", name)
+
+
 def signed() -> tuple[dns.zone.Zone, str]:
-    """The zone with its signatures, one of them over an address that is exchanged afterwards; and the trust anchor."""
-    zone = dns.zone.from_text(ZONE, ORIGIN, relativize=False)
+    """The zone with its signatures, two of them over an address and a key that are exchanged afterwards; and the trust
+    anchor."""
+    zone = dns.zone.from_text(_records("signe"), ORIGIN, relativize=False)
     private = ec.generate_private_key(ec.SECP256R1())
     key = dns.dnssec.make_dnskey(private.public_key(), dns.dnssec.Algorithm.ECDSAP256SHA256, flags=257)
     now = datetime.now(UTC)
@@ -90,6 +116,9 @@ def signed() -> tuple[dns.zone.Zone, str]:
     lie = zone.find_rdataset("menti.signe.example.", "A")
     lie.clear()
     lie.add(dns.rdata.from_text("IN", "A", "127.0.0.7"))
+    stolen = zone.find_rdataset("_25._tcp.vole.signe.example.", "TLSA")
+    stolen.clear()  # an attacker's key, which the receiver would show
+    stolen.add(dns.rdata.from_text("IN", "TLSA", f"3 1 1 {hashlib.sha256(SHOWN.public).hexdigest()}"))
     anchor = dns.dnssec.make_ds(ORIGIN, key, "SHA256")
     return zone, f"signe.example. DS {anchor}"
 
@@ -99,7 +128,7 @@ def authority(zone: dns.zone.Zone) -> Iterator[int]:
     """A name server that answers from the zone with signatures, and knows clair.example, which nobody signed."""
     server = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     server.bind(("127.0.0.1", 0))
-    clear = dns.zone.from_text(ZONE.replace("signe", "clair"), "clair.example.", relativize=False)
+    clear = dns.zone.from_text(_records("clair"), "clair.example.", relativize=False)
 
     def add(section: list[dns.rrset.RRset], found: dns.zone.Zone, name: dns.name.Name, kind: str) -> bool:
         node = found.get_node(name)
@@ -213,3 +242,39 @@ def test_an_address_that_was_exchanged_on_the_way_is_nobodys(port: int) -> None:
     """Bogus is no answer (RFC 4035 §5.5): the mail waits, and goes nowhere."""
     with pytest.raises(Unknown):
         asyncio.run(Mx(resolver(port), allow_private=True).hosts("faux.signe.example"))
+
+
+DELIVERIES = [
+    # whose mail, what becomes of it, what is counted (RFC 8460 §4.3), and the reason that is kept
+    ("livre.signe.example", "delivered", ("tlsa", ""), ""),
+    ("trompe.signe.example", "deferred", ("tlsa", "validation-failure"), "TLSA"),
+    ("echange.signe.example", "deferred", ("tlsa", "dnssec-invalid"), "TLSA"),
+    # The same records, which nobody signed, promise nothing: TLS, with whoever answers (RFC 7672 §2.2.1).
+    ("trompe.clair.example", "delivered", ("no-policy-found", ""), ""),
+]
+
+
+@pytest.mark.usefixtures("empty_database", "direct")
+@pytest.mark.parametrize(("domain", "state", "counted", "reason"), DELIVERIES, ids=[one[0] for one in DELIVERIES])
+def test_a_whole_delivery(port: int, workspace, version, domain, state, counted, reason) -> None:  # noqa: ANN001, F811
+    """From the queue by unbound's proof to a receiver with TLS, or nowhere."""
+    one = queued(workspace, 3, domain=domain, version_id=version)
+
+    async def work() -> None:
+        async with Sink(starttls=certs.serving(SHOWN)) as sink:
+            async with couriers(sink, route=to_sink(sink), resolver=resolver(port)):
+                await until(lambda: states.counts(one.id)[state] == 3)
+            assert len(sink.accepted) == (3 if state == "delivered" else 0)
+            if state == "delivered":
+                assert sink.tls_sessions > 0
+            else:
+                assert not any(line.startswith("MAIL") for line in sink.commands), "said to a stranger"
+
+    run(work())
+    assert db.rows(
+        "SELECT DISTINCT policy_type, result FROM outbound_tls_count WHERE domain = %s AND n > 0", [domain]
+    ) == [counted]
+    if state == "deferred":
+        ((cause, reply),) = db.rows("SELECT DISTINCT cause, reply FROM outbound_retry WHERE sending_id = %s", [one.id])
+        assert cause == "tls_policy" and reason in reply
+        assert db.value("SELECT count(*) FROM consent_suppression WHERE workspace_id = %s", [workspace.id]) == 0
