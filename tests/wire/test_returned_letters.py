@@ -15,6 +15,8 @@ from tests.wire.returned_letters import measure
         ("third", 30, 12),
         ("fourth", 100, 49),
         ("fifth", 60, 12),
+        ("sixth", 120, 15),
+        ("seventh", 96, 10),
         ("mixed", 200, 0),
     ],
 )

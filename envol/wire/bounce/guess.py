@@ -12,6 +12,7 @@ from email.message import Message
 from envol.wire.bounce import rules
 from envol.wire.bounce.judged import CODE, STATUS, Explanation, Recipient, judged
 from envol.wire.bounce.reading import ADDRESS, addressee, header, text_of
+from envol.wire.bounce.words import original
 from envol.wire.smtp import families
 
 _ENOUGH = 6
@@ -21,6 +22,8 @@ _MACHINE = re.compile(
     r"|mail-?admin|mta|bounces?|robot|daemon|post-?office|mailsystem|system)@"
 )
 _FORWARDED = re.compile(r"^(?:\[[^\]]*\] ?)?(?:re|aw|sv|vs|antw|odp|res|ref|fwd?|wg|tr|rv|回复|答复|转发) ?: ")
+_CASE = re.compile(r"^\W*(?:re: ?)?(?:ticket|case|incident|request|anfrage|demande|vorgang|dossier) ?\W{0,2}\d")
+"""What people write about it to a desk, which numbers it."""
 _SUMS = re.compile(r"digest|weekly|daily|summary|statist|maintenance|unblock|quarant|rapport|alert")
 _REPLY = re.compile(r"(?<![\w.\[])(?:4[2-5]\d|5[0-57]\d)[ -](?=[^\W\d]|[45]\.|[<#(])")
 _SAYS_WHO = re.compile(
@@ -35,13 +38,13 @@ def guess(message: Message, parts: list[Message]) -> Explanation | None:
     subject = families.plain(header(message, "Subject"))
     sender = header(message, "From").lower()
     text = text_of(parts)[:_MOST_TEXT]
-    begins = rules.ORIGINAL.search(text.lower())
-    said = text[: begins.start()] if begins else text
+    end = original(text.lower())
+    said, begins = text[:end], end < len(text)
     plain = families.plain(said)
     about, told = families.signs(subject), families.signs(plain)
     points = _written_by(message, sender) + 2 * bool(about.failed or rules.SUBJECTS.search(subject)) + told.labelled
     points += 2 * about.slow - 3 * bool(about.parcel or told.parcel)
-    points -= 4 * bool(_FORWARDED.match(subject))
+    points -= 4 * bool(_FORWARDED.match(subject) or _CASE.match(subject))
     if points < 2:
         return None  # whatever it says: nothing that returns mail wrote it
     recipients = _named(message, said, sender) or [one for one in [addressee(parts)] if one]

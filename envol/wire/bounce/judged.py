@@ -15,6 +15,8 @@ Kind = Literal["bounce", "delayed", "delivered", "auto_reply", "feedback", "not_
 MAX_RECIPIENTS = 1000
 STATUS = re.compile(r"\b([245])\.(\d{1,3})\.(\d{1,3})\b")
 CODE = re.compile(r"(?<![\w.\[])(4[2-5]\d|5[0-57]\d)(?![\d.\]])")
+_QUOTED = re.compile(r"(?<![\w.\[])[45]\d\d[ -]{1,3}(['\"\[])(.{4,1900})['\"\]]", re.DOTALL)
+"""What the host said, within the sentence of the program that reports it ("Unknown address error 550-'…'")."""
 _PROVIDERS = {
     "google": r"gmail\.com|googlemail\.com",
     "microsoft": r"(?:hotmail|outlook|live|msn)\.[a-z.]+",
@@ -52,6 +54,9 @@ class Explanation:
 
 def judged(address: str, failed: bool, status: str, text: str) -> Recipient:
     """What the reason means, whether a program or a host wrote it."""
+    quoted = _QUOTED.search(text)
+    if quoted and (CODE.search(quoted[2]) or STATUS.search(quoted[2])):
+        text = quoted[2]  # the program's own sentence is made from the first digit alone
     codes = CODE.findall(text)
     inner = [".".join(found) for found in STATUS.findall(text)]
     # The host's own code says more than the sum that the reporting program made of it.
@@ -81,6 +86,8 @@ def judged(address: str, failed: bool, status: str, text: str) -> Recipient:
         told = families.weigh(words, enhanced)
         if told is not None and told.kind == "host_unknown":
             kind = told.kind  # "does not exist" is said of domains, too
+    if kind == "mailbox_disabled" and enhanced == "5.1.6":
+        kind = "user_unknown"  # moved away, and nobody says where to (RFC 3463 §3.2)
     if failed and action in ("retry", "throttle"):
         action = "fail"
     if not failed:

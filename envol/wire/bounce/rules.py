@@ -41,11 +41,11 @@ _ANYWHERE = rf"<?({ADDRESS})>?"
 LAYOUTS: tuple[Layout, ...] = (
     _layout(
         "delay notice",
-        r"(?:still being retried|will (?:keep|continue) trying|has not (?:yet )?been delivered (?:after|for)|warning only"
+        r"(?:still being retried|will (?:keep|continue) trying|(?:will|shall) be (?:retried|tried again)|has not (?:yet )?been delivered (?:after|for)|warning only"
         r"|this is a warning|do not need to (?:do anything|resend)|not yet been delivered|no action is required"
         r"|will (?:continue to|keep) (?:attempt|try)|(?:has been|is) postponed|has not yet been delivered"
         r"|message still undelivered|delivery attempts will continue|temporary problem delivering|temporarily deferred"
-        r"|tentatives? de (?:remise|distribution) (?:se poursui|vont continuer)|wird weiterhin versucht"
+        r"|tentatives? de (?:remise|distribution) (?:se poursui|vont continuer)|wird weiter(?:hin)? versucht"
         r"|noch nicht zugestellt|nie zosta.a jeszcze|pas encore .t. (?:remis|distribu)|ancora (?:consegnat|recapitat)|a.n no se ha"
         r"|delivery is delayed|has ?n.t been delivered yet|will continue to be attempted|shall (?:try|retry)"
         r"|(?:remise|livraison) (?:est |a .t. )?(?:retard|diff.r)|verz.gert|continuer. a tentare|retrasad[oa]|entrega .{0,20}retras|consegna .{0,20}ritard)",

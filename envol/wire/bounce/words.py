@@ -23,8 +23,8 @@ def words(message: Message, parts: list[Message]) -> Explanation | None:
         return _second_opinion(message, parts)
     text = text_of(parts)
     low = text.lower()
-    begins = rules.ORIGINAL.search(low)
-    said, said_low = (text[: begins.start()], low[: begins.start()]) if begins else (text, low)
+    end = original(low)
+    said, said_low = text[:end], low[:end]
     ours = {one.lower() for name in ("To", "From", "Return-Path") for one in ADDRESS.findall(header(message, name))}
     person = signs == 2 and not named and rules.PERSON.search(header(message, "From").lower()) is not None
     person = person and not rules.SUBJECTS.search(header(message, "Subject").lower())
@@ -45,6 +45,21 @@ def words(message: Message, parts: list[Message]) -> Explanation | None:
         if returned:
             return Explanation("bounce", "a reason, and the returned header", [judged(returned, True, "", said[:2000])])
     return _passed_on(message, parts) or _second_opinion(message, parts)
+
+
+def original(low: str) -> int:
+    """Where the returned message begins in a text (in lower case).
+
+    Programs also write ``Reporting-MTA:`` into their own words: what stands before it is all they say only if it tells
+    a reason.
+    """
+    begins = rules.ORIGINAL.search(low)
+    while begins and begins[0].startswith("reporting-mta"):
+        before = low[: begins.start()]
+        if reason_of(before) or CODE.search(before) or STATUS.search(before):
+            break
+        begins = rules.ORIGINAL.search(low, begins.end())
+    return begins.start() if begins else len(low)
 
 
 def _signs(message: Message) -> int:

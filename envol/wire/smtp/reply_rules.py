@@ -109,7 +109,13 @@ GENERAL: tuple[Rule, ...] = (
         r"requires? (?:tls|encryption)",
         r"encryption (?:is )?required",
     ),
-    _rule("blocked", "credentials", r"authentication (?:is )?required", r"log ?in first", r"not logged in"),
+    _rule(
+        "blocked",
+        "credentials",
+        r"authentication (?:is )?required",
+        r"log ?in first",
+        r"not logged in(?! (?:for|since|in|within) )",
+    ),
     _rule(
         "fail",
         "content_refused",  # before the words about senders, for some say "spam, or its sender is blocked"
