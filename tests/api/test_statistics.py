@@ -103,6 +103,46 @@ def counters(
     return sent.program.rows("statcounters?Limit=0&" + "&".join(f"{name}={value}" for name, value in query.items()))
 
 
+def test_campaigns_by_the_filters_that_their_resources_share(sent: Sent) -> None:
+    other = Campaign.objects.create(
+        workspace=sent.program.workspace, name="Hiver", state="sending", from_address="leo@autre.example"
+    )
+    Campaign.objects.create(workspace=sent.program.workspace, name="Brouillon", from_address="zoe@boutique.example")
+    mine, both, old = {sent.campaign.pk}, {sent.campaign.pk, other.pk}, NOON.isoformat().replace("+", "%2B")
+    for query, left in (
+        ("", both),
+        (f"CampaignID={sent.campaign.pk}", mine),
+        (f"CustomCampaign=mj.nl={sent.campaign.pk}", mine),
+        ("CustomCampaign=mine", set()),
+        (f"ContactsList={sent.list_id}", mine),
+        ("From=Zoe@boutique.example", mine),
+        ("FromDomain=boutique.example", mine),
+        ("FromDomain=example", set()),
+        (f"FromID={sent.domain_id}", mine),
+        ("FromID=1234567890123", set()),
+        ("CampaignStatus=2", mine),
+        ("CampaignStatus=1", {other.pk}),
+        ("CampaignStatus=0", set()),
+        ("CampaignStatus=x", set()),
+        ("Period=Day", both),
+        ("FromTS=2020-01-01T00:00:00Z", both),
+        ("ToTS=2020-01-01T00:00:00Z", set()),
+        ("IsStarred=true", set()),
+        ("IsDeleted=false&IsStarred=0&IsNewsletterTool=true&WorkflowID=0", both),
+    ):
+        for resource in ("campaign", "campaignstatistics"):
+            assert {one["ID"] for one in sent.program.rows(f"{resource}?{query}")} == left, (resource, query)
+    for query in ("From=zoe@boutique.example", f"ContactsList={sent.list_id}", f"FromID={sent.domain_id}"):
+        assert sent.program.rows(f"apikeytotals?{query}")[0]["DeliveredCount"] == 2
+        for resource, many in (("bouncestatistics", 2), ("openinformation", 2), ("clickstatistics", 1)):
+            assert len(sent.program.rows(f"{resource}?FromTS={old}&{query}")) == many, (resource, query)
+    for resource in ("bouncestatistics", "openinformation", "clickstatistics"):
+        assert not sent.program.rows(f"{resource}?FromTS={old}&FromDomain=autre.example")
+    assert not sent.program.rows("apikeytotals?FromDomain=autre.example")[0]["ProcessedCount"]
+    for wrong in ("Period=Decade", "FromTS=yesterday", "FromType=1"):
+        assert sent.program("GET", f"campaign?{wrong}")[0] == 400
+
+
 def test_counters_of_each_source_and_stretch(sent: Sent) -> None:
     for source, number in (
         ("Campaign", sent.campaign.pk),

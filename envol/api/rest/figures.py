@@ -11,6 +11,7 @@ from typing import Any
 
 from envol.accounts.models import Scope
 from envol.api.models import Draft
+from envol.api.rest import campaign_filters
 from envol.api.rest.ground import JSON_UTF8, Answer, Call, Resource, envelope, missing
 from envol.api.rest.values import told
 from envol.campaigns.models import Campaign
@@ -138,17 +139,9 @@ def _providers(call: Call, nothing: None, behind: str) -> Answer:
 # ---- campaign
 
 
-def _campaigns(call: Call) -> Any:
-    found = Campaign.objects.filter(workspace=call.workspace).exclude(state="draft")
-    if (number := call.number("campaignid")) is not None:
-        found = found.filter(pk=number)
-    return found
-
-
 def _one_campaign(call: Call, key: str) -> Campaign:
     """By number, or by ``mj.nl=DRAFT``, which here is the same number."""
-    word = key.lower().removeprefix("mj.nl=")
-    return campaign_of(call, int(word) if word.isdecimal() and len(word) < 19 else 0)
+    return campaign_of(call, campaign_filters.number_of_custom(key))
 
 
 def _told_campaigns(call: Call, found: Sequence[Campaign]) -> list[dict[str, Any]]:
@@ -177,7 +170,7 @@ def _told_campaigns(call: Call, found: Sequence[Campaign]) -> list[dict[str, Any
                 "SegmentationID": facts.get("SegmentationID", 0) if facts else one.segment_id or 0,
                 "SendEndAt": told(sending.ended_at) if sending else "",
                 "SendStartAt": told(sending.started_at) if sending else "",
-                "Status": {"sent": 2, "draft": 0}.get(one.state, 1),
+                "Status": campaign_filters.STATES.get(one.state, 1),
                 "Subject": subject.get(one.pk, ""),
             }
         )
@@ -189,7 +182,6 @@ STATISTICS = Resource(
     wide={"link-click": {"GET": _clicked}, "recipient-esp": {"GET": _providers}},
 )  # fmt: skip
 CAMPAIGN = Resource(
-    "campaign", _campaigns, _one_campaign, _told_campaigns, Scope.RESULTS,
-    absent=frozenset({"contactslist", "customcampaign", "from", "fromts", "tots", "period", "campaignstatus"}),
-    sorts={"id": ("pk", True)},
+    "campaign", campaign_filters.campaigns_in_time, _one_campaign, _told_campaigns, Scope.RESULTS,
+    absent=campaign_filters.ABSENT, sorts={"id": ("pk", True)},
 )  # fmt: skip

@@ -12,6 +12,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from envol.accounts.models import Scope
+from envol.api.rest import campaign_filters
 from envol.api.rest.ground import Call, Resource, missing, number_of
 from envol.api.rest.people import address
 from envol.api.rest.spans import span
@@ -21,19 +22,7 @@ from envol.events.models import Event, Kind
 from envol.outbound import told as copies_told
 from envol.outbound.models import Sending
 
-_ABSENT = frozenset(
-    {
-        "contactslist",
-        "customcampaign",
-        "from",
-        "fromdomain",
-        "fromid",
-        "fromtype",
-        "period",
-        "workflowid",
-        "messagestatus",
-    }
-)
+_ABSENT = campaign_filters.ABSENT | {"messagestatus"}
 
 
 def _all(call: Call, kind: Kind) -> QuerySet[Event]:
@@ -52,8 +41,8 @@ def _rows(kind: Kind) -> Callable[[Call], QuerySet[Event]]:
             found = found.filter(at__gte=since)
         if until:
             found = found.filter(at__lt=until)
-        if (campaign := call.number("campaignid", "campaign")) is not None:
-            sendings = Sending.objects.filter(workspace=call.workspace, campaign_id=campaign)
+        if campaign_filters.NAMES & query.keys():
+            sendings = campaign_filters.of_campaigns(call, Sending.objects.filter(workspace=call.workspace))
             found = found.filter(sending_id__in=list(sendings.values_list("pk", flat=True)))
         if (contact := call.number("contactid", "contact")) is not None:
             found = found.filter(contact_id=contact)

@@ -5,16 +5,18 @@ from __future__ import annotations
 from datetime import datetime, time
 from zoneinfo import ZoneInfo
 
+from envol.api.rest import campaign_filters
 from envol.api.rest.ground import Call
 from envol.api.rest.values import moment
 
 
 def span(call: Call) -> tuple[datetime | None, datetime | None]:
-    """``EventFromTS`` (or ``FromTS``) and ``EventToTS`` (or ``ToTS``); of neither, since midnight in the workspace's
-    zone."""
-    query = call.query
-    since, until = query.get("eventfromts") or query.get("fromts"), query.get("eventtots") or query.get("tots")
-    if not since and not until:
+    """``EventFromTS`` (or ``FromTS``) and ``EventToTS`` (or ``ToTS``), or the last ``Period``; of none of them, since
+    midnight in the workspace's zone."""
+    query, (since, until) = call.query, campaign_filters.span(call)
+    since = moment(query["eventfromts"]) if query.get("eventfromts") else since
+    until = moment(query["eventtots"]) if query.get("eventtots") else until
+    if since is None and until is None:
         zone = ZoneInfo(call.workspace.time_zone)
         return datetime.combine(datetime.now(zone).date(), time(), zone), None
-    return moment(since) if since else None, moment(until) if until else None
+    return since, until

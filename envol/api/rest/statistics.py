@@ -15,13 +15,14 @@ from django.db.models import Count, Max, QuerySet
 
 from envol.accounts.models import Scope
 from envol.api.models import Draft
-from envol.api.rest import lists, messages, people
+from envol.api.rest import campaign_filters, lists, messages, people
 from envol.api.rest.account import SENDER
+from envol.api.rest.campaign_filters import of_campaigns
 from envol.api.rest.counters import KINDS
 from envol.api.rest.figures import CAMPAIGN, as_they_are, campaign_of, nowhere, subjects
 from envol.api.rest.ground import Call, Resource, Wrong, missing, number_of
 from envol.api.rest.spans import span
-from envol.api.rest.values import moment, told
+from envol.api.rest.values import told
 from envol.campaigns.models import Campaign
 from envol.contacts.models import Contact, List, Membership
 from envol.db import rows, sql
@@ -93,16 +94,12 @@ def _told_members(call: Call, found: Sequence[Membership]) -> list[dict[str, Any
 
 
 def _sendings(call: Call) -> QuerySet[Sending]:
-    """Those that the query leaves: of a campaign, or begun in a time."""
-    found = Sending.objects.filter(workspace=call.workspace, kind__in=KINDS)
-    number = call.number("campaignid", "campaign")
-    if number is not None:
-        found = found.filter(campaign_id=number)
-    if call.query.get("fromts"):
-        found = found.filter(created_at__gte=moment(call.query["fromts"]))
-    if call.query.get("tots"):
-        found = found.filter(created_at__lt=moment(call.query["tots"]))
-    return found
+    """Those that the query leaves: of campaigns, or begun in a time."""
+    found = of_campaigns(call, Sending.objects.filter(workspace=call.workspace, kind__in=KINDS))
+    since, until = campaign_filters.span(call)
+    if since:
+        found = found.filter(created_at__gte=since)
+    return found.filter(created_at__lt=until) if until else found
 
 
 def _overview(call: Call) -> QuerySet[Campaign]:
@@ -212,7 +209,7 @@ def _domains(call: Call) -> list[dict[str, Any]]:
 
 def _links(call: Call) -> list[dict[str, Any]]:
     sendings = _sendings(call)
-    if not {"campaignid", "campaign", "fromts"} & call.query.keys():
+    if not (campaign_filters.NAMES | {"fromts", "period"}) & call.query.keys():
         sendings = sendings.filter(created_at__gte=datetime.now(UTC) - _LATELY)
     found = report(call.workspace, sendings)
     return [
@@ -275,10 +272,7 @@ class _Page:
         begin = since or datetime(2000, 1, 1, tzinfo=UTC)
         end = until or datetime.now(UTC) + timedelta(minutes=1)
         sendings = Sending.objects.filter(workspace=self.call.workspace, kind__in=KINDS)
-        number = self.call.number("campaignid", "campaign")
-        if number is not None:
-            sendings = sendings.filter(campaign_id=number)
-        ids = list(sendings.values_list("pk", flat=True))
+        ids = list(of_campaigns(self.call, sendings).values_list("pk", flat=True))
         start = part.start or 0
         return delivered.not_delivered(ids, begin, end, min((part.stop or _MOST) - start, _MOST), start)
 
@@ -298,11 +292,8 @@ def _told_bounces(call: Call, found: Sequence[delivered.NotDelivered]) -> list[d
     ]
 
 
-_CF = frozenset({"contactslist", "customcampaign", "from", "fromdomain", "fromid", "fromtype", "period", "workflowid"})
-
-
 def _resource(name: str, all_of: Callable[[Call], Any], **more: Any) -> Resource:
-    return Resource(name, all_of, nowhere, as_they_are, Scope.RESULTS, absent=_CF, **more)
+    return Resource(name, all_of, nowhere, as_they_are, Scope.RESULTS, absent=campaign_filters.ABSENT, **more)
 
 
 def _only(call: Call, key: str) -> Any:
@@ -318,11 +309,11 @@ STATISTICS = (
     Resource("listrecipientstatistics", lists.RECIPIENT.rows, lists.RECIPIENT.one, _told_members, Scope.RESULTS,
              absent=_PEOPLE_ABSENT, sorts={"id": ("pk", True)}),
     Resource("campaignoverview", _overview, _overview_one, _told_overview, Scope.RESULTS, sorts={"id": ("pk", True)}),
-    Resource("campaignstatistics", CAMPAIGN.rows, _overview_one, _per_campaign, Scope.RESULTS, absent=_CF,
-             sorts={"id": ("pk", True)}),
+    Resource("campaignstatistics", CAMPAIGN.rows, _overview_one, _per_campaign, Scope.RESULTS,
+             absent=campaign_filters.ABSENT, sorts={"id": ("pk", True)}),
     Resource("liststatistics", lists.LIST.rows, lists.find, _per_list, Scope.RESULTS, sorts={"id": ("pk", True)}),
     Resource("senderstatistics", SENDER.rows, SENDER.one, _per_sender, Scope.RESULTS),
-    Resource("bouncestatistics", _Page, _only, _told_bounces, Scope.RESULTS, absent=_CF),
+    Resource("bouncestatistics", _Page, _only, _told_bounces, Scope.RESULTS, absent=campaign_filters.ABSENT),
     _resource("apikeytotals", _totals),
     _resource("domainstatistics", _domains),
     _resource("toplinkclicked", _links),
