@@ -137,7 +137,7 @@ def obstacle(sending_id: int) -> Obstacle | None:
 
 
 COUNTED = 20_000
-"""Of a sending for which more people wait, chunks are counted and not people: a million would take seconds."""
+"""So many people, of the smallest sendings, are counted one by one; of others, chunks: a million would take seconds."""
 
 
 def waiting(workspace_id: int, *, site: str = "", most: int = 200, skip: int = 0) -> list[dict[str, Any]]:

@@ -237,7 +237,7 @@ def queue(
 ) -> None:
     """What waits, by site and last reply, most people first.
 
-    Where more than 20,000 people of one sending wait, small sites stand together as *.
+    Where more than 20,000 people wait, small sites of large sendings stand together as *.
     """
     opened(data)
     from envol.outbound import shaping, states

@@ -55,6 +55,7 @@ def check(config: Config, workspace: Workspace) -> list[dict[str, Any]]:
     from envol.consent import transfers
     from envol.outbound import books
     from envol.outbound.models import DkimKey, Domain
+    from envol.run.embedded_left import left_behind
 
     found: list[dict[str, Any]] = []
 
@@ -138,6 +139,16 @@ def check(config: Config, workspace: Workspace) -> list[dict[str, Any]]:
     if names:
         said = f"New DKIM keys of {', '.join(names)} wait to be published: envol domain check shows their records."
         line(True, "keys", said, "")
+    if left := left_behind():
+        named = "; ".join(f"{one.path} ({one.octets >> 20} MiB, of {one.data})" for one in left[:5])
+        more = f", and {len(left) - 5} more" if len(left) > 5 else ""
+        line(
+            True,
+            "left_databases",
+            f"Databases of data directories that are gone: {named}{more}. Unless the directory was moved or its disk is"
+            " not mounted, nothing uses them: remove them with rm -r.",
+            "",
+        )
     look = books.last()
     wrong = look.findings if look else []
     line(

@@ -460,6 +460,23 @@ def test_a_large_queue_is_counted_by_chunks_and_shown_by_pages(workspace, monkey
     assert sum(one["count"] for one in large) == 7 and {one["state"] for one in large} == {"leased", "queued"}
 
 
+def test_small_sendings_are_counted_person_by_person_beside_a_large_one(workspace, monkeypatch) -> None:
+    """However many sendings wait: together no more than so many people are looked at one by one."""
+    queued(workspace, 2, domain="petit.example")
+    leases = take()
+    settle.settle([delivered(rows_of(leases)[0])])
+    lease.release(leases)
+    queued(workspace, 9, domain="grand.example")
+
+    def shown(exact: int) -> dict[str, int]:
+        monkeypatch.setattr(states, "COUNTED", exact)
+        return {one["site"]: one["count"] for one in states.waiting(workspace.id)}
+
+    assert shown(11) == {"petit.example": 1, "grand.example": 9}
+    assert shown(10) == {"petit.example": 1, "grand.example": 9}, "the small one is still looked at"
+    assert shown(1) == {"petit.example": 2, "grand.example": 9}, "a chunk counts whole until it is done"
+
+
 def test_small_sites_share_chunks_and_large_ones_have_their_own() -> None:
     sites = ["big.example"] * 1100 + [f"s{i}.example" for i in range(700)]
     plan = enter.plan_chunks(sites)

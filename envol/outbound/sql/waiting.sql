@@ -1,14 +1,16 @@
 -- The queue by site, state and last reply; most people first, a page of it.
 -- From what is due (retries, chunks that are not done), never from the ledger of everybody who was ever accepted.
--- The people of sendings up to %(exact)s waiting are counted one by one; of larger ones a chunk counts whole until it
--- is done, and chunks that small sites share stand under '*'.
+-- Sendings are counted person by person, the smallest first, up to %(exact)s people together; of the others a chunk
+-- counts whole until it is done, and chunks that small sites share stand under '*'.
 WITH mine AS (
     SELECT id, state FROM outbound_sending WHERE workspace_id = %(workspace)s AND state NOT IN ('sent', 'failed')
-), open AS (
+), sized AS (
     SELECT c.sending_id, c.no, c.lo, c.hi, c.site, c.size, c.due, c.lease_id IS NOT NULL AS leased,
-           m.state = 'held' AS held, sum(c.size) OVER (PARTITION BY c.sending_id) <= %(exact)s AS few
+           m.state = 'held' AS held, sum(c.size) OVER (PARTITION BY c.sending_id) AS people
       FROM outbound_chunk c JOIN mine m ON m.id = c.sending_id
      WHERE NOT c.done AND (%(site)s = '' OR c.site IN (%(site)s, '*'))
+), open AS (
+    SELECT *, sum(size) OVER (ORDER BY people, sending_id) <= %(exact)s AS few FROM sized
 ), untried AS (
     SELECT s.site, o.leased, o.held, 1 AS n, o.due
       FROM open o JOIN outbound_send s ON s.sending_id = o.sending_id AND s.no BETWEEN o.lo AND o.hi AND s.chunk = o.no
