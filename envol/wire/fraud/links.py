@@ -29,6 +29,10 @@ _UNSEEN = re.compile(
     r"(?i)\bstyle\s*=\s*(?:\"[^\"]*|'[^']*|[^\s>]*)(?:display\s*:\s*none|visibility\s*:\s*hidden|mso-hide\s*:\s*all"
     r"|(?<![-\w])opacity\s*:\s*0(?![.\d])|font-size\s*:\s*[01](?:px|pt)?\s*(?=[;\"']|!|$))|^\w+\s(?:[^>]*\s)?hidden(?=[\s>=])"
 )
+_MAY_HIDE = re.compile(
+    r"(?i)display\s*:\s*none|visibility\s*:|mso-hide|opacity\s*:\s*0|font-size\s*:\s*[01](?!\d)|\shidden[\s>=]"
+)
+"""Asked once of the whole, so that the tags of most letters are not asked one by one."""
 _WHITE = r"(?:#fff(?:fff)?|white|rgb\(\s*255\s*,\s*255\s*,\s*255\s*\))"
 _WHITE_WORDS = re.compile(rf"(?i)(?<![-\w])color\s*[:=]\s*[\"']?\s*{_WHITE}(?![0-9a-f])")
 _GROUND = re.compile(r"(?i)(?:background(?:-color)?\s*:|bgcolor\s*=|background\s*=)\s*[\"']?\s*([^;\"'>]{1,80})")
@@ -71,7 +75,7 @@ def page_of(html: str) -> Page:
     """Read an HTML part: its words, links, forms. Never raises, and takes time in proportion to its length: parsers
     that build a tree take the square of it for a deep one."""
     html = html[:MOST_HTML]
-    reading = _Reading(_white_unseen(html))
+    reading = _Reading(_white_unseen(html), bool(_MAY_HIDE.search(html)))
     before, *pieces = html.split("<")
     reading.text.append(before)
     for piece in pieces:
@@ -109,13 +113,14 @@ def _white_unseen(html: str) -> bool:
 class _Reading:
     """A page, read from one ``<`` to the next."""
 
-    def __init__(self, white: bool = False) -> None:
+    def __init__(self, white: bool, hides: bool) -> None:
         self.text: list[str] = []
         self.shown: list[str] = []
         self.hidden: list[str] = []
         self.pictures = 0
         self.form_hosts: list[str] = []
         self._white = white
+        self._looks = white or hides
         self._unseen: tuple[str, int] | None = None  # the element that nobody sees, and how often it is open
         self.links: list[Link] = []
         self.names: set[str] = set()
@@ -160,7 +165,7 @@ class _Reading:
             self.names.add("refresh")
         elif name == "img":
             self.pictures += 1
-        if name.lstrip("/") not in _NO_END:
+        if self._looks and name.lstrip("/") not in _NO_END:
             self._look_for_unseen(name, tag)
         self.text.append(after)
         (self.shown if self._unseen is None else self.hidden).append(after)
