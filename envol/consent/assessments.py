@@ -75,7 +75,7 @@ def screen(
     """Answer the nine criteria for a purpose; ``needed`` follows."""
     answers = {name: bool(met.get(name)) for name in CRITERIA}
     outcome = "needed" if sum(answers.values()) >= ENOUGH else "not_needed"
-    return _keep(workspace, purpose, DPIA, {**answers, "why": why}, outcome, member_id)
+    return keep(workspace, purpose, DPIA, {**answers, "why": why}, outcome, member_id)
 
 
 def weigh(
@@ -83,19 +83,20 @@ def weigh(
 ) -> Assessment:
     """The balance of a legitimate interest in writing."""
     answers = {name: said.get(name, "").strip() for name in PARTS}
-    return _keep(workspace, purpose, LIA, answers, "holds" if holds else "does_not_hold", member_id)
+    return keep(workspace, purpose, LIA, answers, "holds" if holds else "does_not_hold", member_id)
 
 
 def done(workspace: Workspace, purpose: Purpose, summary: str, *, member_id: int | None = None) -> Assessment:
     """The impact assessment that was due is made: what it found and which measures follow (art. 35(7))."""
     before = newest(workspace).get((purpose.pk, DPIA))
     answers = {**(before.answers if before else {}), "summary": summary.strip()}
-    return _keep(workspace, purpose, DPIA, answers, "done", member_id)
+    return keep(workspace, purpose, DPIA, answers, "done", member_id)
 
 
-def _keep(
+def keep(
     workspace: Workspace, purpose: Purpose, kind: str, answers: dict[str, Any], outcome: str, member_id: int | None
 ) -> Assessment:
+    """One more version of an answer of this kind; earlier ones stay."""
     with transaction.atomic():
         made = Assessment.objects.create(
             workspace=workspace, purpose=purpose, kind=kind, answers=answers, outcome=outcome, member_id=member_id

@@ -85,11 +85,12 @@ class MapReading(models.Model):
 
 
 class Assessment(models.Model):
-    """One answer to: does the interest outweigh (art. 6(1)(f)), or is an impact assessment due or made (art. 35)?"""
+    """One answer to: does the interest outweigh (art. 6(1)(f)), is an impact assessment due or made (art. 35), may data
+    that are held serve this purpose too (art. 6(4))?"""
 
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
     purpose = models.ForeignKey("consent.Purpose", on_delete=models.CASCADE, related_name="assessments")
-    kind = models.CharField(max_length=4)  # lia, dpia
+    kind = models.CharField(max_length=4)  # lia, dpia, use
     answers = models.JSONField(default=dict)
     outcome = models.CharField(max_length=14)
     member_id = models.BigIntegerField(null=True)

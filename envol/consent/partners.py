@@ -259,6 +259,8 @@ def mail_of(one: Partner) -> str:
 def tell(one: Partner, how: str, member_id: int) -> int:
     """Mail the partner whom it must use no more (no ``how``), or note how it was told; how many people."""
     how = " ".join(how.split())[:200]
+    if "@" in how:
+        raise Refusal(_("Say how without an address: the journal keeps none."))
     with transaction.atomic():
         Partner.objects.select_for_update().only("id").get(pk=one.pk)
         found = marks(one)
@@ -281,7 +283,6 @@ def tell(one: Partner, how: str, member_id: int) -> int:
                 subject = _("Data that %(title)s gave you: agreements taken back") % {"title": one.workspace.title}
             facts = {"subject": subject, "text": text}
             request_mail("recipient", to, facts, workspace_id=one.workspace.pk, language=one.workspace.language)
-            how = to
         told = Handing.objects.filter(partner=one, told_at=None, mark__in=found).exclude(owed="")
         told.filter(contact_id=None).delete()  # an erased person's mark is kept no longer
         told.update(told_at=Now())

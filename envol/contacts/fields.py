@@ -238,6 +238,14 @@ def change(
     return changed
 
 
+def serve(property: Property, purpose: Purpose, *, actor_id: int | None = None) -> None:
+    """Its values serve one more purpose (`envol.consent.reuse`)."""
+    with transaction.atomic():
+        held = Property.objects.select_for_update().get(pk=property.pk)
+        Property.objects.filter(pk=held.pk).update(purposes=held.purposes | 1 << purpose.bit)
+        note(held.workspace, "member", "property.changed", held, actor_id=actor_id, serves=purpose.key)
+
+
 def _mask(workspace: Workspace, keys: Sequence[str]) -> int:
     return purpose_service.mask(workspace, *keys) if keys else 0
 

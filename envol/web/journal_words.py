@@ -70,6 +70,7 @@ WORDS = {
     "contact.noted": gettext_lazy("wrote a note on a person"),
     "delay.changed": gettext_lazy("changed a repurchase delay"),
     "assessment.dpia": gettext_lazy("screened a purpose for an impact assessment"),
+    "assessment.use": gettext_lazy("weighed another purpose for data that are held"),
     "assessment.lia": gettext_lazy("weighed a legitimate interest"),
     "evidence.made": gettext_lazy("made an evidence pack"),
     "evidence.taken": gettext_lazy("downloaded an evidence pack"),

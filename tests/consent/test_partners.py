@@ -144,6 +144,8 @@ def test_who_says_no_later_is_owed_to_each_partner_that_was_given_her(workspace:
         file_partner = Partner.objects.get(pk=acme.pk)
         Processor.objects.filter(pk=file_partner.processor_id).update(contact="by letter")
         partners.tell(file_partner, "", me)
+    with pytest.raises(partners.Refusal, match="without an address"):
+        partners.tell(acme, "to dpo@acme.example", me)
     assert partners.tell(acme, "by letter, 3 May", me) == 1 and partners.untold(workspace.pk) == []
     assert ledger.verify(workspace.pk).ok
 

@@ -14,11 +14,12 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client, override_settings
 from django.utils import timezone
 
+from envol.accounts.models import JournalEntry
 from envol.campaigns import checks
-from envol.consent import desk, policies, purposes, tasks
+from envol.consent import desk, policies, purposes, reuse, tasks
 from envol.consent.models import Processor
 from envol.consent.paper import Paper
-from envol.contacts import export_files
+from envol.contacts import catalogue, export_files
 from envol.contacts.filters import Filter
 from tests.web.shop import Shop, open_shop
 
@@ -202,3 +203,33 @@ def test_which_version_bound_whom_on_which_day(own: Shop, as_member: Sign) -> No
             wrong.status_code == 422 and said in wrong.content.decode() and typed["address"] in wrong.content.decode()
         )
     assert editor.get("/consent/texts?person=999999999").status_code == 404
+
+
+def test_a_compatible_purpose_is_served_from_then_on_and_consent_is_never_skipped(own: Shop, as_member: Sign) -> None:
+    said = {name: f"Because of {name}." for name in reuse.FACTORS}
+    orders, words = purposes.get(own.workspace, "transactional"), {"fr": "Club", "en": "Club"}
+    offers = purposes.add(own.workspace, "club", "Club", "Club", texts=words)
+    size = catalogue.declare(own.workspace, "shoe", "number", "Pointure", "Shoe size", purposes=1 << orders.bit)
+    editor, where = as_member("editor", own), f"/consent/purposes/{orders.pk}/reuse"
+    assert where in editor.get(f"/consent/purposes/{orders.pk}").content.decode()
+    assert "Shoe size" in editor.get(where).content.decode()
+    sent = {"target": offers.pk, "field": [size.pk], "agrees": "yes", **said}
+    assert as_member("viewer", own).post(where, sent).status_code == 403
+    answer = editor.post(where, sent | {"nature": ""})
+    page = answer.content.decode()
+    assert answer.status_code == 422 and "Answer all five" in page and "Because of link." in page
+    assert editor.post(where, sent | {"sign": "profiling"}).status_code == 303
+    size.refresh_from_db()
+    assert size.purposes == 1 << orders.bit, "consent is needed: nothing changed"
+    assert "people are profiled for it" in editor.get(where).content.decode()
+    assert editor.post(where, sent | {"agrees": "no"}).status_code == 303
+    size.refresh_from_db()
+    assert size.purposes == 1 << orders.bit
+    assert editor.post(where, sent).status_code == 303
+    size.refresh_from_db()
+    assert size.purposes == 1 << orders.bit | 1 << offers.bit
+    page = editor.get(where).content.decode()
+    assert "the new purpose is compatible" in page and "Because of safeguards." in page
+    assert "the new purpose is compatible" in editor.get("/consent/assessments").content.decode()
+    done = JournalEntry.objects.filter(workspace=own.workspace, action="assessment.use")
+    assert sorted(done.values_list("facts__outcome", flat=True)) == ["compatible", "consent", "not_compatible"]

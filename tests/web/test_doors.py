@@ -73,6 +73,7 @@ BOTH = {
     "new_export",
     "shop",
     "suppressions",
+    "reuse",
     "rights_request",
     "retention",
     "controller",

@@ -13,12 +13,13 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from envol.accounts.journal import note
 from envol.accounts.models import Role
 from envol.consent import assessments as service
-from envol.consent import evidence_pack, six_steps, tasks
+from envol.consent import evidence_pack, reuse, six_steps, tasks
 from envol.consent.models import Purpose
 from envol.web.answers import refuse, see
 from envol.web.doors import MemberRequest, audience
 from envol.web.templatetags.envol import label
 from envol.web.views.desk import WRITES, may_write
+from envol.web.views.reuse import OUTCOMES as REUSED
 
 OUTCOMES = {
     "needed": gettext_lazy("an impact assessment is due"),
@@ -70,6 +71,7 @@ def take_evidence(request: MemberRequest) -> HttpResponseBase:
 @audience(Role.VIEWER)
 def assessments(request: MemberRequest) -> HttpResponse:
     newest = service.newest(request.workspace)
+    known = {one.key: one for one in Purpose.objects.filter(workspace=request.workspace)}
     lines = []
     for purpose in Purpose.objects.filter(workspace=request.workspace).order_by("bit"):
         screened, weighed = newest.get((purpose.pk, service.DPIA)), newest.get((purpose.pk, service.LIA))
@@ -81,6 +83,9 @@ def assessments(request: MemberRequest) -> HttpResponse:
                 "screened_words": OUTCOMES[screened.outcome] if screened else "",
                 "weighed": weighed,
                 "weighed_words": OUTCOMES[weighed.outcome] if weighed else "",
+                "reused": (reused := newest.get((purpose.pk, reuse.KIND))),
+                "reused_words": REUSED[reused.outcome][0] if reused else "",
+                "reused_from": known.get(reused.answers.get("from", "")) if reused else None,
             }
         )
     return render(request, "consent/desk/assessments.html", {"lines": lines, "may_write": may_write(request)})

@@ -201,6 +201,7 @@ def _field(request: MemberRequest, one: Property, *, status: int = 200, **more: 
         "uses": _uses(workspace, loss.uses),
         "purposes": purposes,
         "serving": [p.key for p in purposes if one.purposes >> p.bit & 1],
+        "first": next((p for p in purposes if one.purposes >> p.bit & 1), None) if loss.filled else None,
         "others": sorted(others, key=label),
         "into": next((p for p in others if p.key == into), None),
         "figures": figures,

@@ -103,7 +103,10 @@ def partner(request: MemberRequest, partner_id: int) -> HttpResponse:
         "covered": _covered(one),
         "barred": service.barred(one),
         "mail": service.mail_of(one),
-        "tellings": service.tellings(one),
+        "tellings": [
+            {"at": entry.at, "people": entry.facts["people"], "how": entry.facts["how"] or _("by mail")}
+            for entry in service.tellings(one)
+        ],
         "most": service.MOST_MARKS,
         "may_write": may_write(request),
         "wrong": wrong,
