@@ -253,6 +253,15 @@ def lapse_permissions(timestamp: int) -> None:
         reminders.origins(workspace)
 
 
+@app.periodic(cron="20 8 * * *")
+@app.task(queue="house", name="consent.planned", queueing_lock="consent.planned", lock="consent.planned")
+def tell_planned(timestamp: int) -> None:
+    """Every morning: a change of processors that is due is told to every workspace."""
+    from envol.consent import tenants
+
+    tenants.tell_due()
+
+
 INFORMING = "consent.informing"
 
 

@@ -7,6 +7,7 @@ looks after data protection are written to, each in her language; each workspace
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from typing import NamedTuple
@@ -21,10 +22,14 @@ from envol.accounts.journal import note
 from envol.accounts.models import JournalEntry, Member, Role, Workspace
 from envol.events.writing import request_mail
 
+log = logging.getLogger(__name__)
+
 BREACH, PROCESSOR = KINDS = ("breach", "processor")
 DAYS = 30
 """A change of processors is told so long before, unless the contract says otherwise."""
-TOLD = "host.told"
+MARGIN = 3
+"""Days: a planned change is told so much earlier still, so that nights on which nothing runs cost nobody her delay."""
+TOLD, PLANNED, CANCELLED, OBJECTED = "host.told", "host.planned", "host.cancelled", "host.objected"
 
 
 class Refused(ValueError):
@@ -41,6 +46,23 @@ class Notice(NamedTuple):
     text: str
     on: date | None
     people: int
+    no: int = 0
+    objected: str = ""  # in the words of the workspace
+
+
+class Planned(NamedTuple):
+    """A change of processors that is told by itself on ``tell_on``; ``missed``: that day went by."""
+
+    no: int
+    subject: str
+    text: str
+    on: date
+    days: int
+    missed: bool
+
+    @property
+    def tell_on(self) -> date:
+        return self.on - timedelta(days=self.days + MARGIN)
 
 
 def tell(
@@ -102,7 +124,10 @@ def _tell(workspace: Workspace, kind: str, subject: str, text: str, on: date | N
 def _read(workspace: Workspace, entry: JournalEntry) -> Notice:
     said = entry.facts
     on = date.fromisoformat(said["on"]) if said.get("on") else None
-    return Notice(workspace, entry.at, said["kind"], said["subject"], said["text"], on, len(said["members"]))
+    objections = JournalEntry.objects.filter(workspace=workspace, action=OBJECTED, object_id=entry.pk).order_by("-pk")
+    objected = next((one.facts["said"] for one in objections), "")
+    people = len(said["members"])
+    return Notice(workspace, entry.at, said["kind"], said["subject"], said["text"], on, people, entry.pk, objected)
 
 
 def told(workspace: Workspace | None = None) -> list[Notice]:
@@ -110,4 +135,76 @@ def told(workspace: Workspace | None = None) -> list[Notice]:
     mine = JournalEntry.objects.filter(action=TOLD).select_related("workspace").order_by("-pk")
     if workspace is not None:
         mine = mine.filter(workspace=workspace)
+    else:
+        mine = mine.exclude(workspace=None)
     return [_read(one.workspace, one) for one in mine[:500] if one.workspace is not None]
+
+
+# -- planned beforehand --------------------------------------------------------------------------
+
+
+def plan(subject: str, text: str, on: date, *, days: int = DAYS, today: date | None = None) -> Planned:
+    """Write down a change of processors that holds from ``on``; `tell_due` tells it in time. Raises Refused."""
+    subject, text = " ".join(subject.split())[:200], text.strip()[:8000]
+    if not subject or not text:
+        raise Refused("Say what will change, in a subject and a text.")
+    earliest = (today or timezone.localdate()) + timedelta(days=days + MARGIN)
+    if on < earliest:
+        raise Refused(f"It is told {days} days before, and {MARGIN} more to be sure: name a day from {earliest} on.")
+    made = note(None, "command", PLANNED, subject=subject, text=text, on=on.isoformat(), days=days)
+    return _plan(made, today)
+
+
+def _plan(entry: JournalEntry, today: date | None = None) -> Planned:
+    said = entry.facts
+    on = date.fromisoformat(said["on"])
+    missed = on - timedelta(days=said["days"]) < (today or timezone.localdate())
+    return Planned(entry.pk, said["subject"], said["text"], on, said["days"], missed)
+
+
+def planned(today: date | None = None) -> list[Planned]:
+    """What waits to be told, the next first."""
+    over = JournalEntry.objects.filter(workspace=None, action__in=[TOLD, CANCELLED]).values_list("object_id", flat=True)
+    waits = JournalEntry.objects.filter(workspace=None, action=PLANNED).exclude(pk__in=[no for no in over if no])
+    return sorted((_plan(one, today) for one in waits.order_by("pk")), key=lambda one: one.tell_on)
+
+
+def cancel(no: int) -> Planned:
+    """It will not be told. Raises Refused."""
+    found = next((one for one in planned() if one.no == no), None)
+    if found is None:
+        raise Refused("No change of this number waits to be told.")
+    note(None, "command", CANCELLED, JournalEntry(pk=no))
+    return found
+
+
+def tell_due(today: date | None = None) -> int:
+    """Tell what is due; how many workspaces heard of something. What was missed is not told late: it is told again
+    with a day that leaves people their delay, once the host names one."""
+    heard = 0
+    for one in planned(today):
+        if one.missed:
+            log.error(
+                "a change of processors was not told in time: plan it anew with a later day", extra={"no": one.no}
+            )
+        elif one.tell_on <= (today or timezone.localdate()):
+            with transaction.atomic():
+                found = tell(PROCESSOR, one.subject, one.text, on=one.on, days=one.days, today=today)
+                note(None, "job", TOLD, JournalEntry(pk=one.no), workspaces=len(found))
+            heard += len(found)
+    return heard
+
+
+def object_to(workspace: Workspace, no: int, said: str, member_id: int) -> None:
+    """The controller objects before the day (art. 28(2)): kept in its journal, shown to the host. Raises Refused."""
+    said = " ".join(said.split())[:1000]
+    found = next((one for one in told(workspace) if one.no == no), None)
+    if found is None or found.on is None:
+        raise Refused(_("There is nothing of this kind to object to."))
+    if found.on <= timezone.localdate():
+        raise Refused(_("The day is past: write to whoever runs Envol."))
+    if found.objected:
+        raise Refused(_("You objected to it already."))
+    if not said:
+        raise Refused(_("Say why: the host reads it."))
+    note(workspace, "member", OBJECTED, JournalEntry(pk=no), actor_id=member_id, said=said)

@@ -45,6 +45,7 @@ WORDS = {
     "contact.rectified": gettext_lazy("corrected the address or language of a person"),
     "contact.silenced": gettext_lazy("let marketing rest for a person"),
     "contact.unsilenced": gettext_lazy("let marketing go on for a person"),
+    "host.objected": gettext_lazy("objected to a change of processors"),
     "partner.added": gettext_lazy("named a partner to whom data may be passed on"),
     "partner.dropped": gettext_lazy("named a partner no more"),
     "partner.list": gettext_lazy("took the list of what a partner has to be told"),

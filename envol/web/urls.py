@@ -196,6 +196,7 @@ web = (
         path("consent/controller", desk.controller, name="controller"),
         path("consent/processors", processors.processors, name="processors"),
         path("consent/processors/new", processors.new_processor, name="new_processor"),
+        path("consent/processors/object/<int:notice_no>", processors.object_to_change, name="object_to_change"),
         path("consent/processors/<int:processor_id>", processors.processor, name="processor"),
         path("consent/processors/<int:processor_id>/end", processors.end_processor, name="end_processor"),
         path("consent/processors/<int:processor_id>/contract", processors.contract, name="processor_contract"),

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
 from django.test import Client
+from django.utils import timezone
 
 from envol.accounts.models import Role, User, Workspace
 from envol.accounts.workspaces import add_member, create_workspace
@@ -50,3 +51,52 @@ def test_a_change_of_processors_is_told_beforehand(workspace: Workspace) -> None
         tenants.tell("rumour", "x", "x")
     (made,) = tenants.tell("processor", "Hébergeur", "x", on=date(2026, 12, 26), among=[workspace], today=TODAY)
     assert made.on == date(2026, 12, 26) and tenants.told(workspace) == [made]
+
+
+def test_a_planned_change_is_told_by_itself_in_time_and_a_workspace_may_object(workspace: Workspace) -> None:
+    owner = User.objects.create_user(f"o-{workspace.pk}@equipe.example", "x", language="en")
+    member = add_member(workspace, owner, Role.OWNER)
+    today = timezone.localdate()
+    with pytest.raises(tenants.Refused, match="30 days before, and 3 more"):
+        tenants.plan("Nouvel hébergeur", "x", today + timedelta(days=32), today=today)
+    later = tenants.plan("Plus tard", "x", today + timedelta(days=200), today=today)
+    made = tenants.plan("Nouvel hébergeur", "Beta remplace Alpha.", today + timedelta(days=60), today=today)
+    assert [one.no for one in tenants.planned(today) if one.no in (made.no, later.no)] == [made.no, later.no]
+    assert tenants.cancel(later.no) == later and later.no not in {one.no for one in tenants.planned(today)}
+    with pytest.raises(tenants.Refused, match="waits to be told"):
+        tenants.cancel(later.no)
+    due = made.tell_on
+    assert due == today + timedelta(days=27)
+    tenants.tell_due(due - timedelta(days=1))
+    assert tenants.told(workspace) == []
+    assert tenants.tell_due(due + timedelta(days=2)) >= 1, "two nights on which nothing ran cost nobody her delay"
+    (told,) = tenants.told(workspace)
+    assert (told.subject, told.on, told.people) == ("Nouvel hébergeur", made.on, 1)
+    tenants.tell_due(due + timedelta(days=3))
+    assert len(tenants.told(workspace)) == 1, "told once"
+    mail = MailRequest.objects.get(workspace_id=workspace.pk, kind="notice")
+    assert mail.recipient == owner.email and made.on.isoformat() in mail.facts["text"]
+
+    client = Client(HTTP_HOST="localhost")
+    client.force_login(owner, "allauth.account.auth_backends.AuthenticationBackend")
+    where = f"/consent/processors/object/{told.no}"
+    assert where in client.get("/consent/processors").content.decode()
+    client.post(where, {"said": " "})
+    assert tenants.told(workspace)[0].objected == ""
+    client.post(where, {"said": "Beta keeps data outside the Union."})
+    client.post(where, {"said": "Again"})
+    assert tenants.told(workspace)[0].objected == "Beta keeps data outside the Union."
+    page = client.get("/consent/processors").content.decode()
+    assert "you objected" in page and where not in page
+    other = create_workspace(f"{workspace.name}-2")
+    with pytest.raises(tenants.Refused):
+        tenants.object_to(other, told.no, "not ours", member.pk)
+
+
+def test_a_change_that_was_missed_is_not_told_late(workspace: Workspace) -> None:
+    today = timezone.localdate()
+    made = tenants.plan("Manqué", "x", today + timedelta(days=40), today=today)
+    tenants.tell_due(made.on - timedelta(days=29))
+    assert tenants.told(workspace) == []
+    assert next(one for one in tenants.planned(made.on - timedelta(days=29)) if one.no == made.no).missed
+    tenants.cancel(made.no)

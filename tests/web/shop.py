@@ -102,6 +102,7 @@ class Shop:
             "breach_id": self.workspace.breaches.get(drill=True).pk,
             "processor_id": self.workspace.processors.get().pk,
             "stored_id": self.workspace.stored_domains.get().pk,
+            "notice_no": 1_000_000_007,
             "partner_id": self.workspace.partners.get().pk,
             "origin_id": self.workspace.origins.get().pk,
             "endpoint_id": self.workspace.endpoints.earliest("pk").pk,

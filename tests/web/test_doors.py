@@ -37,7 +37,7 @@ POST_ONLY = {
     "new_topic", "infer_interests", "change_interest", "change_happening", "change_rhythm",
     "compute_scores", "change_tiers", "change_delays", "export_act", "follow_segment",
     "confirm_map", "end_processor", "new_breach", "breach_step",
-    "new_request", "add_partner", "purpose_term", "ask_again",
+    "new_request", "add_partner", "object_to_change", "purpose_term", "ask_again",
     "make_evidence",
     "release_hold",
     "start_stored", "remove_stored",

@@ -17,7 +17,7 @@ from envol.consent.models import Processor
 from envol.consent.record import country
 from envol.web.answers import refuse, see
 from envol.web.desk_forms import ProcessorForm
-from envol.web.doors import MemberRequest, audience
+from envol.web.doors import MemberRequest, audience, may
 from envol.web.views.desk import WAYS, WRITES, may_write
 
 COLOURS = {
@@ -57,10 +57,24 @@ def processors(request: MemberRequest) -> HttpResponse:
         "lines": [_line(one) for one in transfers.known(workspace)],
         "ended": list(ended[:100]),
         "told": tenants.told(workspace)[:20],
+        "today": timezone.localdate(),
+        "may_object": may(request, Role.OWNER),
         "ways": ways,
         "may_write": may_write(request),
     }
     return render(request, "consent/desk/processors.html", facts)
+
+
+@require_POST
+@audience(Role.OWNER)
+def object_to_change(request: MemberRequest, notice_no: int) -> HttpResponse:
+    if all(one.no != notice_no for one in tenants.told(request.workspace)):
+        raise Http404
+    try:
+        tenants.object_to(request.workspace, notice_no, request.POST.get("said", ""), request.member.pk)
+    except tenants.Refused as error:
+        return refuse(request, "processors", said=str(error))
+    return see(request, "processors", said=_("Kept. Whoever runs Envol reads it, with your words."), anchor="told")
 
 
 @require_safe
