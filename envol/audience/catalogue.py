@@ -154,6 +154,15 @@ _FIXED = (
     Field("random", "random", "computed", "Part au hasard", "Random share"),
 )
 
+PROOFS = {
+    "line": ("une preuve par personne", "proof for each person"),
+    "document": ("un document pour le fichier", "one document for the file"),
+    "statement": ("la déclaration d'un membre", "statement of a member"),
+    "legacy": ("reprise d'un ancien système", "taken over from a former system"),
+    "none": ("aucune preuve", "no proof"),
+}
+"""How far the proof of a permission goes, as `consent.models.Strength` says it: key → French, English."""
+
 # Kinds of mail activity read from events; opens are known only of people who agreed to be measured.
 _ACTIVITY_LABELS = {
     "sent": ("Messages envoyés", "Messages sent"),
@@ -347,6 +356,14 @@ def _of_permitted(catalogue: Catalogue) -> Iterator[Field]:
             yield Field(f"permitted.{purpose.key}", "permitted", "consent", *labels, inner=purpose.key)
 
 
+def _of_proof(catalogue: Catalogue) -> Iterator[Field]:
+    named = tuple(Choice(key, fr, en) for key, (fr, en) in PROOFS.items())
+    for purpose in catalogue.purposes.values():
+        if purpose.kind != "transactional":
+            labels = f"Preuve de l'accord\u202f: {purpose.label_fr}", f"Proof of the permission: {purpose.label_en}"
+            yield Field(f"proved.{purpose.key}", "proved", "consent", *labels, named, inner=purpose.key)
+
+
 def _of_mail(catalogue: Catalogue) -> Iterator[Field]:
     """The choices of an activity are the sendings that may narrow it."""
     sendings = tuple(Choice(id, name, name) for id, name in catalogue.sendings.items())
@@ -387,6 +404,7 @@ _FAMILIES: dict[str, Callable[[Catalogue], Iterable[Field]]] = {
     "permission": _of_permission,
     "measured": _of_measuring,
     "permitted": _of_permitted,
+    "proved": _of_proof,
     "mail": _of_mail,
     "interest": _of_interests,
     "event": _of_events,

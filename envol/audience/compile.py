@@ -378,6 +378,20 @@ class Compiler:
             given.append(self.moment(exp.column("since", "p"), rule))
         return self.people(who.where(*given))
 
+    def of_proved(self, rule: Rule) -> Node:
+        """How far the proof goes of the permission that is in force (then)."""
+        purpose = self.catalogue.purposes[rule.field.inner]
+        who = exp.select("p.contact_id").from_(exp.to_table(Permission._meta.db_table).as_("p"))
+        strength = "(SELECT e.strength FROM consent_evidence AS e WHERE e.id = p.evidence_id)"
+        given = [
+            *self.about("p"),
+            _t("p.purpose_id = :p", p=self.bind(purpose.pk, "bigint")),
+            _t("p.state = 'granted'"),
+            self.stood("p"),
+            _t(f"COALESCE({strength}, 'none') = ANY(:s)", s=self.bind(rule.value, "text[]")),
+        ]
+        return self.people(who.where(*given))
+
     def of_segment(self, rule: Rule) -> Node:
         assert rule.inner is not None
         return exp.paren(self.condition(rule.inner), copy=False)

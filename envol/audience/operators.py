@@ -111,6 +111,7 @@ OPERATORS: dict[str, dict[str, str]] = {
     "permission": {"may_write": "choice", "may_not_write": "choice"},
     "measured": {"is": "choice", "is_not": "choice", "unasked": "choice"},
     "permitted": {key: shape for key, shape in _DATE.items() if not key.startswith("anniversary")},
+    "proved": {"in": "choices", "not_in": "choices"},
     "segment": {"in": "id", "not_in": "id"},
     "stage": {"in": "choices", "not_in": "choices"},
     "reason": {"in": "choices", "not_in": "choices", **_KNOWN},

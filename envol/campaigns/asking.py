@@ -86,6 +86,14 @@ def people_to_ask_once(purpose: Purpose) -> dict[str, Any]:
     return _all({"field": "permission", "op": "may_write", "value": purpose.key})
 
 
+def people_taken_over(purpose: Purpose) -> dict[str, Any]:
+    """Whose permission for a purpose rests on what a former system said."""
+    return _all(
+        {"field": "permission", "op": "may_write", "value": purpose.key},
+        {"field": f"proved.{purpose.key}", "op": "in", "value": ["legacy"]},
+    )
+
+
 def _all(*rules: dict[str, Any]) -> dict[str, Any]:
     return {"v": 1, "match": "all", "rules": list(rules)}
 
@@ -99,17 +107,23 @@ def for_measuring(workspace: Workspace, *, base_url: str, member: Member | None 
     return _make(workspace, name, purpose, people_to_measure(purpose), None, base_url, member, sender)
 
 
-def for_keeping(purpose: Purpose, *, base_url: str, member: Member | None = None, **sender: Any) -> Campaign:
-    """A campaign that asks those whose permission ends soon whether it shall go on. Raises Refused."""
+def for_keeping(
+    purpose: Purpose, /, *, base_url: str, member: Member | None = None, legacy: bool = False, **sender: Any
+) -> Campaign:
+    """A campaign that asks whether a permission shall go on: those that end soon, or (``legacy``) those taken over from
+    a former system, where these have a term. Raises Refused."""
     sender.pop("purpose", None)
-    if purpose.months is None or purpose.kind != "marketing":
+    if (purpose.legacy_months if legacy else purpose.months) is None or purpose.kind != "marketing":
         raise Refused(_("Say first how long a permission lasts."))
     language = "fr" if purpose.workspace.language.startswith("fr") else "en"
     label = purpose.label_fr if language == "fr" else purpose.label_en
     title, text, choose, small = _KEEP[language]
     words = {"title": title, "text": text % {"purpose": label}, "choose": choose, "note": small}
     name = _("Keep your agreement? %(purpose)s") % {"purpose": label}
-    return _make(purpose.workspace, name, purpose, people_to_keep(purpose), words, base_url, member, sender)
+    if legacy:
+        name = _("Confirm your agreement? %(purpose)s") % {"purpose": label}
+    them = people_taken_over(purpose) if legacy else people_to_keep(purpose)
+    return _make(purpose.workspace, name, purpose, them, words, base_url, member, sender)
 
 
 def for_agreement(purpose: Purpose, *, base_url: str, member: Member | None = None, **sender: Any) -> Campaign:

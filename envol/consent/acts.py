@@ -48,7 +48,7 @@ def evidence(
         raise Refusal("evidence", gettext("Say where the permissions were given: a form, a shop, a file."))
     if strength == Strength.DOCUMENT and not document:
         raise Refusal("evidence", gettext("Attach the document that proves these permissions."))
-    if strength == Strength.STATEMENT and not (statement.strip() and member_id):
+    if strength in (Strength.STATEMENT, Strength.LEGACY) and not (statement.strip() and member_id):
         raise Refusal("evidence", gettext("A statement needs its words and the member who makes it."))
     return Evidence.objects.create(
         workspace_id=workspace if isinstance(workspace, int) else workspace.id,

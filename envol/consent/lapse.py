@@ -12,6 +12,7 @@ from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -34,6 +35,14 @@ _GIVEN = (
 )
 
 
+# What a former system said counts from the day on which it was taken over: its own dates may be years old.
+_TAKEN_OVER = (
+    "consent_permission p JOIN consent_evidence e ON e.id = p.evidence_id AND e.strength = 'legacy'"
+    " WHERE p.workspace_id = %(w)s AND p.purpose_id = %(purpose)s AND p.until IS NULL AND p.state = 'granted'"
+    " AND p.basis = 'consent' AND e.created_at < %(before)s"
+)
+
+
 class Ages(NamedTuple):
     """How many permissions are past their term, and how many will be within `SOON` (these too)."""
 
@@ -41,30 +50,46 @@ class Ages(NamedTuple):
     soon: int = 0
 
 
-def change(purpose: Purpose, months: int | None, member_id: int | None = None) -> None:
-    """Set the term, or take it away (None). ValueError says what may be written."""
+def change(purpose: Purpose, months: int | None, member_id: int | None = None, *, legacy: bool = False) -> None:
+    """Set the term, or take it away (None); ``legacy``: that of what was taken over from a former system. ValueError
+    says what may be written."""
     if months is not None and not 0 < months <= LONGEST:
         raise ValueError(_("A term is 1 to %(n)s months.") % {"n": LONGEST})
     if purpose.kind == "transactional":
         raise ValueError(_("What a contract needs has no term: no permission is asked for it."))
-    if months == purpose.months:
+    term, begins = ("legacy_months", "legacy_from") if legacy else ("months", "lapses_from")
+    before = getattr(purpose, term)
+    if months == before:
         return
-    later = purpose.months is not None and months is not None and months > purpose.months
-    kept = purpose.lapses_from if later else timezone.localdate() + AHEAD
+    later = before is not None and months is not None and months > before
+    kept = getattr(purpose, begins) if later else timezone.localdate() + AHEAD
     with transaction.atomic():
-        purpose.months, purpose.lapses_from = months, kept if months is not None else None
-        purpose.save(update_fields=["months", "lapses_from"])
+        setattr(purpose, term, months)
+        setattr(purpose, begins, kept if months is not None else None)
+        purpose.save(update_fields=[term, begins])
         note(
             purpose.workspace, "member" if member_id else "command", "purpose.term", purpose, actor_id=member_id,
-            key=purpose.key, months=months,
+            key=purpose.key, months=months, legacy=legacy,
         )  # fmt: skip
 
 
 def ends(purpose: Purpose, since: datetime) -> datetime | None:
     """When a permission of this purpose that was given then ends; None where there is no term."""
-    if purpose.months is None:
+    return _end_of(since, purpose.months, purpose.lapses_from)
+
+
+def ends_by(purpose: Purpose, since: datetime, taken_over: datetime | None) -> datetime | None:
+    """The same of one that may have been ``taken_over`` from a former system on a day: the earlier of both terms."""
+    found = [ends(purpose, since)]
+    if taken_over is not None:
+        found.append(_end_of(taken_over, purpose.legacy_months, purpose.legacy_from))
+    return min((one for one in found if one is not None), default=None)
+
+
+def _end_of(since: datetime, months: int | None, begins: date | None) -> datetime | None:
+    if months is None:
         return None
-    year, month = divmod(since.month - 1 + purpose.months, 12)
+    year, month = divmod(since.month - 1 + months, 12)
     year, month = since.year + year, month + 1
     for day in (since.day, 30, 29, 28):
         try:
@@ -72,20 +97,24 @@ def ends(purpose: Purpose, since: datetime) -> datetime | None:
             break
         except ValueError:
             continue
-    if purpose.lapses_from is not None:
-        moment = max(moment, datetime.combine(purpose.lapses_from, datetime.min.time(), UTC))
-    return moment
+    return max(moment, datetime.combine(begins, datetime.min.time(), UTC)) if begins is not None else moment
 
 
-def ages(purpose: Purpose, now: datetime | None = None) -> Ages:
-    if purpose.months is None:
+def ages(purpose: Purpose, now: datetime | None = None, *, legacy: bool = False) -> Ages:
+    months, given = (purpose.legacy_months, _TAKEN_OVER) if legacy else (purpose.months, _GIVEN)
+    if months is None:
         return Ages()
     now = now or datetime.now(UTC)
     counted = [
-        int(value(f"SELECT count(*) FROM {_GIVEN}", _about(purpose, retention.before(moment, purpose.months))) or 0)
+        int(value(f"SELECT count(*) FROM {given}", _about(purpose, retention.before(moment, months))) or 0)
         for moment in (now, now + SOON)
     ]
     return Ages(*counted)
+
+
+def taken_over(purpose: Purpose) -> int:
+    """How many present permissions rest on what a former system said."""
+    return int(value(f"SELECT count(*) FROM {_TAKEN_OVER}", _about(purpose, datetime.now(UTC) + AHEAD)) or 0)
 
 
 def end(workspace_id: int, now: datetime | None = None) -> dict[str, int]:
@@ -93,13 +122,16 @@ def end(workspace_id: int, now: datetime | None = None) -> dict[str, int]:
     now, done = now or datetime.now(UTC), {}
     zone = Workspace.objects.values_list("time_zone", flat=True).get(pk=workspace_id)
     today = _day(now, zone)
-    for purpose in Purpose.objects.filter(workspace_id=workspace_id, months__isnull=False).order_by("bit"):
-        assert purpose.months is not None
-        if purpose.lapses_from is not None and purpose.lapses_from > today:
-            continue
-        before, many = retention.before(now, purpose.months), 0
-        while step := _step(purpose, before, now):
-            many += step
+    termed = Q(months__isnull=False) | Q(legacy_months__isnull=False)
+    for purpose in Purpose.objects.filter(termed, workspace_id=workspace_id).order_by("bit"):
+        many = 0
+        for given, months, begins in (
+            (_GIVEN, purpose.months, purpose.lapses_from), (_TAKEN_OVER, purpose.legacy_months, purpose.legacy_from),
+        ):  # fmt: skip
+            if months is None or (begins is not None and begins > today):
+                continue
+            while step := _step(purpose, given, months, now):
+                many += step
         if many:
             done[purpose.key] = many
             note(workspace_id, "job", "purpose.lapsed", purpose, key=purpose.key, people=many)
@@ -110,12 +142,13 @@ def _day(now: datetime, zone: str) -> date:
     return now.astimezone(ZoneInfo(zone)).date()
 
 
-def _step(purpose: Purpose, before: datetime, now: datetime) -> int:
+def _step(purpose: Purpose, given: str, months: int, now: datetime) -> int:
+    before = retention.before(now, months)
     with transaction.atomic():
         ledger.lock(purpose.workspace_id)  # nobody renews between reading and ending
-        found = rows(f"SELECT p.contact_id FROM {_GIVEN} ORDER BY p.contact_id LIMIT {BATCH}", _about(purpose, before))
+        found = rows(f"SELECT p.contact_id FROM {given} ORDER BY p.contact_id LIMIT {BATCH}", _about(purpose, before))
         lines = [
-            ledger.Line(contact, purpose.pk, STATE, "consent", now, None, f"term of {purpose.months} months")
+            ledger.Line(contact, purpose.pk, STATE, "consent", now, None, f"term of {months} months")
             for (contact,) in found
         ]
         if lines:

@@ -27,6 +27,7 @@ class Strength(models.TextChoices):
     LINE = "line", "Proof for each person"
     DOCUMENT = "document", "One document for the file"
     STATEMENT = "statement", "Statement of a named member"
+    LEGACY = "legacy", "Taken over from a former system"
     NONE = "none", "No proof"
 
 
@@ -41,6 +42,9 @@ class Purpose(models.Model):
     kind = models.CharField(max_length=16, default="marketing")  # marketing, transactional, measuring
     months = models.PositiveSmallIntegerField(null=True)  # how long a permission lasts; null: until she says no
     lapses_from = models.DateField(null=True)  # no permission ends by its term before this day
+    # The same for what was taken over from a former system, counted from that day: it is confirmed, or ends.
+    legacy_months = models.PositiveSmallIntegerField(null=True)
+    legacy_from = models.DateField(null=True)
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:

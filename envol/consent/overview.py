@@ -71,7 +71,7 @@ def strengths(workspace_id: int) -> dict[str, Proved]:
     }
 
 
-STRENGTHS = ("line", "document", "statement", "none")
+STRENGTHS = ("line", "document", "statement", "legacy", "none")
 ANSWERS = {"granted": ("granted",), "refused": ledger.REFUSALS, "requested": ("requested",), "lapsed": ("lapsed",)}
 """What people said, by the states that say it."""
 

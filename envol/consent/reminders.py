@@ -29,6 +29,9 @@ LAST_DAYS = timedelta(days=7)
 """Before the month of art. 14 is over, and once more when it is."""
 
 
+_TERMED = Q(months__isnull=False) | Q(legacy_months__isnull=False)
+
+
 class Ending(NamedTuple):
     """Permissions of a purpose that end soon; ``people`` is None where counting takes longer than a page may."""
 
@@ -39,10 +42,10 @@ class Ending(NamedTuple):
 def ending(workspace_id: int, seconds: float) -> list[Ending]:
     """Purposes with permissions that end by their term within `lapse.SOON`, for a page."""
     found = []
-    for purpose in Purpose.objects.filter(workspace_id=workspace_id, months__isnull=False).order_by("bit"):
+    for purpose in Purpose.objects.filter(_TERMED, workspace_id=workspace_id).order_by("bit"):
         try:
             with within(seconds):
-                people: int | None = lapse.ages(purpose).soon
+                people: int | None = _soon(purpose)
         except TooSlow:
             people = None
         if people is None or people > 0:
@@ -50,14 +53,18 @@ def ending(workspace_id: int, seconds: float) -> list[Ending]:
     return found
 
 
+def _soon(purpose: Purpose, now: datetime | None = None) -> int:
+    return lapse.ages(purpose, now).soon + lapse.ages(purpose, now, legacy=True).soon
+
+
 def permissions(workspace: Workspace, now: datetime | None = None) -> int:
     """Tell owners of permissions that end soon; how many mails."""
     now, sent = now or datetime.now(UTC), 0
-    for purpose in Purpose.objects.filter(workspace=workspace, months__isnull=False).order_by("bit"):
+    for purpose in Purpose.objects.filter(_TERMED, workspace=workspace).order_by("bit"):
         told = JournalEntry.objects.filter(workspace=workspace, action="purpose.ending", object_id=purpose.pk)
         if told.filter(at__gt=now - AGAIN).exists():
             continue
-        people = lapse.ages(purpose, now).soon
+        people = _soon(purpose, now)
         if not people:
             continue
 

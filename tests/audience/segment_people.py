@@ -43,6 +43,7 @@ class Human:
     habits: list[str] = field(default_factory=list)
     expected: tuple[Any, int] | None = None
     permitted: dict[str, datetime] = field(default_factory=dict)
+    proved: dict[str, str] = field(default_factory=dict)
 
     @property
     def unprofiled(self) -> bool:
@@ -283,13 +284,15 @@ def everybody(workspace: Workspace) -> list[Human]:
     ):
         if contact in by_id:
             by_id[contact].tier = tier
-    for contact, key, since in db.rows(
-        "SELECT p.contact_id, u.key, p.since FROM consent_permission p JOIN consent_purpose u ON u.id = p.purpose_id"
+    for contact, key, since, strength in db.rows(
+        "SELECT p.contact_id, u.key, p.since, e.strength FROM consent_permission p"
+        " JOIN consent_purpose u ON u.id = p.purpose_id LEFT JOIN consent_evidence e ON e.id = p.evidence_id"
         " WHERE p.workspace_id = %s AND p.until IS NULL AND p.state = 'granted'",
         [workspace.id],
     ):
         if contact in by_id:
             by_id[contact].permitted[key] = since
+            by_id[contact].proved[key] = strength or "none"
     for name, contact, at, facts in db.rows(
         "SELECT x.key, e.contact_id, e.at, e.facts::text FROM events_event e"
         " JOIN events_custom_event x ON x.id = e.custom WHERE e.workspace_id = %s",

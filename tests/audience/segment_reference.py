@@ -120,6 +120,8 @@ class Reference:
         if field.startswith("permitted."):
             given = human.permitted.get(field[10:])
             return given is not None and self.dated(op, value, given.astimezone(self.zone).date())
+        if field.startswith("proved."):
+            return human.proved.get(field[7:]) in value
         if field == "measured":
             return bool(human.allowed >> self.bits[f"measure_{value}"] & 1)
         if field == "segment":

@@ -21,6 +21,8 @@ from envol.consent.models import Processor
 from envol.consent.paper import Paper
 from envol.contacts import catalogue, export_files
 from envol.contacts.filters import Filter
+from envol.contacts.models import Contact
+from tests.consent.test_legacy import reader
 from tests.web.shop import Shop, open_shop
 
 Sign = Callable[..., Client]
@@ -233,3 +235,21 @@ def test_a_compatible_purpose_is_served_from_then_on_and_consent_is_never_skippe
     assert "the new purpose is compatible" in editor.get("/consent/assessments").content.decode()
     done = JournalEntry.objects.filter(workspace=own.workspace, action="assessment.use")
     assert sorted(done.values_list("facts__outcome", flat=True)) == ["compatible", "consent", "not_compatible"]
+
+
+def test_the_page_of_the_purpose_proposes_a_term_and_a_message(own: Shop, as_member: Sign) -> None:
+    letter = purposes.get(own.workspace, "newsletter")
+    owner, where = as_member("owner", own), f"/consent/purposes/{letter.pk}"
+    assert "Taken over from a former system" not in owner.get(where).content.decode()
+    reader(letter, "taken", "legacy", own.members["owner"].pk)
+    page = owner.get(where).content.decode()
+    assert "Our proposal: a term of 6 months" in page and "The permission of 1 person rests" in page
+    assert as_member("editor", own).post(f"{where}/term", {"which": "legacy", "months": "6"}).status_code == 403
+    assert owner.post(f"{where}/term", {"which": "legacy", "months": "6"}).status_code == 303
+    letter.refresh_from_db()
+    assert (letter.legacy_months, letter.months) == (6, None)
+    assert "Prepare a message that asks them to confirm" in owner.get(where).content.decode()
+    made = owner.post(f"{where}/ask", {"which": "legacy"})
+    assert made.status_code == 303 and "/campaigns/" in made["Location"]
+    assert Contact.objects.filter(workspace_id=own.workspace.pk, email="taken@lecteurs.example").exists()
+    assert "taken@lecteurs.example" in owner.get("/contacts?proof=legacy").content.decode()

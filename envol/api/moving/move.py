@@ -230,7 +230,7 @@ def _permission(workspace: Workspace, found: Found, purpose: str) -> dict[str, A
         "source": found.origin,
         "text_version": purposes.text(wanted, workspace.language).version,
         "language": workspace.language,
-        "evidence": {"kind": "line"},
+        "evidence": {"kind": "legacy"},
     }
 
 

@@ -48,6 +48,7 @@ LEFT = {
     "expected": "what is expected is computed and asked for seldom",
     "answered": "answers are few rows, and given at any time",
     "permitted": "answers are dated by the ledger",
+    "proved": "proofs are kept beside the ledger",
     "rhythm": "each person's own window",
     "habit": "habits are few rows, counted each night",
 }

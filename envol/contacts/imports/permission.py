@@ -48,7 +48,8 @@ def set_permission(imp: Import, permission: Mapping[str, Any]) -> Import:
     ``purpose`` (key), ``basis`` (consent, customer, business, transactional), ``source`` (where it was given),
     ``date`` (ISO, unless a column holds each person's), ``text_version`` (of the purpose's words; needed for
     consent), ``evidence``: ``{"kind": "line"}`` with a column of proofs and one of dates (or ``date``), or
-    ``{"kind": "document", "name", "content": bytes}``, or ``{"kind": "statement", "text", "member_id"}``, and
+    ``{"kind": "document", "name", "content": bytes}``, or ``{"kind": "statement", "text", "member_id"}``, or
+    ``{"kind": "legacy", "text", "member_id"}`` for what a former system kept (with a column of proofs each counts), and
     ``conditions`` for the bases customer and business. A dry run made before is void. Raises ImportProblem.
     """
     must_be_open(imp)
@@ -105,6 +106,7 @@ def _checked(imp: Import, given: dict[str, Any]) -> dict[str, Any]:
         "date": since.isoformat() if since else None,
         "text_version": text.version if text else None,
         "strength": evidence.strength,
+        "per_line": evidence.strength == Strength.LEGACY and "permission_proof" in targets,
         "conditions": conditions,
         "evidence_id": evidence.id,
     }
@@ -186,7 +188,9 @@ def _evidence(
                 )
             row.document, row.document_name = content, str(given.get("name") or "document")[:200]
             row.document_sha256 = hashlib.sha256(content).digest()
-        case "statement":
+        case "legacy" if "permission_proof" in targets and not given.get("member_id"):
+            row.statement = str(given.get("text") or source).strip()  # a program moves in; each line has its proof
+        case "statement" | "legacy":
             member = Member.objects.filter(workspace_id=imp.workspace_id, id=given.get("member_id") or 0).first()
             if member is None:
                 raise ImportProblem(gettext("A statement is made by a member of this workspace: say which."))
@@ -212,5 +216,5 @@ def grant_of(imp: Import) -> Grant | None:
         basis=stated["basis"],
         since=datetime.fromisoformat(stated["date"]) if stated["date"] else None,
         evidence_id=stated["evidence_id"],
-        per_line=stated["strength"] == "line",
+        per_line=stated["strength"] == "line" or stated.get("per_line", False),
     )

@@ -152,7 +152,7 @@ def choices(who: Visitor, language: str = "") -> list[Choice]:
             state = ""
         elif state and state != "granted":
             state = "refused"
-        ends = _ends(who, purpose) if state == "granted" and purpose.months else None
+        ends = _ends(who, purpose) if state == "granted" and (purpose.months or purpose.legacy_months) else None
         later = partners.newcomers(purpose, who.contact.id) if who.contact and state == "granted" else []
         words = purposes.text(purpose, language or who.language)
         found.append(Choice(purpose, words, state, ends, tuple(one.name for one in later)))
@@ -165,7 +165,8 @@ def _ends(who: Visitor, purpose: Purpose) -> datetime | None:
     given = Permission.objects.filter(
         workspace_id=who.workspace.id, contact_id=who.contact.id, purpose_id=purpose.pk, until=None, basis="consent"
     ).first()
-    ends = lapse.ends(purpose, given.since) if given is not None else None
+    old = Evidence.objects.filter(pk=given.evidence_id or 0, strength="legacy").first() if given is not None else None
+    ends = lapse.ends_by(purpose, given.since, old.created_at if old else None) if given is not None else None
     return ends if ends is not None and ends < datetime.now(UTC) + lapse.SOON else None
 
 

@@ -305,6 +305,7 @@ _STRENGTHS = {
     "line": _("proof for each person"),
     "document": _("one document for the file"),
     "statement": _("statement of a member"),
+    "legacy": _("taken over from a former system"),
     "none": _("no proof"),
 }
 _REASONS = {

@@ -35,6 +35,7 @@ STRENGTHS = (
     ("line", gettext_lazy("proof for each person"), "ok"),
     ("document", gettext_lazy("one document for a file"), "run"),
     ("statement", gettext_lazy("statement of a member"), "warn"),
+    ("legacy", gettext_lazy("taken over from a former system"), "warn"),
     ("none", gettext_lazy("no proof"), "bad"),
 )
 KINDS = {

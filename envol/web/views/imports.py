@@ -386,6 +386,8 @@ def _stated(request: MemberRequest, imp: Import) -> dict[str, Any]:
     evidence: dict[str, Any] = {"kind": kind}
     if kind == "document" and isinstance(file := request.FILES.get("document"), UploadedFile):
         evidence.update(name=file.name, content=file.read())
+    elif kind == "legacy":
+        evidence.update(text=posted.get("statement", ""), member_id=request.member.pk)
     elif kind == "statement" or posted.get("statement", "").strip():
         evidence.update(kind="statement", text=posted.get("statement", ""), member_id=request.member.pk)
     stated["evidence"] = evidence

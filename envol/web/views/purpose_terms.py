@@ -32,6 +32,9 @@ def facts_of(purpose: Purpose) -> dict[str, Any]:
         with within(PATIENCE):
             if purpose.months is not None:
                 told |= {"ages": lapse.ages(purpose), "begins": _begins(purpose)}
+            if purpose.kind == "marketing":
+                told |= {"taken_over": lapse.taken_over(purpose), "legacy_months": purpose.legacy_months}
+                told |= {"legacy_ages": lapse.ages(purpose, legacy=True), "legacy_from": purpose.legacy_from}
             if purpose.kind == "measuring":
                 first = _written_for(purpose)
                 told["unasked"] = (
@@ -63,14 +66,17 @@ def _one(request: MemberRequest, purpose_id: int) -> Purpose:
 @audience(Role.OWNER)
 def purpose_term(request: MemberRequest, purpose_id: int) -> HttpResponse:
     found, typed = _one(request, purpose_id), request.POST.get("months", "").strip()
+    legacy = request.POST.get("which") == "legacy"
     number = int(typed) if typed.isascii() and typed.isdigit() and len(typed) < 5 else 0
     try:
-        lapse.change(found, None if not typed else number, request.member.pk)
+        lapse.change(found, None if not typed else number, request.member.pk, legacy=legacy)
     except ValueError as error:
         return refuse(request, "purpose", found.pk, said=str(error))
-    if found.months is None:
+    if (found.legacy_months if legacy else found.months) is None:
         return see(request, "purpose", found.pk, said=_("A permission lasts until the person says no."), anchor="term")
-    said = _("Saved. Nothing ends before %(day)s: ask people until then.") % {"day": found.lapses_from}
+    said = _("Saved. Nothing ends before %(day)s: ask people until then.") % {
+        "day": found.legacy_from if legacy else found.lapses_from
+    }
     return see(request, "purpose", found.pk, said=said, anchor="term")
 
 
@@ -84,7 +90,7 @@ def ask_again(request: MemberRequest, purpose_id: int) -> HttpResponse:
         if found.kind == "measuring":
             made = asking.for_measuring(request.workspace, **{**more, "purpose": _written_for(found)})
         else:
-            made = asking.for_keeping(found, **more)
+            made = asking.for_keeping(found, legacy=request.POST.get("which") == "legacy", **more)
     except Refused as error:
         return refuse(request, "purpose", found.pk, said=str(error))
     return see(
