@@ -133,9 +133,11 @@ def measure(
         from bench import pages_base
         from envol.audience import counting
         from envol.audience.columns import upkeep
+        from envol.contacts import search
 
         base = pages_base.of(here, people, seed)
-        if upkeep.state(here.workspace).why:  # as the worker's clock would
+        search.follow()  # this and the columns: as the worker's clock would
+        if upkeep.state(here.workspace).why:
             ground.say("pages: writing columns")
             upkeep.write(here.workspace)
         audience = ground.Process("audience").start()
