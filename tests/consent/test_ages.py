@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import date, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -121,3 +122,26 @@ def test_no_campaign_reaches_her_unless_a_parent_agreed_too(workspace: Workspace
     assert got == {"adult", "fifteen", "helped"}
     left = db.rows("SELECT contact_id, reason FROM outbound_excluded WHERE sending_id = %s", [sending.pk])
     assert [(made[who], why) for who, why in left] == [("child", "too_young")]
+
+
+def test_the_ledger_is_asked_of_nobody_who_is_old_enough_or_says_nothing(workspace: Workspace) -> None:
+    """Every road asks this of everybody it writes to: a look at the ledger for each would be most of its time."""
+    born: dict[str, dict[str, str]] = {"a": {}, "b": {"birth_date": "1980-01-01"}, "c": {"birth_date": "2020-01-01"}}
+    for name, props in born.items():
+        address = f"{name}@lecteurs.example"
+        Contact.objects.create(workspace_id=workspace.pk, email=address, email_key=address, props=props)
+    young = ages.young_sql("c", "birth_date", date(2011, 11, 26), purposes.get(workspace, "newsletter").pk)
+    plan = db.rows(
+        f"EXPLAIN (ANALYZE, FORMAT JSON) SELECT {young} FROM contacts_contact c WHERE c.workspace_id = %s",
+        [workspace.pk],
+    )[0][0]
+    looks: list[int] = []
+
+    def walk(node: dict[str, Any]) -> None:
+        if node.get("Parent Relationship") == "SubPlan":
+            looks.append(node["Actual Loops"])
+        for child in node.get("Plans", ()):
+            walk(child)
+
+    walk(plan[0]["Plan"])
+    assert looks and sum(looks) == 1
