@@ -20,7 +20,7 @@ from envol.audience.models import RepurchaseDelay, Segment, SegmentPerson, Shop
 from envol.audience.operators import NARROWING, OPERATORS
 from envol.audience.sentences import describe
 from envol.consent import purposes
-from envol.consent.models import Purpose
+from envol.consent.models import Evidence, Purpose
 from envol.contacts.models import Property
 from envol.outbound.models import Sending
 from tests.audience.segment_people import (
@@ -167,16 +167,21 @@ def _base(workspace: Workspace) -> None:
 
 
 def _permitted(workspace: Workspace, ids: list[int]) -> None:
-    """Answers with their dates: given long ago or lately, and some that ended."""
-    rnd = random.Random(20270303)
+    """Answers with their dates and proofs: given long ago or lately, and some that ended."""
+    rnd, more = random.Random(20270303), random.Random(20270304)
+    proofs = [
+        Evidence.objects.create(workspace=workspace, strength=strength, source="test").pk
+        for strength in ("line", "document", "statement", "legacy")
+    ]
     for purpose in Purpose.objects.filter(workspace=workspace).exclude(kind="transactional").order_by("bit"):
         for person in rnd.sample(ids, 30):
             db.execute(
                 "INSERT INTO consent_permission (workspace_id, contact_id, purpose_id, state, basis, since, block,"
-                " leaf, leaf_key) VALUES (%s, %s, %s, %s, 'consent', %s, 1, 0, '')",
+                " leaf, leaf_key, evidence_id) VALUES (%s, %s, %s, %s, 'consent', %s, 1, 0, '', %s)",
                 [
                     workspace.pk, person, purpose.pk, rnd.choice(["granted", "granted", "lapsed"]),
                     NOW - timedelta(days=rnd.choice([0, 30, 31, 365, 800]), hours=rnd.choice([0, 5])),
+                    more.choice([None, *proofs]),
                 ],
             )  # fmt: skip
 
