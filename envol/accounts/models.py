@@ -71,6 +71,9 @@ class Workspace(models.Model):
     clicks_unknown = models.CharField(max_length=16, default="aggregate")
     # Programs of the send API hear of a sender that is not the workspace's from the message's fate, not in the answer.
     late_refusal = models.BooleanField(default=False, db_default=False)
+    # Are single messages measured, as far as each allows, where the program that sends them says nothing?
+    single_opens = models.BooleanField(default=False, db_default=False)
+    single_clicks = models.BooleanField(default=False, db_default=False)
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:

@@ -26,6 +26,7 @@ from envol.accounts.models import ApiKey, Member, Role, Undo, User, Workspace
 from envol.wire.scram import ITERATIONS, Verifier
 
 LATE = "workspace.late_refusal"
+SINGLES = "workspace.single_messages"
 
 # Rooms that give a new workspace its first rows (purposes, catalogue) register here at start.
 _on_create: list[Callable[[Workspace], None]] = []
@@ -79,6 +80,32 @@ def _refuse_as_before(workspace: Workspace, facts: Mapping[str, Any], member: Me
 
 
 undo.register(LATE, _refuse_as_before)
+
+
+def measure_singles(workspace: Workspace, opens: bool, clicks: bool, member: Member) -> Undo | None:
+    """Are single messages measured, as far as each person allows, where their program says nothing of it?
+
+    None when it was so already.
+    """
+    with transaction.atomic():
+        row = Workspace.objects.select_for_update().get(pk=workspace.pk)
+        before = {"opens": row.single_opens, "clicks": row.single_clicks}
+        if before == {"opens": opens, "clicks": clicks}:
+            return None
+        Workspace.objects.filter(pk=workspace.pk).update(single_opens=opens, single_clicks=clicks)
+        entry = note(workspace, "member", SINGLES, workspace, actor_id=member.pk, opens=opens, clicks=clicks)
+        return undo.offer(entry, SINGLES, {"before": before, "after": {"opens": opens, "clicks": clicks}})
+
+
+def _measure_as_before(workspace: Workspace, facts: Mapping[str, Any], member: Member) -> str:
+    was, then = facts["after"], facts["before"]
+    mine = Workspace.objects.filter(pk=workspace.pk, single_opens=was["opens"], single_clicks=was["clicks"])
+    if not mine.update(single_opens=then["opens"], single_clicks=then["clicks"]):
+        raise undo.CannotUndo(_("It was changed again since."))
+    return _("Single messages are measured as before.")
+
+
+undo.register(SINGLES, _measure_as_before)
 
 
 def add_member(workspace: Workspace, user: User, role: Role, dpo: bool = False) -> Member:

@@ -26,7 +26,7 @@ from envol.api import filling, once, send_v3, send_v31
 from envol.api.send_v31 import Letter, Problem, Refused
 from envol.api.uuids import message_uuid
 from envol.contacts import strangers
-from envol.outbound import accept, control
+from envol.outbound import accept, control, single
 from envol.outbound.domains import may_send_from
 from envol.wire.address import domain_of, normalise
 from envol.wire.fraud import REFUSE
@@ -222,12 +222,16 @@ def _outgoing(key: ApiKey, letter: Letter, people: Sequence[Mailbox]) -> accept.
         facts["event_payload"] = letter.payload
     if letter.campaign:
         facts["campaign"] = letter.campaign
+    raw = made.to_bytes()
+    if letter.html:
+        opens, clicks = single.wanted(key.workspace, letter.opens, letter.clicks)
+        facts |= single.facts(raw, opens=opens, clicks=clicks, base_url=settings.ENVOL.base_url)
     return accept.Outgoing(
         workspace_id=key.workspace_id,
         sender=(letter.sender.name, letter.sender.address),
         to=[(one.name, one.address) for one in people],
         subject=letter.subject,
-        raw=made.to_bytes(),
+        raw=raw,
         custom_id=letter.custom_id,
         facts=facts,
     )

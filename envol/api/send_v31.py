@@ -107,7 +107,8 @@ class Letter:
 
     sender: None where the template says it. language: are `{{ }}` and `{% %}` evaluated? report_to: who hears of errors
     in a template; deliver: send it as it is in spite of them. tags: a query for every link. once: whoever had something
-    of this campaign is left out.
+    of this campaign is left out. opens, clicks: are they to be measured, as far as each allows? None: as the workspace
+    has it.
     """
 
     sender: Mailbox | None
@@ -132,6 +133,8 @@ class Letter:
     deliver: bool = False
     tags: str = ""
     once: bool = False
+    opens: bool | None = None
+    clicks: bool | None = None
 
     @property
     def people(self) -> list[Mailbox]:
@@ -471,10 +474,14 @@ def _words(given: Mapping[str, Any]) -> dict[str, Any]:
         or not 0 <= int(priority) <= 3
     ):
         raise _wrong("mj-0005", "Priority is 0, 1, 2 or 3.", "Priority")
-    for name, shown in (("trackopens", "TrackOpens"), ("trackclicks", "TrackClicks")):
-        if str(given.get(name, "account_default")).lower() not in ("account_default", "enabled", "disabled"):
+    measured = {}
+    for name, shown in (("opens", "TrackOpens"), ("clicks", "TrackClicks")):
+        word = str(given.get(shown.lower(), "account_default")).lower()
+        if word not in ("account_default", "enabled", "disabled"):
             raise _wrong("mj-0005", "The value is account_default, enabled or disabled.", shown)
+        measured[name] = None if word == "account_default" else word == "enabled"
     return {
+        **measured,
         "custom_id": _text(given, "customid", "CustomID", 1000),
         "payload": _text(given, "eventpayload", "EventPayload", 10_000),
         "campaign": _text(given, "customcampaign", "CustomCampaign", 255),

@@ -475,7 +475,7 @@ def compose_message(
     bounce_domain: str = "",
     leave_at: str = "",
 ) -> ComposedMessage:
-    """One recipient's copy of a single message with its own words; untracked, and the same at every try.
+    """One recipient's copy of a single message with its own words, the same at every try; nothing in it is measured.
 
     ``no`` is the recipient's number in the ledger. A raw message is relayed as it came: we add what is missing
     (Date, Message-ID) and sign it. ``leave_at``: our public address, for mail of a list that each leaves by one click.

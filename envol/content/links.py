@@ -39,6 +39,7 @@ class Kind(StrEnum):
     PERSON = "person"
     SURVEY = "survey"
     MODERATION = "moderation"  # of a post to a mailing list: post and moderator
+    LETTER = "letter"  # a click in a single message, naming nobody: ``no`` is the message's number
 
 
 class Target(NamedTuple):
@@ -52,6 +53,7 @@ class Target(NamedTuple):
 
 PATHS = {
     Kind.CLICK: "c",
+    Kind.LETTER: "c",
     Kind.OPEN: "o",
     Kind.UNSUBSCRIBE: "u",
     Kind.PREFERENCES: "p",

@@ -35,6 +35,7 @@ from starlette.types import Scope as StarletteScope
 from envol import db_role
 from envol.api import calls
 from envol.content import media
+from envol.content.links import Target
 from envol.content.models import Version
 from envol.db import value
 from envol.edge.gather import Gatherer
@@ -43,7 +44,7 @@ from envol.edge.http_guard import MAX_HEAD, App, BodyLimit, GuardedProtocol, Rec
 from envol.edge.http_hits import HitRoutes, Targets, answer
 from envol.edge.http_send import SendRoute, is_send
 from envol.events.hits import Hit, record_hits
-from envol.outbound import metrics, own_policy
+from envol.outbound import metrics, own_policy, single
 from envol.outbound.models import Sending
 from envol.outbound.records import RETURN_LABEL
 
@@ -67,6 +68,13 @@ def links_of(sending_id: int) -> Mapping[int, str]:
     version = Sending.objects.filter(id=sending_id).values_list("version_id", flat=True).first()
     found = Version.objects.filter(id=version).values_list("links", flat=True).first() if version else None
     return {int(link["no"]): str(link["url"]) for link in found or ()}
+
+
+def link_of_single(target: Target) -> str | None:
+    """Where a link of a single message leads."""
+    db_role.stay_owner()
+    close_old_connections()
+    return single.leads_to(target)
 
 
 class Settings(Protocol):
@@ -113,7 +121,9 @@ class Application:
         self._assets = Assets(directory=static, check_dir=False)
         self._lookups = ThreadPoolExecutor(1, thread_name_prefix="lookup")
         self._gatherer: Gatherer[Hit, None] = Gatherer(batch, name="hits")
-        self._hits = HitRoutes(self._gatherer, Targets(links_of, self._lookups), settings.ENVOL.base_url)
+        self._hits = HitRoutes(
+            self._gatherer, Targets(links_of, self._lookups, link_of_single), settings.ENVOL.base_url
+        )
         # A thread of their own: what is dear to count must not keep a reader from her link.
         self._looks = ThreadPoolExecutor(1, thread_name_prefix="events")
         self._events = EventRoutes(self._looks)

@@ -58,14 +58,28 @@ class Targets:
     """Where the links of a sending lead: looked up once per sending, then remembered.
 
     ``load(sending_id)`` → {link number: address} runs in ``executor``. Versions never change, so what was found stays
-    true; what was not found is asked again.
+    true; what was not found is asked again. ``single(target)`` → where a link of a single message leads.
     """
 
-    def __init__(self, load: Callable[[int], Mapping[int, str]], executor: Executor) -> None:
+    def __init__(
+        self,
+        load: Callable[[int], Mapping[int, str]],
+        executor: Executor,
+        single: Callable[[links.Target], str | None] = lambda target: None,
+    ) -> None:
         self._load = load
+        self._single = single
         self._executor = executor
         self._known: OrderedDict[int, Mapping[int, str]] = OrderedDict()
         self._asked: dict[int, asyncio.Future[Mapping[int, str]]] = {}
+
+    async def of(self, target: links.Target) -> str | None:
+        """As :meth:`url`, of a campaign's link or a single message's."""
+        if target.kind is TokenKind.CLICK:
+            found = await self.url(target.sending_id, target.link)
+            if found is not None or target.no is None:
+                return found
+        return await asyncio.get_running_loop().run_in_executor(self._executor, self._single, target)
 
     async def url(self, sending_id: int, link: int) -> str | None:
         """The address, or None when there is no such link. Raises what ``load`` raises."""
@@ -105,12 +119,12 @@ class HitRoutes:
             await asyncio.wait(self._pending)
 
     async def click(self, scope: Scope, send: Send, token: str) -> None:
-        target = links.read(token, TokenKind.CLICK)
+        target = links.read(token, TokenKind.CLICK, TokenKind.LETTER)
         if target is None:
             await unknown(scope, send)
             return
         try:
-            url = await self._targets.url(target.sending_id, target.link)
+            url = await self._targets.of(target)
         except Exception as error:
             log.warning("a link could not be looked up", error=type(error).__name__)
             await unavailable(scope, send)
@@ -118,8 +132,9 @@ class HitRoutes:
         if url is None or not url.lower().startswith(("http://", "https://")):
             await unknown(scope, send)
             return
-        await self._count(scope, Kind.CLICKED, target.sending_id, target.no, target.link)
-        url = links.to_form(url, self._base_url, target.sending_id, target.no)
+        no = None if target.kind is TokenKind.LETTER else target.no  # a message's number is nobody's
+        await self._count(scope, Kind.CLICKED, target.sending_id, no, target.link)
+        url = links.to_form(url, self._base_url, target.sending_id, no)
         await answer(
             scope,
             send,

@@ -52,7 +52,8 @@ class Hit(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """Who is behind a token and what may be kept now. ``since``: when the sending was made."""
+    """Who is behind a token and what may be kept now. ``since``: when the sending was made. ``single``: a message with
+    its own words, one of many in a sending: what she did with it is kept with the number of her copy."""
 
     workspace_id: int
     contact_id: int | None
@@ -60,6 +61,7 @@ class Recipient:
     clicks: Level
     since: datetime
     delivered_at: datetime | None = None
+    single: bool = False
 
 
 Resolver = Callable[[Sequence[tuple[int, int | None]]], Sequence[Recipient | None]]
@@ -92,6 +94,7 @@ class _Kept(NamedTuple):
     sending_id: int
     link: int | None
     machine: str | None
+    no: int | None = None  # of her copy, where her contact's number does not say it
 
 
 def record_hits(hits: Sequence[Hit]) -> int:
@@ -136,7 +139,8 @@ def _allowed(
                 continue
             case _:
                 continue
-        kept.append(_Kept(hit.at, who.workspace_id, hit.kind, contact, hit.sending_id, hit.link or None, machine))
+        no = hit.no if who.single and contact is not None else None
+        kept.append(_Kept(hit.at, who.workspace_id, hit.kind, contact, hit.sending_id, hit.link or None, machine, no))
         since = min(since, who.since) if since else who.since
     return kept, days, since
 
@@ -153,7 +157,7 @@ def _write(kept: list[_Kept], since: datetime) -> int:
     counters.lock(hit.sending_id for hit in kept)
     frozen = counters.frozen(hit.sending_id for hit in kept)
     if frozen:  # who was counted before is forgotten, so people can be counted no more
-        kept = [hit._replace(contact_id=None) if hit.sending_id in frozen else hit for hit in kept]
+        kept = [hit._replace(contact_id=None, no=None) if hit.sending_id in frozen else hit for hit in kept]
     tally = counters.Tally(((hit.sending_id, hit.contact_id) for hit in kept), since, hi + timedelta(days=1))
     inserted = rows(
         sql("events", "insert_hits"),
@@ -165,6 +169,7 @@ def _write(kept: list[_Kept], since: datetime) -> int:
             "sendings": [hit.sending_id for hit in kept],
             "links": [hit.link for hit in kept],
             "machines": [hit.machine for hit in kept],
+            "nos": [hit.no for hit in kept],
             "repeat": REPEAT,
             "from": lo - REPEAT,
             "to": hi + REPEAT,

@@ -30,7 +30,7 @@ def behind(tokens: Sequence[tuple[int, int | None]]) -> list[Recipient | None]:
     }
     workspaces = Workspace.objects.in_bulk({row[1] for row in found})
     now = datetime.now(UTC)
-    for n, workspace_id, since, known, contact, ended in found:
+    for n, workspace_id, since, known, contact, ended, single in found:
         workspace = workspaces.get(workspace_id)
         if workspace is None:
             continue
@@ -43,7 +43,9 @@ def behind(tokens: Sequence[tuple[int, int | None]]) -> list[Recipient | None]:
             continue
         level = tracking_level(workspace, *masks)
         # No outcome yet: the courier heard the receiver's answer a moment ago and its commit is on the way.
-        answer[n - 1] = Recipient(workspace_id, contact, Level(level.opens), Level(level.clicks), since, ended or now)
+        answer[n - 1] = Recipient(
+            workspace_id, contact, Level(level.opens), Level(level.clicks), since, ended or now, single
+        )
     return answer
 
 

@@ -15,6 +15,7 @@ _FIELD = re.compile(
     rb"^(x-mj-[\w-]+|x-mailjet-[\w-]+)[ \t]*:((?:.|\r?\n(?=[ \t]))*)\r?\n", re.IGNORECASE | re.MULTILINE
 )
 _KEPT = {"x-mj-customid": "custom_id", "x-mj-eventpayload": "event_payload", "x-mailjet-campaign": "campaign"}
+_ASKED = {"x-mailjet-trackopen": "opens", "x-mailjet-trackclick": "clicks"}
 _REFUSED = {"x-mj-templateid": "X-MJ-TemplateID", "x-mj-templatelanguage": "X-MJ-TemplateLanguage"}
 _YES = frozenset({"true", "yes", "y", "1"})
 LONGEST = 10_000
@@ -25,8 +26,11 @@ class Refused(ValueError):
 
 
 class Aside(NamedTuple):
+    """asked: what of this message is to be measured, of opens and clicks."""
+
     raw: bytes
     facts: dict[str, str]
+    asked: frozenset[str] = frozenset()
 
 
 def taken(raw: bytes) -> Aside:
@@ -36,14 +40,17 @@ def taken(raw: bytes) -> Aside:
     if _ANY.search(head) is None:
         return Aside(raw, {})
     facts: dict[str, str] = {}
+    asked = set()
     for name, value in ((found[1].decode("ascii").lower(), _text(found[2])) for found in _FIELD.finditer(head)):
         if name in _REFUSED and value and value.lower() not in ("0", "false"):
             raise Refused(f"{_REFUSED[name]} is read by the send API only: hand this message in there.")
         if name == "x-mailjet-deduplicatecampaign" and value.lower() in _YES:
             raise Refused("X-Mailjet-DeduplicateCampaign is not available here: leave it out.")
+        if name in _ASKED and value.lower() in _YES:
+            asked.add(_ASKED[name])
         if name in _KEPT and value:
             facts.setdefault(_KEPT[name], value)
-    return Aside(_FIELD.sub(b"", head) + rest, facts)
+    return Aside(_FIELD.sub(b"", head) + rest, facts, frozenset(asked))
 
 
 def _text(raw: bytes) -> str:

@@ -184,7 +184,7 @@ def history(one: Entry) -> list[dict[str, Any]]:
         " UNION ALL SELECT at, CASE kind WHEN %(opened)s THEN 'opened' WHEN %(clicked)s THEN 'clicked'"
         "  ELSE 'unsubscribed' END, 0, NULL, NULL, coalesce(machine, ''), '', '', '' FROM events_event"
         "  WHERE sending_id = %(id)s AND kind IN (%(opened)s, %(clicked)s, %(unsubscribed)s)"
-        "  AND contact_id = %(contact)s"
+        "  AND contact_id = %(contact)s AND coalesce((facts->>'no')::bigint, %(no)s) = %(no)s"
         " UNION ALL SELECT at, state, attempts, code, enhanced, cause, reply, host, tls FROM outbound_outcome"
         "  WHERE sending_id = %(id)s AND no = %(no)s ORDER BY at, attempt",
         {
@@ -197,6 +197,16 @@ def history(one: Entry) -> list[dict[str, Any]]:
             },
         },
     )
+
+
+def asked_to_measure(workspace_id: int, message_ids: Sequence[int]) -> dict[int, tuple[bool, bool]]:
+    """Messages whose program asked to measure them: opens, clicks; by their number."""
+    found = db.rows(
+        "SELECT id, (header->'measured'->>'opens')::bool, jsonb_array_length(header->'measured'->'links') > 0"
+        " FROM outbound_message WHERE workspace_id = %s AND id = ANY(%s) AND header ? 'measured'",
+        [workspace_id, list(message_ids)],
+    )
+    return {number: (opens, clicks) for number, opens, clicks in found}
 
 
 def message_id_of(one: Entry) -> str:

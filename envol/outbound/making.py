@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from django.conf import settings
@@ -16,7 +16,7 @@ from envol import db
 from envol.accounts.models import Workspace
 from envol.content.compose import Composer, Person, compose_message
 from envol.content.models import Version
-from envol.outbound import notices
+from envol.outbound import notices, single
 from envol.outbound.domains import may_send_from, replies_address, return_domain, signers_for
 from envol.outbound.lease import Lease, Row, SendingFacts
 from envol.outbound.models import Sending
@@ -47,6 +47,7 @@ Maker = Callable[[Row], Made]
 class Body:
     """A single message as accepted; read only."""
 
+    id: int
     workspace_id: int
     sending_id: int
     header: dict[str, Any]
@@ -73,6 +74,7 @@ class Makers:
         rows = [row for lease in leases for row in lease.rows]
         bodies = _bodies([row.message_id for row in rows if row.message_id is not None])
         campaigns: dict[int, Maker] = {}
+        measuring = _measuring(bodies.values())
         for row in rows:
             sending = row.sending
             if row.message_id is None and (known := campaigns.get(sending.id)) is not None:
@@ -85,7 +87,7 @@ class Makers:
                     body = bodies.get(row.message_id)
                     if body is None:
                         raise NotReady(f"Message {row.message_id} has gone.")
-                    makers[row.key] = _single(sending, body, self._base_url)
+                    makers[row.key] = _single(sending, body, self._base_url, measuring.get(body.workspace_id))
                     row.notify = notices.wish_of(body.header, row.address)[1].notify
                 else:
                     makers[row.key] = campaigns[sending.id] = self._campaign(sending)
@@ -159,16 +161,23 @@ def country_of(props: Mapping[str, Any]) -> str | None:
 def _bodies(ids: Sequence[int]) -> dict[int, Body]:
     if not ids:
         return {}
+    found = db.rows(
+        "SELECT id, workspace_id, sending_id, header, text, html, raw FROM outbound_message WHERE id = ANY (%s)",
+        [list(ids)],
+    )
     return {
-        row[0]: Body(row[1], row[2], json.loads(row[3]), row[4], row[5], None if row[6] is None else bytes(row[6]))
-        for row in db.rows(
-            "SELECT id, workspace_id, sending_id, header, text, html, raw FROM outbound_message WHERE id = ANY (%s)",
-            [list(ids)],
-        )
+        number: Body(number, workspace, sending, json.loads(header), text, html, None if raw is None else bytes(raw))
+        for number, workspace, sending, header, text, html, raw in found
     }
 
 
-def _single(sending: SendingFacts, body: Body, base_url: str) -> Maker:
+def _measuring(bodies: Iterable[Body]) -> dict[int, Workspace]:
+    """The workspaces of those messages that their programs asked to be measured."""
+    wanted = {body.workspace_id for body in bodies if single.MEASURED in body.header}
+    return Workspace.objects.in_bulk(wanted) if wanted else {}
+
+
+def _single(sending: SendingFacts, body: Body, base_url: str, measuring: Workspace | None = None) -> Maker:
     if sending.kind == "stored":
         # What waits for another server passes as it came (RFC 5321 §3.7): nothing of ours is in it but a trace.
         waits = Made(str(body.header["envelope_from"]), encode_data(body.raw or b""))
@@ -184,9 +193,11 @@ def _single(sending: SendingFacts, body: Body, base_url: str) -> Maker:
 
     tell = bool(settings.ENVOL.inbound) and "dsn" in body.header
 
+    wanted = measuring if sending.kind == "transactional" else None
+
     def make(row: Row) -> Made:
         made = compose_message(
-            body,
+            body if wanted is None else _as_measured(body, row, wanted, base_url),
             row.no,
             signers,
             kind=sending.kind,
@@ -197,3 +208,12 @@ def _single(sending: SendingFacts, body: Body, base_url: str) -> Maker:
         return Made(made.envelope_from, encode_data(made.data), asked, wish)
 
     return make
+
+
+def _as_measured(body: Body, row: Row, workspace: Workspace, base_url: str) -> Body:
+    """The message as this recipient allows it to be measured now."""
+    if body.raw is None:
+        return body
+    level = single.level_of(workspace, row.contact_id, row.allowed, row.refused, country_of(row.props or {}))
+    raw = single.as_measured(body.raw, body.header, row.key, body.id, level, base_url)
+    return body if raw is body.raw else replace(body, raw=raw)

@@ -21,7 +21,8 @@ from envol.accounts import api_keys
 from envol.accounts.api_keys import Barred
 from envol.accounts.models import ApiKey, Scope
 from envol.accounts.workspaces import api_key_verifier, check_api_key, proved_api_key
-from envol.outbound import accept, asides, control, habits, notices, rolls, rspamd
+from envol.contacts.models import Contact
+from envol.outbound import accept, asides, control, habits, notices, rolls, rspamd, single
 from envol.outbound.domains import may_send_from
 from envol.wire.address import AddressError, normalise
 from envol.wire.fraud import HOLD, REFUSE
@@ -88,7 +89,7 @@ def outgoing(
     also :class:`~envol.outbound.control.TakesLong`.
     """
     try:
-        raw, told = asides.taken(raw)
+        raw, told, asked = asides.taken(raw)
     except asides.Refused as refusal:
         raise accept.Refused(str(refusal)) from None
     read = read_submission(raw)
@@ -120,6 +121,7 @@ def outgoing(
         custom_id=told.pop("custom_id", ""),
         facts={"by": "smtp", "key": account.key_id, "message_id": read.message_id}
         | told
+        | single.facts(read.raw, opens="opens" in asked, clicks="clicks" in asked, base_url=settings.ENVOL.base_url)
         | notices.facts(envelope.reverse_path, list(wishes), envelope.asked, list(wishes.values())),
         verdict=verdict,
     )
@@ -153,6 +155,7 @@ def keep(batch: list[accept.Outgoing]) -> list[int | Barred]:
     Raises `disk.Full` or a database error: then nothing of the batch was kept.
     """
     disk.refuse_when_full()
+    batch = _known(batch)
     barred: list[Barred | None] = [None] * len(batch)
     if api_keys.unlimited(one.facts["key"] for one in batch):
         numbers = iter(accept.accept_messages(batch))
@@ -169,6 +172,26 @@ def keep(batch: list[accept.Outgoing]) -> list[int | Barred]:
             rolls.count("sender", one.sender[1], "accepted", workspace=one.workspace_id, n=len(one.to), octets=size)
     rolls.flush_if_due()
     return answer
+
+
+def _known(batch: list[accept.Outgoing]) -> list[accept.Outgoing]:
+    """With the contacts of those messages that are to be measured: how far depends on what each of them allows."""
+    wanted: dict[int, set[str]] = {}
+    for one in batch:
+        if single.MEASURED in one.facts:
+            wanted.setdefault(one.workspace_id, set()).update(normalise(address).key for _, address in one.to)
+    if not wanted:
+        return batch
+    found: dict[tuple[int, str], int] = {}
+    for workspace_id, keys in wanted.items():
+        people = Contact.objects.filter(workspace_id=workspace_id, email_key__in=keys)
+        found |= {(workspace_id, key): pk for key, pk in people.values_list("email_key", "pk")}
+    return [
+        replace(one, contact_ids=[found.get((one.workspace_id, normalise(address).key)) for _, address in one.to])
+        if single.MEASURED in one.facts
+        else one
+        for one in batch
+    ]
 
 
 @lru_cache(maxsize=16)

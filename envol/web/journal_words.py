@@ -182,6 +182,7 @@ WORDS = {
     "tier.changed": gettext_lazy("changed what a tier gives"),
     "workspace.changed": gettext_lazy("changed the settings"),
     "workspace.late_refusal": gettext_lazy("said when programs hear of a sender that is not yours"),
+    "workspace.single_messages": gettext_lazy("said whether single messages are measured"),
     "workspace.created": gettext_lazy("made the organisation"),
 }
 """Each action of the journal, as what somebody did."""

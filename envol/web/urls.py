@@ -292,6 +292,7 @@ web = (
         path("settings/team/<int:member_id>", settings.change_member, name="change_member"),
         path("settings/keys", keys.keys, name="keys"),
         path("settings/keys/late", keys.late_refusal, name="late_refusal"),
+        path("settings/keys/singles", keys.single_messages, name="single_messages"),
         path("settings/keys/<int:key_id>", keys.key, name="key"),
         path("settings/keys/<int:key_id>/declare", keys.declare_key, name="declare_key"),
         path("settings/keys/<int:key_id>/pause", keys.pause_key, name="pause_key"),

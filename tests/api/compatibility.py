@@ -58,6 +58,15 @@ _WRONG = (FILL + "test_errors_are_told_to_whom_the_program_names_and_the_source_
 _MESSAGE = (FILL + "test_whoever_is_written_to_becomes_a_contact_without_any_permission",)
 _PROBES = (FILL + "test_the_probes_of_plugins",)
 
+_MEASURED = tuple(
+    f"../edge/test_single_measuring.py::{name}"
+    for name in (
+        "test_each_copy_is_measured_as_far_as_its_recipient_allows",
+        "test_nothing_is_measured_that_nobody_asked_for",
+        "test_by_smtp_where_the_message_asks_for_it",
+    )
+)
+
 ROWS = (
     Row("Clients", "mailjet-rest (Python): v3 and v3.1", (SEND + "test_mailjets_own_client_sends_after_changing_its_address", SEND + "test_mailjets_own_client_keeps_contacts_and_lists")),
     Row("Clients", "node-mailjet: v3, v3.1 and v4", ("../peers/test_api_clients.py::test_node_mailjet_works_after_changing_its_address",)),
@@ -75,7 +84,8 @@ ROWS = (
     Row("Send", "TemplateErrorReporting, TemplateErrorDeliver", _WRONG, "an error is told at once (mj-0005 with its line), not as a blocked event later"),
     Row("Send", "URLTags; `[[var:…]]`, `[[data:…]]`, `[[EMAIL_TO]]`, `[[UNSUB_LINK_…]]`", (FILL + "test_older_tags_need_no_language_and_links_get_the_callers_query",)),
     Row("Send", "an unvalidated From", (SEND + "test_who_may_not", HOOKS + "test_a_sender_that_is_not_ours_is_blocked_later_where_an_owner_wants_it"), "refused at once (403 send-0008), unless an owner sets the late refusal on the page of keys: answered as sent, then `blocked` with `sender blocked`; AdvanceErrorHandling hears of it at once in any case"),
-    Row("Send", "TrackOpens, TrackClicks, Priority, MonitoringCategory", (V31 + "test_what_is_wrong_is_named_with_its_place",), "read; single messages are never tracked, and go in the order they came"),
+    Row("Send", "TrackOpens, TrackClicks; by SMTP X-Mailjet-TrackOpen, X-Mailjet-TrackClick", _MEASURED, "as far as each recipient allows: alone only who agreed; account_default is off until an owner says otherwise"),
+    Row("Send", "Priority, MonitoringCategory", (V31 + "test_what_is_wrong_is_named_with_its_place",), "read; messages go in the order they came"),
     Row("Send", "EventPayload, CustomCampaign", (HOOKS + "test_every_event_as_the_dialect_tells_it",), "told with each event; no campaign of its own in the figures"),
     Row("Send", "DeduplicateCampaign", (FILL + "test_a_campaign_of_a_program_reaches_a_person_once_where_it_asks",), "a duplicate is left out at once: its MessageID is 0"),
     Row("Send", "recipients become contacts", _MESSAGE, "without permission to anything; whoever was erased does not come back"),

@@ -153,6 +153,25 @@ def test_when_programs_hear_of_a_sender_that_is_not_ours(own: Shop, as_member: S
         assert own.workspace.late_refusal
 
 
+def test_whether_single_messages_are_measured_is_an_owners_choice(own: Shop, as_member: Sign) -> None:
+    from envol.accounts.models import JournalEntry
+
+    client = as_member("owner", own)
+    for typed, opens, clicks in (({"clicks": "on"}, False, True), ({"clicks": "on"}, False, True), ({}, False, False)):
+        assert client.post("/settings/keys/singles", typed).status_code == 303
+        own.workspace.refresh_from_db()
+        assert (own.workspace.single_opens, own.workspace.single_clicks) == (opens, clicks)
+        assert ('name="clicks" checked' in client.get("/settings/keys").content.decode()) is clicks
+    said = JournalEntry.objects.filter(workspace=own.workspace, action="workspace.single_messages").order_by("id")
+    assert [entry.facts for entry in said] == [{"opens": False, "clicks": True}, {"opens": False, "clicks": False}]
+    assert as_member("editor", own).post("/settings/keys/singles", {"opens": "on"}).status_code == 403
+    first, last = (entry.undo for entry in said)
+    assert "changed again since" in client.post(f"/undo/{first.pk}", follow=True).content.decode()
+    client.post(f"/undo/{last.pk}")
+    own.workspace.refresh_from_db()
+    assert own.workspace.single_clicks and not own.workspace.single_opens
+
+
 def test_a_key_is_limited_paused_and_resumed_on_its_page(own: Shop, as_member: Sign) -> None:
     client = as_member("owner", own)
     key = ApiKey.objects.get(workspace=own.workspace)

@@ -22,7 +22,7 @@ from envol.events.hits import Level
 from envol.events.models import Endpoint, Kind
 from envol.events.outbox import Row
 from envol.insight import measuring
-from envol.outbound import told
+from envol.outbound import single, told
 from envol.outbound.accept import NOT_VALIDATED
 from envol.outbound.told import Copy
 
@@ -30,10 +30,12 @@ _HARD = frozenset({1, 2, 4, 5})  # numbers of messagestate that say: nobody is t
 
 
 def compose(endpoint: Endpoint, rows: Sequence[Row]) -> list[dict[str, Any] | None]:
-    """What each row says to this endpoint; None: it says nothing any more. Four queries whatever their number."""
+    """What each row says to this endpoint; None: it says nothing any more. Five queries whatever their number."""
     keys = [(row.sending_id, row.no) for row in rows if row.sending_id is not None and row.no is not None]
     copies = told.copies(keys)
-    links = told.links(row.sending_id for row in rows if row.link and row.sending_id is not None)
+    clicked = [row for row in rows if row.link and row.sending_id is not None]
+    links = told.links(row.sending_id for row in clicked if row.sending_id is not None)
+    places = single.places((row.sending_id or 0, row.no or 0, row.link or 0) for row in clicked if "no" in row.facts)
     people = dict(
         Contact.objects.filter(
             workspace_id=endpoint.workspace_id, pk__in={row.contact_id for row in rows if row.contact_id}
@@ -63,7 +65,8 @@ def compose(endpoint: Endpoint, rows: Sequence[Row]) -> list[dict[str, Any] | No
             if level != Level.INDIVIDUAL:
                 made.append(None)
                 continue
-        url = links.get((row.sending_id or 0, row.link or 0), "")
+        at = (row.sending_id or 0, row.link or 0)
+        url = links.get(at) or places.get((at[0], row.no or 0, at[1]), "")
         say = _standard if endpoint.form == "standard" else _dialect
         made.append(say(endpoint.workspace_id, row, copy, address, url))
     return made

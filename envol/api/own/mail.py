@@ -42,7 +42,10 @@ _People = Annotated[list[Party], Meta(max_length=MOST_RECIPIENTS)]
 
 
 class MessageInput(Input, rename={"sender": "from"}):
-    """One message that somebody waits for: a receipt, a link. ``reference``: your own word for it."""
+    """One message that somebody waits for: a receipt, a link. ``reference``: your own word for it.
+
+    ``track_opens``, ``track_clicks``: measure it as far as each recipient allows; null: as your workspace has it.
+    """
 
     sender: Party
     to: Annotated[list[Party], Meta(min_length=1, max_length=MOST_RECIPIENTS)]
@@ -54,6 +57,8 @@ class MessageInput(Input, rename={"sender": "from"}):
     reply_to: Party | None = None
     attachments: Annotated[list[File], Meta(max_length=MOST_PARTS)] = []
     reference: Annotated[str, Meta(max_length=255)] = ""
+    track_opens: bool | None = None
+    track_clicks: bool | None = None
 
 
 class Copy(Struct):
@@ -91,6 +96,7 @@ def send_message(call: Call) -> Accepted:
         _box(given.sender, "$.from"), people["to"], people["cc"], people["bcc"],
         reply_to=[_box(given.reply_to, "$.reply_to")] if given.reply_to else [],
         subject=given.subject, text=given.text, html=given.html, custom_id=given.reference,
+        opens=given.track_opens, clicks=given.track_clicks,
         attachments=[Attachment(one.name, one.content, one.type, one.content_id) for one in given.attachments],
     )  # fmt: skip
     if len(letter.people) > MOST_RECIPIENTS:

@@ -40,6 +40,7 @@ CAUSES = {
 }  # fmt: skip
 # Of what she did with it the strongest is told.
 _STRONGEST = (("complained", "spam"), ("unsubscribed", "unsub"), ("clicked", "clicked"), ("opened", "opened"))
+_MEASURED = frozenset({"opened", "clicked"})
 _PERMANENT = frozenset({"bounced", "suppressed"})
 _MOST = 5000  # messages that are looked through for one call
 
@@ -139,13 +140,17 @@ def _as_asked(call: Call, one: Entry) -> bool:
 
 
 def _words(one: Entry) -> list[str]:
-    return [str(line["what"]) for line in _reactions(one)]
+    """What was done with it, but for what machines did."""
+    return [str(line["what"]) for line in _reactions(one) if line["what"] not in _MEASURED or not line["cause"]]
 
 
 def _show(call: Call, found: Sequence[Entry]) -> list[dict[str, Any]]:
     rows = []
-    measured = mail_log.measures(call.workspace.pk, [one.message_id for one in found if one.message_id])
+    numbers = [one.message_id for one in found if one.message_id]
+    measured = mail_log.measures(call.workspace.pk, numbers)
+    asked = mail_log.asked_to_measure(call.workspace.pk, numbers)
     for one in found:
+        opens, clicks = asked.get(one.message_id or 0, (False, False))
         state = state_of(one)
         octets, has_html, has_text, files = measured.get(one.message_id or 0, (0, False, False, 0))
         row = {
@@ -159,9 +164,9 @@ def _show(call: Call, found: Sequence[Entry]) -> list[dict[str, Any]]:
             "DestinationID": 0,
             "FilterTime": 0,
             "ID": one.no,
-            "IsClickTracked": False,
+            "IsClickTracked": clicks,
             "IsHTMLPartIncluded": has_html,
-            "IsOpenTracked": False,
+            "IsOpenTracked": opens,
             "IsTextPartIncluded": has_text,
             "IsUnsubTracked": False,
             "MessageSize": octets,
@@ -201,21 +206,22 @@ def _history(call: Call, key: str) -> list[dict[str, Any]]:
             "UseragentID": 0,
         }
         for line in mail_log.history(found)
-        if line["what"] in _EVENTS
+        if line["what"] in _EVENTS and not (line["what"] in _MEASURED and line["cause"])
     ]
 
 
 def _information(call: Call, found: Sequence[Entry]) -> list[dict[str, Any]]:
     measured = mail_log.measures(call.workspace.pk, [one.message_id for one in found if one.message_id])
+    words = {one.no: _words(one) for one in found}
     return [
         {
             "CampaignID": one.campaign_id or 0,
-            "ClickTrackedCount": 0,
+            "ClickTrackedCount": words[one.no].count("clicked"),
             "ContactID": one.contact_id or 0,
             "CreatedAt": told(one.at),
             "ID": one.no,
             "MessageSize": measured.get(one.message_id or 0, (0,))[0],
-            "OpenTrackedCount": 0,
+            "OpenTrackedCount": words[one.no].count("opened"),
             "QueuedCount": int(status_of(one) == "queued"),
             "SendEndAt": told(one.ended_at),
             "SentCount": int(one.state == "delivered"),

@@ -19,6 +19,7 @@ from envol.api.rest.spans import span
 from envol.api.rest.values import told
 from envol.contacts.models import Contact
 from envol.events.models import Event, Kind
+from envol.outbound import single
 from envol.outbound import told as copies_told
 from envol.outbound.models import Sending
 
@@ -73,8 +74,9 @@ class _Behind:
     def __init__(self, found: Sequence[Event]) -> None:
         sendings = {one.sending_id for one in found if one.sending_id}
         self._sendings = {one.pk: one for one in Sending.objects.filter(pk__in=sendings)}
-        self._copies = copies_told.copies((one.sending_id or 0, one.contact_id or 0) for one in found)
-        self.links = copies_told.links(sendings)
+        self._copies = copies_told.copies(map(_copy, found))
+        self._links = copies_told.links(sendings)
+        self._places = single.places((*_copy(one), one.link) for one in found if one.link and one.facts)
 
     def campaign(self, one: Event) -> int:
         sending = self._sendings.get(one.sending_id or 0)
@@ -85,8 +87,17 @@ class _Behind:
         return (sending.started_at or sending.created_at) if sending else None
 
     def number(self, one: Event) -> int:
-        copy = self._copies.get((one.sending_id or 0, one.contact_id or 0))
+        copy = self._copies.get(_copy(one))
         return copy.number if copy else 0
+
+    def url(self, one: Event) -> str:
+        link = one.link or 0
+        return self._links.get((one.sending_id or 0, link)) or self._places.get((*_copy(one), link), "")
+
+
+def _copy(one: Event) -> tuple[int, int]:
+    """Sending and number: of a single message it stands with the event, else it is the contact's."""
+    return one.sending_id or 0, int((one.facts or {}).get("no") or one.contact_id or 0)
 
 
 def _opens(call: Call, found: Sequence[Event]) -> list[dict[str, Any]]:
@@ -118,7 +129,7 @@ def _clicks(call: Call, found: Sequence[Event]) -> list[dict[str, Any]]:
                 "ContactID": one.contact_id,
                 "ID": one.pk,
                 "MessageID": behind.number(one),
-                "Url": behind.links.get((one.sending_id or 0, one.link or 0), ""),
+                "Url": behind.url(one),
                 "UserAgentID": 0,
             }
         )

@@ -19,7 +19,7 @@ from envol.accounts import api_keys
 from envol.accounts.api_keys import Limits
 from envol.accounts.journal import note
 from envol.accounts.models import ApiKey, Member, Role, Scope, Workspace
-from envol.accounts.workspaces import create_api_key, refuse_late
+from envol.accounts.workspaces import create_api_key, measure_singles, refuse_late
 from envol.api import declared
 from envol.web.answers import refuse, see
 from envol.web.doors import MemberRequest, audience
@@ -84,6 +84,20 @@ def late_refusal(request: MemberRequest) -> HttpResponse:
         else _("Programs hear of it at once: such a message is refused.")
     )
     return see(request, "keys", said=said, anchor="late", undo=changed)
+
+
+@require_POST
+@audience(Role.OWNER)
+def single_messages(request: MemberRequest) -> HttpResponse:
+    """Are they measured where a program does not say?"""
+    opens, clicks = "opens" in request.POST, "clicks" in request.POST
+    changed = measure_singles(request.workspace, opens, clicks, request.member)
+    said = (
+        _("Single messages are measured from now on, as far as each recipient allows.")
+        if opens or clicks
+        else _("Single messages are measured only where their program asks for it.")
+    )
+    return see(request, "keys", said=said, anchor="singles", undo=changed)
 
 
 def _key(request: MemberRequest, key_id: int) -> ApiKey:
