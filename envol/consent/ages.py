@@ -46,15 +46,15 @@ def of_age_since(years: int, today: date) -> date:
 def young_sql(alias: str, key: str, since: date, purpose_id: int) -> str:
     """SQL over a contact alias: was she born later than ``since``, by the property ``key``, and has no parent agreed?
 
-    Dates lie as year-month-day, so the order of texts is that of days; it is asked first, as nearly everybody is older
-    or says nothing: compared with nothing at all it would be unknown, and the ledger be asked of each such person.
-    What is no such date says nothing.
+    Dates lie as year-month-day, so the order of their octets is that of days; it is asked first, as nearly everybody
+    is older or says nothing: compared with nothing at all it would be unknown, and the ledger be asked of each such
+    person. What is no such date says nothing.
     """
     if not alias.isidentifier() or not key.replace("_", "").isalnum():
         raise ValueError("The alias and the key are plain names.")
     born = f"({alias}.props ->> '{key}')"
     return (
-        f"(coalesce({born}, '') > '{since.isoformat()}' AND {born} ~ '^\\d{{4}}-\\d\\d-\\d\\d$'"
+        f"(coalesce({born}, '') COLLATE \"C\" > '{since.isoformat()}' AND {born} ~ '^\\d{{4}}-\\d\\d-\\d\\d$'"
         f" AND NOT EXISTS (SELECT FROM consent_permission p JOIN consent_evidence e ON e.id = p.evidence_id"
         f" WHERE p.workspace_id = {alias}.workspace_id AND p.contact_id = {alias}.id"
         f" AND p.purpose_id = {int(purpose_id)} AND p.until IS NULL AND p.state = 'granted'"
