@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 from typing import Any
 
 from django.conf import settings
@@ -106,12 +107,19 @@ def serve(batch: Sequence[Request]) -> list[Answer]:
     return answers
 
 
-def accept_letters(key: ApiKey, letters: Sequence[Letter]) -> list[dict[str, Any]]:
+def accept_letters(
+    key: ApiKey, letters: Sequence[Letter], *, facts: Mapping[str, Any] = MappingProxyType({}), trace: bytes = b""
+) -> list[dict[str, Any]]:
     """The entries of letters that another door read, in their order, once what they promise is on disk.
 
-    Raises `disk.Full`.
+    facts: more of what is kept with each message; trace: a header field that stands before it. Raises `disk.Full`.
     """
     one = _prepared(_Call(send_v31.Call(list(letters)), key, [None] * len(letters)))
+    if facts or trace:
+        for place, some in one.outgoing.items():
+            one.outgoing[place] = [
+                replace(each, raw=trace + (each.raw or b""), facts={**each.facts, **facts}) for each in some
+            ]
     _keep([one])
     return [entry or {} for entry in one.entries]
 
@@ -200,7 +208,7 @@ def _report(key: ApiKey, letter: Letter, failed: filling.Failed) -> None:
 def _outgoing(key: ApiKey, letter: Letter, people: Sequence[Mailbox]) -> accept.Outgoing:
     """The letter as the bytes that leave to these of its recipients; blind copies stand in the envelope alone."""
     assert letter.sender is not None
-    message_id = f"{uuid.uuid4()}@{domain_of(letter.sender.address)}"
+    message_id = letter.message_id or f"{uuid.uuid4()}@{domain_of(letter.sender.address)}"
     made = compose(
         sender=letter.sender,
         to=letter.to,
@@ -234,6 +242,7 @@ def _outgoing(key: ApiKey, letter: Letter, people: Sequence[Mailbox]) -> accept.
         raw=raw,
         custom_id=letter.custom_id,
         facts=facts,
+        urgency=letter.priority,
     )
 
 

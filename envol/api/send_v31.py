@@ -108,7 +108,8 @@ class Letter:
     sender: None where the template says it. language: are `{{ }}` and `{% %}` evaluated? report_to: who hears of errors
     in a template; deliver: send it as it is in spite of them. tags: a query for every link. once: whoever had something
     of this campaign is left out. opens, clicks: are they to be measured, as far as each allows? None: as the workspace
-    has it.
+    has it. only: whom it goes to, where others stand in its fields. message_id: its program's own, without brackets.
+    priority: 0 to 3, which is the most urgent.
     """
 
     sender: Mailbox | None
@@ -135,10 +136,13 @@ class Letter:
     once: bool = False
     opens: bool | None = None
     clicks: bool | None = None
+    only: list[Mailbox] | None = None
+    priority: int = 2
+    message_id: str = ""
 
     @property
     def people(self) -> list[Mailbox]:
-        return [*self.to, *self.cc, *self.bcc]
+        return [*self.to, *self.cc, *self.bcc] if self.only is None else self.only
 
 
 @dataclass(frozen=True, slots=True)
@@ -482,6 +486,7 @@ def _words(given: Mapping[str, Any]) -> dict[str, Any]:
         measured[name] = None if word == "account_default" else word == "enabled"
     return {
         **measured,
+        "priority": int(priority),
         "custom_id": _text(given, "customid", "CustomID", 1000),
         "payload": _text(given, "eventpayload", "EventPayload", 10_000),
         "campaign": _text(given, "customcampaign", "CustomCampaign", 255),

@@ -26,6 +26,7 @@ from django.core.exceptions import SynchronousOnlyOperation
 
 from envol import disk
 from envol.accounts.api_keys import Barred
+from envol.api import by_smtp
 from envol.edge import certificates
 from envol.edge.gather import Busy, Gatherer
 from envol.edge.smtp_session import (
@@ -256,6 +257,10 @@ class _Session(Session):
         now = datetime.now(UTC).replace(microsecond=0)
         received = relay.trace_field(server.options.hostname, esmtp=True, tls=envelope.tls, when=now)
         try:
+            if by_smtp.asks(message.data):
+                return _handed(
+                    await self._submission.ask(partial(by_smtp.hand_in, account, envelope, message.data, received))
+                )
             work = partial(relay.outgoing, account, envelope, message.data, received)
             made: Any = ASK if len(message.data) > SMALL else self._submission.know(partial(work, at_once=True))
             if made is ASK:
@@ -278,6 +283,13 @@ class _Session(Session):
             return reply(code, enhanced, _ascii(number.sentence))
         waits = ", and somebody looks at it before it leaves" if relay.is_held(made) else ""
         return reply(250, "2.0.0", f"OK, your message is in our keeping as {number}{waits}")
+
+
+def _handed(how: by_smtp.Handed) -> Reply:
+    if how.sentence:
+        return reply(how.code, how.enhanced, _ascii(how.sentence))
+    kept = f"your message is in our keeping as {how.number}" if how.number else "all had something of this campaign"
+    return reply(how.code, how.enhanced, f"OK, {kept}")
 
 
 def _begun(said: tuple[bool, str]) -> Reply:

@@ -7,7 +7,7 @@ When a function of this module returns, its transaction is on disk: only then ma
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -31,6 +31,8 @@ HEADER = frozenset({"from", "to", "subject", "reply_to", "extra", "custom_id"})
 CODE_LIFETIME = 15 * 60
 TRANSACTIONAL_LIFETIME = 4 * 24 * 3600
 TRANSACTIONAL_PRIORITY = 2
+NORMAL = 2
+"""The urgency of a message of which nothing is said."""
 
 
 NOT_VALIDATED = "sender_not_validated"
@@ -51,6 +53,7 @@ class Outgoing:
     contact_ids: beside `to`; known contacts are asked for by their permissions, the others by suppression alone.
     code: a sign-in code or the like: goes first, and is worth nothing after 15 minutes.
     verdict: of outgoing control, where whoever hands it in has asked already; else it is asked at acceptance.
+    urgency: 3 leaves before the workspace's other single messages that wait, 1 and 0 after them; campaigns come later.
     refused: why it never leaves: it has its number and its copies, and all of them ended when it was accepted.
     """
 
@@ -70,6 +73,7 @@ class Outgoing:
     facts: dict[str, Any] = field(default_factory=dict)
     verdict: Verdict | None = None
     refused: str = ""
+    urgency: int = NORMAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,9 @@ def _accepted(batch: Sequence[Outgoing], made: Sequence[Sending | None], counted
 
 def _entry(message: Outgoing, sending: Sending | None) -> Entry:
     carrier = Stream(sending.id, sending.priority) if sending else _by_heart(message)
+    if message.urgency != NORMAL and not message.code:
+        # Between codes (0) and campaigns (5); its sending, and so its place on the road, stays as it is.
+        carrier = replace(carrier, priority=TRANSACTIONAL_PRIORITY + NORMAL - message.urgency)
     contacts = message.contact_ids or [None] * len(message.to)
     return Entry(message, carrier, [(one, address) for one, (_, address) in zip(contacts, message.to, strict=True)])
 

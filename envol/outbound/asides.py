@@ -16,41 +16,54 @@ _FIELD = re.compile(
 )
 _KEPT = {"x-mj-customid": "custom_id", "x-mj-eventpayload": "event_payload", "x-mailjet-campaign": "campaign"}
 _ASKED = {"x-mailjet-trackopen": "opens", "x-mailjet-trackclick": "clicks"}
-_REFUSED = {"x-mj-templateid": "X-MJ-TemplateID", "x-mj-templatelanguage": "X-MJ-TemplateLanguage"}
 _YES = frozenset({"true", "yes", "y", "1"})
 LONGEST = 10_000
 
 
-class Refused(ValueError):
-    """Something is asked for that the relay does not do; the sentence says what to do."""
-
-
 class Aside(NamedTuple):
-    """asked: what of this message is to be measured, of opens and clicks."""
+    """asked: what of this message is to be measured, of opens and clicks. urgency: as `accept.Outgoing` has it."""
 
     raw: bytes
     facts: dict[str, str]
     asked: frozenset[str] = frozenset()
+    urgency: int = 2
 
 
 def taken(raw: bytes) -> Aside:
-    """The message without these fields, and what they say. Raises Refused."""
-    end = raw.find(b"\r\n\r\n")
-    head, rest = (raw[: end + 2], raw[end + 2 :]) if end >= 0 else (raw, b"")
+    """The message without these fields, and what they say of it. What is to be filled in goes by `api.by_smtp`."""
+    head, rest = _head(raw)
     if _ANY.search(head) is None:
         return Aside(raw, {})
     facts: dict[str, str] = {}
-    asked = set()
+    asked, urgency = set(), 2
     for name, value in ((found[1].decode("ascii").lower(), _text(found[2])) for found in _FIELD.finditer(head)):
-        if name in _REFUSED and value and value.lower() not in ("0", "false"):
-            raise Refused(f"{_REFUSED[name]} is read by the send API only: hand this message in there.")
-        if name == "x-mailjet-deduplicatecampaign" and value.lower() in _YES:
-            raise Refused("X-Mailjet-DeduplicateCampaign is not available here: leave it out.")
-        if name in _ASKED and value.lower() in _YES:
+        if name in _ASKED and yes(value):
             asked.add(_ASKED[name])
+        if name == "x-mailjet-prio" and value in ("0", "1", "2", "3"):
+            urgency = int(value)
         if name in _KEPT and value:
             facts.setdefault(_KEPT[name], value)
-    return Aside(_FIELD.sub(b"", head) + rest, facts, frozenset(asked))
+    return Aside(_FIELD.sub(b"", head) + rest, facts, frozenset(asked), urgency)
+
+
+def fields(raw: bytes) -> dict[str, str]:
+    """All of these fields by their names in small letters, each as it stands first."""
+    head, _ = _head(raw)
+    if _ANY.search(head) is None:
+        return {}
+    found: dict[str, str] = {}
+    for one in _FIELD.finditer(head):
+        found.setdefault(one[1].decode("ascii").lower(), _text(one[2]))
+    return found
+
+
+def yes(value: str | None) -> bool:
+    return value is not None and value.lower() in _YES
+
+
+def _head(raw: bytes) -> tuple[bytes, bytes]:
+    end = raw.find(b"\r\n\r\n")
+    return (raw[: end + 2], raw[end + 2 :]) if end >= 0 else (raw, b"")
 
 
 def _text(raw: bytes) -> str:

@@ -119,10 +119,11 @@ def _enter(entries: Sequence[Entry], counted: Counted, site: str) -> list[tuple[
 
 
 def _parts(streams: Sequence[Stream], copies: Sequence[tuple[Any, ...]], sites: Sequence[str]) -> list[int]:
-    """The chunk of each copy: those of one sending share chunks as `plan_chunks` says."""
-    by_sending: dict[int, list[int]] = {}
+    """The chunk of each copy: those of one sending and one priority share chunks as `plan_chunks` says."""
+    by_sending: dict[tuple[int, int], list[int]] = {}
     for place, (number, *_) in enumerate(copies):
-        by_sending.setdefault(streams[number - 1].sending_id, []).append(place)
+        stream = streams[number - 1]
+        by_sending.setdefault((stream.sending_id, stream.priority), []).append(place)
     parts = [0] * len(copies)
     first = 0
     for places in by_sending.values():

@@ -152,6 +152,10 @@ def lease(
         for (sending_id, lease_id), mine in held.items():
             columns = [[chunk[i] for chunk in mine] for i in (1, 4, 2, 3)]
             refused += _read(known[sending_id], of_chunks[lease_id], _CHUNK_ROWS, *columns)
+        urgency = {chunk[1]: chunk[5] for chunk in chunks}
+        if len(set(urgency.values())) > 1:  # rows were read sending by sending, in the order they came
+            for one in of_chunks.values():
+                one.rows.sort(key=lambda row: urgency[row.chunk or 0])
         for sending in known.values():
             due = [row for row in retries if row[0] == sending.id]
             if due:

@@ -88,10 +88,7 @@ def outgoing(
     Raises :class:`~envol.wire.message.submit.Unacceptable` or :class:`~envol.outbound.accept.Refused`; with `at_once`
     also :class:`~envol.outbound.control.TakesLong`.
     """
-    try:
-        raw, told, asked = asides.taken(raw)
-    except asides.Refused as refusal:
-        raise accept.Refused(str(refusal)) from None
+    raw, told, asked, urgency = asides.taken(raw)
     read = read_submission(raw)
     if not api_keys.may_write_as(account.senders, read.author.address):
         raise accept.Refused(_not_among(account, read.author.address))
@@ -124,6 +121,7 @@ def outgoing(
         | single.facts(read.raw, opens="opens" in asked, clicks="clicks" in asked, base_url=settings.ENVOL.base_url)
         | notices.facts(envelope.reverse_path, list(wishes), envelope.asked, list(wishes.values())),
         verdict=verdict,
+        urgency=urgency,
     )
     return settled(account, made)
 

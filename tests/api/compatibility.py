@@ -67,6 +67,15 @@ _MEASURED = tuple(
     )
 )
 
+_BY_SMTP = tuple(
+    f"../edge/test_submission.py::{name}"
+    for name in (
+        "test_values_are_filled_in_and_one_message_is_for_all_where_it_shows_nobody",
+        "test_what_shows_its_recipient_is_a_message_for_each",
+        "test_a_template_by_its_number_or_name_is_the_content",
+    )
+)
+
 ROWS = (
     Row("Clients", "mailjet-rest (Python): v3 and v3.1", (SEND + "test_mailjets_own_client_sends_after_changing_its_address", SEND + "test_mailjets_own_client_keeps_contacts_and_lists")),
     Row("Clients", "node-mailjet: v3, v3.1 and v4", ("../peers/test_api_clients.py::test_node_mailjet_works_after_changing_its_address",)),
@@ -85,7 +94,8 @@ ROWS = (
     Row("Send", "URLTags; `[[var:…]]`, `[[data:…]]`, `[[EMAIL_TO]]`, `[[UNSUB_LINK_…]]`", (FILL + "test_older_tags_need_no_language_and_links_get_the_callers_query",)),
     Row("Send", "an unvalidated From", (SEND + "test_who_may_not", HOOKS + "test_a_sender_that_is_not_ours_is_blocked_later_where_an_owner_wants_it"), "refused at once (403 send-0008), unless an owner sets the late refusal on the page of keys: answered as sent, then `blocked` with `sender blocked`; AdvanceErrorHandling hears of it at once in any case"),
     Row("Send", "TrackOpens, TrackClicks; by SMTP X-Mailjet-TrackOpen, X-Mailjet-TrackClick", _MEASURED, "as far as each recipient allows: alone only who agreed; account_default is off until an owner says otherwise"),
-    Row("Send", "Priority, MonitoringCategory", (V31 + "test_what_is_wrong_is_named_with_its_place",), "read; messages go in the order they came"),
+    Row("Send", "Priority; by SMTP X-Mailjet-Prio", ("../outbound/test_queue.py::test_urgent_single_messages_leave_first_and_the_others_in_their_order", "../outbound/test_asides.py::test_what_is_to_be_measured_and_how_urgent_it_is", V31 + "test_what_is_wrong_is_named_with_its_place")),
+    Row("Send", "MonitoringCategory", (V31 + "test_what_is_wrong_is_named_with_its_place",), "read; nothing is watched by it"),
     Row("Send", "EventPayload, CustomCampaign", (HOOKS + "test_every_event_as_the_dialect_tells_it",), "told with each event; no campaign of its own in the figures"),
     Row("Send", "DeduplicateCampaign", (FILL + "test_a_campaign_of_a_program_reaches_a_person_once_where_it_asks",), "a duplicate is left out at once: its MessageID is 0"),
     Row("Send", "recipients become contacts", _MESSAGE, "without permission to anything; whoever was erased does not come back"),
@@ -94,7 +104,9 @@ ROWS = (
     Row("Template language", "escaping", ("../content/test_mtl.py::test_what_belongs_to_the_recipient_is_escaped_in_html_and_the_callers_is_not",), "values of a contact are escaped in HTML, what the caller passes is not"),
     Row("Template language", "`segment:` in conditions", ("../content/test_mtl.py::test_a_segment_is_not_known_to_a_single_message",), "an error of the template"),
     Row("SMTP", "X-MJ-CustomID, X-MJ-EventPayload, X-Mailjet-Campaign; all X-MJ- and X-Mailjet- taken out", ("../edge/test_submission.py::test_a_250_means_it_is_on_disk_once_for_each_person", "../outbound/test_asides.py::test_they_are_kept_with_the_message_and_none_leaves")),
-    Row("SMTP", "X-MJ-TemplateID, X-MJ-TemplateLanguage, X-MJ-Vars", ("../outbound/test_asides.py::test_what_is_not_done_is_refused_by_name",), "refused with a sentence: the send API reads them"),
+    Row("SMTP", "X-MJ-TemplateID, X-MJ-TemplateLanguage, X-MJ-Vars", _BY_SMTP),
+    Row("SMTP", "X-MJ-TemplateErrorReporting, X-MJ-TemplateErrorDeliver", ("../edge/test_submission.py::test_a_template_in_error_is_told_and_delivered_as_the_message_asks", "../edge/test_submission.py::test_what_cannot_be_filled_in_is_refused_with_its_reason"), "an error is told at once (554 with its line), not as a blocked event later"),
+    Row("SMTP", "X-Mailjet-DeduplicateCampaign", ("../edge/test_submission.py::test_a_campaign_reaches_a_person_once_where_the_message_asks",)),
     Row("Contacts", "contact GET POST PUT", _CONTACT, "DeliveredCount counts campaigns; UnsubscribedBy is empty"),
     Row("Contacts", "IsExcludedFromCampaigns", (REST + "test_changing_a_contact", REST + "test_what_she_decided_herself_no_program_takes_back"), "what the person decided herself no program takes back"),
     Row("Contacts", "contactmetadata GET POST PUT DELETE", _DATA, "numbers are told as float; name and type stay; a property somebody still has is not deleted"),

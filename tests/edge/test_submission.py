@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import email
 import smtplib
 import socket
 import ssl
@@ -27,6 +28,7 @@ from envol.accounts import api_keys
 from envol.accounts.api_keys import Limits
 from envol.accounts.models import ApiKey
 from envol.accounts.workspaces import NewKey, create_api_key
+from envol.api.models import StoredTemplate
 from envol.edge import certificates
 from envol.edge.submission import Submission, _keep_fresh, fresh
 from envol.outbound import control, domains, relay
@@ -417,3 +419,114 @@ def test_a_fact_that_is_due_is_asked_in_the_thread_that_may(relay_of: Running, k
         client.send_message(with_file)
         client.send_message(letter(**{"X-Large": "x " * 40_000}))
         assert len(queued()) == 4
+
+
+# ---- messages that are to be filled in
+
+
+def filled(**fields: str) -> EmailMessage:
+    """With X-MJ- fields, written with _ for -; the text shows a value and, perhaps, its recipient."""
+    message = letter(**{name.replace("_", "-"): value for name, value in fields.items()})
+    message.replace_header("To", "Luc <luc@lecteurs.example>, lea@lecteurs.example")
+    message["References"] = "<un@boutique.example>"
+    message["Message-ID"] = "<deux@boutique.example>"
+    return message
+
+
+def test_values_are_filled_in_and_one_message_is_for_all_where_it_shows_nobody(relay_of: Running, key: NewKey) -> None:
+    message = filled(X_MJ_TemplateLanguage="1", X_MJ_Vars='{"n": "n° 17"}', X_MJ_CustomID="c-17")
+    message.replace_header("Subject", "Commande {{var:n}}")
+    message.set_content("Elle part, {{var:n}}.\n")
+    message.add_alternative('<p>{{var:n}}</p><img src="cid:logo">', subtype="html")
+    message.add_attachment(b"%PDF", maintype="application", subtype="pdf", filename="reçu.pdf")
+    with signed_in(relay_of, key) as client:
+        to = ["luc@lecteurs.example", "lea@lecteurs.example", "LUC@lecteurs.example", "cachee@lecteurs.example"]
+        client.send_message(message, to_addrs=to)
+    rows = queued()
+    assert [row[0] for row in rows] == ["luc@lecteurs.example", "lea@lecteurs.example", "cachee@lecteurs.example"]
+    assert len({bytes(row[2]) for row in rows}) == 1 and rows[0][1] == "Commande n° 17"
+    raw = bytes(rows[0][2])
+    made = email.message_from_bytes(raw, policy=SMTP)
+    assert raw.startswith(b"Received: by mail.boutique.example with ESMTPSA;") and b"x-mj" not in raw.lower()
+    assert made["To"] == "Luc <luc@lecteurs.example>, lea@lecteurs.example" and b"cachee" not in raw
+    assert (made["References"], made["Message-ID"]) == ("<un@boutique.example>", "<deux@boutique.example>")
+    body, page = made.get_body(("plain",)), made.get_body(("html",))
+    assert body is not None and page is not None
+    assert body.get_content().strip() == "Elle part, n° 17." and "<p>n° 17</p>" in page.get_content()
+    (file,) = made.iter_attachments()
+    assert (file.get_filename(), file.get_content()) == ("reçu.pdf", b"%PDF")
+    said = db.rows("SELECT header ->> 'custom_id', header ->> 'by', header ->> 'message_id' FROM outbound_message")
+    assert said == [("c-17", "smtp", "<deux@boutique.example>")]
+
+
+def test_what_shows_its_recipient_is_a_message_for_each(relay_of: Running, key: NewKey) -> None:
+    message = filled(X_MJ_TemplateLanguage="true")
+    message.set_content("Pour {{mj:contact.email}}.\n")
+    with signed_in(relay_of, key) as client:
+        client.send_message(message, to_addrs=["luc@lecteurs.example", "lea@lecteurs.example"])
+    rows = queued()
+    assert [(row[0], f"Pour {row[0]}.".encode() in bytes(row[2])) for row in rows] == [
+        ("luc@lecteurs.example", True),
+        ("lea@lecteurs.example", True),
+    ]
+
+
+def test_a_template_by_its_number_or_name_is_the_content(relay_of: Running, key: NewKey, workspace: Any) -> None:
+    stored = StoredTemplate.objects.create(
+        workspace=workspace, name="Commande", html="<p>{{var:n}} du modèle</p>", headers={"Subject": "Du modèle"}
+    )
+    for name in (str(stored.pk), "Commande"):
+        with signed_in(relay_of, key) as client:
+            client.send_message(filled(X_MJ_TemplateID=name, X_MJ_TemplateLanguage="1", X_MJ_Vars='{"n": 17}'))
+    raws = [bytes(row[2]) for row in queued()]
+    assert len(raws) == 4 and all(b"17 du mod=C3=A8le" in raw and b"Elle est partie" not in raw for raw in raws)
+    assert {row[1] for row in queued()} == {"Votre commande"}, "what the message says wins"
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"X_MJ_TemplateID": "999999"}, b"Template ID"),
+        ({"X_MJ_TemplateLanguage": "1", "X_MJ_Vars": "[1]"}, b"X-MJ-Vars is no JSON object"),
+        ({"X_MJ_TemplateLanguage": "1"}, b"var:absent"),
+        ({"X_Mailjet_DeduplicateCampaign": "1"}, b"needs a CustomCampaign"),
+    ],
+)
+def test_what_cannot_be_filled_in_is_refused_with_its_reason(
+    relay_of: Running, key: NewKey, fields: dict[str, str], said: bytes
+) -> None:
+    message = filled(**fields)
+    message.set_content("{{var:absent}}\n")
+    with signed_in(relay_of, key) as client, pytest.raises(smtplib.SMTPDataError) as refusal:
+        client.send_message(message, to_addrs=["luc@lecteurs.example"])
+    assert refusal.value.smtp_code == 554 and said in refusal.value.smtp_error  # type: ignore[operator]
+    assert queued() == []
+
+
+def test_a_template_in_error_is_told_and_delivered_as_the_message_asks(relay_of: Running, key: NewKey) -> None:
+    message = filled(X_MJ_TemplateLanguage="1", X_MJ_TemplateErrorReporting="dev@equipe.example")
+    message["X-MJ-TemplateErrorDeliver"] = "deliver"
+    message.set_content("{{var:absent}}\n")
+    with signed_in(relay_of, key) as client:
+        client.send_message(message, to_addrs=["luc@lecteurs.example"])
+    assert [row[0] for row in queued()] == ["dev@equipe.example", "luc@lecteurs.example"]
+    assert b"{{var:absent}}" in bytes(queued()[1][2]), "as it was written"
+
+
+def test_a_campaign_reaches_a_person_once_where_the_message_asks(relay_of: Running, key: NewKey) -> None:
+    fields = {"X_Mailjet_Campaign": "soldes", "X_Mailjet_DeduplicateCampaign": "yes"}
+    with signed_in(relay_of, key) as client:
+        client.send_message(filled(**fields), to_addrs=["luc@lecteurs.example"])
+        client.send_message(filled(**fields), to_addrs=["luc@lecteurs.example", "lea@lecteurs.example"])
+        client.send_message(filled(**fields), to_addrs=["luc@lecteurs.example"])
+    assert [row[0] for row in queued()] == ["luc@lecteurs.example", "lea@lecteurs.example"]
+
+
+def test_opens_and_clicks_are_measured_where_the_message_asks(relay_of: Running, key: NewKey) -> None:
+    with signed_in(relay_of, key) as client:
+        for fields in ({}, {"X_Mailjet_TrackClick": "1"}):
+            message = filled(**fields)
+            message.add_alternative('<a href="https://boutique.example/">x</a>', subtype="html")
+            client.send_message(message, to_addrs=["luc@lecteurs.example"])
+    asked = [row[0] for row in db.rows("SELECT header -> 'measured' ->> 'links' FROM outbound_message ORDER BY id")]
+    assert asked == [None, '["https://boutique.example/"]']

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import pytest
 
+from envol.api import by_smtp
 from envol.outbound import asides
 
 HEAD = b"From: zoe@boutique.example\r\n"
@@ -27,10 +28,19 @@ def test_a_message_without_any_is_the_same_octets() -> None:
     assert asides.taken(HEAD + BODY).raw == HEAD + BODY and asides.taken(b"").facts == {}
 
 
+def test_what_is_to_be_measured_and_how_urgent_it_is() -> None:
+    asked = asides.taken(b"X-Mailjet-TrackOpen: 1\r\nx-mailjet-trackclick: 0\r\n" + HEAD + BODY).asked
+    assert asked == {"opens"}
+    assert [
+        asides.taken(b"X-Mailjet-Prio: %s\r\n" % said + HEAD + BODY).urgency for said in (b"3", b"0", b"9", b"")
+    ] == [3, 0, 2, 2]
+
+
 @pytest.mark.parametrize(
-    "field", [b"X-MJ-TemplateLanguage: 1", b"X-MJ-TemplateID: 12", b"X-Mailjet-DeduplicateCampaign: yes"]
+    "field",
+    [b"X-MJ-TemplateLanguage: 1", b"X-MJ-TemplateID: 12", b"X-Mailjet-DeduplicateCampaign: yes", b"X-MJ-Vars: {}"],
 )
-def test_what_is_not_done_is_refused_by_name(field: bytes) -> None:
-    with pytest.raises(asides.Refused, match=field.partition(b":")[0].decode()):
-        asides.taken(field + b"\r\n" + HEAD + BODY)
-    asides.taken(field.partition(b":")[0] + b": 0\r\n" + HEAD + BODY)
+def test_what_is_to_be_filled_in(field: bytes) -> None:
+    assert by_smtp.asks(field + b"\r\n" + HEAD + BODY)
+    assert not by_smtp.asks(field.partition(b":")[0] + b":\r\n" + HEAD + BODY), "empty is not said"
+    assert not by_smtp.asks(HEAD + b"\r\n" + field + b"\r\n"), "in the text it is text"

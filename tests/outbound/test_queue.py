@@ -393,6 +393,25 @@ def test_a_single_message_is_durable_addressed_and_in_order(workspace) -> None:
     assert states.invariants() == []
 
 
+def test_urgent_single_messages_leave_first_and_the_others_in_their_order(workspace) -> None:
+    def letter(name: str, urgency: int = 2) -> Outgoing:
+        return Outgoing(
+            workspace.id, ("", "s@librairie.example"), [("", f"{name}@un.example")], "x", "x", urgency=urgency
+        )
+
+    accept.accept_messages([letter("low", 0), letter("first"), letter("urgent", 3), letter("second")])
+    accept.accept_messages([letter("ahead", 1)])
+    accept.accept_messages([letter("urgent.too", 3)])
+    campaign = queued(workspace, 1)
+    (one,) = rows_of(take(1))
+    assert one.address == "urgent@un.example"
+    rows = rows_of(take())
+    assert [row.address.partition("@")[0] for row in rows[:5]] == ["urgent.too", "first", "second", "ahead", "low"]
+    assert [row.sending.id for row in rows[5:]] == [campaign.id]
+    assert len({row.sending.id for row in [one, *rows[:5]]}) == 1, "of one sending, whose road they go"
+    assert states.invariants() == []
+
+
 def test_a_suppressed_stranger_gets_no_single_message(workspace) -> None:
     suppression.add(workspace.id, "a@un.example", "all", "hard_bounce", "test")
     accept.accept_messages([Outgoing(workspace.id, ("S", "s@librairie.example"), [("", "a@un.example")], "Hi", "x")])
