@@ -41,11 +41,13 @@ def counts(sending_id: int) -> dict[str, int]:
             "SELECT state, sum(n)::bigint FROM outbound_tally WHERE sending_id = %(id)s GROUP BY state"
             " UNION ALL SELECT CASE WHEN lease_id IS NULL THEN 'deferred' ELSE 'retrying' END, count(*)"
             " FROM outbound_retry WHERE sending_id = %(id)s GROUP BY 1"
-            " UNION ALL SELECT 'leased', count(*) FROM outbound_chunk c JOIN outbound_send s"
-            "   ON s.sending_id = c.sending_id AND s.no BETWEEN c.lo AND c.hi AND s.chunk = c.no"
+            # By the key, as couriers lease them (see lease.py).
+            " UNION ALL SELECT 'leased', count(*) FROM outbound_chunk c CROSS JOIN LATERAL ("
+            "   SELECT * FROM outbound_send s WHERE s.sending_id = c.sending_id AND s.no BETWEEN c.lo AND c.hi"
+            "   AND s.chunk = c.no OFFSET 0) AS s"
             " WHERE c.sending_id = %(id)s AND c.lease_id IS NOT NULL"
-            " AND NOT EXISTS (SELECT FROM outbound_outcome o WHERE o.sending_id = s.sending_id AND o.no = s.no)"
-            " AND NOT EXISTS (SELECT FROM outbound_retry r WHERE r.sending_id = s.sending_id AND r.no = s.no)"
+            " AND (SELECT true FROM outbound_outcome o WHERE o.sending_id = s.sending_id AND o.no = s.no) IS NULL"
+            " AND (SELECT true FROM outbound_retry r WHERE r.sending_id = s.sending_id AND r.no = s.no) IS NULL"
             " UNION ALL SELECT 'waits for review', count(*) FROM outbound_sending"
             " WHERE id = %(id)s AND state = 'held'",
             {"id": sending_id},
@@ -69,8 +71,8 @@ def ended(sending_id: int, state: str) -> tuple[int, int]:
         "     - (SELECT coalesce(sum(n), 0)::bigint FROM outbound_emptied"
         "         WHERE sending_id = %(id)s AND state = %(state)s),"
         "       (SELECT count(*) FROM outbound_send s"
-        "          JOIN outbound_outcome o ON o.sending_id = s.sending_id AND o.no = s.no"
-        "         WHERE s.sending_id = %(id)s AND s.address = 'erased@invalid' AND o.state = %(state)s)",
+        "         WHERE s.sending_id = %(id)s AND s.address = 'erased@invalid' AND (SELECT o.state"
+        "           FROM outbound_outcome o WHERE o.sending_id = s.sending_id AND o.no = s.no) = %(state)s)",
         {"id": sending_id, "state": state},
     )
     return int(found[0]), int(found[1])

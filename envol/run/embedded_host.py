@@ -230,6 +230,7 @@ def settings(logs: Path, rules: Path, socket_dir: Path, cluster: Path) -> str:
         "log_rotation_age": "1d",
         "log_rotation_size": 0,
         "log_line_prefix": "%m [%p] %u ",
+        "autovacuum_naptime": "15s",  # a sending is over in minutes: its tables are looked at several times in it
         "log_statement": "none",
         "log_min_error_statement": "panic",
         "log_min_duration_statement": -1,

@@ -13,10 +13,12 @@ WITH mine AS (
     SELECT *, sum(size) OVER (ORDER BY people, sending_id) <= %(exact)s AS few FROM sized
 ), untried AS (
     SELECT s.site, o.leased, o.held, 1 AS n, o.due
-      FROM open o JOIN outbound_send s ON s.sending_id = o.sending_id AND s.no BETWEEN o.lo AND o.hi AND s.chunk = o.no
+      FROM open o CROSS JOIN LATERAL (  -- by the key, however old the statistics are (see lease.py)
+           SELECT * FROM outbound_send s
+            WHERE s.sending_id = o.sending_id AND s.no BETWEEN o.lo AND o.hi AND s.chunk = o.no OFFSET 0) AS s
      WHERE o.few
-       AND NOT EXISTS (SELECT FROM outbound_outcome x WHERE x.sending_id = s.sending_id AND x.no = s.no)
-       AND NOT EXISTS (SELECT FROM outbound_retry r WHERE r.sending_id = s.sending_id AND r.no = s.no)
+       AND (SELECT true FROM outbound_outcome x WHERE x.sending_id = s.sending_id AND x.no = s.no) IS NULL
+       AND (SELECT true FROM outbound_retry r WHERE r.sending_id = s.sending_id AND r.no = s.no) IS NULL
     UNION ALL
     SELECT site, leased, held, size, due FROM open WHERE NOT few
 ), lines AS (
