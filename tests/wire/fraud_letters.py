@@ -19,6 +19,20 @@ from pathlib import Path
 from envol.wire.fraud import Verdict, judge, letter_of
 
 FOLDER = Path(__file__).resolve().parent.parent / "mail" / "fraud"
+SETS = (
+    "",
+    "_later",
+    "_third",
+    "_fourth",
+    "_fifth",
+    "_sixth",
+    "_seventh",
+    "_eighth",
+    "_ninth",
+    "_tenth",
+    "_eleventh",
+)
+"""What follows `honest` and `phishing` in the names of the files, the oldest first."""
 _LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]*)\)")
 
 
@@ -28,7 +42,7 @@ def letters(kind: str) -> Iterator[tuple[str, EmailMessage]]:
         head, _, body = block.strip().partition("\n\n")
         fields = dict(line.split(": ", 1) for line in head.splitlines())
         lines = body.strip().splitlines()
-        extra = {}
+        extra = {name: fields[name] for name in ("Attach", "Form") if name in fields}
         while lines and re.match(r"(Attach|Form): ", lines[-1]):
             name, _, value = lines.pop().partition(": ")
             extra[name] = value
@@ -44,7 +58,9 @@ def _message(fields: dict[str, str], body: str, extra: dict[str, str]) -> EmailM
         message.set_content(body, subtype="html")
         return message
     message.set_content(_LINK.sub(r"\1: \2", body))
-    if _LINK.search(body) or "Form" in extra:
+    if fields.get("Layout"):
+        message.add_alternative(_page(fields, body), subtype="html")
+    elif _LINK.search(body) or "Form" in extra:
         parts = _LINK.split(body)
         made = "".join(
             html.escape(part) if i % 3 == 0 else f'<a href="{html.escape(parts[i + 1])}">{html.escape(part)}</a>'
@@ -57,6 +73,35 @@ def _message(fields: dict[str, str], body: str, extra: dict[str, str]) -> EmailM
         name, _, kind = extra["Attach"].rpartition(" ")
         message.add_attachment(_content(kind), maintype="application", subtype="octet-stream", filename=name.strip())
     return message
+
+
+def _page(fields: dict[str, str], body: str) -> str:
+    """The text as mail programs send it: tables, a logo, buttons, small print, a picture that counts opens."""
+    name, address = parseaddr(fields["From"])
+    home = address.rpartition("@")[2]
+    links = [target for _, target in _LINK.findall(body)]
+    news = fields["Layout"] == "news"
+    rows = []
+    for paragraph in body.split("\n\n"):
+        button = re.fullmatch(r"(\[[^\]]*\]\([^)\s]*\)\s*)+", paragraph)
+        style = (
+            "display:inline-block;padding:12px 24px;border-radius:4px;background:#1a5fb4;color:#fff" if button else ""
+        )
+        put = _LINK.sub(rf'<a href="\2" style="{style}">\1</a>', html.escape(paragraph)).replace("\n", "<br>\n")
+        rows.append(f'<tr><td style="padding:12px 32px;font:16px Arial,sans-serif">{put}</td></tr>')
+    top = (
+        f'<div style="display:none;max-height:0;overflow:hidden">{html.escape(fields["Subject"])}</div>' if news else ""
+    )
+    shown = f'<img src="https://{home}/img/top.jpg" alt="" width="600">' if news else ""
+    host = links[0].split("/")[2] if news and links else home
+    leave = f' · <a href="https://{host}/leave/7f3a">unsubscribe</a>' if news else ""
+    return (
+        f'<!DOCTYPE html><html><head><meta charset="utf-8"><style>td{{color:#222}}</style></head><body>{top}'
+        f'<table role="presentation" width="600" align="center"><tr><td><img src="https://{home}/img/logo.png"'
+        f' alt="{html.escape(name)}" width="120"></td></tr>{shown}{"".join(rows)}<tr><td style="font-size:11px">'
+        f'{html.escape(name)}{leave}</td></tr></table><img src="https://{host}/o/7f3a.gif" width="1" height="1" alt="">'
+        "</body></html>"
+    )
 
 
 def _content(kind: str) -> bytes:
@@ -90,8 +135,7 @@ def verdict(message: EmailMessage) -> Verdict:
 
 
 if __name__ == "__main__":
-    sets = ("", "_later", "_third", "_fourth", "_fifth", "_sixth", "_seventh", "_eighth")
-    for kind in (f"{kind}{which}" for which in sets for kind in ("honest", "phishing")):
+    for kind in (f"{kind}{which}" for which in SETS for kind in ("honest", "phishing")):
         verdicts = [(subject, verdict(message)) for subject, message in letters(kind)]
         wrong = [(s, v) for s, v in verdicts if (v.action == "allow") == kind.startswith("phishing")]
         counted = {a: sum(v.action == a for _, v in verdicts) for a in ("allow", "hold", "refuse")}

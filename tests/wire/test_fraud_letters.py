@@ -24,6 +24,9 @@ MOST_FRAUD_THROUGH = 0.10
         ("honest_sixth", 60),
         ("honest_seventh", 60),
         ("honest_eighth", 40),
+        ("honest_ninth", 60),
+        ("honest_tenth", 50),
+        ("honest_eleventh", 40),
     ],
 )
 def test_honest_letters_leave(kind: str, least: int) -> None:
@@ -44,6 +47,9 @@ def test_honest_letters_leave(kind: str, least: int) -> None:
         ("phishing_sixth", 30),
         ("phishing_seventh", 30),
         ("phishing_eighth", 30),
+        ("phishing_ninth", 50),
+        ("phishing_tenth", 40),
+        ("phishing_eleventh", 30),
     ],
 )
 def test_fraud_is_held_or_refused(kind: str, least: int) -> None:

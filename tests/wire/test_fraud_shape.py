@@ -6,6 +6,7 @@ import pytest
 
 from envol.wire.fraud import ALLOW, Letter, judge
 from envol.wire.fraud.levers import IBAN, MONEY, PHONE, TOLD_PASSWORD, Levers
+from envol.wire.fraud.links import page_of
 from envol.wire.fraud.names import borrowed, plain
 from envol.wire.fraud.phrases import words_of
 from envol.wire.fraud.shape import kin, made_for_it, stranger
@@ -56,7 +57,9 @@ def test_the_same_demand_of_a_stranger_and_of_her_own_shop() -> None:
     away = f'{ASKED}<a href="https://espace-suivi.example/p">ici</a>'
     home = f'{ASKED}<a href="https://www.boutique.example/p">ici</a>'
     assert {"leads_away", "made_host", "strange_name"} <= points(letter(away, name="Livraison Express")).keys()
-    assert not {"leads_away", "made_host", "strange_name"} & points(letter(home, name="Livraison Express")).keys()
+    assert not {"leads_away", "made_host"} & points(letter(home, name="Livraison Express")).keys()
+    assert "broken_home" in points(letter(home, name="Livraison Express"))
+    assert not {"leads_away", "broken_home", "strange_name"} & points(letter(home)).keys()
     assert points(letter(away))["leads_away"] < points(letter(away, name="Livraison Express"))["leads_away"]
 
 
@@ -163,3 +166,47 @@ def test_levers_stand_near_each_other() -> None:
     assert said.pressed()
     far = "Confirmez. " + "ligne " * 60 + "Votre compte."
     assert not Levers(words_of(plain(far))).near("act", "thing")
+
+
+@pytest.mark.parametrize(
+    ("name", "address", "how"),
+    [
+        ("Sparkasse Aue", "x@sparkasse-aue.example", 2),
+        ("Sparkasse Login", "x@sparkasse-login.example", 6),
+        ("Sparkasse", "x@blumen-eck.example", 6),
+    ],
+)
+def test_a_house_of_many_is_told_by_its_place(name: str, address: str, how: float) -> None:
+    found = judge(Letter(name, address, "Kontoauszug", "Ihr Kontoauszug liegt bereit."))
+    assert {reason.points for reason in found.reasons if reason.rule == "brand_name"} == {how}
+
+
+def test_a_name_of_a_person_and_a_name_of_an_office_on_the_same_pages() -> None:
+    said = 'Bestätigen Sie heute Ihr Konto: <a href="https://www.kita-rabe.example/x">hier</a>'
+    office = judge(Letter("Bankverbindung Zentrale", "x@kita-rabe.example", "Konto", "", said))
+    person = judge(Letter("Lena Vogt", "x@kita-rabe.example", "Konto", "", said))
+    assert "broken_home" in {reason.rule for reason in office.reasons}
+    assert "broken_home" not in {reason.rule for reason in person.reasons}
+
+
+def test_words_that_open_a_wallet_are_asked_for_and_warned_of() -> None:
+    asks = letter("Geben Sie Ihre 24 geheimen Wörter ein und bestätigen Sie die Wallet.")
+    warns = letter("Geben Sie Ihre 24 geheimen Wörter niemals ein: das wäre Betrug.")
+    assert "seed_words" in points(asks)
+    assert "seed_words" not in points(warns)
+
+
+def test_a_mailbox_that_carries_the_senders_name_is_hers() -> None:
+    text = "Bitte antworten Sie heute kurz wegen der Überweisung von 20 000 €, ich bin im Gespräch, vertraulich."
+    answers = {
+        reply: {r.rule for r in judge(Letter("Kasse", "kasse@sv-blauen.example", "Frage", text, "", reply)).reasons}
+        for reply in ("svblauen@gmx.de", "k.meier@postfach-direkt.example")
+    }
+    assert "wants_answer" not in answers["svblauen@gmx.de"]
+    assert "wants_answer" in answers["k.meier@postfach-direkt.example"]
+
+
+def test_a_picture_of_one_pixel_is_no_picture() -> None:
+    assert page_of('<img src="https://a.example/o.gif" width="1" height="1">').pictures == 0
+    assert page_of('<img src="https://a.example/l.png" width="120" height="1">').pictures == 0
+    assert page_of('<img src="https://a.example/l.png" width="100%" height="140">').pictures == 1

@@ -85,7 +85,7 @@ def judge(letter: Letter, blocked: Callable[[str], str] = _nothing) -> Verdict:
     reasons += _spoken(letter, domain, said, words, foreign, home, bool(reasons), hidden)
     reasons += _page(page)
     reasons += _files(letter)
-    reasons += _shape(letter, domain, frozenset(own), text, words, page, foreign, home, reasons)
+    reasons += _shape(letter, domain, frozenset(own), text, words, page, foreign, home, frozenset(hosts), reasons)
     odd = names.mixed(letter.name) or names.mixed(letter.subject)
     if odd:
         reasons.append(Reason("mixed_letters", 5, odd))
@@ -99,9 +99,11 @@ _HIDDEN = frozenset({"short_link", "free_host", "thrown_away", "address_link"})
 
 def _sender(letter: Letter, domain: str) -> list[Reason]:
     reasons: list[Reason] = []
+    if names.of_family(letter.name, domain):
+        return [Reason("brand_name", 2, letter.name[:100])]  # most are; a few only say so
     brand = names.named_sender(letter.name)
     if brand and not brand.owns(domain):
-        reasons.append(Reason("brand_name", 6, brand.name))
+        reasons.append(Reason("brand_name", 2 if names.among_others(letter.name, brand) else 6, brand.name))
     borrowed = names.borrowed(domain)
     if borrowed:
         reasons.append(Reason("brand_domain", 6, f"{names.shown(domain)} ({borrowed[0]})"))
@@ -121,6 +123,7 @@ def _shape(
     page: links.Page | None,
     foreign: set[str],
     home: bool,
+    hosts: frozenset[str],
     reasons: list[Reason],
 ) -> list[Reason]:
     rules = {reason.rule for reason in reasons}
@@ -136,6 +139,7 @@ def _shape(
         page,
         frozenset(host for host in foreign if not any(b.owns(host) for b in names.brands())),
         home,
+        hosts,
         bool(rules & {"brand_name", "brand_domain", "brand_link", "brand_in_text"}),
         brands[0].name if brands else "",
         bool(rules & {"file_locked", "file_archive", "file_page"}),

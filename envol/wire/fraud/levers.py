@@ -18,6 +18,23 @@ _COINS = r"(?:eur|usd|gbp|chf|euros?|pounds?|dollars?|kr|sek|dkk|zł|zl|pln)\b"
 MONEY = re.compile(rf"(?i)(?:[$€£]|\b{_COINS}) ?\d|\d[\d.,\u00a0\u202f ]*(?:[$€£]|{_COINS})")
 PHONE = re.compile(r"(?:\+|\b0|\(\d|\b1[-. ]\(?\d{3}\b)[\d\s().\u00a0\u202f/-]{7,18}\d")
 IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}\b")
+LARGE = re.compile(r"\b\d{2,3}[.,   ]?\d{3}(?:[.,   ]?\d{3})*\b")  # ten thousand and more
+SEED = re.compile(
+    r"(?i)\b(?:12|18|24)\b[^.\n]{0,25}?\b(?:words?|w[öo]rter\w*|mots|palabras|parole|woorden|palavras|słów|slov|ord|sanaa|szó)\b"
+    r"|\b(?:seed|recovery|secret|mnemonic|backup)[ -]phrase\b|\bphrase (?:secrète|de récupération|de restauration)"
+    r"|\bfrase (?:semilla|seme|de recuperaci[oó]n|de recuperação|di recupero)|\bwiederherstellungs(?:phrase|wörter)"
+)
+COINS = re.compile(
+    r"\b(?:bc1[a-z0-9]{25,60}|[13][a-km-zA-HJ-NP-Z1-9]{25,34}|0x[0-9a-fA-F]{40})\b"
+)  # where coins are sent to
+GREETING = re.compile(
+    r"\b(?:Hi|Hello|Dear(?: Mrs?| Ms)?\.?|Bonjour(?: Madame| Monsieur| M\.| Mme)?|Ch[eè]re?|Hallo(?: Frau| Herr)?"
+    r"|Liebe[rs]?(?: Frau| Herr)?|Sehr geehrter? (?:Frau|Herr)|Lieve|Beste|Hej|Hei|Ciao|Car[oa]|Hola|Olá"
+    r"|Estimad[oa](?: señora?)?|Merhaba|Kære|Cze[sś][cć])"
+    r" (?!(?:Customer|User|Client|Sir|Madam|Member|Friend|Guest|Kund|Nutzer|Gast|Team|All|Usuari|Account)\w*)"
+    r"[A-ZÀ-Þ][a-zà-ÿ]+"
+)
+"""Somebody is called by a name; fraud that is sent to thousands mostly has none."""
 TOLD_PASSWORD = re.compile(
     r"(?i)\b(?:password|passcode|mot de passe|passwort|kennwort|contraseña|clave|wachtwoord|senha|has[lł]o|lösenord"
     r"|heslo)\b"
@@ -67,6 +84,11 @@ class Levers:
 
     def has(self, name: str) -> bool:
         return name in self.places
+
+    def many(self, name: str, least: int, within: int = 2 * NEAR) -> bool:
+        """Do so many words of one class stand together?"""
+        places = self.places.get(name, [])
+        return any(b - a <= within for a, b in zip(places, places[least - 1 :], strict=False))
 
     def near(self, *names: str, within: int = NEAR) -> bool:
         """Do words of all these classes stand together, each class with a word of its own?"""

@@ -36,6 +36,8 @@ _MAY_HIDE = re.compile(
 _WHITE = r"(?:#fff(?:fff)?|white|rgb\(\s*255\s*,\s*255\s*,\s*255\s*\))"
 _WHITE_WORDS = re.compile(rf"(?i)(?<![-\w])color\s*[:=]\s*[\"']?\s*{_WHITE}(?![0-9a-f])")
 _GROUND = re.compile(r"(?i)(?:background(?:-color)?\s*:|bgcolor\s*=|background\s*=)\s*[\"']?\s*([^;\"'>]{1,80})")
+_DOT = re.compile(r"(?i)\b(?:width|height)\s*[=:]\s*[\"']?\s*[01](?:px)?(?![\d.%])")
+"""A picture that counts openings and shows nothing."""
 _NO_END = frozenset({"br", "hr", "img", "input", "meta", "link", "area", "base", "col", "wbr", "source", "embed"})
 _INLINE = frozenset(
     f"{end}{name}"
@@ -163,7 +165,7 @@ class _Reading:
                 self.form_hosts.append(host_of(unescape(action[1])))
         elif name == "meta" and _REFRESH.search(tag):
             self.names.add("refresh")
-        elif name == "img":
+        elif name == "img" and not _DOT.search(tag):
             self.pictures += 1
         if self._looks and name.lstrip("/") not in _NO_END:
             self._look_for_unseen(name, tag)

@@ -111,6 +111,7 @@ class Brand:
     domains: frozenset[str]
     common: bool
     near: bool
+    family: bool = False
 
     def owns(self, host: str) -> bool:
         return any(parent in self.domains for parent in parents(host))
@@ -123,7 +124,14 @@ def data(name: str) -> dict[str, Any]:
 @cache
 def brands() -> tuple[Brand, ...]:
     return tuple(
-        Brand(b["name"], tuple(b["words"]), frozenset(b["domains"]), b.get("common", False), b.get("near", True))
+        Brand(
+            b["name"],
+            tuple(b["words"]),
+            frozenset(b["domains"]),
+            b.get("common", False),
+            b.get("near", True),
+            b.get("family", False),
+        )
         for b in data("brands")["brand"]
     )
 
@@ -186,6 +194,25 @@ def named_sender(name: str) -> Brand | None:
         if alike and not alike.common and word not in alike.words and len(word) > 4:
             return alike
     return None
+
+
+def among_others(name: str, brand: Brand) -> bool:
+    """Does a brand stand among words that speak of something else (an Excel Course of Leeds, a Twitter Club)?"""
+    taken = {part for word in brand.words for part in word.split()} | office()
+    return sum(len(word) > 3 and word not in taken for word in _SPLIT.split(plain(name))) > 1
+
+
+def of_family(name: str, domain: str) -> bool:
+    """Is a sender one of many houses that share a name, each with a place of its own (Sparkasse Aue,
+    sparkasse-aue.example)? The place stands in both, and is no word of service."""
+    words = set(_SPLIT.sub(" ", plain(name)).split())
+    tokens = [token for token in _SPLIT.split(plain(shown(registrable(domain)).split(".")[0])) if token]
+    for brand in named(words & _first_words()):
+        shared = {part for word in brand.words for part in word.split()}
+        places = [token for token in tokens if token not in shared]
+        if brand.family and places and all(place in words and place not in office() for place in places):
+            return True
+    return False
 
 
 _psl = cache(PublicSuffixList)
