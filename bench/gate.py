@@ -10,10 +10,8 @@ machine moves the time on the clock. ``reading`` in the notes is the one stateme
 from __future__ import annotations
 
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
-from pathlib import Path
 from typing import Any
 
 from bench import ground
@@ -58,9 +56,9 @@ def measure(people: int = 300_000, rounds: int = 6, keep: str = "", **_: Any) ->
 
         def cost(work: Callable[[], None]) -> float:
             """Processor milliseconds of the two processes that take part."""
-            begun, before = time.process_time(), _processor(backend)
+            begun = ground.processor(backend)
             work()
-            return (time.process_time() - begun) * 1000 + _processor(backend) - before
+            return (ground.processor(backend) - begun) * 1000
 
         turns: dict[str, list[tuple[float, float]]] = {"expanded": [], "read": []}
         for number in range(rounds + 1):
@@ -110,8 +108,3 @@ def _nothing_asked(choosing: Any) -> Iterator[None]:
         yield
     finally:
         choosing.refusal_sql = honest
-
-
-def _processor(pid: int) -> float:
-    """Milliseconds that a process was on a processor (Linux)."""
-    return int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e6

@@ -91,6 +91,13 @@ def parent_of(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
+def processor(pid: int) -> float:
+    """Seconds that this process and another, its backend of the database, were on a processor (Linux).
+
+    Other work on the machine moves the time on the clock, and this hardly."""
+    return time.process_time() + int(Path(f"/proc/{pid}/schedstat").read_text().split()[0]) / 1e9
+
+
 # ---- processes
 
 

@@ -1,8 +1,8 @@
-"""The consent ledger: append, seal in bulk, verify, prove.
+"""The consent ledger: append, seal in bulk, prove one line; `envol.consent.verifying` recomputes all of it.
 
 A block seals the lines of one commit, or of one part of an import. Lines never change; what a line says is the
 ``consent_permission`` row it opened, tied to it by a commitment (see `envol.consent.chain`). An erased
-row leaves its line unreadable and the chain whole; an altered one is found by `verify`.
+row leaves its line unreadable and the chain whole; an altered one is found by `verifying.verify`.
 
 The present answer of a person for a purpose is the row whose interval is open. An answer that
 arrives late (its ``since`` lies before a newer one) takes its place in the history and changes
@@ -11,18 +11,21 @@ nothing in the present.
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from django.db import connection, transaction
-from django.utils.translation import gettext_noop
 
 from envol.consent import chain
 from envol.consent.models import Basis
+from envol.consent.verifying import Problem as Problem
+from envol.consent.verifying import Report as Report
+from envol.consent.verifying import blocks as blocks
+from envol.consent.verifying import payloads as payloads
+from envol.consent.verifying import verify as verify
 from envol.db import execute, rows
 from envol.db_role import as_owner
 
@@ -300,175 +303,11 @@ def _escape(text: str) -> str:
 # -- proof -------------------------------------------------------------------------------------
 
 
-class Problem(NamedTuple):
-    """Something in the ledger that is not as it was written.
-
-    ``leaf`` is -1 for a whole block; block 0 is no block: there ``leaf`` is the number of an evidence.
-    """
-
-    block: int
-    leaf: int
-    what: str
-
-
-@dataclass
-class Report:
-    blocks: int = 0
-    lines: int = 0
-    readable: int = 0
-    """Lines whose payload is still there and is the one they commit to; the others were erased."""
-    problems: list[Problem] = field(default_factory=list)
-    head: tuple[int, str] | None = None
-    """Number and hash of the last block: note it elsewhere, and a cut tail cannot hide."""
-
-    @property
-    def ok(self) -> bool:
-        return not self.problems
-
-
 def head(workspace_id: int) -> tuple[int, bytes] | None:
     found = rows(
         "SELECT no, hash FROM consent_ledger_block WHERE workspace_id = %s ORDER BY no DESC LIMIT 1", [workspace_id]
     )
     return (found[0][0], bytes(found[0][1])) if found else None
-
-
-def verify(
-    workspace_id: int,
-    *,
-    known: tuple[int, bytes] | None = None,
-    most: int = 100,
-    tell: Callable[[int], None] | None = None,
-) -> Report:
-    """Recompute everything: each row against its line, each block against its leaves and the one before.
-
-    Finds an altered row, line or block, a missing or exchanged block, a row without a line, two rows on
-    one line, an interval that does not end where the next begins. ``known`` is a head noted
-    earlier (`head`): blocks cut off the end are found with it, or by the rows that still name them.
-    Stops noting after ``most`` problems. A missing row is no problem: erasure (GDPR art. 17) takes it.
-    ``tell`` hears how many lines were looked at; what it raises ends the work.
-    """
-    report = Report()
-    note = _Notes(report.problems, most)
-    heads: dict[int, bytes] = {}
-    # In one transaction: the cursors of the server live as long as it does.
-    with transaction.atomic():
-        previous, no = chain.START, 0
-        lines = payloads(workspace_id)
-        row = next(lines, None)
-        for no, at, count, leaves, root, before, digest in blocks(workspace_id):
-            report.blocks += 1
-            if tell is not None:
-                tell(report.lines)
-            report.lines += count
-            if no != report.blocks:
-                note(no, -1, gettext_noop("a block is missing before it"))
-                report.blocks = no
-            if before != previous:
-                note(no, -1, gettext_noop("it does not follow the block before it"))
-            if len(leaves) != count * chain.LEAF or chain.root(leaves) != root:
-                note(no, -1, gettext_noop("its lines are not those it was sealed with"))
-            if chain.block_hash(workspace_id, no, count, at, before, root) != digest:
-                note(no, -1, gettext_noop("its number, time, count or root was altered"))
-            seen = -1
-            while row is not None and row[0] <= no:
-                block, leaf, key, message = row
-                if block == no and 0 <= leaf < count:
-                    stored = leaves[leaf * chain.LEAF : (leaf + 1) * chain.LEAF]
-                    if leaf == seen:
-                        note(no, leaf, gettext_noop("two rows claim this line"))
-                    elif chain.leaf(key, message) != stored:
-                        note(no, leaf, gettext_noop("the row says something else than was recorded"))
-                    else:
-                        report.readable += 1
-                    seen = leaf
-                    if tell is not None and leaf % 4096 == 4095:
-                        tell(report.lines - count + leaf + 1)
-                else:
-                    note(block, leaf, gettext_noop("a row has no line in the ledger"))
-                row = next(lines, None)
-            previous, heads[no] = digest, digest
-            if known and known[0] != no:
-                del heads[no]
-        report.head = (no, previous.hex()) if no else None
-        for block, leaf in rows(
-            "SELECT p.block, p.leaf FROM consent_permission p WHERE p.workspace_id = %(w)s AND p.block >"
-            " (SELECT coalesce(max(no), 0) FROM consent_ledger_block WHERE workspace_id = %(w)s) LIMIT %(most)s",
-            {"w": workspace_id, "most": most},
-        ):
-            note(block, leaf, gettext_noop("a row names a block that is not there"))
-        for block, leaf in rows(
-            "SELECT block, leaf FROM (SELECT block, leaf, until, lead(since) OVER"
-            " (PARTITION BY contact_id, purpose_id ORDER BY since, block, leaf) AS next"
-            " FROM consent_permission WHERE workspace_id = %s) p WHERE until IS DISTINCT FROM next LIMIT %s",
-            [workspace_id, most],
-        ):
-            note(block, leaf, gettext_noop("its interval does not end where the next answer begins"))
-        for number in _altered_evidence(workspace_id):
-            note(0, number, gettext_noop("an evidence, its words or its document are not those that were sealed"))
-    if known and heads.get(known[0]) != known[1]:
-        note(known[0], -1, gettext_noop("it is not the block that was noted earlier"))
-    return report
-
-
-@dataclass
-class _Notes:
-    problems: list[Problem]
-    most: int
-
-    def __call__(self, block: int, leaf: int, what: str) -> None:
-        if len(self.problems) < self.most:
-            self.problems.append(Problem(block, leaf, what))
-
-
-def _stream(query: str, params: Sequence[Any], at_once: int) -> Iterator[tuple[Any, ...]]:
-    """Rows by a cursor of the server: memory does not grow with the table."""
-    with connection.chunked_cursor() as cursor:
-        cursor.execute(query, params)
-        while found := cursor.fetchmany(at_once):
-            yield from found
-
-
-def blocks(workspace_id: int) -> Iterator[tuple[int, datetime, int, bytes, bytes, bytes, bytes]]:
-    for no, at, count, *octets in _stream(
-        "SELECT no, at, count, leaves, root, previous, hash FROM consent_ledger_block"
-        " WHERE workspace_id = %s ORDER BY no",
-        [workspace_id],
-        1,
-    ):
-        leaves, root, before, digest = (bytes(value) for value in octets)
-        yield no, at, count, leaves, root, before, digest
-
-
-def payloads(workspace_id: int) -> Iterator[tuple[int, int, bytes, bytes]]:
-    for block, leaf, key, *line in _stream(
-        "SELECT p.block, p.leaf, p.leaf_key, p.contact_id, p.purpose_id, p.state, p.basis, p.since, p.evidence_id,"
-        " p.proof, e.seal FROM consent_permission p LEFT JOIN consent_evidence e ON e.id = p.evidence_id"
-        " WHERE p.workspace_id = %s AND p.block <="
-        " (SELECT coalesce(max(no), 0) FROM consent_ledger_block WHERE workspace_id = %s) ORDER BY p.block, p.leaf",
-        [workspace_id, workspace_id],
-        2000,
-    ):
-        yield block, leaf, bytes(key), chain.payload(workspace_id, *line)
-
-
-def _altered_evidence(workspace_id: int) -> Iterator[int]:
-    """Numbers of the evidence whose words, document or circumstances are not what their digests say."""
-    for number, seal, text_right, document_right, *said in rows(
-        "SELECT e.id, e.seal, t.text IS NULL OR sha256(convert_to(t.text, 'UTF8')) = t.sha256,"
-        " e.document IS NULL OR sha256(e.document) = e.document_sha256, e.workspace_id, e.strength, e.source,"
-        " t.sha256, e.statement, e.member_id, e.document_name, e.document_sha256, e.facts::text"
-        " FROM consent_evidence e LEFT JOIN consent_purpose_text t ON t.id = e.text_id"
-        " WHERE e.workspace_id = %s ORDER BY e.id",
-        [workspace_id],
-    ):
-        if not text_right or not document_right:
-            yield number
-            continue
-        said[3], said[7] = (bytes(one) if one else None for one in (said[3], said[7]))
-        said[8] = json.loads(said[8])
-        if seal is not None and chain.evidence_seal(chain.evidence_octets(*said)) != seal:
-            yield number
 
 
 def inclusion(workspace_id: int, block: int, leaf: int) -> chain.Inclusion:

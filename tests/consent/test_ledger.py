@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from envol.accounts.models import Workspace
-from envol.consent import chain, ledger, purposes
+from envol.consent import acts, chain, ledger, purposes, verifying
 from envol.consent.ledger import Line
 from envol.consent.models import Permission
 from envol.db import execute, rows, value
@@ -125,8 +125,12 @@ def test_appends_of_one_workspace_wait_for_one_another(
 # -- what verification finds -------------------------------------------------------------------
 
 
-@pytest.fixture
-def three_blocks(workspace: Workspace, newsletter: int) -> list[int]:
+@pytest.fixture(params=[verifying.AT_ONCE, 2, 1], ids=lambda rows: f"{rows} at once")
+def three_blocks(
+    workspace: Workspace, newsletter: int, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> list[int]:
+    """Verified in one batch, in batches that end inside a block and where one does, and row by row."""
+    monkeypatch.setattr(verifying, "AT_ONCE", request.param)
     people = [secrets.randbits(40) for _ in range(7)]
     ledger.append(workspace.id, [granted(p, newsletter, proof=f"line {i}") for i, p in enumerate(people)])
     ledger.append(workspace.id, [Line(people[0], newsletter, "withdrawn", "consent", day(1))])
@@ -145,6 +149,7 @@ def three_blocks(workspace: Workspace, newsletter: int) -> list[int]:
         "contact_id = contact_id + 1",
         "purpose_id = purpose_id + 1",
         "leaf_key = sha256('x')",
+        "leaf_key = substr(leaf_key, 2)",
         "leaf = leaf + 1000",
         "block = block + 1000",
     ],
@@ -167,6 +172,44 @@ def test_two_rows_exchanged_are_found(workspace: Workspace, three_blocks: list[i
         [workspace.id],
     )
     assert {p.leaf for p in ledger.verify(workspace.id).problems} == {3, 4}
+
+
+def test_an_octet_moved_from_one_key_to_another_is_found(workspace: Workspace, three_blocks: list[int]) -> None:
+    """All keys of a batch together have their length still."""
+    execute(
+        "UPDATE consent_permission SET leaf_key = CASE leaf WHEN 3 THEN substr(leaf_key, 1, 15)"
+        " ELSE leaf_key || '\\x00' END WHERE workspace_id = %s AND block = 1 AND leaf IN (3, 4)",
+        [workspace.id],
+    )
+    # HMAC fills a key up with zeros (RFC 2104 section 2), so the longer one is the same key.
+    assert [p.leaf for p in ledger.verify(workspace.id).problems] == [3]
+
+
+def test_one_line_claimed_twice_is_found(workspace: Workspace, three_blocks: list[int]) -> None:
+    execute("UPDATE consent_permission SET leaf = 3 WHERE workspace_id = %s AND block = 1 AND leaf = 4", [workspace.id])
+    assert "two rows claim this line" in {p.what for p in ledger.verify(workspace.id).problems if p.leaf == 3}
+
+
+def test_the_database_makes_the_octets_that_the_chain_defines(workspace: Workspace, newsletter: int) -> None:
+    """Words of every sort, a moment before 1970, every microsecond; without evidence, with one, with an old one."""
+    told = acts.evidence(workspace, "document", "registre", document=b"registre")
+    old = acts.evidence(workspace, "document", "registre", document=b"ancien")
+    execute("UPDATE consent_evidence SET seal = NULL WHERE id = %s", [old.pk])
+    proofs = ["", "-", "line\none\ttwo", "d’été 🌞 \\x41 %s {0}", "é\u0301\u202f«\u202foui\u202f»"]
+    moments = [day(0), datetime(1969, 12, 31, 23, 59, 59, 999999, UTC), datetime(2026, 1, 1, 0, 0, 0, 1, UTC)]
+    lines = [
+        Line(secrets.randbits(62), newsletter, state, "business", moment, evidence, proof)
+        for state, moment, evidence in zip(
+            ("granted", "objected", "lapsed"), moments, (None, told.pk, old.pk), strict=True
+        )
+        for proof in proofs
+    ]
+    ledger.append(workspace.id, lines)
+    seals = ledger.seals_of([told.pk, old.pk])
+    with transaction.atomic():
+        made = [message for _, _, _, message in ledger.payloads(workspace.id)]
+    assert made == [chain.payload(workspace.id, *line, seals.get(line.evidence_id)) for line in lines]
+    assert ledger.verify(workspace.id).readable == len(lines)
 
 
 def test_nobody_alters_or_deletes_a_block_by_accident(workspace: Workspace, three_blocks: list[int]) -> None:
