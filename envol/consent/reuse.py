@@ -101,6 +101,7 @@ def weigh(
     met = [name for name in SIGNS if name in signs or name in shown]
     outcome = CONSENT if met else COMPATIBLE if agrees else NOT_COMPATIBLE
     answers |= {"from": source.key, "fields": [one.name for one in held], "signs": met}
+    answers["properties"] = [one.ref for one in held]
     return assessments.keep(source.workspace, target, KIND, answers, outcome, member_id)
 
 
@@ -108,6 +109,12 @@ def of(source: Purpose) -> list[Assessment]:
     """What was weighed of the data of this purpose, the newest first."""
     mine = Assessment.objects.filter(workspace=source.workspace, kind=KIND, answers__from=source.key)
     return list(mine.select_related("purpose").order_by("-id")[:50])
+
+
+def compatible(property_id: int, target: Purpose) -> bool:
+    """Did the newest weighing of this property for this purpose find that it may serve it?"""
+    mine = Assessment.objects.filter(purpose=target, kind=KIND, answers__properties__contains=[property_id])
+    return mine.order_by("-id").values_list("outcome", flat=True).first() == COMPATIBLE
 
 
 def label_of(purpose: Purpose) -> str:

@@ -16,6 +16,7 @@ from envol.accounts import undo as undos
 from envol.accounts.journal import note
 from envol.accounts.models import Undo, Workspace
 from envol.consent import purposes as purpose_service
+from envol.consent import reuse
 from envol.consent.models import Purpose
 from envol.contacts import catalogue, counting
 from envol.contacts.models import Property, PropertyHistory
@@ -29,6 +30,16 @@ _ROWS = "SELECT reltuples FROM pg_class WHERE oid = 'contacts_contact'::regclass
 
 class FieldProblem(ValueError):
     """A property that cannot be so; the sentence says what to do."""
+
+
+class Weighed(FieldProblem):
+    """People gave these values for other purposes: whether this one may use them is weighed first (GDPR art. 6(4)).
+
+    ``source``: a purpose they serve now; ``target``: the one they shall serve."""
+
+    def __init__(self, sentence: str, source: Purpose, target: Purpose) -> None:
+        super().__init__(sentence)
+        self.source, self.target = source, target
 
 
 class Use(NamedTuple):
@@ -195,7 +206,11 @@ def change(
     sensitive: bool,
     actor_id: int | None = None,
 ) -> Property:
-    """Labels, choices, purposes and flags; key and type stay, since values are kept under and in them."""
+    """Labels, choices, purposes and flags; key and type stay, since values are kept under and in them.
+
+    Raises FieldProblem; `Weighed` where values that people have would serve a purpose they were not given for."""
+    mask = _mask(property.workspace, purposes)
+    _refuse_another_purpose(property, mask)
     kept = {choice["value"]: choice for choice in property.choices}
     wanted = property.choices if choices is None else [kept.get(name, name) for name in choices]
     if choices is not None and (gone := [name for name in kept if name not in choices]):
@@ -227,7 +242,7 @@ def change(
             label_fr,
             label_en,
             choices=wanted,
-            purposes=_mask(property.workspace, purposes),
+            purposes=mask,
             personal=personal,
             sensitive=sensitive,
             inferred=property.inferred,
@@ -236,6 +251,29 @@ def change(
         raise FieldProblem(str(error)) from None
     note(property.workspace, "member", "property.changed", changed, actor_id=actor_id)
     return changed
+
+
+def _refuse_another_purpose(property: Property, mask: int) -> None:
+    """Values that people have serve what they were given for, and what a weighing found compatible."""
+    if property.purposes == 0 or (not mask & ~property.purposes and mask):
+        return  # nobody said yet what they are for; or nothing is added
+    if not value(
+        "SELECT EXISTS (SELECT FROM contacts_contact WHERE workspace_id = %s AND props ? %s)",
+        [property.workspace.pk, property.key],
+    ):
+        return
+    if not mask:  # else whoever takes all away could begin anew with any purpose
+        raise FieldProblem(_("People have it, so it serves at least one purpose. If it serves none, empty it first."))
+    known = list(Purpose.objects.filter(workspace=property.workspace).order_by("bit"))
+    source = next(one for one in known if property.purposes >> one.bit & 1)
+    for target in known:
+        if mask & ~property.purposes & 1 << target.bit and not reuse.compatible(property.pk, target):
+            raise Weighed(
+                _("People gave these values for another purpose: weigh first whether “%(name)s” may use them.")
+                % {"name": reuse.label_of(target)},
+                source,
+                target,
+            )
 
 
 def serve(property: Property, purpose: Purpose, *, actor_id: int | None = None) -> None:

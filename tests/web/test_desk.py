@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import html
 import io
 from collections.abc import Callable
 from datetime import timedelta
@@ -19,7 +20,7 @@ from envol.campaigns import checks
 from envol.consent import desk, policies, purposes, reuse, tasks
 from envol.consent.models import Processor
 from envol.consent.paper import Paper
-from envol.contacts import catalogue, export_files
+from envol.contacts import catalogue, export_files, people
 from envol.contacts.filters import Filter
 from envol.contacts.models import Contact
 from tests.consent.test_legacy import reader
@@ -253,3 +254,37 @@ def test_the_page_of_the_purpose_proposes_a_term_and_a_message(own: Shop, as_mem
     assert made.status_code == 303 and "/campaigns/" in made["Location"]
     assert Contact.objects.filter(workspace_id=own.workspace.pk, email="taken@lecteurs.example").exists()
     assert "taken@lecteurs.example" in owner.get("/contacts?proof=legacy").content.decode()
+
+
+def test_a_field_that_people_have_gains_no_purpose_before_it_was_weighed(own: Shop, as_member: Sign) -> None:
+    orders, letter = purposes.get(own.workspace, "transactional"), purposes.get(own.workspace, "newsletter")
+    hat = catalogue.declare(own.workspace, "hat", "number", "Chapeau", "Hat", purposes=1 << orders.bit)
+    editor, where = as_member("editor", own), f"/fields/{hat.pk}"
+    given = {"label_fr": "Chapeau", "label_en": "Hat"}
+
+    def served() -> int:
+        hat.refresh_from_db()
+        return hat.purposes
+
+    both = {**given, "purpose": ["transactional", "newsletter"]}
+    assert editor.post(where, both).status_code == 303, "nobody has one yet: nothing was collected for anything"
+    assert editor.post(where, {**given, "purpose": ["transactional"]}).status_code == 303
+    zoe = Contact.objects.filter(workspace_id=own.workspace.pk).earliest("id")
+    people.set_values(zoe, {"hat": 56}, people.source(own.workspace, "member", "Salon"))
+    refused = editor.post(where, both)
+    page = html.unescape(refused.content.decode())
+    wizard = f"/consent/purposes/{orders.pk}/reuse?field={hat.pk}&target={letter.pk}"
+    assert refused.status_code == 422 and "weigh first whether" in page and wizard in page
+    assert served() == 1 << orders.bit
+    assert "at least one purpose" in editor.post(where, given).content.decode(), "no way around by taking all away"
+    said = {name: f"Because of {name}." for name in reuse.FACTORS}
+    sent = {"target": letter.pk, "field": [hat.pk], **said}
+    assert editor.post(wizard, sent | {"agrees": "no"}).status_code == 303
+    assert editor.post(where, both).status_code == 422, "it was found not compatible"
+    assert editor.post(wizard, sent | {"agrees": "yes"}).status_code == 303
+    assert served() == 1 << orders.bit | 1 << letter.bit
+    assert editor.post(where, {**given, "purpose": ["transactional"]}).status_code == 303
+    assert editor.post(where, both).status_code == 303 and served() == 1 << orders.bit | 1 << letter.bit
+    assert editor.post(wizard, sent | {"agrees": "yes", "sign": "profiling"}).status_code == 303
+    assert editor.post(where, {**given, "purpose": ["transactional"]}).status_code == 303
+    assert editor.post(where, both).status_code == 422, "the newest answer counts: only consent can allow it"

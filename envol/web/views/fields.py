@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
@@ -160,7 +161,11 @@ def field(request: MemberRequest, property_id: int) -> HttpResponse:
         )
     except service.FieldProblem as error:
         given = {key: posted.get(key, "") for key in posted} | {"purposes": posted.getlist("purpose")}
-        return _field(request, one, status=422, given=given, problem=str(error))
+        wizard = ""
+        if isinstance(error, service.Weighed):
+            asked = urlencode({"field": one.pk, "target": error.target.pk})
+            wizard = f"{reverse('web:reuse', args=[error.source.pk])}?{asked}"
+        return _field(request, one, status=422, given=given, problem=str(error), wizard=wizard)
     if changed.sensitive != one.sensitive:
         tasks.start_sealing(request.workspace)
         said = _("The property is changed; its values are being sealed.")
@@ -208,6 +213,7 @@ def _field(request: MemberRequest, one: Property, *, status: int = 200, **more: 
         "merge_problem": merge_problem,
         "given": {},
         "problem": "",
+        "wizard": "",
     }
     return render(request, "contacts/field.html", facts | more, status=status)
 
