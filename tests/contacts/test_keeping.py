@@ -74,7 +74,7 @@ def test_a_property_is_added_changed_and_deleted_only_when_unused(workspace: Wor
         fields.add(workspace, "text", "genre PRÉFÉRÉ", "")
     assert fields.key_of(workspace, "Liste") == "liste" and fields.key_of(workspace, "Email") == "email_2"
     add("a", genre_prefere="roman")
-    keep = {"label_fr": "Genre", "label_en": "Genre", "purposes": [], "personal": True, "sensitive": False}
+    keep = {"label_fr": "Genre", "label_en": "Genre", "purposes": ["newsletter"], "personal": True, "sensitive": False}
     with pytest.raises(fields.FieldProblem, match="roman"):
         fields.change(made, **keep, choices=["policier"])
     changed = fields.change(made, **keep, choices=["roman", "policier", "poésie"])
