@@ -153,7 +153,7 @@ def ask(request: RightsRequest, workspace: Workspace, actor_id: int | None = Non
     _step(request, "asked", actor_id)
 
 
-def _tell(request: RightsRequest, actor_id: int | None) -> None:
+def tell(request: RightsRequest, actor_id: int | None) -> None:
     """What a member decided is told with a new link: the first may be over by then (art. 12(3) and (4))."""
     if actor_id is not None and request.address and request.kind != DEATH:
         _mail(request, Workspace.objects.get(pk=request.workspace_id), _NEWS)
@@ -201,7 +201,7 @@ def prove(request: RightsRequest, how: str = "", actor_id: int | None = None) ->
         if request.kind == DEATH and (person := person_of(request)) is not None:
             # Nothing more leaves while it is looked for what she wished.
             restriction.begin(
-                request.workspace_id, person.contact_id, f"request {request.pk}", actor="member", actor_id=actor_id
+                request.workspace_id, person.contact_id, cause_of(request), actor="member", actor_id=actor_id
             )
         request.state, request.proved_at = "open", datetime.now(UTC)
         request.proved_by = how.strip()[:200] or "link"
@@ -224,8 +224,8 @@ def carry_out(request: RightsRequest, actor_id: int | None = None, answer: str =
         raise Refusal(_("Settle first who asks."))
     with transaction.atomic():
         person, workspace_id = person_of(request), request.workspace_id
-        wish = _wish(request, person)
-        actor, cause = ("member" if actor_id else "person"), f"request {request.pk}"
+        wish = wish_of(request, person)
+        actor, cause = ("member" if actor_id else "person"), cause_of(request)
         if person is None:
             answer = answer or "nothing kept"
         elif request.kind == "erasure" or wish == directives.ERASE:
@@ -251,7 +251,12 @@ def carry_out(request: RightsRequest, actor_id: int | None = None, answer: str =
             recipients.owe(request, person.email_key)
 
 
-def _wish(request: RightsRequest, person: Person | None) -> str:
+def cause_of(request: RightsRequest) -> str:
+    """How what is done about it names it."""
+    return f"request {request.pk}"
+
+
+def wish_of(request: RightsRequest, person: Person | None) -> str:
     """Of somebody who died, what she wished; empty where she said nothing, and of the living."""
     found = directives.of(request.workspace_id, person.contact_id) if person and request.kind == DEATH else None
     return found.wish if found else ""
@@ -285,7 +290,7 @@ def extend(request: RightsRequest, why: str, actor_id: int, now: datetime | None
         request.extended_at, request.due_at = now, due(request.received_at, MONTHS + MORE_MONTHS, zone)
         request.save(update_fields=["extended_at", "due_at"])
         _step(request, "extended", actor_id, why)
-        _tell(request, actor_id)
+        tell(request, actor_id)
 
 
 def warn(now: datetime | None = None) -> int:
@@ -339,7 +344,7 @@ def _end(request: RightsRequest, state: str, answer: str, actor_id: int | None) 
     fields = ("state", "ended_at", "answer", "erasure_id", "address", "words", "contact_id")
     request.save(update_fields=fields)
     _step(request, state, actor_id)
-    _tell(request, actor_id)
+    tell(request, actor_id)
 
 
 def _step(request: RightsRequest, what: str, actor_id: int | None = None, said: str = "") -> None:

@@ -143,6 +143,11 @@ def test_the_desk(shop: Shop, as_member: Sign) -> None:
     page = editor.get(where).content.decode()
     assert "Corrigé." in page and "dossier long" in page and 'value="carry_out"' not in page
     assert "lecteur@poste.example" in editor.get("/consent/requests?show=all").content.decode()
+    assert 'value="reopen"' in page and 'value="reopen"' not in viewer.get(where).content.decode()
+    assert editor.post(where, {"act": "reopen", "said": ""}).status_code == 422
+    assert editor.post(where, {"act": "reopen", "said": "mauvais dossier"}).status_code == 303
+    page = editor.get(where).content.decode()
+    assert "mauvais dossier" in page and 'value="carry_out"' in page and 'value="reopen"' not in page
     told = viewer.get(f"/consent/erasures/{shop.ids()['erasure_id']}?as=json").json()
     assert told["certified_at"] and any(line["table"] == "contacts_contact" for line in told["deleted"])
 

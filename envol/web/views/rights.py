@@ -16,7 +16,17 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from envol.accounts.journal import note
 from envol.accounts.models import Role
-from envol.consent import access, directives, erasures, informing, partners, recipients, requests, restriction
+from envol.consent import (
+    access,
+    directives,
+    erasures,
+    informing,
+    partners,
+    recipients,
+    reopening,
+    requests,
+    restriction,
+)
 from envol.consent.models import Erasure, RightsRequest
 from envol.contacts.models import Contact
 from envol.web.answers import refuse, see
@@ -61,6 +71,7 @@ STEPS = {
     "told": gettext_lazy("told by mail, with a link to the answer"),
     "fetched": gettext_lazy("the data were fetched"),
     recipients.TOLD: gettext_lazy("a recipient was told (art. 19)"),
+    reopening.REOPENED: gettext_lazy("the decision was taken back"),
 }
 
 
@@ -173,6 +184,8 @@ def rights_request(request: MemberRequest, request_id: int) -> HttpResponse:
         "duties": recipients.open_of(one),
         "erasure": Erasure.objects.filter(workspace_id=request.workspace.pk, pk=one.erasure_id or 0).first(),
         "may_edit": may(request, Role.EDITOR),
+        "until": reopening.until(one),
+        "stands": reopening.barred(one),
         "wrong": wrong,
         "typed": typed,
     }
@@ -197,6 +210,9 @@ def _act(request: MemberRequest, one: RightsRequest, act: str, said: str) -> str
         case "extend":
             requests.extend(one, said, me)
             return _("Extended by two months, with the reason.")
+        case "reopen":
+            reopening.reopen(one, said, me)
+            return _("Taken back: the request is open again, and the person is told by a new link.")
         case "tell":
             step = request.POST.get("step", "")
             number = int(step) if step.isascii() and step.isdigit() and len(step) < 18 else 0
@@ -221,7 +237,7 @@ def request_pack(request: MemberRequest, request_id: int) -> HttpResponse:
     handed = one.kind in ("access", "portability") or (wished is not None and wished.wish == directives.HAND)
     if one.proved_at is None or person is None or not handed:
         return refuse(request, "rights_request", one.pk, said=_("There is nothing to hand over here."))
-    note(request.workspace, "member", "request.pack", actor_id=request.member.pk, request=one.pk)
+    note(request.workspace, "member", reopening.PACKED, actor_id=request.member.pk, request=one.pk)
     return zipped(access.packed(request.workspace, person.contact_id, one.language, portable=one.kind == "portability"))
 
 
