@@ -17,7 +17,7 @@ from django.db import connection, transaction
 
 from envol import db, disk
 from envol.events.models import Kind
-from envol.outbound import control, egress, habits, held
+from envol.outbound import control, egress, groupings, habits, held
 from envol.outbound.domains import may_send_from
 from envol.outbound.enter import Counted, Entry, Gone, Stream, enter, plan_chunks
 from envol.outbound.models import Sending, SendingState
@@ -90,8 +90,9 @@ def accept_messages(batch: Sequence[Outgoing]) -> list[Accepted]:
     """Accept single messages, all or none, durably. Raises :class:`Refused`, :class:`~envol.disk.Full`, or a database
     error: never a promise.
 
-    One statement, which is its own commit, whatever the size of the batch; a few more, and a transaction, where
-    something is held. Inside a transaction of the caller's the promise begins when that one commits.
+    One statement, which is its own commit, whatever the size of the batch; one before it where a program counts
+    messages under a word of its own; a few more, and a transaction, where something is held. Inside a transaction of
+    the caller's the promise begins when that one commits.
     """
     if any(message.refused for message in batch):
         return _some_refused(batch)
@@ -145,6 +146,13 @@ def _some_refused(batch: Sequence[Outgoing]) -> list[Accepted]:
 
 def _accepted(batch: Sequence[Outgoing], made: Sequence[Sending | None], counted: Counted) -> list[Accepted]:
     """made: the sendings of those that are held; the others go with the streams of their workspaces."""
+    words = [
+        (one.workspace_id, one.facts["campaign"], one.sender[1], one.sender[0])
+        for one in batch
+        if one.facts.get("campaign")
+    ]
+    if words:
+        groupings.meet(words)
     try:
         numbers = enter([*map(_entry, batch, made)], counted)
     except Gone:  # a workspace was deleted and made anew since we looked

@@ -18,6 +18,7 @@ _KEPT = {"x-mj-customid": "custom_id", "x-mj-eventpayload": "event_payload", "x-
 _ASKED = {"x-mailjet-trackopen": "opens", "x-mailjet-trackclick": "clicks"}
 _YES = frozenset({"true", "yes", "y", "1"})
 LONGEST = 10_000
+LONGEST_CAMPAIGN = 255
 
 
 class Aside(NamedTuple):
@@ -42,7 +43,7 @@ def taken(raw: bytes) -> Aside:
         if name == "x-mailjet-prio" and value in ("0", "1", "2", "3"):
             urgency = int(value)
         if name in _KEPT and value:
-            facts.setdefault(_KEPT[name], value)
+            facts.setdefault(_KEPT[name], value[:LONGEST_CAMPAIGN] if name == "x-mailjet-campaign" else value)
     return Aside(_FIELD.sub(b"", head) + rest, facts, frozenset(asked), urgency)
 
 

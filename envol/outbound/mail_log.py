@@ -36,6 +36,7 @@ _SLACK = timedelta(minutes=1)
 class Query:
     """What is looked for. words: an address, a Message-ID, a number or reverse-path of ours, or words of the subject.
 
+    campaign: the word under which a program counts it with others.
     addresses: may this reader find out what went to an address?
     """
 
@@ -44,6 +45,7 @@ class Query:
     key_id: int | None = None
     since: datetime | None = None
     until: datetime | None = None
+    campaign: str | None = None
     addresses: bool = True
 
 
@@ -385,11 +387,19 @@ def _conditions(query: Query) -> list[str]:
         found.append(f"{STATE_OF} = %(state)s")
     if query.key_id is not None:
         found.append("(m.header->>'key')::int = %(key)s")
+    if query.campaign is not None:
+        found.append("m.header->>'campaign' = %(campaign)s")
     return found
 
 
 def _values(query: Query) -> dict[str, Any]:
-    return {"state": query.state, "key": query.key_id, "since": query.since, "until": query.until}
+    return {
+        "state": query.state,
+        "key": query.key_id,
+        "campaign": query.campaign,
+        "since": query.since,
+        "until": query.until,
+    }
 
 
 def _place(before: str) -> tuple[datetime, int, int] | None:

@@ -111,6 +111,20 @@ class Message(models.Model):
         managed = False
 
 
+class Grouping(models.Model):
+    """A word under which a program counts single messages together (``campaign`` in their header)."""
+
+    workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
+    name = models.CharField(max_length=255)
+    from_address = models.CharField(max_length=254)  # of the first message, as its name
+    from_name = models.TextField()
+    created_at = models.DateTimeField(db_default=Now())
+
+    class Meta:
+        db_table = "outbound_grouping"
+        constraints = [models.UniqueConstraint(fields=["workspace", "name"], name="grouping_name_once")]
+
+
 class Send(models.Model):
     """The ledger row. ``no`` is the contact's id for campaigns, else a number of its own."""
 

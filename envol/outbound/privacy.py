@@ -108,6 +108,7 @@ def describe() -> list[Data]:
     return [
         Data("outbound_send", "which mail was for whom, at which address", True, "13 months, then totals"),
         Data("outbound_message", "words of single messages", True, "1 month, then without words"),
+        Data("outbound_grouping", "words under which programs count their messages together", False),
         Data("outbound_post", "messages to mailing lists, with who wrote them", True, "90 days"),
         Data("outbound_moderator", "addresses of those who decide on such messages", True, "while they do"),
         Data(

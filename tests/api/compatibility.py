@@ -67,6 +67,8 @@ _MEASURED = tuple(
     )
 )
 
+GROUP = "test_groupings.py::"
+_GROUPED = (GROUP + "test_a_word_of_a_program_is_a_campaign_with_figures",)
 _BY_SMTP = tuple(
     f"../edge/test_submission.py::{name}"
     for name in (
@@ -96,7 +98,8 @@ ROWS = (
     Row("Send", "TrackOpens, TrackClicks; by SMTP X-Mailjet-TrackOpen, X-Mailjet-TrackClick", _MEASURED, "as far as each recipient allows: alone only who agreed; account_default is off until an owner says otherwise"),
     Row("Send", "Priority; by SMTP X-Mailjet-Prio", ("../outbound/test_queue.py::test_urgent_single_messages_leave_first_and_the_others_in_their_order", "../outbound/test_asides.py::test_what_is_to_be_measured_and_how_urgent_it_is", V31 + "test_what_is_wrong_is_named_with_its_place")),
     Row("Send", "MonitoringCategory", (V31 + "test_what_is_wrong_is_named_with_its_place",), "read; nothing is watched by it"),
-    Row("Send", "EventPayload, CustomCampaign", (HOOKS + "test_every_event_as_the_dialect_tells_it",), "told with each event; no campaign of its own in the figures"),
+    Row("Send", "EventPayload", (HOOKS + "test_every_event_as_the_dialect_tells_it",)),
+    Row("Send", "CustomCampaign", (HOOKS + "test_every_event_as_the_dialect_tells_it", *_GROUPED, GROUP + "test_webhooks_tell_its_number")),
     Row("Send", "DeduplicateCampaign", (FILL + "test_a_campaign_of_a_program_reaches_a_person_once_where_it_asks",), "a duplicate is left out at once: its MessageID is 0"),
     Row("Send", "recipients become contacts", _MESSAGE, "without permission to anything; whoever was erased does not come back"),
     Row("Send", "POST /v3/send, /v3/send/message", (OLD + "test_one_mail_for_all_who_stand_in_to_and_cc", OLD + "test_recipients_get_mails_of_their_own_with_their_own_vars", OLD + "test_a_template_by_name_or_number", OLD + "test_what_is_wrong_is_told_and_nothing_is_sent", SEND + "test_the_older_send_call_has_its_two_addresses")),
@@ -126,19 +129,19 @@ ROWS = (
     Row("Contacts", "DELETE /v4/contacts/ID, /v4/REST/contacts/ID", (REST + "test_erasure_by_the_address_of_the_newer_service",), "erased in every room at once; a program cannot make the address again"),
     Row("Templates", "template GET POST PUT DELETE, detailcontent GET POST PUT", (FILL + "test_a_stored_template_says_what_the_message_does_not",), "those that programs made; the editor's own are not among them"),
     Row("Templates", "detailpreviews, displaypreview, detailthumbnail", call="GET template/{template}/detailpreviews"),
-    Row("Campaigns", "campaign GET", (REST + "test_figures_of_what_was_sent", CF), "only campaigns, no plain mail; none is starred or deleted; no filter by FromType"),
+    Row("Campaigns", "campaign GET", (REST + "test_figures_of_what_was_sent", CF, *_GROUPED), "no row for plain mail without CustomCampaign; none is starred or deleted; of a CustomCampaign no Subject"),
     Row("Campaigns", "campaigndraft GET POST PUT, detailcontent, send, schedule, test, status", ("test_drafts.py::test_from_the_first_word_to_sending", "test_drafts.py::test_a_draft_takes_its_words_from_a_template", "test_drafts.py::test_what_is_wrong_is_said", "test_contact_filters.py::test_a_campaign_for_a_part_of_a_list"), "sent for the purpose declared for the key; the words of a Template are copied when it is named; no A/B test"),
     Row("Campaigns", "template language in campaigns", ("test_drafts.py::test_its_language_in_ours",), "translated when it is written: data, conditions, links; no variables, loops or set"),
     Row("Campaigns", "newsletter and its acts", ("test_drafts.py::test_the_older_twin_of_a_draft",), "the same as campaigndraft; footer, header and permalink are those of Envol's pages"),
     Row("Campaigns", "axtesting, workflow", call="GET axtesting"),
-    Row("Messages", "message GET", _MESSAGE, "single messages; AttachmentCount is of what the send API took, 0 by SMTP; no filter by Destination, Sender or BounceReason"),
+    Row("Messages", "message GET", (*_MESSAGE, GROUP + "test_messages_by_the_filters_of_the_dialect"), "single messages; AttachmentCount is of what the send API took, 0 by SMTP; Destination is a domain's name, a Sender a domain; no filter by PlanSubscription"),
     Row("Messages", "messagehistory, messageinformation, messagestate GET", (*_MESSAGE, REST + "test_figures_of_what_was_sent")),
-    Row("Statistics", "statcounters", (REST + "test_figures_of_what_was_sent", "test_statistics.py::test_counters_of_each_source_and_stretch"), "every source, timing and resolution (Week and Month too); a Sender is a domain, and counts its campaigns; single messages by Message in the stretch in which they ended; delays are 0"),
+    Row("Statistics", "statcounters", (REST + "test_figures_of_what_was_sent", "test_statistics.py::test_counters_of_each_source_and_stretch"), "every source, timing and resolution (Week and Month too); a Sender is a domain, and counts its campaigns; single messages by Message in the stretch in which they ended; a CustomCampaign over the Lifetime; delays are 0"),
     Row("Statistics", "statistics/link-click, statistics/recipient-esp", (REST + "test_figures_of_what_was_sent",), "providers are receiving domains"),
     Row("Statistics", "contactstatistics, listrecipientstatistics", ("test_statistics.py::test_people",), "of campaigns; not filtered by figures"),
-    Row("Statistics", "campaignoverview, toplinkclicked, bouncestatistics", ("test_statistics.py::test_campaigns_and_what_came_back", CF), "no filter by FromType; links of the last 90 days where no campaign or time is named; what came back late is in the message's history"),
+    Row("Statistics", "campaignoverview, toplinkclicked, bouncestatistics", ("test_statistics.py::test_campaigns_and_what_came_back", CF), "links of the last 90 days where no campaign or time is named; what came back late is in the message's history"),
     Row("Statistics", "apikeytotals, campaignstatistics, domainstatistics, liststatistics, senderstatistics", ("test_statistics.py::test_campaigns_and_what_came_back", CF), "LastActivityAt is empty; a sender is a domain"),
-    Row("Statistics", "openinformation, clickstatistics", ("test_reactions.py::test_opens_and_clicks_one_by_one", CF), "of people who agreed to be measured; no user agent; no filter by FromType or MessageStatus"),
+    Row("Statistics", "openinformation, clickstatistics", ("test_reactions.py::test_opens_and_clicks_one_by_one", CF), "of people who agreed to be measured; no user agent; no filter by MessageStatus"),
     Row("Statistics", "geostatistics, useragentstatistics: where and with what somebody reads is not kept", call="GET geostatistics"),
     Row("Statistics", "graphstatistics, campaigngraphstatistics, messagestatistics, messagesentstatistics, openstatistics: statcounters and message say it", call="GET graphstatistics"),
     Row("Events", "eventcallbackurl GET POST PUT DELETE, test", (HOOKS + "test_the_resource",), "over https to public hosts only (a setting opens the own network); not where the transfer is unlawful"),

@@ -136,10 +136,14 @@ def test_campaigns_by_the_filters_that_their_resources_share(sent: Sent) -> None
         assert sent.program.rows(f"apikeytotals?{query}")[0]["DeliveredCount"] == 2
         for resource, many in (("bouncestatistics", 2), ("openinformation", 2), ("clickstatistics", 1)):
             assert len(sent.program.rows(f"{resource}?FromTS={old}&{query}")) == many, (resource, query)
+    for kind, there in ((2, True), (1, False), (3, False)):
+        assert bool(sent.program.rows(f"campaign?FromType={kind}")) is there
+        for resource in ("bouncestatistics", "openinformation", "clickstatistics"):
+            assert bool(sent.program.rows(f"{resource}?FromTS={old}&FromType={kind}")) is there, (resource, kind)
     for resource in ("bouncestatistics", "openinformation", "clickstatistics"):
         assert not sent.program.rows(f"{resource}?FromTS={old}&FromDomain=autre.example")
     assert not sent.program.rows("apikeytotals?FromDomain=autre.example")[0]["ProcessedCount"]
-    for wrong in ("Period=Decade", "FromTS=yesterday", "FromType=1"):
+    for wrong in ("Period=Decade", "FromTS=yesterday"):
         assert sent.program("GET", f"campaign?{wrong}")[0] == 400
 
 

@@ -10,11 +10,12 @@ import base64
 import hashlib
 import hmac
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from envol.api.hooks.endpoints import EVENT_OF, TYPE_OF
+from envol.api.rest.groupings import number as grouping_number
 from envol.api.rest.messages import CAUSES, STATES
 from envol.api.uuids import message_uuid
 from envol.contacts.models import Contact
@@ -22,7 +23,7 @@ from envol.events.hits import Level
 from envol.events.models import Endpoint, Kind
 from envol.events.outbox import Row
 from envol.insight import measuring
-from envol.outbound import single, told
+from envol.outbound import groupings, single, told
 from envol.outbound.accept import NOT_VALIDATED
 from envol.outbound.told import Copy
 
@@ -30,7 +31,7 @@ _HARD = frozenset({1, 2, 4, 5})  # numbers of messagestate that say: nobody is t
 
 
 def compose(endpoint: Endpoint, rows: Sequence[Row]) -> list[dict[str, Any] | None]:
-    """What each row says to this endpoint; None: it says nothing any more. Five queries whatever their number."""
+    """What each row says to this endpoint; None: it says nothing any more. Six queries whatever their number."""
     keys = [(row.sending_id, row.no) for row in rows if row.sending_id is not None and row.no is not None]
     copies = told.copies(keys)
     clicked = [row for row in rows if row.link and row.sending_id is not None]
@@ -49,6 +50,7 @@ def compose(endpoint: Endpoint, rows: Sequence[Row]) -> list[dict[str, Any] | No
             strict=True,
         )
     )
+    words = groupings.numbers(endpoint.workspace_id, (copy.campaign for copy in copies.values() if copy.campaign))
     made: list[dict[str, Any] | None] = []
     for row in rows:
         if (test := row.facts.get("test")) is not None:
@@ -68,7 +70,7 @@ def compose(endpoint: Endpoint, rows: Sequence[Row]) -> list[dict[str, Any] | No
         at = (row.sending_id or 0, row.link or 0)
         url = links.get(at) or places.get((at[0], row.no or 0, at[1]), "")
         say = _standard if endpoint.form == "standard" else _dialect
-        made.append(say(endpoint.workspace_id, row, copy, address, url))
+        made.append(say(endpoint.workspace_id, row, copy, address, url, words))
     return made
 
 
@@ -87,17 +89,20 @@ def _reply(row: Row) -> str:
     return words if not code or words.startswith(str(code)) else f"{code} {words}"
 
 
-def _dialect(workspace_id: int, row: Row, copy: Copy | None, address: str, url: str) -> dict[str, Any]:
+def _dialect(
+    workspace_id: int, row: Row, copy: Copy | None, address: str, url: str, words: Mapping[str, int]
+) -> dict[str, Any]:
     event = EVENT_OF[Kind(row.kind)]
     number = copy.number if copy else 0
     campaign = (copy.campaign_id or 0) if copy else 0
+    grouped = words.get(copy.campaign) if copy and copy.campaign else None
     common = {
         "event": event,
         "time": int(row.at.timestamp()),
         "MessageID": number,
         "Message_GUID": message_uuid(workspace_id, number) if copy else "",
         "email": address,
-        "mj_campaign_id": campaign,
+        "mj_campaign_id": grouping_number(grouped) if grouped else campaign,
         "mj_contact_id": row.contact_id or 0,
         "customcampaign": (copy.campaign if copy else "") or (f"mj.nl={campaign}" if campaign else ""),
         "CustomID": copy.custom_id if copy else "",
@@ -124,7 +129,9 @@ def _dialect(workspace_id: int, row: Row, copy: Copy | None, address: str, url: 
             return common | {"mj_list_id": 0} | nobody_looked
 
 
-def _standard(workspace_id: int, row: Row, copy: Copy | None, address: str, url: str) -> dict[str, Any]:
+def _standard(
+    workspace_id: int, row: Row, copy: Copy | None, address: str, url: str, words: Mapping[str, int]
+) -> dict[str, Any]:
     data: dict[str, Any] = {"email": address, "contact": row.contact_id}
     if copy:
         data |= {
@@ -164,7 +171,7 @@ def sample(endpoint: Endpoint) -> dict[str, Any]:
     now = datetime.now(UTC)
     row = Row(0, int(kind), now, 1, 0, 1, 1 if kind == Kind.CLICKED else None, facts, None, 1, 0, now, False)
     say = _standard if endpoint.form == "standard" else _dialect
-    return say(endpoint.workspace_id, row, copy, copy.address, "https://example.org/")
+    return say(endpoint.workspace_id, row, copy, copy.address, "https://example.org/", {})
 
 
 def headers(endpoint: Endpoint, secrets: Sequence[str], login: str, message_id: str, body: bytes) -> dict[str, str]:

@@ -7,10 +7,12 @@ number. A filter by who sends or by kind that knows nobody leaves nothing.
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any, TypeVar
 
 from django.db.models import QuerySet
 
 from envol.api.models import Draft
+from envol.api.rest import groupings
 from envol.api.rest.ground import Call, Wrong
 from envol.api.rest.values import moment
 from envol.campaigns.models import Campaign
@@ -19,12 +21,14 @@ from envol.outbound.models import Domain, Sending
 NAMES = frozenset(
     {
         "campaign", "campaignid", "campaignstatus", "contactslist", "contactslistid", "customcampaign", "from",
-        "fromdomain", "fromid", "isdeleted", "isnewslettertool", "isstarred", "workflowid",
+        "fromdomain", "fromid", "fromtype", "isdeleted", "isnewslettertool", "isstarred", "workflowid",
     }
 )  # fmt: skip
-ABSENT = frozenset({"fromtype"})
+OURS = ("campaign", "resend")
+"""Kinds of sendings that are campaigns of ours: the second ``FromType``; single messages are the first."""
 STATES = {"draft": 0, "sent": 2}
 """Of `Campaign.state` as a ``Status``; everything else is 1, under way."""
+Found = TypeVar("Found", bound=QuerySet[Any])
 _PERIODS = {"day": 1, "week": 7, "month": 30, "year": 365}
 
 
@@ -73,7 +77,25 @@ def span(call: Call) -> tuple[datetime | None, datetime | None]:
 
 def campaigns_in_time(call: Call) -> QuerySet[Campaign]:
     """`campaigns` that were made within `span`."""
-    found, (since, until) = campaigns(call), span(call)
+    return _within(call, campaigns(call))
+
+
+def every_in_time(call: Call) -> groupings.Both:
+    """The same and those of programs, by number; ``FromType``: 1 for single messages, 2 for campaigns of ours."""
+    kind = call.number("fromtype")
+    ours, theirs = campaigns_in_time(call), _within(call, groupings.left_by(call))
+    words = call.query.get("sort", "").replace("+", " ").upper().split() or ["ID"]
+    if words not in (["ID"], ["ID", "ASC"], ["ID", "DESC"]):
+        raise Wrong(400, f'Sort by "{" ".join(words)[:60]}" is not offered by this resource.')
+    return groupings.Both(
+        ours if kind in (None, 2) else ours.none(),
+        theirs if kind in (None, 1) else theirs.none(),
+        falling=words[-1] == "DESC",
+    )
+
+
+def _within(call: Call, found: Found) -> Found:
+    since, until = span(call)
     if since:
         found = found.filter(created_at__gte=since)
     return found.filter(created_at__lt=until) if until else found
@@ -83,6 +105,8 @@ def of_campaigns(call: Call, found: QuerySet[Sending]) -> QuerySet[Sending]:
     """Sendings of the campaigns that the query names; all of them where it names none."""
     if (number := call.number("campaignid", "campaign")) is not None:
         found = found.filter(campaign_id=number)
-    if (NAMES - {"campaignid", "campaign"}) & call.query.keys():
+    if (kind := call.number("fromtype")) is not None:
+        found = found.filter(kind__in={1: ("transactional",), 2: OURS}.get(kind, ()))
+    if (NAMES - {"campaignid", "campaign", "fromtype"}) & call.query.keys():
         found = found.filter(campaign_id__in=campaigns(call).values("pk"))
     return found

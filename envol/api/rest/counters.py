@@ -13,7 +13,7 @@ from typing import Any
 
 from envol.accounts.models import Scope
 from envol.api.models import Draft
-from envol.api.rest import lists
+from envol.api.rest import groupings, lists
 from envol.api.rest.account import SENDER
 from envol.api.rest.figures import NAMES, as_they_are, campaign_of, counts, nowhere
 from envol.api.rest.ground import Call, Resource, Wrong
@@ -22,6 +22,7 @@ from envol.campaigns.models import Campaign
 from envol.events.models import Kind
 from envol.insight import over_time
 from envol.insight.report import report
+from envol.outbound.groupings import figures as figures_of_groupings
 from envol.outbound.models import Sending
 
 KINDS = ("campaign", "resend", "transactional")
@@ -45,10 +46,14 @@ def _counters(call: Call) -> list[dict[str, Any]]:
         raise Wrong(400, "Counters of a List are by Message, over the Lifetime.")
     if source == "Sender" and timing != "Message":
         raise Wrong(400, "Counters of a Sender are by Message.")
+    if source == "Campaign" and (word := groupings.by_number(call, call.number("sourceid") or 0)):
+        if resolution != "Lifetime":
+            raise Wrong(400, "Counters of a CustomCampaign are over the Lifetime.")
+        found = figures_of_groupings(call.workspace.pk, [word.name])[word.name]
+        return [_row(call, groupings.number(word.pk), "", counts(found))]
     sendings, source_id = _sendings(call, source)
     if resolution == "Lifetime":
-        found = report(call.workspace, [one.pk for one in sendings])
-        return [_row(call, source_id, "", counts(found))]
+        return [_row(call, source_id, "", counts(report(call.workspace, [one.pk for one in sendings])))]
     since, until = _between(call, resolution.lower())
     made = _by_event if timing == "Event" else _by_message
     rows = made(call, sendings, resolution.lower(), since, until)

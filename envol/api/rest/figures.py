@@ -11,13 +11,14 @@ from typing import Any
 
 from envol.accounts.models import Scope
 from envol.api.models import Draft
-from envol.api.rest import campaign_filters
+from envol.api.rest import campaign_filters, groupings
 from envol.api.rest.ground import JSON_UTF8, Answer, Call, Resource, envelope, missing
 from envol.api.rest.values import told
 from envol.campaigns.models import Campaign
 from envol.content.models import Version
 from envol.insight.report import Report, report
-from envol.outbound.models import Sending
+from envol.outbound.groupings import Figures
+from envol.outbound.models import Grouping, Sending
 
 NAMES = [
     "EventClickDelay",
@@ -41,7 +42,7 @@ NAMES = [
 ]
 
 
-def counts(found: Report) -> dict[str, int]:
+def counts(found: Report | Figures) -> dict[str, int]:
     """One report in the names of statcounters."""
     outcome = found.outcome
     return dict.fromkeys(NAMES, 0) | {
@@ -139,9 +140,15 @@ def _providers(call: Call, nothing: None, behind: str) -> Answer:
 # ---- campaign
 
 
-def _one_campaign(call: Call, key: str) -> Campaign:
-    """By number, or by ``mj.nl=DRAFT``, which here is the same number."""
-    return campaign_of(call, campaign_filters.number_of_custom(key))
+def one_of_all(call: Call, key: str) -> Campaign | Grouping:
+    """By number, by ``mj.nl=DRAFT``, which here is the same number, or by the word of a program."""
+    given = campaign_filters.number_of_custom(key)
+    return (groupings.by_number(call, given) if given else groupings.by_word(call, key)) or campaign_of(call, given)
+
+
+def _told_all(call: Call, found: Sequence[Campaign | Grouping]) -> list[dict[str, Any]]:
+    ours = iter(_told_campaigns(call, [one for one in found if isinstance(one, Campaign)]))
+    return [groupings.shown(call, one) if isinstance(one, Grouping) else next(ours) for one in found]
 
 
 def _told_campaigns(call: Call, found: Sequence[Campaign]) -> list[dict[str, Any]]:
@@ -182,6 +189,5 @@ STATISTICS = Resource(
     wide={"link-click": {"GET": _clicked}, "recipient-esp": {"GET": _providers}},
 )  # fmt: skip
 CAMPAIGN = Resource(
-    "campaign", campaign_filters.campaigns_in_time, _one_campaign, _told_campaigns, Scope.RESULTS,
-    absent=campaign_filters.ABSENT, sorts={"id": ("pk", True)},
+    "campaign", campaign_filters.every_in_time, one_of_all, _told_all, Scope.RESULTS,
 )  # fmt: skip

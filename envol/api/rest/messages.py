@@ -5,11 +5,12 @@ Our vocabulary becomes theirs here and nowhere else: what was delivered is ``sen
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from envol.accounts.models import Scope
+from envol.api.rest import groupings
 from envol.api.rest.ground import Call, Resource, Wrong, missing, number_of
 from envol.api.rest.people import address
 from envol.api.rest.values import moment, told
@@ -18,7 +19,9 @@ from envol.contacts.models import Contact
 from envol.db import TooSlow
 from envol.outbound import mail_log
 from envol.outbound.accept import NOT_VALIDATED
+from envol.outbound.groupings import of_messages
 from envol.outbound.mail_log import Entry, Query
+from envol.outbound.models import Domain
 
 # The cause of a bounce, in the numbers and words of messagestate.
 STATES = {
@@ -107,17 +110,27 @@ def _rows(call: Call) -> list[Entry]:
         wanted = replace(wanted, since=moment(query["fromts"]))
     if "tots" in query:
         wanted = replace(wanted, until=moment(query["tots"]))
-    if any(name in query and call.number(name) != 0 for name in ("campaign", "campaignid")):
-        return []  # a single message is of no campaign
+    if (number := call.number("campaignid", "campaign")) is not None and number != 0:
+        word = groupings.by_number(call, number)
+        if word is None:
+            return []  # a single message is of no campaign of ours
+        wanted = replace(wanted, campaign=word.name)
+    if "customcampaign" in query:
+        if wanted.campaign not in (None, query["customcampaign"]):
+            return []
+        wanted = replace(wanted, campaign=query["customcampaign"])
     states: set[str] = set()
-    for number in filter(None, query.get("messagestatus", "").split(",")):
-        states |= _NUMBERS.get(number.strip(), {"none"})
+    for one in filter(None, query.get("messagestatus", "").split(",")):
+        states |= _NUMBERS.get(one.strip(), {"none"})
     found: list[Entry] = []
+    domains: dict[int, str] = {}
+    if {"fromid", "senderid", "sender"} & query.keys():
+        domains = dict(Domain.objects.filter(workspace=call.workspace).values_list("pk", "name"))
     try:
         for entry in mail_log.walk(call.workspace.pk, wanted, _MOST):
             if "customid" in query and entry.custom_id != query["customid"]:
                 continue
-            if not _as_asked(call, entry):
+            if not _as_asked(call, entry, domains):
                 continue
             if entry.kind != "system" and (not states or status_of(entry, _words(entry)) in states):
                 found.append(entry)
@@ -129,14 +142,30 @@ def _rows(call: Call) -> list[Entry]:
     return found if falling else found[::-1]
 
 
-def _as_asked(call: Call, one: Entry) -> bool:
-    """By sender, and by what went wrong."""
+def _as_asked(call: Call, one: Entry, domains: Mapping[int, str]) -> bool:
+    """By sender, by where it went, and by what went wrong. A sender and what it writes as are a domain here; single
+    messages are all of the first type."""
     sender = one.sender.lower()
+    for name in ("fromid", "senderid", "sender"):
+        if name in call.query and sender.rpartition("@")[2] != _domain(call, name, domains):
+            return False
+    if "destination" in call.query and one.address.lower().rpartition("@")[2] != call.query["destination"].lower():
+        return False
+    if "bouncereason" in call.query and STATES.get(state_of(one), ("",))[0] != call.query["bouncereason"].lower():
+        return False
+    if call.number("fromtype") not in (None, 1):
+        return False
     if "from" in call.query and sender != address(call.query["from"]).lower():
         return False
     if "fromdomain" in call.query and sender.rpartition("@")[2] != call.query["fromdomain"].lower():
         return False
     return "messagestate" not in call.query or state_of(one) == call.number("messagestate")
+
+
+def _domain(call: Call, name: str, domains: Mapping[int, str]) -> str:
+    """A domain by its number or, as ``Sender``, by an address or a name."""
+    word = call.query[name].lower()
+    return domains.get(int(word), "?") if number_of(word) is not None else word.rpartition("@")[2]
 
 
 def _words(one: Entry) -> list[str]:
@@ -149,6 +178,7 @@ def _show(call: Call, found: Sequence[Entry]) -> list[dict[str, Any]]:
     numbers = [one.message_id for one in found if one.message_id]
     measured = mail_log.measures(call.workspace.pk, numbers)
     asked = mail_log.asked_to_measure(call.workspace.pk, numbers)
+    words = of_messages(call.workspace.pk, numbers)
     for one in found:
         opens, clicks = asked.get(one.message_id or 0, (False, False))
         state = state_of(one)
@@ -157,7 +187,7 @@ def _show(call: Call, found: Sequence[Entry]) -> list[dict[str, Any]]:
             "ArrivedAt": told(one.at),
             "AttachmentCount": files,
             "AttemptCount": one.attempts,
-            "CampaignID": one.campaign_id or 0,
+            "CampaignID": _campaign(one, words),
             "ContactAlt": one.address if call.switch("showcontactalt") else "",
             "ContactID": one.contact_id or 0,
             "Delay": int((one.ended_at - one.at).total_seconds()) if one.ended_at else 0,
@@ -183,6 +213,11 @@ def _show(call: Call, found: Sequence[Entry]) -> list[dict[str, Any]]:
             row["CustomID"] = one.custom_id
         rows.append(row)
     return rows
+
+
+def _campaign(one: Entry, words: Mapping[int, int]) -> int:
+    word = words.get(one.message_id or 0)
+    return groupings.number(word) if word else one.campaign_id or 0
 
 
 _EVENTS = {
@@ -212,16 +247,17 @@ def _history(call: Call, key: str) -> list[dict[str, Any]]:
 
 def _information(call: Call, found: Sequence[Entry]) -> list[dict[str, Any]]:
     measured = mail_log.measures(call.workspace.pk, [one.message_id for one in found if one.message_id])
-    words = {one.no: _words(one) for one in found}
+    done = {one.no: _words(one) for one in found}
+    words = of_messages(call.workspace.pk, [one.message_id for one in found if one.message_id])
     return [
         {
-            "CampaignID": one.campaign_id or 0,
-            "ClickTrackedCount": words[one.no].count("clicked"),
+            "CampaignID": _campaign(one, words),
+            "ClickTrackedCount": done[one.no].count("clicked"),
             "ContactID": one.contact_id or 0,
             "CreatedAt": told(one.at),
             "ID": one.no,
             "MessageSize": measured.get(one.message_id or 0, (0,))[0],
-            "OpenTrackedCount": words[one.no].count("opened"),
+            "OpenTrackedCount": done[one.no].count("opened"),
             "QueuedCount": int(status_of(one) == "queued"),
             "SendEndAt": told(one.ended_at),
             "SentCount": int(one.state == "delivered"),
@@ -255,10 +291,7 @@ def _lines(call: Call, found: Sequence[Any]) -> list[dict[str, Any]]:
     return list(found[0]) if found else []
 
 
-_ABSENT = frozenset(
-    "destination fromid fromtype plansubscription sender senderid"  # noqa: SIM905
-    " bouncereason".split()
-)
+_ABSENT = frozenset({"plansubscription"})
 MESSAGE = Resource("message", _rows, find, _show, Scope.RESULTS, absent=_ABSENT)
 HISTORY = Resource("messagehistory", _nothing, _history, _lines, Scope.RESULTS)
 INFORMATION = Resource("messageinformation", _rows, find, _information, Scope.RESULTS, absent=_ABSENT)

@@ -23,7 +23,7 @@ from envol.outbound import single
 from envol.outbound import told as copies_told
 from envol.outbound.models import Sending
 
-_ABSENT = campaign_filters.ABSENT | {"messagestatus"}
+_ABSENT = frozenset({"messagestatus"})
 
 
 def _all(call: Call, kind: Kind) -> QuerySet[Event]:

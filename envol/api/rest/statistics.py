@@ -19,8 +19,9 @@ from envol.api.rest import campaign_filters, lists, messages, people
 from envol.api.rest.account import SENDER
 from envol.api.rest.campaign_filters import of_campaigns
 from envol.api.rest.counters import KINDS
-from envol.api.rest.figures import CAMPAIGN, as_they_are, campaign_of, nowhere, subjects
+from envol.api.rest.figures import CAMPAIGN, as_they_are, campaign_of, nowhere, one_of_all, subjects
 from envol.api.rest.ground import Call, Resource, Wrong, missing, number_of
+from envol.api.rest.groupings import number as number_of_grouping
 from envol.api.rest.spans import span
 from envol.api.rest.values import told
 from envol.campaigns.models import Campaign
@@ -29,8 +30,8 @@ from envol.db import rows, sql
 from envol.events import counters
 from envol.events.models import Event, Kind
 from envol.insight.report import Report, report
-from envol.outbound import delivered
-from envol.outbound.models import Sending
+from envol.outbound import delivered, groupings
+from envol.outbound.models import Grouping, Sending
 
 _DID = {Kind.OPENED: "OpenedCount", Kind.CLICKED: "ClickedCount", Kind.COMPLAINED: "SpamComplaintCount",
         Kind.UNSUBSCRIBED: "UnsubscribedCount"}  # fmt: skip
@@ -165,7 +166,7 @@ def _overview_one(call: Call, key: str) -> Campaign:
 # ---- sums of the older families
 
 
-def _sum(found: Report) -> dict[str, Any]:
+def _sum(found: Report | groupings.Figures) -> dict[str, Any]:
     outcome = found.outcome
     return {
         "BlockedCount": outcome["suppressed"] + outcome["cancelled"],
@@ -224,9 +225,18 @@ def _few(found: Sequence[Any]) -> None:
         raise Wrong(400, f"Each of these is a report of its own: ask for {_REPORTS} at most (Limit).")
 
 
-def _per_campaign(call: Call, found: Sequence[Campaign]) -> list[dict[str, Any]]:
+def _per_campaign(call: Call, found: Sequence[Campaign | Grouping]) -> list[dict[str, Any]]:
     _few(found)
-    return [{"CampaignID": one.pk, "ID": one.pk, **_sum(report(call.workspace, one))} for one in found]
+    words = [one.name for one in found if isinstance(one, Grouping)]
+    of_words = groupings.figures(call.workspace.pk, words) if words else {}
+    made = []
+    for one in found:
+        if isinstance(one, Grouping):
+            number, figures = number_of_grouping(one.pk), _sum(of_words[one.name])
+        else:
+            number, figures = one.pk, _sum(report(call.workspace, one))
+        made.append({"CampaignID": number, "ID": number, **figures})
+    return made
 
 
 def _per_list(call: Call, found: Sequence[List]) -> list[dict[str, Any]]:
@@ -293,7 +303,7 @@ def _told_bounces(call: Call, found: Sequence[delivered.NotDelivered]) -> list[d
 
 
 def _resource(name: str, all_of: Callable[[Call], Any], **more: Any) -> Resource:
-    return Resource(name, all_of, nowhere, as_they_are, Scope.RESULTS, absent=campaign_filters.ABSENT, **more)
+    return Resource(name, all_of, nowhere, as_they_are, Scope.RESULTS, **more)
 
 
 def _only(call: Call, key: str) -> Any:
@@ -309,11 +319,10 @@ STATISTICS = (
     Resource("listrecipientstatistics", lists.RECIPIENT.rows, lists.RECIPIENT.one, _told_members, Scope.RESULTS,
              absent=_PEOPLE_ABSENT, sorts={"id": ("pk", True)}),
     Resource("campaignoverview", _overview, _overview_one, _told_overview, Scope.RESULTS, sorts={"id": ("pk", True)}),
-    Resource("campaignstatistics", CAMPAIGN.rows, _overview_one, _per_campaign, Scope.RESULTS,
-             absent=campaign_filters.ABSENT, sorts={"id": ("pk", True)}),
+    Resource("campaignstatistics", CAMPAIGN.rows, one_of_all, _per_campaign, Scope.RESULTS),
     Resource("liststatistics", lists.LIST.rows, lists.find, _per_list, Scope.RESULTS, sorts={"id": ("pk", True)}),
     Resource("senderstatistics", SENDER.rows, SENDER.one, _per_sender, Scope.RESULTS),
-    Resource("bouncestatistics", _Page, _only, _told_bounces, Scope.RESULTS, absent=campaign_filters.ABSENT),
+    Resource("bouncestatistics", _Page, _only, _told_bounces, Scope.RESULTS),
     _resource("apikeytotals", _totals),
     _resource("domainstatistics", _domains),
     _resource("toplinkclicked", _links),
