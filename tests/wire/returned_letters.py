@@ -21,7 +21,7 @@ from typing import NamedTuple
 from envol.wire.bounce import explain
 
 FOLDER = Path(__file__).resolve().parent.parent / "mail" / "returned"
-SETS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "mixed")
+SETS = ("first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth", "mixed")
 US = "b+1@lettre.boutique.example"
 DEAD = ("user_unknown", "host_unknown", "mailbox_disabled")
 """Classes that may suppress; whoever has another one is alive."""

@@ -17,6 +17,7 @@ from tests.wire.returned_letters import measure
         ("fifth", 60, 12),
         ("sixth", 120, 15),
         ("seventh", 96, 10),
+        ("eighth", 40, 39),
         ("mixed", 200, 0),
     ],
 )

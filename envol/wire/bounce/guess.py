@@ -24,6 +24,8 @@ _MACHINE = re.compile(
 _FORWARDED = re.compile(r"^(?:\[[^\]]*\] ?)?(?:re|aw|sv|vs|antw|odp|res|ref|fwd?|wg|tr|rv|回复|答复|转发) ?: ")
 _CASE = re.compile(r"^\W*(?:re: ?)?(?:ticket|case|incident|request|anfrage|demande|vorgang|dossier) ?\W{0,2}\d")
 """What people write about it to a desk, which numbers it."""
+_WATCH = re.compile(r"^\W*(?:alert|alarm|alerte|warnung|alerta|allarme)\b.*\d")
+"""What watches a queue, and counts it."""
 _SUMS = re.compile(r"digest|weekly|daily|summary|statist|maintenance|unblock|quarant|rapport|alert")
 _REPLY = re.compile(r"(?<![\w.\[])(?:4[2-5]\d|5[0-57]\d)[ -](?=[^\W\d]|[45]\.|[<#(])")
 _SAYS_WHO = re.compile(
@@ -44,7 +46,7 @@ def guess(message: Message, parts: list[Message]) -> Explanation | None:
     about, told = families.signs(subject), families.signs(plain)
     points = _written_by(message, sender) + 2 * bool(about.failed or rules.SUBJECTS.search(subject)) + told.labelled
     points += 2 * about.slow - 3 * bool(about.parcel or told.parcel)
-    points -= 4 * bool(_FORWARDED.match(subject) or _CASE.match(subject))
+    points -= 4 * bool(_FORWARDED.match(subject) or _CASE.match(subject) or _WATCH.match(subject))
     if points < 2:
         return None  # whatever it says: nothing that returns mail wrote it
     recipients = _named(message, said, sender) or [one for one in [addressee(parts)] if one]

@@ -22,6 +22,7 @@ from .reply_rules import (
     GENERAL,
     MEANING_OF_CLASS,
     OF_RECEIVER,
+    SAME,
     SUBJECTS,
     Action,
     Meaning,
@@ -109,7 +110,8 @@ def explain(
     if not 400 <= reply_code < 600:
         return Explained(Verdict("retry", "protocol", False), "other", "not a reply to a command")
     digit = str(reply_code)[0]
-    (action, cause), rule = _read(reply_code, digit, enhanced, text[:_MAX_TEXT].lower(), provider or "")
+    receiver = SAME.get(provider or "", provider or "")
+    (action, cause), rule = _read(reply_code, digit, enhanced, text[:_MAX_TEXT].lower(), receiver)
     verdict = _judged(action, cause, digit, stage)
     kind = class_of(verdict.cause, digit)
     if rule.startswith("enhanced code") and enhanced and enhanced[2:3] == "6":

@@ -33,6 +33,12 @@ _WHO = (
 _MANY_RECIPIENTS = (r"too many recipients", r"recipient limit", r"maximum (?:number of )?recipients")
 
 GENERAL: tuple[Rule, ...] = (
+    # Codes of AOL, which Yahoo's hosts still say.
+    _rule("throttle", "rate", r"\((?:dyn|con):\w+\)"),
+    _rule("blocked", "ip_listed", r"\((?:rtr|rly):\w+\)"),
+    _rule("fail", "content_refused", r"\(hv[up]:\w+\)"),
+    # Barracuda names the recipient, and means the letter or its sender.
+    _rule("blocked", "policy", r"permanent failure for one or more recipients \(.{0,100}blocked", digits="5"),
     # Words about us (rate, source address, sender, proof) before words about the recipient:
     # a blocked sender is often answered "5.1.1 user unknown, your IP is listed".
     _rule(
@@ -53,6 +59,9 @@ GENERAL: tuple[Rule, ...] = (
         r"throttl",
         r"unusual rate",
         r"too (?:fast|frequent|much mail)",
+        r"frequency limited",
+        r"deferred due to (?:\w+ )?(?:volume|traffic)",
+        r"unusual sending (?:activity|volume|pattern)",
         r"server (?:is )?(?:too )?busy",
         r"temporarily deferred",
         r"slow down",
@@ -99,6 +108,7 @@ GENERAL: tuple[Rule, ...] = (
         r"\bspf\b",
         r"sender policy framework",
         r"unauthenticated (?:mail|e-?mail|message|sender)",
+        r"anti-?spoofing",
         r"authentication (?:checks?|results?|fail)",
     ),
     _rule(
@@ -122,14 +132,17 @@ GENERAL: tuple[Rule, ...] = (
         r"(?:contains?|(?:identified|classified|considered|detected)(?: as)?|looks? like|because of)"
         r" (?:\w+ ){0,2}(?:spam|unsolicited)",
         r"spam (?:content|detected|message|score)",
+        r"(?:due to|because of|violates?) (?:\w+ )?content (?:restriction|polic|filter|rule)",
+        r"e-?mail rejected due to security polic",
     ),
     _rule(
         "hard_bounce",
         "unknown_user",
         r"5\.4\.1.{0,20}recipient address rejected: access denied",  # Microsoft 365, whatever the domain is called
         r"recipient address rejected: access denied.{0,60}\.(?:prod|protection)\.",
-        r"5\.1\.0 address rejected",
+        r"5\.1\.0 address rejected|^address rejected\b",
         r"wasn.t found at|unknown to address",
+        r"recipient verification failed",
         digits="5",
     ),
     _rule(
@@ -153,6 +166,7 @@ GENERAL: tuple[Rule, ...] = (
         "mailbox_full",
         r"(?:mail ?box|inbox|quota|storage|account|bo[iî]te).{0,50}(?:\bfull\b|exceed|over ?quota|over limit|pleine)",
         r"over ?quota",
+        r"(?:mail ?box|inbox|account) .{0,30}overflow",
         r"\bfull (?:mail ?box|inbox)",
         r"out of storage",
         r"exceed.{0,30}(?:quota|storage|disk space)",
@@ -244,6 +258,7 @@ OF_RECEIVER: Mapping[str, tuple[Rule, ...]] = {
         _rule("retry", "mailbox_full", r"overquotatemp", r"out of storage space", digits="4"),
         _rule("fail", "mailbox_full", r"overquotaperm", r"out of storage space", digits="5"),
         _rule("retry", "recipient_rate", r"receiving mail (?:at a rate|too quickly)", digits="4"),
+        _rule("blocked", "reputation", r"your ip address has been blocked", digits="5"),
         _rule("throttle", "rate", r"unusual rate", r"rate of unsolicited"),
         _rule("blocked", "reputation", r"likely (?:unsolicited|suspicious)", r"low reputation"),
     ),
@@ -269,6 +284,7 @@ OF_RECEIVER: Mapping[str, tuple[Rule, ...]] = {
         _rule("fail", "too_large", r"ofr\d*_514"),
         _rule("blocked", "authentication", r"ofr\d*_517"),
         _rule("retry", "later", r"ofr\d*_(?:505|999)"),
+        _rule("blocked", "service_refused", r"service refus", digits="5"),
     ),
     "laposte": (
         _rule("blocked", "ip_listed", r"lpn\d*_10[12]"),
@@ -292,6 +308,17 @@ OF_RECEIVER: Mapping[str, tuple[Rule, ...]] = {
     ),
 }
 """Rules of one receiver, asked before the general ones. The key is our name for the group of MX hosts."""
+
+SAME: Mapping[str, str] = {
+    **dict.fromkeys(("gmail", "googlemail"), "google"),
+    **dict.fromkeys(("outlook", "hotmail", "live", "office365", "exchange online"), "microsoft"),
+    **dict.fromkeys(("web.de", "webde"), "gmx"),
+    **dict.fromkeys(("la poste", "la_poste"), "laposte"),
+    "aol": "yahoo",
+    "wanadoo": "orange",
+    "apple": "icloud",
+}
+"""Other names that people have for a receiver, and ours."""
 
 _UNPROVED: Meaning = ("blocked", "authentication")
 _RATE: Meaning = ("throttle", "rate")

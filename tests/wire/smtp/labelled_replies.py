@@ -16,6 +16,8 @@ from envol.wire.smtp.replies import Explained, explain
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "mail" / "replies"
 
+SETS = ("first", "second", "third")
+
 
 class Figures(NamedTuple):
     replies: int
@@ -28,10 +30,9 @@ class Figures(NamedTuple):
 def read(name: str) -> Iterator[tuple[Explained, list[tuple[str, str]], str]]:
     for line in (FOLDER / f"{name}.txt").read_text("utf-8").splitlines():
         provider, code, enhanced, action, kinds, said = line.split("\t")
-        text, _, other = said.partition("|")
+        text, *others = said.split("|")
         right = [(action, kind) for kind in kinds.split(",")]
-        if other:
-            right.append((other.split()[0], other.split()[1]))
+        right += [(other.split()[0], other.split()[1]) for other in others]
         told = explain(
             int(code), enhanced if enhanced != r"\N" else None, text, provider if provider != r"\N" else None, "rcpt"
         )
@@ -52,9 +53,10 @@ def measure(name: str) -> Figures:
 
 
 if __name__ == "__main__":
-    had = measure("first")
-    print(
-        f"{had.replies} replies, action right {had.actions / had.replies:.1%}, class right"
-        f" {had.classes / had.replies:.1%}, living suppressed {had.suppressed}"
-    )
-    print(*(f"  {line}" for line in had.wrong), sep="\n")
+    for name in SETS:
+        had = measure(name)
+        print(
+            f"{name}: {had.replies} replies, action right {had.actions / had.replies:.1%}, class right"
+            f" {had.classes / had.replies:.1%}, living suppressed {had.suppressed}"
+        )
+        print(*(f"  {line}" for line in had.wrong), sep="\n")
