@@ -22,6 +22,11 @@ from envol.api.models import StoredTemplate
 from envol.api.rest import names
 from envol.api.send_v31 import Letter, Problem
 from envol.api.templates import header, mailbox, sender_of
+from envol.audience.catalogue import Catalogue
+from envol.audience.engine import postgres
+from envol.audience.language import Group, Rule
+from envol.audience.language import parse as parse_segment
+from envol.audience.models import Segment
 from envol.consent import purposes
 from envol.consent.gates import may_use
 from envol.contacts import catalogue, sealing
@@ -135,6 +140,7 @@ def _filled(key: ApiKey, letter: Letter, one: Mailbox | None, contact: Contact |
         _own(key, contact) if contact else {},
         _platform(letter, one, contact),
         lambda did, days: _since(contact, did, days),
+        lambda segment: _within(key, contact, segment),
     )
     leave = ""
     if contact is not None:
@@ -198,6 +204,42 @@ def _since(contact: Contact | None, did: str, days: int) -> bool:
     kind = Kind.OPENED if did == "opened" else Kind.CLICKED
     since = timezone.now() - timedelta(days=days)
     return Event.objects.filter(contact_id=contact.pk, kind=kind, machine=None, at__gte=since).exists()
+
+
+def _within(key: ApiKey, contact: Contact | None, named: str) -> bool | None:
+    """Is she in this segment, by its number or name, as it is now? None: there is none of that name.
+
+    A segment says what its rules ask: where they ask for a property that this message may not use of her, she is not.
+    """
+    mine = Segment.objects.filter(workspace_id=key.workspace_id)
+    numbered = mine.filter(pk=int(named)) if named.isdecimal() and len(named) < 19 else mine.none()
+    found = numbered.first() or mine.filter(name__iexact=named).order_by("pk").first()
+    if found is None:
+        return None
+    if contact is None or not _may_ask(key, contact, found):
+        return False
+    return contact.pk in postgres.reasons_among(key.workspace, found.whole, None, [contact.pk])
+
+
+def _may_ask(key: ApiKey, contact: Contact, segment: Segment) -> bool:
+    transactional = purposes.mask(key.workspace, "transactional")
+    known = catalogue.of(key.workspace)
+    return all(
+        name in known and may_use(contact.allowed, known[name].purposes, transactional=transactional)
+        for name in _properties(parse_segment(segment.whole, Catalogue(key.workspace)))
+    )
+
+
+def _properties(node: Group | Rule) -> Iterator[str]:
+    """Keys of the properties that the rules of a segment ask for, also by way of other segments."""
+    if isinstance(node, Group):
+        for rule in node.rules:
+            yield from _properties(rule)
+        return
+    if node.field.key.startswith("prop."):
+        yield node.field.inner
+    if node.inner is not None:
+        yield from _properties(node.inner)
 
 
 def _tagged(letter: Letter) -> Letter:

@@ -11,6 +11,7 @@ import pytest
 from envol import db
 from envol.accounts.workspaces import create_workspace
 from envol.api.accepting import Request, serve
+from envol.audience import segments
 from envol.consent import purposes
 from envol.contacts import catalogue, people
 from envol.contacts.models import Contact
@@ -152,6 +153,33 @@ def test_what_shows_the_recipient_is_a_message_of_its_own_for_each(program: Prog
         "luc@lecteurs.example",
         "eva@lecteurs.example",
     ]
+
+
+def test_who_is_in_a_segment_reads_what_is_for_it(program: Program) -> None:
+    workspace = program.workspace
+    for name, purpose in (("house", "transactional"), ("taste", "offers")):
+        catalogue.declare(workspace, name, "text", name, name, purposes=purposes.mask(workspace, purpose))
+    source = people.source(workspace, "form", "x")
+    people.upsert(workspace, "luc@lecteurs.example", {"house": "Lyon", "taste": "polars"}, source=source)
+    people.upsert(workspace, "eva@lecteurs.example", {"house": "Nancy", "taste": "polars"}, source=source)
+
+    def segment(name: str, *rules: dict[str, Any]) -> int:
+        return int(segments.save(workspace, name, {"v": 1, "match": "all", "rules": list(rules)}).pk)
+
+    lyon = segment("Lyonnais", {"field": "prop.house", "op": "is", "value": "Lyon"})
+    segment("Polars", {"field": "prop.taste", "op": "is", "value": "polars"})
+    segment("Deux", {"field": "segment", "op": "in", "value": lyon})
+    html = "".join(f"{{% if segment:{name} %}}{name} {{% endif %}}" for name in ("lyonnais", lyon, "Deux", "Polars"))
+    both = [*TO, {"Email": "eva@lecteurs.example"}, {"Email": "inconnue@lecteurs.example"}]
+    status, told = send(program, {"To": both, "HTMLPart": f"<p>{html}</p>", "TemplateLanguage": True})
+    assert status == 200, told
+    read_by = {address: mail.html for address, mail in sent(program)}
+    assert f"<p>lyonnais {lyon} Deux </p>" in read_by["luc@lecteurs.example"], "a taste is not for such a message"
+    assert "<p></p>" in read_by["eva@lecteurs.example"] and "<p></p>" in read_by["inconnue@lecteurs.example"]
+    foreign = Program(create_workspace(f"z{workspace.pk}"))
+    domains.add(foreign.workspace, "boutique.example", trusted=True)
+    status, told = send(foreign, {"TextPart": f"{{% if segment:{lyon} %}}x{{% endif %}}", "TemplateLanguage": True})
+    assert status == 400 and f"segment:{lyon}" in told["ErrorMessage"], "of another workspace it is unknown"
 
 
 def test_older_tags_need_no_language_and_links_get_the_callers_query(program: Program) -> None:

@@ -88,9 +88,13 @@ def test_what_belongs_to_the_recipient_is_escaped_in_html_and_the_callers_is_not
     assert parse(source).personal and not parse("{{var:html}}{{mj:sender.name:''}}").personal
 
 
-def test_a_segment_is_not_known_to_a_single_message() -> None:
-    with pytest.raises(MtlError, match="Unknown identifier: segment:fideles"):
-        render("{% if segment:fideles %}a{% endif %}", VALUES)
+def test_segments_are_known_by_name_or_number_and_an_unknown_one_is_an_error() -> None:
+    values = Values(within=lambda name: {"fideles": True, "17": False}.get(name))
+    source = "{% if segment:fideles %}a{% endif %}{% if segment:17 %}b{% else %}c{% endif %}{% if not segment:17 and segment:x:true %}d{% endif %}"
+    assert render(source, values) == "acd" and parse(source).personal
+    for one in (values, VALUES):
+        with pytest.raises(MtlError, match="Unknown identifier: segment:autres"):
+            render("{% if segment:autres %}a{% endif %}", one)
 
 
 def test_limits() -> None:

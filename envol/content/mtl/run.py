@@ -34,12 +34,14 @@ MAX_OUTPUT = 2 << 20  # characters
 @dataclass(frozen=True, slots=True)
 class Values:
     """What a message may show. ``own``: properties of the recipient, names in small letters. ``mj``: what the platform
-    knows, by path (``contact.email``). ``since``: opened or clicked within so many days?"""
+    knows, by path (``contact.email``). ``since``: opened or clicked within so many days? ``within``: is she in the
+    segment of this name or number; None where there is none."""
 
     var: Mapping[str, Any] = field(default_factory=dict)
     own: Mapping[str, Any] = field(default_factory=dict)
     mj: Mapping[str, Any] = field(default_factory=dict)
     since: Callable[[str, int], bool] | None = None
+    within: Callable[[str], bool | None] | None = None
 
 
 Act = Callable[["_Run"], None]
@@ -71,10 +73,11 @@ _TOO_LONG = "the template works too long: shorten its loops"
 class _Run:
     """One rendering: the values, the names that loops and ``set`` give, what was written, and what it cost."""
 
-    __slots__ = ("mj", "names", "out", "own", "since", "size", "steps", "var", "write")
+    __slots__ = ("mj", "names", "out", "own", "since", "size", "steps", "var", "within", "write")
 
     def __init__(self, values: Values) -> None:
         self.var, self.own, self.mj, self.since = values.var, values.own, values.mj, values.since
+        self.within = values.within
         self.names: dict[str, Any] = {}
         self.steps, self.size = 0, 0
         self.out: list[str] = []
@@ -301,7 +304,13 @@ def _ref(ref: Ref) -> Look:
         found = run.mj.get(small)
         return absent() if found is None else found
 
+    def of_segment(run: _Run) -> Any:
+        found = None if run.within is None else run.within(path)
+        return absent() if found is None else found
+
     match ref.space:
+        case "segment" | "segmentation":
+            return of_segment
         case "var":
             return of_caller if len(words) == 1 else below_caller
         case "data":
