@@ -157,9 +157,10 @@ def test_every_event_as_the_dialect_tells_it(program: Program, server: Server) -
         found.setdefault(said["event"], []).append(said)
     uuid = payloads.message_uuid(program.workspace.pk, sent)
     first = next(one for one in found["sent"] if one["MessageID"] == sent)
+    (soldes,) = program.rows("campaign")
     assert first == {
         "event": "sent", "time": first["time"], "MessageID": sent, "Message_GUID": uuid, "email": "luc@lecteurs.example",
-        "mj_campaign_id": 0, "mj_contact_id": of[sent][1], "customcampaign": "soldes", "CustomID": "commande 17",
+        "mj_campaign_id": soldes["ID"], "mj_contact_id": of[sent][1], "customcampaign": "soldes", "CustomID": "commande 17",
         "Payload": '{"n": 17}', "mj_message_id": str(sent), "smtp_reply": "sent (250 2.0.0 OK)",
     }  # fmt: skip
     assert abs(first["time"] - datetime.now(UTC).timestamp()) < 600
