@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 
 from envol.accounts.journal import note
 from envol.accounts.models import JournalEntry, Member, Role, Workspace
+from envol.db_role import as_owner
 from envol.events.writing import request_mail
 
 log = logging.getLogger(__name__)
@@ -137,21 +138,41 @@ def told(workspace: Workspace | None = None) -> list[Notice]:
         mine = mine.filter(workspace=workspace)
     else:
         mine = mine.exclude(workspace=None)
-    return [_read(one.workspace, one) for one in mine[:500] if one.workspace is not None]
+    with as_owner():  # the host hears of all
+        return [_read(one.workspace, one) for one in mine[:500] if one.workspace is not None]
 
 
 # -- planned beforehand --------------------------------------------------------------------------
 
 
-def plan(subject: str, text: str, on: date, *, days: int = DAYS, today: date | None = None) -> Planned:
+def earliest(days: int, today: date | None = None) -> date:
+    """The first day from which a change can hold that is planned today and told so many days before."""
+    return (today or timezone.localdate()) + timedelta(days=days + MARGIN)
+
+
+def plan(
+    subject: str,
+    text: str,
+    on: date,
+    *,
+    days: int = DAYS,
+    today: date | None = None,
+    member_id: int | None = None,
+) -> Planned:
     """Write down a change of processors that holds from ``on``; `tell_due` tells it in time. Raises Refused."""
     subject, text = " ".join(subject.split())[:200], text.strip()[:8000]
     if not subject or not text:
-        raise Refused("Say what will change, in a subject and a text.")
-    earliest = (today or timezone.localdate()) + timedelta(days=days + MARGIN)
-    if on < earliest:
-        raise Refused(f"It is told {days} days before, and {MARGIN} more to be sure: name a day from {earliest} on.")
-    made = note(None, "command", PLANNED, subject=subject, text=text, on=on.isoformat(), days=days)
+        raise Refused(_("Say what will change, in a subject and a text."))
+    if on < (first := earliest(days, today)):
+        facts = {"days": days, "more": MARGIN, "day": first.isoformat()}
+        raise Refused(
+            _("It is told %(days)s days before, and %(more)s more to be sure: name a day from %(day)s on.") % facts
+        )
+    with as_owner():  # it belongs to no workspace
+        made = note(
+            None, "member" if member_id else "command", PLANNED, actor_id=member_id, subject=subject, text=text,
+            on=on.isoformat(), days=days,
+        )  # fmt: skip
     return _plan(made, today)
 
 
@@ -164,17 +185,20 @@ def _plan(entry: JournalEntry, today: date | None = None) -> Planned:
 
 def planned(today: date | None = None) -> list[Planned]:
     """What waits to be told, the next first."""
-    over = JournalEntry.objects.filter(workspace=None, action__in=[TOLD, CANCELLED]).values_list("object_id", flat=True)
-    waits = JournalEntry.objects.filter(workspace=None, action=PLANNED).exclude(pk__in=[no for no in over if no])
-    return sorted((_plan(one, today) for one in waits.order_by("pk")), key=lambda one: one.tell_on)
+    of_host = JournalEntry.objects.filter(workspace=None)
+    with as_owner():
+        over = of_host.filter(action__in=[TOLD, CANCELLED]).values_list("object_id", flat=True)
+        waits = list(of_host.filter(action=PLANNED).exclude(pk__in=[no for no in over if no]).order_by("pk"))
+    return sorted((_plan(one, today) for one in waits), key=lambda one: one.tell_on)
 
 
-def cancel(no: int) -> Planned:
+def cancel(no: int, *, member_id: int | None = None) -> Planned:
     """It will not be told. Raises Refused."""
     found = next((one for one in planned() if one.no == no), None)
     if found is None:
-        raise Refused("No change of this number waits to be told.")
-    note(None, "command", CANCELLED, JournalEntry(pk=no))
+        raise Refused(_("No change of this number waits to be told."))
+    with as_owner():
+        note(None, "member" if member_id else "command", CANCELLED, JournalEntry(pk=no), actor_id=member_id)
     return found
 
 

@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from envol.accounts.models import Role, User, Workspace
+from envol.accounts.models import JournalEntry, Role, User, Workspace
 from envol.accounts.workspaces import add_member, create_workspace
 from envol.consent import tenants
 from envol.events.models import MailRequest
@@ -100,3 +100,41 @@ def test_a_change_that_was_missed_is_not_told_late(workspace: Workspace) -> None
     assert tenants.told(workspace) == []
     assert next(one for one in tenants.planned(made.on - timedelta(days=29)) if one.no == made.no).missed
     tenants.cancel(made.no)
+
+
+def test_whoever_set_the_installation_up_plans_changes_on_a_page(workspace: Workspace) -> None:
+    first = Workspace.objects.earliest("pk")
+    host = User.objects.create_user(f"{workspace.name}-host@boutique.example", "correct horse battery staple 3")
+    member = add_member(first, host, Role.OWNER)
+    other = User.objects.create_user(f"{workspace.name}@boutique.example", "correct horse battery staple 3")
+    add_member(create_workspace(f"{workspace.name}-guest"), other, Role.OWNER)  # never the first
+    where = "/consent/processors/planned"
+    day = tenants.earliest(tenants.DAYS)
+    given = {"subject": "Nouvel hébergeur", "text": "Beta remplace Alpha.", "on": day.isoformat()}
+    try:
+        client = Client(HTTP_HOST="localhost")
+        client.force_login(other, "allauth.account.auth_backends.AuthenticationBackend")
+        assert where not in client.get("/consent/processors").content.decode()
+        assert client.get(where)["Location"] == client.post(where, given)["Location"] == "/consent/processors"
+        assert not [one for one in tenants.planned() if one.subject == given["subject"] and one.on == day]
+        client.force_login(host, "allauth.account.auth_backends.AuthenticationBackend")
+        assert where in client.get("/consent/processors").content.decode()
+        early = client.post(where, given | {"on": (day - timedelta(days=1)).isoformat()})
+        assert early.status_code == 422 and "Beta remplace Alpha." in early.content.decode(), "nothing typed is lost"
+        assert client.post(where, given | {"on": "soon"}).status_code == 422
+        assert client.post(where, given).status_code == 303
+        planned = next(one for one in tenants.planned() if one.subject == given["subject"] and one.on == day)
+        noted = JournalEntry.objects.get(pk=planned.no)
+        assert (noted.actor_kind, noted.actor_id, noted.workspace_id) == ("member", member.pk, None)
+        page = client.get(where).content.decode()
+        cancel = f"{where}/{planned.no}/cancel"
+        assert "Nouvel hébergeur" in page and cancel in page
+        client.force_login(other, "allauth.account.auth_backends.AuthenticationBackend")
+        assert client.post(cancel).status_code == 404
+        assert planned.no in {one.no for one in tenants.planned()}
+        client.force_login(host, "allauth.account.auth_backends.AuthenticationBackend")
+        assert client.post(cancel).status_code == 303
+        assert planned.no not in {one.no for one in tenants.planned()}
+        assert client.post(cancel).status_code == 404, "it does not wait any more"
+    finally:
+        member.delete()

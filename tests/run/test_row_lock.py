@@ -36,6 +36,7 @@ AS_OWNER = {
     "collect/limits.py",
     "consent/ledger.py",
     "consent/registry.py",
+    "consent/tenants.py",
     "contacts/filters.py",
     "contacts/orders.py",
     "outbound/enter.py",

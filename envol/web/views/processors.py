@@ -19,6 +19,7 @@ from envol.web.answers import refuse, see
 from envol.web.desk_forms import ProcessorForm
 from envol.web.doors import MemberRequest, audience, may
 from envol.web.views.desk import WAYS, WRITES, may_write
+from envol.web.views.traffic import is_operator
 
 COLOURS = {
     "green": gettext_lazy("lawful"),
@@ -57,6 +58,7 @@ def processors(request: MemberRequest) -> HttpResponse:
         "lines": [_line(one) for one in transfers.known(workspace)],
         "ended": list(ended[:100]),
         "told": tenants.told(workspace)[:20],
+        "hosts": is_operator(request),
         "today": timezone.localdate(),
         "may_object": may(request, Role.OWNER),
         "ways": ways,
