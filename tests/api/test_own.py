@@ -20,7 +20,7 @@ from envol.api import calls, declared
 from envol.api.models import KeptAnswer, LoggedCall
 from envol.api.own import answers
 from envol.audience import segments
-from envol.consent import informing, purposes, suppression
+from envol.consent import informing, partners, purposes, suppression
 from envol.consent.models import Origin
 from envol.contacts import catalogue
 from envol.contacts.models import Contact
@@ -306,3 +306,26 @@ def test_the_description_names_every_route_and_refers_to_nothing_that_is_missing
     text = json.dumps(told)
     wanted = {part.split('"')[0] for part in text.split('"#/components/')[1:]}
     assert wanted and all(name in told["components"][kind] for kind, name in (one.split("/") for one in wanted))
+
+
+def test_partners_are_read_with_the_versions_that_name_them(own: Own) -> None:
+    offers = purposes.get(own.workspace, "offers")
+    assert own("GET", "/partners")[1]["items"] == []
+    first = partners.add(offers, "Atelier Bleu", "atelier.example", "FR")
+    second = partners.add(offers, "Studio Vert", "studio.example", "BE")
+    zoe = own("POST", "/contacts", {"email": "zoe@lecteurs.example"})[1]
+    partners.hand(first, [(zoe["id"], "zoe@lecteurs.example")])
+    partners.drop(first)
+    status, found = own("GET", "/partners?limit=1")
+    (told,) = found["items"]
+    assert status == 200 and (told["name"], told["site"], told["country"], told["purpose"]) == (
+        "Atelier Bleu", "atelier.example", "FR", "offers",
+    )  # fmt: skip
+    assert told["until_version"] > told["since_version"] and told["ended_at"]
+    assert (told["given"], told["owed"]) == (1, 0)
+    (other,) = own("GET", f"/partners?limit=1&cursor={found['next']}")[1]["items"]
+    assert (other["id"], other["until_version"], other["given"]) == (second.pk, None, 0)
+    assert other["since_version"] == told["since_version"] + 1
+    assert own("DELETE", f"/contacts/{zoe['id']}")[0] == 204
+    assert own("GET", "/partners")[1]["items"][0]["owed"] == 1, "she is erased: the partner is to be told"
+    assert own("POST", "/partners", {"name": "x"})[0] == 405, "whom people are asked about is decided on a page"

@@ -14,9 +14,9 @@ from envol.api import declared
 from envol.api.own.ground import Call, Email, Fault, Id, Input, Page, Paged, Route, Wrong, missing, page
 from envol.api.own.groups import purpose_of
 from envol.api.own.people import contact_row, key_of
-from envol.consent import acts, requests
+from envol.consent import acts, partners, requests
 from envol.consent import why as reasons
-from envol.consent.models import Purpose, RightsRequest
+from envol.consent.models import Partner, Purpose, RightsRequest
 from envol.contacts import people
 from envol.contacts.models import Contact
 from envol.outbound import leaving
@@ -30,6 +30,26 @@ class PurposeTold(Struct):
     label: dict[str, str]
     kind: str
     months: int | None
+
+
+class PartnerTold(Struct):
+    """Named by the words of ``purpose`` from version ``since_version`` on, to before ``until_version`` (null: still).
+
+    ``given``: people who were in a file for it; ``owed``: of these, whom it has still to be told of, since they took
+    their agreement back or were erased.
+    """
+
+    id: int
+    purpose: str
+    name: str
+    site: str
+    country: str
+    since_version: int
+    until_version: int | None
+    added_at: datetime
+    ended_at: datetime | None
+    given: int
+    owed: int
 
 
 class Line(Struct):
@@ -109,6 +129,20 @@ def list_purposes(call: Call) -> Page[PurposeTold]:
         return PurposeTold(one.key, {"fr": one.label_fr, "en": one.label_en}, one.kind, one.months)
 
     return page(call, Purpose.objects.filter(workspace=call.workspace), told)
+
+
+def list_partners(call: Call) -> Page[PartnerTold]:
+    """Also those that are named no more: an agreement covers the partners that its version named."""
+    standing = partners.standing(call.workspace.pk)
+
+    def told(one: Partner) -> PartnerTold:
+        figures = standing.get(one.pk)
+        return PartnerTold(
+            one.pk, one.purpose.key, one.name, one.site, one.country, one.since_version, one.until_version,
+            one.added_at, one.ended_at, figures.given if figures else 0, figures.owed if figures else 0,
+        )  # fmt: skip
+
+    return page(call, Partner.objects.filter(workspace=call.workspace).select_related("purpose"), told)
 
 
 def _purpose(call: Call, key: str) -> Purpose:
@@ -194,6 +228,8 @@ def get_request(call: Call) -> RequestTold:
 _P = Scope.CONSENT
 ROUTES = (
     Route("GET", "/purposes", _P, list_purposes, _("What mail may be sent for."), Page[PurposeTold], Paged),
+    Route("GET", "/partners", _P, list_partners, _("To whom data may be passed on, by version of the words."),
+          Page[PartnerTold], Paged),
     Route("GET", "/consent/why", _P, ask_permission, _("May this person be written to, and why?"), Allowed, WhyQuery),
     Route("POST", "/consent/grants", _P, grant_permission, _("Pass a permission on, as it was declared for the key."),
           Allowed, body=GrantInput),
