@@ -31,6 +31,7 @@ SETS = (
     "_ninth",
     "_tenth",
     "_eleventh",
+    "_twelfth",
 )
 """What follows `honest` and `phishing` in the names of the files, the oldest first."""
 _LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]*)\)")

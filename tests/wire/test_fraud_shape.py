@@ -9,7 +9,7 @@ from envol.wire.fraud.levers import IBAN, MONEY, PHONE, TOLD_PASSWORD, Levers
 from envol.wire.fraud.links import page_of
 from envol.wire.fraud.names import borrowed, plain
 from envol.wire.fraud.phrases import words_of
-from envol.wire.fraud.shape import kin, made_for_it, stranger
+from envol.wire.fraud.shape import kin, made_for_it, only_service, stranger
 
 
 def letter(html: str = "", text: str = "", name: str = "La Boutique", reply_to: str = "", **more: object) -> Letter:
@@ -210,3 +210,11 @@ def test_a_picture_of_one_pixel_is_no_picture() -> None:
     assert page_of('<img src="https://a.example/o.gif" width="1" height="1">').pictures == 0
     assert page_of('<img src="https://a.example/l.png" width="120" height="1">').pictures == 0
     assert page_of('<img src="https://a.example/l.png" width="100%" height="140">').pictures == 1
+
+
+def test_a_domain_that_says_services_and_nobody() -> None:
+    assert only_service("secure-mailbox-team.example")
+    assert not only_service("stadtwerke-ahrtal.example")
+    assert not only_service("boutique.example")
+    text = 'Confirm your account today: <a href="https://secure-mailbox-team.example/k">here</a>'
+    assert "made_host" in points(Letter("Mailbox Team", "x@secure-mailbox-team.example", "Notice", "", text))

@@ -36,8 +36,7 @@ _MAY_HIDE = re.compile(
 _WHITE = r"(?:#fff(?:fff)?|white|rgb\(\s*255\s*,\s*255\s*,\s*255\s*\))"
 _WHITE_WORDS = re.compile(rf"(?i)(?<![-\w])color\s*[:=]\s*[\"']?\s*{_WHITE}(?![0-9a-f])")
 _GROUND = re.compile(r"(?i)(?:background(?:-color)?\s*:|bgcolor\s*=|background\s*=)\s*[\"']?\s*([^;\"'>]{1,80})")
-_DOT = re.compile(r"(?i)\b(?:width|height)\s*[=:]\s*[\"']?\s*[01](?:px)?(?![\d.%])")
-"""A picture that counts openings and shows nothing."""
+_DOT = re.compile(r"\s*[=:]\s*[\"']?\s*[01](?:px)?(?![\d.%])")
 _NO_END = frozenset({"br", "hr", "img", "input", "meta", "link", "area", "base", "col", "wbr", "source", "embed"})
 _INLINE = frozenset(
     f"{end}{name}"
@@ -165,7 +164,7 @@ class _Reading:
                 self.form_hosts.append(host_of(unescape(action[1])))
         elif name == "meta" and _REFRESH.search(tag):
             self.names.add("refresh")
-        elif name == "img" and not _DOT.search(tag):
+        elif name == "img" and not _is_dot(tag.lower()):
             self.pictures += 1
         if self._looks and name.lstrip("/") not in _NO_END:
             self._look_for_unseen(name, tag)
@@ -200,6 +199,11 @@ class _Reading:
         href = _HREF.search(tag) if name != "/a" else None
         if href and _leads(target := unescape(href[1].strip())):
             self._open = target, len(self.text)
+
+
+def _is_dot(tag: str) -> bool:
+    """A picture that counts openings and shows nothing?"""
+    return any(side in tag and bool(_DOT.match(tag.partition(side)[2])) for side in ("width", "height"))
 
 
 def _leads(target: str) -> bool:

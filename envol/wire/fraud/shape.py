@@ -113,6 +113,17 @@ def claims(name: str) -> float:
     return 0 if person or not told else 1
 
 
+@lru_cache(4096)
+def only_service(domain: str) -> bool:
+    """A domain that says services and nobody (secure-mailbox-team): a name that agrees with it proves nothing."""
+    label = names.plain(names.shown(names.registrable(domain)).split(".")[0])
+    parts = [part for part in re.split(r"[-_]+", label) if part]
+    return len(parts) > 2 and all(
+        part in names.office() or levers.classes_of(part) & (_SERVICE | {"claim", "you"}) or len(part) < 4
+        for part in parts
+    )
+
+
 def set_up(host: str) -> bool:
     """A host below a domain, of two words and more of which one is of service (posti-maksu, mbank.odblokuj)."""
     base = names.registrable(host)
@@ -129,16 +140,19 @@ def signs(seen: Seen) -> list[tuple[str, float, str]]:
     found = _page(page, seen) if page is not None else []
     scans = page is not None and page.pictures > 0
     answers = not seen.away and not seen.home and len(seen.words) < _LONG
-    broken = not seen.away and seen.home and not seen.claimed
+    foreign = stranger(seen.name, seen.local, seen.domain)
+    service = not foreign and only_service(seen.domain)
+    broken = bool((foreign or service) and not seen.away and seen.home and not seen.claimed)
     if not (seen.away or scans or answers or broken or seen.locked):
         return found
     pulled = levers.Levers(seen.words)
     picture = any(rule == "only_picture" for rule, _, _ in found)
     free = bool(seen.reply_to) and _elsewhere(seen)
-    foreign = stranger(seen.name, seen.local, seen.domain)
     trusting = 1 if foreign else 0.5  # whoever writes in her own name is mostly she
     strange = ("strange_name", foreign, seen.name[:100] or "–")
     before = len(found)
+    if service and pulled.near("act", "thing"):
+        found.append(("made_host", 3 + pulled.has("press"), seen.domain))
     if seen.away:
         found += _away(pulled, seen, trusting * (0.5 if seen.home else 1), picture)
     if scans and pulled.near("scan", "thing", within=20) and pulled.has("act"):
