@@ -50,20 +50,21 @@ class Seen:
 @lru_cache(4096)
 def stranger(name: str, local: str, domain: str) -> float:
     """How little a sender's name has to do with its address: 0 (shares a word), 1 (says an office and nobody), 2."""
-    told = [_short(word) for word in _FREE_LETTERS.split(names.plain(name)) if len(word) > 2]
+    told = [word for word in _FREE_LETTERS.split(names.plain(name)) if len(word) > 2]
     spoken = [word for word in told if word not in names.office()]
-    label = _FREE_LETTERS.sub("", names.plain(names.shown(names.registrable(domain)).split(".")[0]))
-    label = _short(label)
+    label = _short(_FREE_LETTERS.sub("", names.plain(names.shown(names.registrable(domain)).split(".")[0])))
     home = f"{label} {_short(_FREE_LETTERS.sub('', names.plain(domain)))}"
     mailbox = _short(_FREE_LETTERS.sub("", names.plain(local)))
     joined = _short("".join(_FREE_LETTERS.split(names.plain(name))))
-    if any(word in home for word in told if len(word) > 3 or word == label) or (len(label) > 3 and label in joined):
+    if any(word in home for word in map(_short, told) if len(word) > 3 or word == label) or (
+        len(label) > 3 and label in joined
+    ):
         return 0
-    if any(word in mailbox for word in spoken if len(word) > 3 and not levers.classes_of(word)):
-        return 0  # a person; payroll@ says nobody
+    if any(_short(word) in mailbox for word in spoken if len(word) > 3 and not _says_a_thing(word)):
+        return 0  # a person, or the mailbox's own name; payroll@ says nobody
     if any(len(part) > 4 and _short(part) in joined for part in names.plain(domain).split(".")[0].split("-")):
         return 0  # Stadtbücherei, buecherei-lind
-    if any(word[:4] in label for word in spoken if len(word) > 5):
+    if any(_short(word)[:4] in label for word in spoken if len(word) > 5):
         return 0  # Stadtwerke Aue, stadtw-aue
     initials = "".join(word[0] for word in _FREE_LETTERS.split(names.plain(name)) if word)
     if len(initials) > 1 and label.startswith(initials):
