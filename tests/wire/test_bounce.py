@@ -180,3 +180,8 @@ def test_the_command_line_explains_files_and_replies(tmp_path: Path) -> None:
     first, wrong, last = [json.loads(line) for line in told.stdout.splitlines()]
     assert first == {"action": "hard_bounce", "class": "user_unknown", "rule": "words: unknown_user"}
     assert "Not a reply" in wrong["error"] and (last["action"], last["class"]) == ("throttle", "rate_limited")
+
+
+def test_a_detector_that_stumbles_is_no_news(caplog: pytest.LogCaptureFixture) -> None:
+    explain(b"From: \r\nTo: b@lettre.example\r\nSubject: Returned mail\r\nReturn-Path: <>\r\n\r\nIt came back.\r\n")
+    assert not [one for one in caplog.records if one.name == "flufl.bounce"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from email.header import Header
 from email.message import Message
@@ -82,6 +83,8 @@ def _passed_on(message: Message, parts: list[Message]) -> Explanation | None:
 def _second_opinion(message: Message, parts: list[Message]) -> Explanation | None:
     """What flufl.bounce finds where our rules find nothing; how bad it is, the words say."""
     from flufl.bounce import all_failures
+
+    logging.getLogger("flufl.bounce").setLevel(logging.CRITICAL)  # a detector that stumbles over a From is no news
 
     for name in ("From", "Subject", "Sender"):
         if isinstance(message.get(name), Header):  # raw octets: its detectors ask for words
