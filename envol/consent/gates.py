@@ -8,6 +8,7 @@ reads the permissions and the suppression digests themselves, and can be asked a
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import NamedTuple
@@ -117,28 +118,48 @@ def may_send(
     refusal of that very purpose. ``informs``: origins of data that the message names (`envol.consent.informing`).
     Whatever fails, the answer is no.
     """
+    return _each(workspace_id, contact_id, email_key, [purpose_id], channel, now, informs)[purpose_id]
+
+
+def may_send_each(
+    workspace_id: int, contact_id: int | None, email_key: str, purpose_ids: Sequence[int], now: datetime | None = None
+) -> dict[int, Answer]:
+    """`may_send` for several purposes of one person, by one question to the database."""
+    return _each(workspace_id, contact_id, email_key, purpose_ids, "email", now, ())
+
+
+def _each(
+    workspace_id: int,
+    contact_id: int | None,
+    email_key: str,
+    purpose_ids: Sequence[int],
+    channel: str,
+    now: datetime | None,
+    informs: Sequence[int],
+) -> dict[int, Answer]:
     try:
         with transaction.atomic():
-            return _may_send(workspace_id, contact_id, email_key, purpose_id, channel, now, informs)
+            return _may_send(workspace_id, contact_id, email_key, purpose_ids, channel, now, informs)
     except Exception:
-        log.exception("may_send failed for contact %s and purpose %s: refused", contact_id, purpose_id)
-        return Answer(False, RESTRICTED)
+        log.exception("may_send failed for contact %s and purposes %s: refused", contact_id, purpose_ids)
+        return dict.fromkeys(purpose_ids, Answer(False, RESTRICTED))
 
 
 def _may_send(
     workspace_id: int,
     contact_id: int | None,
     email_key: str,
-    purpose_id: int,
+    purpose_ids: Sequence[int],
     channel: str,
     now: datetime | None,
     informs: Sequence[int],
-) -> Answer:
+) -> dict[int, Answer]:
+    answers = dict.fromkeys(purpose_ids, Answer(False, RESTRICTED))
     if channel != "email" or not email_key:
-        return Answer(False, RESTRICTED)
-    # One round trip: the purpose, the suppression and the answer in force, even where one is missing.
+        return answers
+    # One round trip: the purposes, the suppression and the answers in force, even where one is missing.
     found = rows(
-        "SELECT u.kind, p.id, p.state, coalesce((SELECT array_agg(s.scope) FROM ("
+        "SELECT u.id, u.kind, p.id, p.state, coalesce((SELECT array_agg(s.scope) FROM ("
         "   SELECT scope FROM consent_suppression"
         "    WHERE workspace_id = %(w)s AND digest = %(digest)s AND at <= coalesce(%(now)s, at)"
         "   UNION ALL SELECT scope FROM consent_suppression_past WHERE %(now)s::timestamptz IS NOT NULL"
@@ -154,18 +175,34 @@ def _may_send(
         "   AND p.contact_id = %(contact)s AND p.purpose_id = u.id"
         "   AND (CASE WHEN %(now)s::timestamptz IS NULL THEN p.until IS NULL"
         "        ELSE p.since <= %(now)s AND (p.until IS NULL OR p.until > %(now)s) END)"
-        " WHERE u.workspace_id = %(w)s AND u.id = %(purpose)s",
+        " WHERE u.workspace_id = %(w)s AND u.id = ANY (%(purposes)s)",
         {
             "w": workspace_id,
             "contact": contact_id,
-            "purpose": purpose_id,
+            "purposes": list(purpose_ids),
             "now": now,
             "digest": address_digest(workspace_id, email_key),
         },
     )
-    if len(found) != 1:
-        return Answer(False, RESTRICTED)  # no such purpose here, or two answers at once
-    kind, permission_id, state, scopes, silenced, limited = found[0]
+    twice = {one for one, times in Counter(row[0] for row in found).items() if times > 1}
+    for purpose_id, kind, permission_id, state, *limits in found:  # no such purpose here, or two answers at once: no
+        if purpose_id not in twice:
+            person = (workspace_id, contact_id, permission_id, now, informs)
+            answers[purpose_id] = _answer(kind, state, *limits, person=person)
+    return answers
+
+
+def _answer(
+    kind: str,
+    state: str | None,
+    scopes: Sequence[str],
+    silenced: bool,
+    limited: bool,
+    *,
+    person: tuple[int, int | None, int | None, datetime | None, Sequence[int]],
+) -> Answer:
+    """What one answer in force allows. person: what `Beyond` is asked with."""
+    workspace_id, contact_id, permission_id, now, informs = person
     if limited:
         return Answer(False, RESTRICTED, permission_id)
     if "all" in scopes:

@@ -328,9 +328,11 @@ class Permitted(dict[str, Any]):
 def permissions(contact: Contact) -> list[Permitted]:
     """May I write to her? One line per purpose, from the very gate that sending asks."""
     present = {row["purpose"]: row for row in answers(contact.workspace_id, contact.id) if row["until"] is None}
+    purposes = list(Purpose.objects.filter(workspace_id=contact.workspace_id).order_by("bit"))
+    said = gates.may_send_each(contact.workspace_id, contact.id, contact.email_key, [one.pk for one in purposes])
     lines = []
-    for purpose in Purpose.objects.filter(workspace_id=contact.workspace_id).order_by("bit"):
-        answer = gates.may_send(contact.workspace_id, contact.id, contact.email_key, purpose.pk)
+    for purpose in purposes:
+        answer = said[purpose.pk]
         row = present.get(purpose.key, {})
         lines.append(
             Permitted(

@@ -129,7 +129,9 @@ def page(request: MemberRequest, person: Contact, *, status: int = 200, **more: 
     lines = people.permissions(person)
     rests = silence.of(workspace.id, person.id)
     purposes = {p.key: p for p in Purpose.objects.filter(workspace=workspace)}
-    texts = PurposeText.objects.filter(purpose__workspace=workspace, language=workspace.language)
+    texts = list(
+        PurposeText.objects.filter(purpose__workspace=workspace, language=workspace.language).order_by("-version")
+    )
     facts: dict[str, Any] = {
         "person": person,
         "name": name_of(person.props),
@@ -144,7 +146,7 @@ def page(request: MemberRequest, person: Contact, *, status: int = 200, **more: 
                 and line["kind"] != "transactional"
                 and not person.suppressed
                 and not (person.objected and line["kind"] == "marketing"),
-                "texts": [t for t in texts.order_by("-version") if t.purpose_id == purposes[line["purpose"]].pk],
+                "texts": [t for t in texts if t.purpose_id == purposes[line["purpose"]].pk],
             }
             for line in sorted(lines, key=lambda line: line["kind"] == "measuring")
         ],
