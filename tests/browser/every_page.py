@@ -11,6 +11,9 @@ MORE = (
     "/fields?q=zzz",
 )  # fmt: skip
 
+_pages: dict[str, bool] = {}
+"""Whether an address answers with a whole page: asked once, whatever the number of languages, roles and looks."""
+
 
 def every_page(shop: Any) -> list[str]:
     """Addresses that answer with a whole page of ours, in order; parts, files and previews are left out."""
@@ -23,7 +26,9 @@ def every_page(shop: Any) -> list[str]:
     sent, draft = f"/campaigns/{shop.sent.pk}", f"/campaigns/{shop.draft.pk}"
     paths = {address(route, shop) for route, name, _least in ours() if name not in POST_ONLY}
     paths |= {path.format(sent=sent, draft=draft) for path in MORE}
-    return [path for path in sorted(paths) if is_page(owner.get(path))]
+    for path in paths - _pages.keys():
+        _pages[path] = is_page(owner.get(path))
+    return [path for path in sorted(paths) if _pages[path]]
 
 
 def is_page(answer: Any) -> bool:

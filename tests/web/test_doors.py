@@ -98,7 +98,7 @@ def ours() -> list[tuple[str, str, str]]:
 
 
 def address(route: str, shop: Shop) -> str:
-    ids = shop.ids()
+    ids = shop.known
     return "/" + _PARAMETER.sub(lambda found: str(ids[found[1]]), route)
 
 
