@@ -135,8 +135,10 @@ def test_no_filter_breaks_a_page(own: Shop) -> None:
 PARTS = 6
 
 
-def forms_of(client: Client, own: Shop) -> dict[tuple[str, tuple[str, ...]], tuple[str, dict[str, str]]]:
-    """Every form that pages send by POST, once: (where, names) → (where, fields)."""
+@pytest.fixture(scope="module")
+def forms(own: Shop) -> list[tuple[str, dict[str, str]]]:
+    """Every form that pages send by POST, once: (where, fields)."""
+    client = signed_in(own)
     found: dict[tuple[str, tuple[str, ...]], tuple[str, dict[str, str]]] = {}
     for route, name, _ in ours():
         if name in POST_ONLY:
@@ -149,16 +151,15 @@ def forms_of(client: Client, own: Shop) -> dict[tuple[str, tuple[str, ...]], tup
                 fields.pop("csrfmiddlewaretoken", None)
                 fields.pop("once", None)  # tried by itself below: with the others as they stand the form would be done
                 found.setdefault(key, (target, fields))
-    return found
+    assert len(found) > 12, found
+    return list(found.values())
 
 
 @pytest.mark.parametrize("part", range(PARTS))  # minutes in one piece
-def test_no_form_breaks_a_page(own: Shop, part: int) -> None:
+def test_no_form_breaks_a_page(own: Shop, forms: list[tuple[str, dict[str, str]]], part: int) -> None:
     client = signed_in(own)
     bad: list[str] = []
-    found = list(forms_of(client, own).values())
-    assert len(found) > 12, found
-    for target, fields in found[part::PARTS]:
+    for target, fields in forms[part::PARTS]:
         for field in fields:
             for kind in ALONE:
                 bad += complaints(client, "post", target, {**fields, field: HOSTILE[kind]}, kind, field)
