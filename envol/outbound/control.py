@@ -20,6 +20,7 @@ from django.utils import translation
 from django.utils.translation import gettext as _
 
 from envol import db
+from envol.accounts.models import Workspace
 from envol.content.markup import MARKER
 from envol.content.models import Version
 from envol.outbound import fraud_words, habits
@@ -44,10 +45,10 @@ def examine(message: Outgoing) -> Verdict:
     if message.raw is not None:
         return examine_raw(message.workspace_id, message.sender, message.subject, message.raw, key=key)
     answer_to = message.reply_to[0][1] if message.reply_to else ""
-    own = own_domains(message.workspace_id)
-    return _judged(
-        Letter(*message.sender, message.subject, message.text, message.html, answer_to, own=own, ours=_ours()), key
-    )
+    name, address = message.sender
+    letter = Letter(name, address, message.subject, message.text, message.html, answer_to)
+    letter.own, letter.ours, letter.known = own_domains(message.workspace_id), _ours(), names_of(message.workspace_id)
+    return _judged(letter, key)
 
 
 def examine_raw(
@@ -56,7 +57,8 @@ def examine_raw(
     """The verdict over a message that is relayed. at_once: raises :class:`TakesLong` rather than to look into
     attachments."""
     name, address = sender
-    letter = letter_of(raw, name=name, address=address, subject=subject, own=own_domains(workspace_id), ours=_ours())
+    facts = {"own": own_domains(workspace_id), "ours": _ours(), "known": names_of(workspace_id)}
+    letter = letter_of(raw, name=name, address=address, subject=subject, **facts)
     if at_once and letter.files:
         raise TakesLong
     return _judged(letter, key)
@@ -89,6 +91,7 @@ def examine_version(workspace_id: int, sender: tuple[str, str], reply_to: str, v
         [(one.name, bytes(one.body)) for one in version.attachments.all()],
         own_domains(workspace_id),
         _ours(),
+        names_of(workspace_id),
     )
     return judge(letter, blocked)
 
@@ -113,6 +116,18 @@ def own_domains(workspace_id: int) -> frozenset[str]:
         rows = Domain.objects.filter(workspace_id=workspace_id).values_list("name", "trusted", "passed_at")
         names = {registrable(name) for name, trusted, passed in rows if trusted or passed}
         known = _own[workspace_id] = (time.monotonic(), frozenset(names))
+    return known[1]
+
+
+_names: dict[int, tuple[float, frozenset[str]]] = {}
+
+
+def names_of(workspace_id: int) -> frozenset[str]:
+    """Names under which the organisation is known here: mail under them comes from no stranger. For half a minute."""
+    known = _names.get(workspace_id)
+    if known is None or time.monotonic() - known[0] >= _KEEP_SECONDS:
+        found = Workspace.objects.filter(id=workspace_id).values_list("name", "title").first() or ()
+        known = _names[workspace_id] = (time.monotonic(), frozenset(filter(None, found)))
     return known[1]
 
 

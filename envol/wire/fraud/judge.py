@@ -19,7 +19,8 @@ MOST_TEXT = 100_000
 @dataclass(slots=True)
 class Letter:
     """What is judged. own: registrable domains of the sender's organisation, beside that of the address. ours: hosts of
-    the platform, to which every letter links: they say nothing about whom it leads to.
+    the platform, to which every letter links: they say nothing about whom it leads to. known: names under which the
+    organisation is known here; a letter under one of them comes from no stranger, whatever its domain is called.
 
     files: (name, content). reply_to: an address, or empty.
     """
@@ -33,6 +34,7 @@ class Letter:
     files: list[tuple[str, bytes]] = field(default_factory=list)
     own: frozenset[str] = frozenset()
     ours: frozenset[str] = frozenset()
+    known: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +145,7 @@ def _shape(
         bool(rules & {"brand_name", "brand_domain", "brand_link", "brand_in_text"}),
         brands[0].name if brands else "",
         bool(rules & {"file_locked", "file_archive", "file_page"}),
+        shape.is_known(letter.name, letter.known),
     )
     found = shape.signs(seen)
     # Shape proves nothing: it holds a letter for somebody to look at, and never refuses one by itself.

@@ -26,11 +26,18 @@ _ADDRESS = re.compile(r"[^\s<>@,;\"]+@([\w.-]+)")
 
 
 def letter_of(
-    raw: bytes, *, name: str, address: str, subject: str, own: Iterable[str] = (), ours: Iterable[str] = ()
+    raw: bytes,
+    *,
+    name: str,
+    address: str,
+    subject: str,
+    own: Iterable[str] = (),
+    ours: Iterable[str] = (),
+    known: Iterable[str] = (),
 ) -> Letter:
     """Read a whole message; who it is from and its subject were read before, by the one reading that counts."""
     head, _, body = raw.partition(b"\r\n\r\n")
-    letter = Letter(name, address, subject, own=frozenset(own), ours=frozenset(ours))
+    letter = Letter(name, address, subject, own=frozenset(own), ours=frozenset(ours), known=frozenset(known))
     try:
         fields = _fields(head)
         if b"reply-to" in fields:

@@ -8,7 +8,7 @@ gives a reason to listen to them (`levers.py`).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -29,6 +29,7 @@ class Seen:
 
     away: hosts that belong neither to the sender, nor to everybody, nor to a known name. home: does a link lead to the
     sender's own pages? hosts: all that it links to. claimed: was a borrowed name found already?
+    known: does she write under a name of her organisation (`is_known`)?
     """
 
     name: str
@@ -45,6 +46,7 @@ class Seen:
     claimed: bool
     brand: str
     locked: bool
+    known: bool = False
 
 
 @lru_cache(4096)
@@ -70,6 +72,20 @@ def stranger(name: str, local: str, domain: str) -> float:
     if len(initials) > 1 and label.startswith(initials):
         return 0
     return 2 if any(not _says_a_thing(word) for word in spoken) else 1
+
+
+def is_known(name: str, known: Iterable[str]) -> bool:
+    """Is this one of the names of the organisation, or one with somebody's beside it (Zoé – Disques de Bob)? A name of
+    offices alone (Service client) is nobody's."""
+    said = _spoken(name)
+    return any(theirs and theirs <= said for theirs in map(_spoken, known))
+
+
+@lru_cache(4096)
+def _spoken(name: str) -> frozenset[str]:
+    """Words of a name that say who it is; none where it speaks for an office or a service alone."""
+    told = frozenset(word for word in _FREE_LETTERS.split(names.plain(name)) if len(word) > 2)
+    return told if any(word not in names.office() and not _says_a_thing(word) for word in told) else frozenset()
 
 
 def _short(word: str) -> str:
@@ -141,7 +157,7 @@ def signs(seen: Seen) -> list[tuple[str, float, str]]:
     found = _page(page, seen) if page is not None else []
     scans = page is not None and page.pictures > 0
     answers = not seen.away and not seen.home and len(seen.words) < _LONG
-    foreign = stranger(seen.name, seen.local, seen.domain)
+    foreign = 0 if seen.known else stranger(seen.name, seen.local, seen.domain)
     service = not foreign and only_service(seen.domain)
     broken = bool((foreign or service) and not seen.away and seen.home and not seen.claimed)
     if not (seen.away or scans or answers or broken or seen.locked):
