@@ -18,9 +18,9 @@ from envol.consent import gates, ledger, requests, restriction, silence, suppres
 from envol.consent.purposes import MEASURE_CLICKS, MEASURE_OPENS, UNPROFILED
 from envol.contacts import beyond
 from envol.contacts.models import Contact
-from envol.db import execute, sql
+from envol.db import execute, rows, sql
 
-_BATCH = 20_000
+_BATCH = 5_000
 _MEASURING = 1 << MEASURE_OPENS | 1 << MEASURE_CLICKS
 
 
@@ -69,17 +69,13 @@ def project_ages(workspace_id: int, contact_ids: Sequence[int] | None = None) ->
 
 def project_suppression(workspace_id: int, email_keys: Sequence[str]) -> None:
     """``suppressed`` and ``objected`` of the people at these addresses, from the digests."""
-    found = suppression.lookup(workspace_id, email_keys)
-    keys = list(email_keys)
-    _flags(
-        workspace_id,
-        keys,
-        [key in found and found[key].scope == "all" for key in keys],
-        [key in found and found[key].objected for key in keys],
-    )
+    _suppression(workspace_id, list(email_keys))
 
 
-def _flags(workspace_id: int, keys: list[str], suppressed: list[bool], objected: list[bool]) -> int:
+def _suppression(workspace_id: int, keys: list[str]) -> int:
+    found = suppression.lookup(workspace_id, keys)
+    suppressed = [key in found and found[key].scope == "all" for key in keys]
+    objected = [key in found and found[key].objected for key in keys]
     return execute(
         "UPDATE contacts_contact c SET suppressed = n.suppressed OR r.is, objected = n.objected"
         " FROM unnest(%s::text[], %s::boolean[], %s::boolean[]) AS n (email_key, suppressed, objected)"
@@ -118,27 +114,24 @@ def _person(workspace_id: int, email_key: str) -> requests.Person | None:
 
 
 def rebuild_masks(workspace: Workspace | int) -> int:
-    """Compute all five columns again for a whole workspace; how many rows were not as they should be."""
+    """Compute all five columns again for a whole workspace; how many rows were not as they should be.
+
+    In batches, each a transaction of its own: nobody's answer waits longer than one takes.
+    """
     workspace_id = workspace if isinstance(workspace, int) else workspace.id
-    with transaction.atomic():
-        ledger.lock(workspace_id)  # no answer may change between reading and writing
-        project_ages(workspace_id)  # that somebody has her birthday is no bug
-        wrong = _answers(workspace_id, None) + _silenced(workspace_id, silence.open_among(workspace_id))
-        known = suppression.digests(workspace_id)
-        last = ""
-        while keys := list(
-            Contact.objects.filter(workspace_id=workspace_id, email_key__gt=last)
-            .order_by("email_key")
-            .values_list("email_key", flat=True)[:_BATCH]
-        ):
-            found = [known.get(digest) for digest in suppression.digest_many(workspace_id, keys)]
-            wrong += _flags(
-                workspace_id,
-                keys,
-                [one is not None and one.scope == "all" for one in found],
-                [one is not None and one.objected for one in found],
-            )
-            last = keys[-1]
+    wrong = last = 0
+    while batch := rows(
+        "SELECT id, email_key FROM contacts_contact WHERE workspace_id = %s AND id > %s ORDER BY id LIMIT %s",
+        [workspace_id, last, _BATCH],
+    ):
+        ids, keys = [row[0] for row in batch], [row[1] for row in batch]
+        with transaction.atomic():
+            ledger.lock(workspace_id)  # no answer may change between reading and writing
+            project_ages(workspace_id, ids)  # that somebody has her birthday is no bug
+            wrong += _answers(workspace_id, ids)
+            wrong += _silenced(workspace_id, silence.open_among(workspace_id, ids), ids)
+            wrong += _suppression(workspace_id, keys)
+        last = ids[-1]
     return wrong
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import structlog
 from django.utils import timezone, translation
 from procrastinate.contrib.django import app
 
 from envol.accounts.jobs import Progress
+from envol.accounts.journal import note
 from envol.accounts.models import Job, Member, Workspace
-from envol.contacts import bulk, export_files, imports, sealing
+from envol.contacts import bulk, export_files, imports, masks, sealing
 from envol.contacts.models import BulkAct, Export, Import
+
+log = structlog.get_logger()
 
 
 def _speaking(asked: Import | BulkAct | Export) -> Any:
@@ -163,3 +167,16 @@ def seal_values(workspace_id: int, job_id: int, turn: bool) -> None:
 @app.task(queue="house", name="contacts.sweep_data_keys", queueing_lock="contacts.sweep_data_keys")
 def sweep_data_keys(timestamp: int) -> None:
     sealing.sweep()
+
+
+@app.periodic(cron="14 2 * * *")
+@app.task(queue="house", name="contacts.compare_masks", queueing_lock="contacts.compare_masks")
+def compare_masks(timestamp: int) -> None:
+    """Every night: what each contact's row says of permissions is held against the ledger, and put right.
+
+    Where it differs that is a bug of ours: owners read it in the journal.
+    """
+    for workspace in Workspace.objects.order_by("pk"):
+        if wrong := masks.rebuild_masks(workspace):
+            log.error("permissions on contacts differed from the ledger", workspace=workspace.pk, rows=wrong)
+            note(workspace, "job", "masks.mended", rows=wrong)

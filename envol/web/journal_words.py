@@ -132,6 +132,7 @@ WORDS = {
     "mailing_list.made": gettext_lazy("made a mailing list"),
     "mailing_list.refused": gettext_lazy("refused a message to a mailing list"),
     "ledger.verified": gettext_lazy("verified the ledger"),
+    "masks.mended": gettext_lazy("found contacts whose permissions differed from the ledger, and put them right"),
     "list.created": gettext_lazy("made a list"),
     "list.removed": gettext_lazy("deleted a list"),
     "list.renamed": gettext_lazy("renamed a list"),
