@@ -95,10 +95,11 @@ _OFFERED = (
         "Publicité ciblée hors de nos messages",
         "Targeted advertising outside our messages",
         "marketing",
-        "J'accepte qu'une empreinte de mon adresse, calculée par hachage, soit transmise à des plateformes "
-        "publicitaires pour que me soient montrées, ou épargnées, des annonces. Je peux changer d'avis à tout moment.",
-        "I agree that a fingerprint of my address, made by hashing, is given to advertising platforms so that I am "
-        "shown, or spared, advertisements. I can change my mind at any time.",
+        "J’accepte qu’une empreinte de mon adresse, calculée par hachage, soit transmise à des plateformes "
+        "publicitaires. Elles me montrent alors des annonces, ou me les épargnent. Je peux changer d’avis à tout "
+        "moment.",
+        "I agree that a fingerprint of my address, made by hashing, is given to advertising platforms. They then show "
+        "me advertisements, or spare me them. I can change my mind at any time.",
     ),
     (
         PARTNERS,
