@@ -27,7 +27,9 @@ from envol.consent.models_rights import Erasure, Hold, RightsRequest, RightsStep
 from envol.events.writing import request_mail
 from envol.wire.address import normalise
 
-KINDS = ("access", "portability", "rectification", "erasure", "restriction", "objection")
+KINDS = ("access", "portability", "rectification", "erasure", "restriction", "objection", "review")
+JUDGED = ("rectification", "review")
+"""What a person must look at, and answer in words: nothing of it is done by itself (art. 16 and 22(3))."""
 DEATH = "death"
 """Whoever it is about has died: taken down by a member alone, and nobody is written to at that address."""
 OPEN = ("unproven", "open")
@@ -68,6 +70,7 @@ NAMES = {
     "erasure": ("effacer mes données", "erase my data"),
     "restriction": ("limiter l’usage de mes données", "restrict the use of my data"),
     "objection": ("m’opposer à la prospection", "object to marketing"),
+    "review": ("faire revoir par une personne ce qui a été choisi pour moi", "have a person look at what was chosen"),
 }
 
 
@@ -207,7 +210,7 @@ def prove(request: RightsRequest, how: str = "", actor_id: int | None = None) ->
         request.proved_by = how.strip()[:200] or "link"
         request.save(update_fields=["state", "proved_at", "proved_by"])
         _step(request, "proved", actor_id, how)
-        if actor_id is None and request.kind not in ("rectification",):
+        if actor_id is None and request.kind not in JUDGED:
             carry_out(request)
     request.refresh_from_db()
     return request
@@ -246,6 +249,8 @@ def carry_out(request: RightsRequest, actor_id: int | None = None, answer: str =
             acts.object_to_marketing(workspace_id, person.contact_id, person.email_key, cause)
         elif request.kind == "rectification" and not answer.strip():
             raise Refusal(_("Say what was corrected: she reads it."))
+        elif request.kind == "review" and not answer.strip():
+            raise Refusal(_("Say what you looked at, and what you decided: it is read by the person who asked."))
         _end(request, "answered", answer, actor_id)
         if person is not None:
             recipients.owe(request, person.email_key)

@@ -53,6 +53,7 @@ _ASKED = {
     "rectification": ("rectifi", "corrig", "correct"),
     "portability": ("portab",),
     "restriction": ("limit", "restrict"),
+    "review": ("automatis", "automated", "human", "humain"),
     "objection": ("oppos", "prospection", "object", "marketing"),
 }
 

@@ -78,6 +78,18 @@ def test_only_the_mailbox_proves_who_asks(workspace: Workspace, zoe: Contact) ->
     assert requests.by_secret(secret, datetime.now(UTC) + timedelta(days=8)) is None, "a link is not for ever"
 
 
+def test_a_person_looks_at_what_was_chosen_and_answers(workspace: Workspace, zoe: Contact) -> None:
+    """Art. 22(3): whoever asks for a human being gets one, and an answer in words."""
+    mine = proved(workspace, "review")
+    assert mine.state == "open" and mine.proved_by == "link", "the link proves who asks, and decides nothing"
+    with pytest.raises(requests.Refusal, match="what you decided"):
+        requests.carry_out(mine, actor_id=1)
+    requests.carry_out(mine, actor_id=1, answer="Your tier follows your orders of the year; it is gold again.")
+    mine.refresh_from_db()
+    assert (mine.state, mine.answer[:9]) == ("answered", "Your tier")
+    assert requests.person_of(mine) is not None, "nobody is erased or silenced by it"
+
+
 def test_nobody_floods_a_mailbox_through_us(workspace: Workspace, zoe: Contact) -> None:
     for _ in range(5):
         asked(workspace, "access")

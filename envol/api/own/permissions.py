@@ -110,7 +110,7 @@ class RequestInput(Input):
     """She is mailed a link that proves her mailbox; a program never proves who asks."""
 
     email: Email
-    kind: Literal["access", "portability", "rectification", "erasure", "restriction", "objection"]
+    kind: Literal["access", "portability", "rectification", "erasure", "restriction", "objection", "review"]
     words: Annotated[str, Meta(max_length=4000)] = ""
     language: Literal["fr", "en"] | None = None
 

@@ -11,7 +11,7 @@ from envol.events.writing import request_mail
 from envol.web.public.choices import PAUSED, Visitor, paused_until
 from envol.web.public.words import Words
 
-BY_LINK = ("access", "portability", "erasure")
+BY_LINK = ("access", "portability", "erasure", "review")
 AT_ONCE = ("restriction", "objection")
 """They show nothing to whom a message was passed on, and can be taken back: no proof of identity is needed."""
 PAUSE = timedelta(days=30)

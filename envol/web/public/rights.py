@@ -106,6 +106,7 @@ def _told(found: RightsRequest, words: Words) -> dict[str, Any]:
         "objection": "rights_objected",
         "erasure": "rights_erased",
         "rectification": "rights_answered",
+        "review": "rights_answered",
     }[found.kind]
     told: dict[str, Any] = {"title": words("done"), "more": found.answer}
     if found.state == "open":

@@ -17,6 +17,10 @@ RIGHTS: dict[str, dict[str, str]] = {
     "rights_erasure": {"fr": "Effacer mes données", "en": "Erase my data"},
     "rights_restriction": {"fr": "Garder mes données sans les utiliser", "en": "Keep my data without using them"},
     "rights_objection": {"fr": "M’opposer à toute prospection", "en": "Object to all marketing"},
+    "rights_review": {
+        "fr": "Faire revoir par une personne ce qui a été choisi pour moi",
+        "en": "Have a person look at what was chosen for me",
+    },
     "profile": {"fr": "Profilage", "en": "Profiling"},
     "profile_is_on": {
         "fr": "De vos lectures et de vos achats, {workspace} peut déduire ce qui vous intéresse et à quel rythme. Cela "

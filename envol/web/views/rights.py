@@ -41,6 +41,7 @@ KINDS = {
     "erasure": gettext_lazy("erase the data (art. 17)"),
     "restriction": gettext_lazy("restrict the use (art. 18)"),
     "objection": gettext_lazy("object to marketing (art. 21)"),
+    "review": gettext_lazy("have a person look at a choice (art. 22)"),
     requests.DEATH: gettext_lazy("the person has died (loi 78-17, art. 85)"),
 }
 WISHES = {
