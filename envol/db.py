@@ -12,7 +12,7 @@ from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from django.db import OperationalError, connection, transaction
 from psycopg.errors import QueryCanceled, error_from_result
@@ -91,6 +91,11 @@ def is_large(table: str, many: int = 50_000) -> bool:
     return bool(value("SELECT reltuples > %s FROM pg_class WHERE oid = %s::regclass", [many, table]))
 
 
+_prepared: WeakKeyDictionary[Any, set[bytes]] = WeakKeyDictionary()
+"""Names that each connection knows. Kept with the connection and not with the statement: two threads that meet at its
+first use may make it twice, and the second would be told that its name exists."""
+
+
 class Prepared:
     """A statement that runs many times a second: parsed once for each connection, and seldom planned.
 
@@ -103,7 +108,6 @@ class Prepared:
     def __init__(self, query: str) -> None:
         self._query = query.encode()
         self._name = b"envol_" + sha256(self._query).hexdigest()[:16].encode()
-        self._known: WeakSet[Any] = WeakSet()
 
     def __call__(self, *values: str | bytes | None) -> PGresult:
         connection.ensure_connection()
@@ -111,9 +115,10 @@ class Prepared:
             raw = connection.connection
             if not raw.autocommit and raw.pgconn.transaction_status == TransactionStatus.IDLE:
                 raw.execute("SELECT")  # the driver begins its transaction with the first statement it sees
-            if raw not in self._known:
+            known = _prepared.setdefault(raw, set())
+            if self._name not in known:
                 _good(raw.pgconn.prepare(self._name, self._query))
-                self._known.add(raw)
+                known.add(self._name)
             forms = [int(isinstance(value, bytes)) for value in values]
             octets = [value.encode() if isinstance(value, str) else value for value in values]
             return _good(raw.pgconn.exec_prepared(self._name, octets, forms))

@@ -40,3 +40,11 @@ def test_what_a_prepared_statement_writes_belongs_to_the_transaction_around_it()
         assert db.value("SELECT count(*) FROM prepared_rows") == 0
     finally:
         db.execute("DROP TABLE prepared_rows")
+
+
+def test_two_threads_that_make_a_prepared_statement_at_once_share_its_name() -> None:
+    """A cache lets two threads that meet at its first use each make one: whoever asks by the other one is answered."""
+    first, second = (db.Prepared("SELECT $1::int * 3") for _ in range(2))
+    assert [one("5").get_value(0, 0) for one in (first, second, first)] == [b"15"] * 3
+    connection.close()
+    assert second("7").get_value(0, 0) == b"21", "a new connection knows nothing, and is told"
