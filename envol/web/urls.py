@@ -79,6 +79,7 @@ from envol.web.views import (
 )
 
 register_converter(dialect.DialectPath, "dialect")
+register_converter(own_api.Anything, "anything")
 
 web = (
     [
@@ -324,7 +325,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("inbox.json", inbox.inbox_json),
     path("<dialect:path>", dialect.dialect),
     path("api/openapi.json", own_api.openapi, name="openapi"),
-    path("api/v1<path:path>", own_api.own_api),
+    path("api/v1<anything:path>", own_api.own_api),
     path("events.json", happenings.tell_events),
     path("orders.json", orders.tell_orders),
     path("consent/why.json", permission_told.why_json),

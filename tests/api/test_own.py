@@ -238,6 +238,7 @@ def test_a_call_that_comes_while_the_first_is_done_is_told_to_wait(own: Own) -> 
         ("GET", "/contacts/99999999", None, 404, "contact"),
         ("GET", "/contacts/x", None, 404, "openapi"),
         ("GET", "/nothing", None, 404, "openapi"),
+        ("GET", "/segments/1%0A/members", None, 404, ""),
         ("PUT", "/contacts", {}, 405, "GET, POST"),
     ],
 )

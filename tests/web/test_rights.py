@@ -254,7 +254,7 @@ def passer_by(shop: Shop) -> Iterator[Contact]:
     source = people.source(shop.workspace, "form", "Salon")
     person = people.upsert(shop.workspace, "partie@lecteurs.example", {}, source=source)
     yield person
-    registry.erase_person(shop.workspace.pk, person.pk, person.email_key, cause="the test is over")
+    registry.erase_person(shop.workspace.pk, person.pk, person.email_key, cause="fin d’essai")
 
 
 def test_the_desk_follows_a_death_from_the_call_to_the_register(

@@ -14,7 +14,7 @@ from envol.web.doors import any_api_key
 class DialectPath:
     """The paths of the dialect, which its clients write in any case, and some behind a doubled slash."""
 
-    regex = r"/?(?i:v3/rest|v3/data|v4/contacts|v4/rest/contacts)(?:/.*)?"
+    regex = r"/?(?i:v3/rest|v3/data|v4/contacts|v4/rest/contacts)(?:/[\s\S]*)?"
 
     def to_python(self, value: str) -> str:
         return value

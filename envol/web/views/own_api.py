@@ -14,6 +14,18 @@ from envol.api.own.ground import Answer, Wrong
 from envol.web.doors import any_api_key, anybody
 
 
+class Anything:
+    """The rest of a path, whatever it holds: where a line feed stands in it, the answer is a problem and no page."""
+
+    regex = r"[\s\S]+"
+
+    def to_python(self, value: str) -> str:
+        return value
+
+    def to_url(self, value: str) -> str:
+        return value
+
+
 @csrf_exempt  # an API key is asked for, and no cookie counts
 @any_api_key
 def own_api(request: HttpRequest, path: str) -> HttpResponse:
