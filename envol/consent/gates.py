@@ -118,31 +118,29 @@ def may_send(
     refusal of that very purpose. ``informs``: origins of data that the message names (`envol.consent.informing`).
     Whatever fails, the answer is no.
     """
-    return _each(workspace_id, contact_id, email_key, [purpose_id], channel, now, informs)[purpose_id]
+    each = may_send_each(workspace_id, contact_id, email_key, [purpose_id], channel, now, informs)
+    return each[purpose_id]
 
 
 def may_send_each(
-    workspace_id: int, contact_id: int | None, email_key: str, purpose_ids: Sequence[int], now: datetime | None = None
-) -> dict[int, Answer]:
-    """`may_send` for several purposes of one person, by one question to the database."""
-    return _each(workspace_id, contact_id, email_key, purpose_ids, "email", now, ())
-
-
-def _each(
     workspace_id: int,
     contact_id: int | None,
     email_key: str,
     purpose_ids: Sequence[int],
-    channel: str,
-    now: datetime | None,
-    informs: Sequence[int],
+    channel: str = "email",
+    now: datetime | None = None,
+    informs: Sequence[int] = (),
 ) -> dict[int, Answer]:
+    """`may_send` for several purposes of one person, by one question to the database."""
+    refused = dict.fromkeys(purpose_ids, Answer(False, RESTRICTED))
+    if channel != "email" or not email_key:
+        return refused
     try:
         with transaction.atomic():
-            return _may_send(workspace_id, contact_id, email_key, purpose_ids, channel, now, informs)
+            return refused | _may_send(workspace_id, contact_id, email_key, purpose_ids, now, informs)
     except Exception:
         log.exception("may_send failed for contact %s and purposes %s: refused", contact_id, purpose_ids)
-        return dict.fromkeys(purpose_ids, Answer(False, RESTRICTED))
+        return refused
 
 
 def _may_send(
@@ -150,13 +148,10 @@ def _may_send(
     contact_id: int | None,
     email_key: str,
     purpose_ids: Sequence[int],
-    channel: str,
     now: datetime | None,
     informs: Sequence[int],
 ) -> dict[int, Answer]:
-    answers = dict.fromkeys(purpose_ids, Answer(False, RESTRICTED))
-    if channel != "email" or not email_key:
-        return answers
+    """The answers of those that there are, of whom none has two answers at once."""
     # One round trip: the purposes, the suppression and the answers in force, even where one is missing.
     found = rows(
         "SELECT u.id, u.kind, p.id, p.state, coalesce((SELECT array_agg(s.scope) FROM ("
@@ -185,11 +180,11 @@ def _may_send(
         },
     )
     twice = {one for one, times in Counter(row[0] for row in found).items() if times > 1}
-    for purpose_id, kind, permission_id, state, *limits in found:  # no such purpose here, or two answers at once: no
-        if purpose_id not in twice:
-            person = (workspace_id, contact_id, permission_id, now, informs)
-            answers[purpose_id] = _answer(kind, state, *limits, person=person)
-    return answers
+    return {
+        purpose_id: _answer(kind, state, *limits, person=(workspace_id, contact_id, permission_id, now, informs))
+        for purpose_id, kind, permission_id, state, *limits in found
+        if purpose_id not in twice
+    }
 
 
 def _answer(

@@ -16,7 +16,7 @@ from envol.api.rest import groupings
 from envol.api.rest.ground import Call, Wrong
 from envol.api.rest.values import moment
 from envol.campaigns.models import Campaign
-from envol.outbound.models import Domain, Sending
+from envol.outbound.models import Sending
 
 NAMES = frozenset(
     {
@@ -51,13 +51,7 @@ def campaigns(call: Call) -> QuerySet[Campaign]:
         found = found.filter(pk__in=drafts.values("campaign_id"))
     if "customcampaign" in query:
         found = found.filter(pk=number_of_custom(query["customcampaign"]))
-    if "from" in query:
-        found = found.filter(from_address__iexact=query["from"])
-    if "fromdomain" in query:
-        found = found.filter(from_address__iendswith=f"@{query['fromdomain']}")
-    if (number := call.number("fromid")) is not None:
-        domain = Domain.objects.filter(workspace=call.workspace, pk=number).values_list("name", flat=True).first()
-        found = found.filter(from_address__iendswith=f"@{domain}") if domain else found.none()
+    found = groupings.from_sender(call, found)
     if call.switch("isdeleted") or call.switch("isstarred") or call.number("workflowid"):
         found = found.none()
     return found.none() if call.switch("isnewslettertool") is False else found

@@ -6,13 +6,15 @@ Their numbers lie beyond those of our campaigns, so both stand in one resource.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
-from django.db.models import QuerySet
+from django.db.models import Model, QuerySet
 
 from envol.api.rest.ground import Call
 from envol.api.rest.values import told
 from envol.outbound.models import Domain, Grouping
+
+Rows = TypeVar("Rows", bound=Model)
 
 BASE = 1 << 48  # within what every client reads exactly (RFC 8259 §6)
 
@@ -39,17 +41,24 @@ def left_by(call: Call) -> QuerySet[Grouping]:
         found = found.filter(pk=given ^ BASE) if BASE <= given < BASE << 1 else found.none()
     if "customcampaign" in query:
         found = found.filter(name=query["customcampaign"])
-    if "from" in query:
-        found = found.filter(from_address__iexact=query["from"])
-    if "fromdomain" in query:
-        found = found.filter(from_address__iendswith=f"@{query['fromdomain']}")
-    if (given := call.number("fromid")) is not None:
-        domain = Domain.objects.filter(workspace=call.workspace, pk=given).values_list("name", flat=True).first()
-        found = found.filter(from_address__iendswith=f"@{domain}") if domain else found.none()
+    found = from_sender(call, found)
     others = (call.number("contactslist", "contactslistid"), call.number("workflowid"))
     if any(others) or call.switch("isdeleted") or call.switch("isstarred") or call.switch("isnewslettertool"):
         return found.none()
     return found.none() if call.number("campaignstatus") not in (None, 2) else found
+
+
+def from_sender(call: Call, found: QuerySet[Rows]) -> QuerySet[Rows]:
+    """Those that ``From``, ``FromDomain`` and ``FromID`` leave, of campaigns and of these alike."""
+    query = call.query
+    if "from" in query:
+        found = found.filter(from_address__iexact=query["from"])
+    if "fromdomain" in query:
+        found = found.filter(from_address__iendswith=f"@{query['fromdomain']}")
+    if (number := call.number("fromid")) is not None:
+        domain = Domain.objects.filter(workspace=call.workspace, pk=number).values_list("name", flat=True).first()
+        found = found.filter(from_address__iendswith=f"@{domain}") if domain else found.none()
+    return found
 
 
 def shown(call: Call, one: Grouping) -> dict[str, Any]:
