@@ -209,6 +209,8 @@ class Composer:
             headers["feedback_id"] = list_headers.feedback_id(
                 campaign, opaque("workspace", workspace.id), sending.kind, installation()
             )
+            if self._leave_by_mail:
+                headers["cfbl_address"] = _complaints_to(self._bounce_domain, self._domain)
         return headers
 
     def compose(self, person: Person, now: datetime | None = None) -> ComposedMessage:
@@ -491,7 +493,9 @@ def compose_message(
     domain = author.rpartition("@")[2].lower()
     message_id = links.message_id(message.sending_id, no, domain)
     if raw is not None:
-        head = [*_way_out(message.sending_id, no, leave_at, bounce_domain), *head]
+        way_out = _way_out(message.sending_id, no, leave_at, bounce_domain)
+        told = [] if header.get("null_path") else _complaints(head, message_id, domain, bounce_domain)
+        head = [*way_out, *told, *head]
         made = Composed(_completed(head, message_id, now), body)
     else:
         made = compose(
@@ -504,6 +508,7 @@ def compose_message(
             date=now,
             reply_to=[_box(one) for one in header.get("reply_to", ())],
             feedback_id=list_headers.feedback_id("", opaque("workspace", message.workspace_id), kind, installation()),
+            cfbl_address=_complaints_to(bounce_domain, domain),
             auto_submitted=list_headers.AUTO_GENERATED,
             extra=[(name, value) for name, value in header.get("extra", ())],
         )
@@ -528,6 +533,19 @@ def _way_out(sending_id: int, no: int, leave_at: str, bounce_domain: str) -> lis
         structured_line("List-Unsubscribe", list_headers.list_unsubscribe(url, by_mail)),
         structured_line("List-Unsubscribe-Post", list_headers.LIST_UNSUBSCRIBE_POST),
     ]
+
+
+def _complaints_to(bounce_domain: str, author_domain: str) -> str | None:
+    return list_headers.cfbl_address(f"{links.COMPLAINTS}@{bounce_domain}", author_domain) if bounce_domain else None
+
+
+def _complaints(head: list[bytes], message_id: str, author_domain: str, bounce_domain: str) -> list[bytes]:
+    """Where a relayed message is complained of, unless its program said so; its own Message-ID may stay, so the copy is
+    named beside it (RFC 9477 §3.2–3.3)."""
+    told = _complaints_to(bounce_domain, author_domain)
+    if told is None or any(line.lower().startswith(b"cfbl-") for line in head):
+        return []
+    return [structured_line("CFBL-Address", told), structured_line("CFBL-Feedback-ID", message_id)]
 
 
 # What a submitted message may bring along and must not carry on: traces of other servers, and blind copies.

@@ -67,6 +67,8 @@ _CODES = {kind: code for code, kind in enumerate(Kind, 1)}
 _KINDS = {code: kind for kind, code in _CODES.items()}
 KNOWN = "p"
 """By this name an address of a form carries whom it was given to: a token of preferences or of a person."""
+COMPLAINTS = "fbl"
+"""Local part of the address at which complaints are taken, of a domain that takes reverse-paths."""
 _MAX_SENDING, _MAX_NO, _MAX_LINK = 2**40, 2**56, 2**16
 
 

@@ -2,9 +2,9 @@
 
 A bounce comes to the reverse-path of one recipient of one sending (`content.links.return_path`); who it speaks of
 stands in that address, not in the words of the mail. A complaint (RFC 5965) comes to ``fbl@`` one of our domains and
-names a message of ours by its Message-ID or reverse-path. Mail without such a mark suppresses nobody.
-A mail to a signed address of List-Unsubscribe is somebody who leaves. Mail for ``postmaster@`` and ``abuse@`` (RFC
-2142) and replies are kept for people to read (`outbound.mailbox`).
+names a message of ours by its Message-ID, CFBL-Feedback-ID (RFC 9477) or reverse-path. Mail without such a mark
+suppresses nobody. A mail to a signed address of List-Unsubscribe is somebody who leaves. Mail for ``postmaster@`` and
+``abuse@`` (RFC 2142) and replies are kept for people to read (`outbound.mailbox`).
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from envol.outbound.sites import site_of
 from envol.wire.address import AddressError, domain_of, normalise
 from envol.wire.bounce import Explanation, Recipient, explain
 
-COMPLAINTS = "fbl"
+COMPLAINTS = links.COMPLAINTS
 # Classes of returned mail that speak of the address → cause of a refusal (`outbound.settle.judge`).
 _OF_ADDRESS = {
     "user_unknown": "unknown_user",

@@ -59,6 +59,20 @@ def list_id(identifier: str, name: str = "") -> str:
     return body
 
 
+def cfbl_address(address: str, author_domain: str) -> str | None:
+    """Body of CFBL-Address (RFC 9477 §3.2): where complaints about this message are told, as ARF.
+
+    None where the address is not of the author's own domain or one below it: receivers would ask for a second signature
+    (§3.1.3).
+    """
+    domain = address.rpartition("@")[2].lower()
+    if not f".{domain}".endswith(f".{author_domain.lower()}"):
+        return None
+    if not _MAILTO.match(address) or "?" in address:
+        raise ValueError("CFBL-Address: the address must read name@domain.")
+    return f"{address}; report=arf"
+
+
 def feedback_id(campaign: str, customer: str, kind: str, sender: str) -> str:
     """Body of Feedback-ID (Gmail feedback loop): `campaign:customer:kind:sender`.
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import email
+import re
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,9 +16,9 @@ from envol import db
 from envol.consent import acts, purposes
 from envol.content import links
 from envol.events.models import Kind
-from envol.outbound import accept, domains, mailbox
+from envol.outbound import accept, domains, lease, mailbox, making
 from envol.outbound.models import Captured, Domain, Message
-from tests.edge.test_inbound import Running, events
+from tests.edge.test_inbound import Running, events, report, suppressed
 from tests.outbound.helpers import people, sending
 
 pytestmark = pytest.mark.usefixtures("empty_database")
@@ -160,14 +164,11 @@ def test_what_is_kept_is_bounded(workspace: Any, domain: Domain, monkeypatch: py
 def test_campaigns_name_the_addresses_that_the_inbound_takes(
     workspace: Any, domain: Domain, reader: tuple[int, int, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import dataclasses
-    from datetime import UTC, datetime
-
     from envol.content import templates
     from envol.content.compose import Composer, Person
     from envol.outbound import returned
 
-    monkeypatch.setattr(settings, "ENVOL", dataclasses.replace(settings.ENVOL, inbound="127.0.0.1:0"))
+    monkeypatch.setattr(settings, "ENVOL", replace(settings.ENVOL, inbound="127.0.0.1:0"))
     Domain.objects.filter(pk=domain.pk).update(returns_at=datetime.now(UTC))
     domain.refresh_from_db()
     domains.pass_replies_on(domain, "zoe@equipe.example")
@@ -189,5 +190,41 @@ def test_campaigns_name_the_addresses_that_the_inbound_takes(
     leave = head.partition("<mailto:")[2].partition("?")[0]
     assert made.envelope_from.endswith("@bounces.boutique.example")
     assert "?subject=unsubscribe>" in head and f"Reply-To: {HOME}" in head
-    for address in (leave, made.envelope_from, HOME):
+    complaints = head.partition("CFBL-Address: ")[2].partition("\r\n")[0]
+    assert complaints == "fbl@bounces.boutique.example; report=arf", "RFC 9477, of a domain below the author's"
+    for address in (leave, made.envelope_from, HOME, complaints.partition(";")[0]):
         assert returned.is_ours(address), address
+
+
+def test_a_complaint_comes_to_where_the_message_says(
+    inbound: Running, workspace: Any, domain: Domain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """RFC 9477: the message of a program names the address and its own copy, signed; the report need not tell more."""
+    monkeypatch.setattr(settings, "ENVOL", replace(settings.ENVOL, inbound="127.0.0.1:0"))
+    Domain.objects.filter(pk=domain.pk).update(returns_at=datetime.now(UTC))
+    domains._forget()
+    luc = "luc@poste.example"
+    raw = b"From: zoe@boutique.example\r\nTo: luc@poste.example\r\nMessage-ID: <1@programme.example>\r\n\r\nx\r\n"
+    accept.accept_messages([accept.Outgoing(workspace.pk, ("", "zoe@boutique.example"), [("", luc)], raw=raw)])
+    (held,) = lease.lease("test", 10, seconds=60)
+    makers, problems = making.Makers("https://envol.example").prepare([held])
+    (row,) = held.rows
+    data = makers[row.key](row).data
+    seen = email.message_from_bytes(data)
+    assert not problems and seen["Message-ID"] == "<1@programme.example>"
+    signed = re.sub(r"\s", "", seen["DKIM-Signature"]).lower()
+    assert {"cfbl-address", "cfbl-feedback-id"} <= set(signed.partition(";h=")[2].partition(";")[0].split(":"))
+    to = seen["CFBL-Address"].partition(";")[0]
+    told = f"Message-ID: <1@programme.example>\nCFBL-Feedback-ID: {seen['CFBL-Feedback-ID']}"
+    assert inbound.send(to, report("abuse", told), "feedback@poste.example")[0] == 250
+    assert suppressed(workspace, luc) == "marketing complaint" and len(events(Kind.COMPLAINED)) == 1
+    own = raw.replace(b"From:", b"CFBL-Address: plaintes@boutique.example; report=arf\r\nFrom:")
+    accept.accept_messages(
+        [accept.Outgoing(workspace.pk, ("", "zoe@boutique.example"), [("", "b@c.example")], raw=own)]
+    )
+    (held,) = lease.lease("test", 10, seconds=60)
+    makers, _ = making.Makers("https://envol.example").prepare([held])
+    data = makers[held.rows[0].key](held.rows[0]).data
+    assert data.count(b"CFBL-Address: plaintes@") == 1 and b"CFBL-Feedback-ID" not in data, (
+        "who says it herself is heard"
+    )

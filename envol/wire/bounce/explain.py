@@ -44,11 +44,14 @@ def explain(raw: bytes) -> Explanation:
         return Explanation("not_bounce", f"unreadable: {type(error).__name__}")
 
 
+_NAMED = ("Return-Path", "Message-ID", "CFBL-Feedback-ID")  # the last: RFC 9477 §3.3
+
+
 def _marks(parts: list[Message]) -> Iterator[str]:
     for part in parts:
         kind = part.get_content_type()
         if kind in ("message/rfc822", "text/rfc822-headers") and (inner := inside(part)) is not None:
-            yield from (found for name in ("Return-Path", "Message-ID") if (found := header(inner, name)))
+            yield from (found for name in _NAMED if (found := header(inner, name)))
         elif kind == "message/feedback-report":
             yield from (found for block in blocks(part) if (found := header(block, "Original-Mail-From")))
 

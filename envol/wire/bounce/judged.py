@@ -44,7 +44,8 @@ class Recipient:
 
 @dataclass(slots=True)
 class Explanation:
-    """marks: Message-ID and reverse-path of the message it is about, by which its sender may know it."""
+    """marks: Message-ID, CFBL-Feedback-ID and reverse-path of the message it is about, by which its sender may know
+    it."""
 
     type: Kind
     rule: str

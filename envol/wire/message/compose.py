@@ -38,6 +38,8 @@ RESERVED = frozenset(
         "list-unsubscribe-post",
         "list-id",
         "feedback-id",
+        "cfbl-address",
+        "cfbl-feedback-id",
         "auto-submitted",
         "return-path",
         "received",
@@ -64,8 +66,8 @@ class Skeleton:
 
     `text_sample` and `html_sample` say which parts there are (None: that part is absent) and settle each part's
     transfer encoding; usually they are the template sources. Bodies are made whole (`render`) or by a
-    `layout`. `list_id` and `feedback_id` are bodies made by `wire.list_headers`. The same arguments give the same
-    bytes, so a retry repeats a message exactly.
+    `layout`. `list_id`, `feedback_id` and `cfbl_address` are bodies made by `wire.list_headers`. The same arguments
+    give the same bytes, so a retry repeats a message exactly.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class Skeleton:
         reply_to: Sequence[Mailbox] = (),
         list_id: str | None = None,
         feedback_id: str | None = None,
+        cfbl_address: str | None = None,
         auto_submitted: str | None = None,
         extra: Iterable[tuple[str, str]] = (),
         attachments: Sequence[Attachment] = (),
@@ -92,7 +95,12 @@ class Skeleton:
             raise ValueError("Inline images need an HTML part that shows them; send them as attachments.")
         self._from = h.mailbox_line("From", [Mailbox(from_name, from_address)])
         self._constant = [h.mailbox_line("Reply-To", reply_to)] if reply_to else []
-        for name, body in (("List-Id", list_id), ("Feedback-ID", feedback_id), ("Auto-Submitted", auto_submitted)):
+        for name, body in (
+            ("List-Id", list_id),
+            ("Feedback-ID", feedback_id),
+            ("CFBL-Address", cfbl_address),
+            ("Auto-Submitted", auto_submitted),
+        ):
             if body is not None:
                 self._constant.append(h.structured_line(name, body))
         self._constant += _extra_lines(extra)
@@ -233,6 +241,7 @@ def compose(
     list_unsubscribe_mailto: str | None = None,
     list_id: str | None = None,
     feedback_id: str | None = None,
+    cfbl_address: str | None = None,
     auto_submitted: str | None = None,
     extra: Iterable[tuple[str, str]] = (),
     attachments: Sequence[Attachment] = (),
@@ -252,6 +261,7 @@ def compose(
         reply_to=reply_to,
         list_id=list_id,
         feedback_id=feedback_id,
+        cfbl_address=cfbl_address,
         auto_submitted=auto_submitted,
         attachments=attachments,
     )
