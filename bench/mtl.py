@@ -1,7 +1,8 @@
 """Mtl: one message in the template language of programs, against the template engine's own time for the same text.
 
 A receipt (see `_source`) is rendered again and again by turns, with values made from the seed; both texts must be the
-same. Of several rounds the best of each counts: what else runs on the machine only makes a round slower.
+same. Time is the processor's, and of several rounds the best of each counts: what else runs on the machine only makes
+a round slower.
 """
 
 from __future__ import annotations
@@ -67,10 +68,10 @@ def run(json: bool = False, rounds: int = 15, messages: int = 400, seed: int = 7
             raise AssertionError("the two texts differ")
 
     def seconds(work: Callable[[int], Any]) -> float:
-        begun = time.perf_counter()
+        begun = time.process_time()
         for n in range(messages):
             work(n % len(made))
-        return (time.perf_counter() - begun) / messages
+        return (time.process_time() - begun) / messages
 
     a, b = [], []
     for _round in range(rounds):

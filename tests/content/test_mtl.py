@@ -18,7 +18,7 @@ from tests.examples import examples
 VAR: dict[str, Any] = {
     "name": "Zoé", "n": 7, "half": 2.5, "yes": True, "no": False, "yo-yo": "jouet", "html": "<b>gras</b>", "nothing": None,
     "order": {"id": "A-1", "lines": [{"t": "Un", "p": 12}, {"t": "Deux", "p": 8.5}]}, "rows": [["a", "b"], ["c"]], "empty": [],
-    "map": {"x": "1", "y": "2"}, "num": "41",
+    "map": {"x": "1", "y": "2"}, "num": "41", "a": {"b": "sous"}, "a.b": "point",
 }  # fmt: skip
 VALUES = Values(
     VAR,
@@ -48,6 +48,8 @@ VALUES = Values(
         ("{% for l in var:order.lines %}{{l.t}}={{l.p}};{% endfor %}", "Un=12;Deux=8.5;"), ("{% for v in var:map %}{{v}}{% endfor %}", "12"),
         ("{% for r in var:rows %}{% for c in r %}{{c}}{% endfor %},{% endfor %}", "ab,c,"), ("{% for x in var:empty %}a{% endfor %}", ""),
         ('{% set total = 0 %}{% for l in var:order.lines %}{% set total = total + l.p %}{% endfor %}{{ total }}', "20.5"),
+        ('{% set x = "avant" %}{% for x in var:map %}{{x}},{% endfor %}{{x}}', "1,2,avant"), ("{% for x in var:rows %}-{% endfor %}{{x:rien}}", "--rien"),
+        ("{% for l in var:order.lines %}{{l}}|{{l.p + 1}}|{{l.none:0}} {% endfor %}", "Un, 12|13|0 Deux, 8.5|9.5|0 "), ("{{var:map.x}}{{var:rows.1}}{{var:a.b}}", "1cpoint"),
         ('{% set v = "x" %}{{v}}', "x"), ("{% if HasOpenedSince(30) %}a{% endif %}{% if hasclickedsince(30) %}b{% endif %}", "a"),
         ("a { b } % {c} [[var:name]]", "a { b } % {c} [[var:name]]"), ('{{var:missing:Upper("x")}}', 'Upper("x")'), ('{{Upper(var:missing:"x")}}', "X"), ("{{Upper(var:missing:x)}}", "X"),
     ],
@@ -101,6 +103,8 @@ def test_limits() -> None:
     rows = [0] * 400
     with pytest.raises(MtlError, match="too long"):
         render("{% for a in var:r %}{% for b in var:r %}{% endfor %}{% endfor %}", Values({"r": rows}))
+    with pytest.raises(MtlError, match="larger than 2 MiB"):
+        render("{% for a in var:r %}" + "x" * 6000 + "{{a}}{% endfor %}", Values({"r": rows}))
     with pytest.raises(MtlError, match="larger than 2 MiB"):
         render('{% set x = "ab" %}' + "{% set x = x + x %}" * 40, Values())
     with pytest.raises(MtlError, match="too many blocks"):

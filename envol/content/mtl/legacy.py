@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from envol.content.mtl.run import Values, printed
+from envol.content.mtl.state import Values, printed
 
 TAG = re.compile(
     r"\[\[\s*(?:(?P<space>var|data):(?P<name>[\w.-]+)(?::(?:\"(?P<quoted>[^\"\]\[]{0,500})\"|(?P<bare>[^\]\[]{0,500})))?"
