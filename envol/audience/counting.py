@@ -39,6 +39,9 @@ __all__ = ["Figures", "Page", "Superseded", "TooSlow", "figures", "turn_of"]
 log = structlog.get_logger()
 
 PATIENCE = 0.5  # seconds before an estimate is shown
+WORTH_ASKING = (
+    0.02  # seconds left, below which PostgreSQL is not asked of a large base what columns did not say in time
+)
 CEILING = 30.0  # seconds after which an exact count is given up
 DRAWN = 4000  # ids drawn for an estimate
 ENOUGH = 200  # of them that must belong to the workspace
@@ -136,7 +139,9 @@ def figures(
     began = time.monotonic()
     found, state = _from_columns(catalogue, tree, purpose, page, turn, CEILING if patience is None else patience)
     if found is None:
-        found = _from_postgres(catalogue, tree, purpose, page, turn, patience, estimate)
+        # Columns that were late had their share of the patience: both together take no longer than one would.
+        left = None if patience is None else patience - (time.monotonic() - began)
+        found = _from_postgres(catalogue, tree, purpose, page, turn, left, estimate)
     return replace(found, seconds=time.monotonic() - began, columns=state)
 
 
@@ -221,7 +226,9 @@ def _from_postgres(
     estimate: bool,
 ) -> Figures:
     try:
-        with turn_of(page, turn, CEILING if patience is None else patience):
+        if patience is not None and patience < WORTH_ASKING and db.is_large(_TABLE):
+            raise TooSlow
+        with turn_of(page, turn, CEILING if patience is None else max(patience, WORTH_ASKING)):
             return _exact(catalogue, tree, purpose, page)
     except TooSlow:
         if patience is None or not estimate:

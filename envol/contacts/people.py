@@ -10,7 +10,6 @@ import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from zoneinfo import available_timezones
 
 from django.db import transaction
 from django.db.models.functions import Now
@@ -28,6 +27,7 @@ from envol.db import execute, rows
 from envol.events import NewEvent, record
 from envol.events.models import Kind
 from envol.wire.address import normalise
+from envol.zones import known_zones
 
 POLICIES = ("merge", "keep", "replace")
 OWN_ACTS = frozenset({"form", "person"})
@@ -187,7 +187,7 @@ def _language(language: str | None) -> str | None:
 def _time_zone(name: str | None) -> str | None:
     if not name:
         return None
-    if name not in available_timezones():
+    if name not in known_zones():
         raise ValueError(_("“%(text)s” is no time zone: write one like Europe/Paris.") % {"text": name[:40]})
     return name
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
-from zoneinfo import available_timezones
 
 from django import forms
 from django.conf import settings
+from django.forms.utils import flatatt
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
@@ -15,6 +18,7 @@ from envol.accounts.models import DPO, Role, Scope, User, Workspace
 from envol.consent.gates import LEVELS
 from envol.consent.models import Purpose
 from envol.web.meanwhile import Unchanged
+from envol.zones import known_zones
 
 _LEVEL_WORDS = {
     "none": _("not at all"),
@@ -31,16 +35,38 @@ def _levels(*names: str) -> list[tuple[str, object]]:
 _NEAR = ("Europe/", "Atlantic/", "Africa/")
 
 
-class _Zones(forms.Select):
-    """Every time zone, those near first; the names are those of the IANA table."""
+@functools.cache
+def _zones_to_choose() -> tuple[tuple[str, SafeString], ...]:
+    """Each zone with the markup of its option, not chosen; those near first."""
+    known = sorted(zone for zone in known_zones() if "/" in zone and not zone.startswith("Etc/"))
+    near = [zone for zone in known if zone.startswith(_NEAR)]
+    far = [zone for zone in known if not zone.startswith(_NEAR)]
+    ordered = dict.fromkeys(["Europe/Paris", *near, *far, "UTC"])
+    return tuple(
+        (zone, format_html('<option value="{}">{}</option>', zone, zone.replace("_", " "))) for zone in ordered
+    )
 
-    def optgroups(self, name: str, value: Any, attrs: Any = None) -> Any:
-        if not self.choices:
-            known = sorted(zone for zone in available_timezones() if "/" in zone and not zone.startswith("Etc/"))
-            near = [zone for zone in known if zone.startswith(_NEAR)]
-            far = [zone for zone in known if not zone.startswith(_NEAR)]
-            self.choices = [(zone, zone.replace("_", " ")) for zone in ["Europe/Paris", *near, *far, "UTC"]]
-        return super().optgroups(name, value, attrs)
+
+class _Zones(forms.Select):
+    """Every time zone, those near first; the names are those of the IANA table.
+
+    Django makes each option by two templates of its own: of six hundred they were most of a page's time.
+    """
+
+    def render(self, name: str, value: Any, attrs: Any = None, renderer: Any = None) -> SafeString:
+        offered = _zones_to_choose()
+        if value and value not in dict(offered):  # such as CET: what stands there is kept
+            offered = ((str(value), SafeString()), *offered)
+        options = [
+            format_html('<option value="{}" selected>{}</option>', zone, zone.replace("_", " "))
+            if zone == value
+            else line
+            for zone, line in offered
+        ]
+        everything = self.build_attrs(self.attrs, {"name": name, **(attrs or {})})
+        return format_html(
+            "<select{}>{}</select>", flatatt(everything), format_html_join("", "{}", ((one,) for one in options))
+        )
 
 
 class ZoneField(forms.CharField):
@@ -48,7 +74,7 @@ class ZoneField(forms.CharField):
 
     def clean(self, value: object) -> str:
         zone = str(super().clean(value))
-        if zone not in available_timezones():
+        if zone not in known_zones():
             raise forms.ValidationError(_("Write a time zone such as Europe/Paris."))
         return zone
 

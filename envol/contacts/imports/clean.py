@@ -14,7 +14,6 @@ from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Any
-from zoneinfo import available_timezones
 
 import polars as pl
 from django.utils.translation import gettext
@@ -26,6 +25,7 @@ from envol.contacts.imports.permission import Grant
 from envol.contacts.imports.read import Refused
 from envol.contacts.models import Import, Property
 from envol.wire.address import AddressError, normalise
+from envol.zones import known_zones
 
 GRANTS, NO_PROOF, NO_DATE, FUTURE, PRIVATE = range(5)
 """Why a line gives no permission (column ``mail``); 0 when it gives one."""
@@ -192,7 +192,7 @@ def language_code(value: str) -> str:
 
 @cache
 def _zones() -> dict[str, str]:
-    return {zone.lower(): zone for zone in available_timezones()}
+    return {zone.lower(): zone for zone in known_zones()}
 
 
 def zone_name(value: str) -> str:

@@ -6,13 +6,13 @@ import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
-from zoneinfo import available_timezones
 
 from django.utils.translation import gettext
 
 from envol.contacts.imports.formats import is_address
 from envol.contacts.imports.problem import ImportProblem
 from envol.contacts.models import Import, List, Property
+from envol.zones import known_zones
 
 POLICIES = ("merge", "keep", "replace")
 SINGLE = ("email", "language", "time_zone", "permission_date", "permission_proof")
@@ -165,7 +165,7 @@ def _by_values(values: list[str]) -> str:
         return ""
     if _mostly_addresses(values):
         return "email"
-    if all(value in available_timezones() for value in values[:20]) and any("/" in value for value in values[:20]):
+    if all(value in known_zones() for value in values[:20]) and any("/" in value for value in values[:20]):
         return "time_zone"
     return ""
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo, available_timezones
+from zoneinfo import ZoneInfo
 
 from babel.dates import format_datetime, format_skeleton, format_time, format_timedelta, get_timezone_location
 from babel.numbers import format_decimal, format_percent
@@ -23,6 +23,7 @@ from django.utils.translation import gettext_lazy as _
 from envol.contacts.sealing import is_sealed
 from envol.web.meanwhile import hidden
 from envol.web.once import token_of
+from envol.zones import known_zones
 
 register = template.Library()
 
@@ -231,13 +232,19 @@ def money(cents: Any, currency: str = "EUR") -> str:
     return "–" if cents is None else format_currency(int(cents) / 100, currency, locale=_locale())
 
 
+@lru_cache(2048)
+def _minute(local: datetime, zone: str, locale: str) -> str:
+    """A moment in full; those of a table often are of one minute, and Babel asks for the name of the zone each time."""
+    return format_datetime(local, "d MMMM yyyy, HH:mm zzz", locale=locale)
+
+
 @register.filter
 def when(value: datetime | None, zone: str = "") -> SafeString | str:
     """Relative under seven days, with the full date and its zone to read and to copy."""
     if value is None:
         return "–"
     local = timezone.localtime(value)
-    full = format_datetime(local, "d MMMM yyyy, HH:mm zzz", locale=_locale())
+    full = _minute(local.replace(second=0, microsecond=0), str(local.tzinfo), _locale())
     age = timezone.now() - value
     if abs(age.total_seconds()) < 7 * 86400:
         text = format_timedelta(-age, add_direction=True, locale=_locale())
@@ -449,7 +456,7 @@ def hour_at(when_: datetime | None, zone: str = "") -> str:
     """The hour alone, by the reader's clock or by that of ``zone``."""
     if when_ is None:
         return "–"
-    local = timezone.localtime(when_, ZoneInfo(zone) if zone in available_timezones() else None)
+    local = timezone.localtime(when_, ZoneInfo(zone) if zone in known_zones() else None)
     return format_time(local, "HH:mm", locale=_locale())
 
 

@@ -93,11 +93,13 @@ def ready_segments(request: MemberRequest) -> HttpResponse:
 
 def _counted(catalogue: Catalogue, segment: Segment, seconds: float) -> int | None:
     """People in it now, or None when that takes longer; ``unreadable`` rules count nobody."""
+    begun = time.monotonic()
     try:
         told = counting.told_by_columns(catalogue, segment.whole, seconds=seconds)
         if told is not None:
             return sum(told.values())
-        with counting.turn_of(counting.Page.of(secrets.token_hex(8)), 1, seconds):
+        left = max(counting.WORTH_ASKING, seconds - (time.monotonic() - begun))
+        with counting.turn_of(counting.Page.of(secrets.token_hex(8)), 1, left):
             return engine.count(catalogue, segment.whole)
     except (SegmentProblem, counting.Superseded, counting.TooSlow):
         return None

@@ -7,7 +7,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
-from django.db.models import Q
 from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
@@ -19,6 +18,7 @@ from envol.accounts.journal import note
 from envol.accounts.models import Role
 from envol.consent import suppression
 from envol.contacts.models import Contact
+from envol.db import rows
 from envol.outbound import mail_log
 from envol.web.answers import refuse, see
 from envol.web.doors import MemberRequest, audience, may
@@ -30,6 +30,7 @@ from envol.wire.address import AddressError, normalise
 MOST = 100_000  # lines of a file
 PEOPLE = 20_000
 """People on the list, the newest contacts first, whose digests are computed to name them: a thirtieth of a second."""
+PART = 2_000  # of them, after which it may be that nobody is left to name
 LENGTHS = {
     "": gettext_lazy("for ever"),
     "30": gettext_lazy("for 30 days"),
@@ -44,10 +45,7 @@ def _lines(request: MemberRequest, entries: list[suppression.Entry]) -> list[dic
     workspace = request.workspace.pk
     keys = {entry.digest: key for entry in entries if (key := _ledger_key(entry.cause))}
     addresses = mail_log.addresses(workspace, list(set(keys.values())))
-    flagged = Contact.objects.filter(Q(suppressed=True) | Q(objected=True), workspace_id=workspace)
-    people = list(flagged.order_by("-id").values_list("email_key", "pk", "email")[:PEOPLE])
-    digests = suppression.digest_many(workspace, [key for key, _id, _email in people])
-    known = {digest: (pk, email) for digest, (_key, pk, email) in zip(digests, people, strict=True)}
+    known = _contacts_of(workspace, {entry.digest for entry in entries})
     found = []
     for entry in entries:
         contact, email = known.get(entry.digest, (None, ""))
@@ -63,6 +61,22 @@ def _lines(request: MemberRequest, entries: list[suppression.Entry]) -> list[dic
             }
         )
     return found
+
+
+def _contacts_of(workspace: int, wanted: set[bytes]) -> dict[bytes, tuple[int, str]]:
+    """Id and address of those behind these digests who are still contacts; the newest are looked at first."""
+    flagged = "SELECT email_key, id FROM contacts_contact WHERE workspace_id = %s AND (suppressed OR objected)"
+    ids: dict[bytes, int] = {}
+    below = 1 << 62
+    for _part in range(PEOPLE // PART):
+        people = rows(f"{flagged} AND id < %s ORDER BY id DESC LIMIT {PART}", [workspace, below])
+        digests = suppression.digest_many(workspace, [key for key, _id in people])
+        ids |= {digest: pk for digest, (_key, pk) in zip(digests, people, strict=True) if digest in wanted}
+        if len(people) < PART or len(ids) == len(wanted):
+            break
+        below = people[-1][1]
+    emails = dict(Contact.objects.filter(pk__in=ids.values()).values_list("pk", "email"))
+    return {digest: (pk, emails[pk]) for digest, pk in ids.items() if pk in emails}
 
 
 def _ledger_key(cause: str) -> tuple[int, int] | None:
