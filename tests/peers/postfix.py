@@ -16,8 +16,11 @@ import pwd
 import shutil
 import signal
 import socket
+import socketserver
 import subprocess
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -139,6 +142,48 @@ def running(base: Path, more: str = "", services: str = "") -> Iterator[Postfix]
         master = int((base / "queue" / "pid" / "master.pid").read_text())
         os.kill(master, signal.SIGTERM)
         process.wait(10)
+
+
+class Greylist(socketserver.ThreadingTCPServer):
+    """A policy service (Postfix's SMTPD_POLICY_README): each recipient is deferred the first time. asked: how often."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Policy)
+        self.asked: Counter[str] = Counter()
+
+    @property
+    def port(self) -> int:
+        return int(self.server_address[1])
+
+
+class _Policy(socketserver.StreamRequestHandler):
+    server: Greylist
+
+    def handle(self) -> None:
+        about: dict[str, str] = {}
+        for line in self.rfile:
+            name, _, value = line.decode().rstrip("\n").partition("=")
+            if name:
+                about[name] = value
+                continue
+            self.server.asked[about["recipient"]] += 1
+            first = self.server.asked[about["recipient"]] == 1
+            self.wfile.write(b"action=450 4.7.1 Greylisted, come back\n\n" if first else b"action=DUNNO\n\n")
+            about = {}
+
+
+@contextmanager
+def greylisting() -> Iterator[Greylist]:
+    with Greylist() as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join(10)
 
 
 def _wait(postfix: Postfix, process: subprocess.Popen[bytes]) -> None:
