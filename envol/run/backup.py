@@ -93,7 +93,7 @@ def restore(file: Path, data: Path | None, newer: Path | None = None) -> dict[st
     """Fill an empty data directory (or an empty ``DATABASE_URL``) from ``file``; returns what is there now.
 
     Whoever was erased since is erased again before anything starts, as far as the journal in the backup and the
-    ``newer`` one (that of the installation that was lost) know.
+    ``newer`` one (that of the installation that was lost) know. Mail that waited is held (`_hold_mail`).
     """
     if newer is not None and not newer.is_file():
         raise BackupError(f"{newer} does not exist: name the erasures.jsonl of the installation that was lost.")
@@ -150,7 +150,24 @@ def restore(file: Path, data: Path | None, newer: Path | None = None) -> dict[st
         _pictures(tar, directory)
     db_rls.apply()  # privileges are made anew: the roles of this server are not those of the old one
     told = _erase_again(carried, newer, datetime.fromtimestamp(int(facts["at"]), UTC))
-    return {"data": str(directory), "contacts": db.value("SELECT count(*) FROM contacts_contact"), **told}
+    contacts = db.value("SELECT count(*) FROM contacts_contact")
+    return {"data": str(directory), "contacts": contacts, **told, **_hold_mail()}
+
+
+def _hold_mail() -> dict[str, Any]:
+    """Nothing leaves by itself that the lost installation may have sent after its backup."""
+    from envol.campaigns import restored as campaigns
+    from envol.outbound import restored
+
+    names, waiting = campaigns.hold(), restored.hold()
+    people = sum(one.people for one in waiting)
+    said = "Nothing was waiting to be sent."
+    if names or waiting:
+        said = (
+            f"What waited when the backup was made may have left since, so it is held: {len(names)} campaigns (resume"
+            f" or stop each on its page) and single messages to {people:,} people (envol restored list)."
+        )
+    return {"held_campaigns": names, "held_messages": people, "mail": said}
 
 
 def _proof(folder: Path, name: str) -> bytes:

@@ -357,7 +357,7 @@ def restore(
         json,
         lambda: say(
             f"Restored {facts['contacts']:,} contacts into {facts['data']}; erased again: {facts['erased_again']}."
-            f"\n{facts['erasures']}\nStart it: envol up --data {facts['data']}"
+            f"\n{facts['erasures']}\n{facts['mail']}\nStart it: envol up --data {facts['data']}"
         ),
     )
 
@@ -373,6 +373,7 @@ def main() -> None:
         cli_move,  # noqa: F401 -- move-in
         cli_notice,  # noqa: F401 -- notice
         cli_outbound,  # noqa: F401 -- receivers and warmup
+        cli_restored,  # noqa: F401 -- restored
         cli_rights,  # noqa: F401 -- erasures
     )
     from envol.run.cli_road import app as whole  # with contacts, segment, campaign and demo

@@ -20,6 +20,7 @@ from envol.run import (  # those beside the first add their commands
     cli_move,  # noqa: F401
     cli_notice,  # noqa: F401
     cli_outbound,  # noqa: F401
+    cli_restored,  # noqa: F401
     cli_rights,  # noqa: F401
 )
 from envol.run.cli_road import app
