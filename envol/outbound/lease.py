@@ -280,8 +280,8 @@ def _informs(sending: SendingFacts) -> list[int]:
 def _forbidden(sending: SendingFacts, addresses: Sequence[str]) -> dict[str, str]:
     """Addresses of messages that name no contact and must get nothing, with the reason.
 
-    She may be one of ours all the same, and have refused what contracts bring. Mail of Envol to its own members is not
-    asked.
+    She may be one of ours all the same, and have refused what contracts bring, or her data rest (GDPR art. 18). Mail of
+    Envol to its own members is not asked.
     """
     if sending.kind not in ("transactional", "test"):
         return {}
@@ -298,13 +298,12 @@ def _forbidden(sending: SendingFacts, addresses: Sequence[str]) -> dict[str, str
         if known.scope == "all" or sending.kind == "test"
     }
     bit = _contract_bit(sending.workspace_id) if sending.kind == "transactional" else None
-    if bit is not None:
-        for (key,) in db.rows(
-            "SELECT email_key FROM contacts_contact WHERE workspace_id = %s AND email_key = ANY(%s)"
-            " AND (refused & %s) <> 0",
-            [sending.workspace_id, list(keys), 1 << bit],
-        ):
-            told.setdefault(keys[key], gates.WITHDRAWN)
+    for key, closed in db.rows(
+        "SELECT email_key, suppressed IS NOT FALSE FROM contacts_contact WHERE workspace_id = %s"
+        " AND email_key = ANY(%s) AND (suppressed IS NOT FALSE OR (refused & %s) <> 0)",
+        [sending.workspace_id, list(keys), 0 if bit is None else 1 << bit],
+    ):
+        told.setdefault(keys[key], gates.SUPPRESSED if closed else gates.WITHDRAWN)
     return told
 
 
