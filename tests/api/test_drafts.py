@@ -13,8 +13,8 @@ from envol.accounts.workspaces import add_member, create_workspace
 from envol.api import declared
 from envol.campaigns.models import Campaign
 from envol.consent import purposes
-from envol.content.mtl.grammar import MtlError
-from envol.content.mtl.ours import translate
+from envol.contacts import catalogue
+from envol.contacts.models import PropertyType
 from envol.outbound import domains
 from envol.outbound.models import Sending
 from tests.api.program import Program
@@ -104,6 +104,17 @@ def test_from_the_first_word_to_sending(program: Program) -> None:
     assert program("PUT", path, {"Subject": "x"})[0] == 400, "on its way"
 
 
+def test_loops_go_over_what_the_catalogue_calls_several(program: Program) -> None:
+    catalogue.declare(program.workspace, "genres", PropertyType.LIST, "Genres", "Genres")
+    made, _ = draft(program)
+    html = "<p>{% for g in data:genres %}{{g}} {% endfor %}[[UNSUB_LINK_FR]]</p>"
+    assert program("POST", f"campaigndraft/{made['ID']}/detailcontent", {"Html-part": html})[0] == 200
+    template = Campaign.objects.get(pk=made["ID"]).template
+    assert template is not None
+    version = template.versions.latest("no")
+    assert "{% for g in contact.genres %}" in version.source and "contact.genres" in version.variables
+
+
 def test_the_older_twin_of_a_draft(program: Program) -> None:
     made, _ = draft(program)
     (older,) = program.rows("newsletter")
@@ -143,8 +154,8 @@ def test_a_draft_takes_its_words_from_a_template(program: Program) -> None:
     ("act", "body", "said"),
     [
         ("send", {}, "has no ContactsListID"), ("schedule", {"Date": "x"}, "MJ08 Property Date is invalid"), ("schedule", {}, "MJ03 A non-empty value"),
-        ("test", {}, "MJ08 Property Recipients is invalid"), ("detailcontent", {"Html-part": "a\n{{var:x}}"}, "Html-part, line 2: a campaign does not know var:x"),
-        ("detailcontent", {"Html-part": "{{data:unknown_thing}}"}, "unknown_thing"), ("detailcontent", {"MJMLContent": "<mjml><mj-body>"}, "MJMLContent"),
+        ("test", {}, "MJ08 Property Recipients is invalid"), ("detailcontent", {"Html-part": "a\n{{var:x}}"}, "Html-part, line 2: a campaign does not know var:x: give it a default"),
+        ("detailcontent", {"Html-part": "{{data:unknown_thing}}"}, "unknown_thing"), ("detailcontent", {"Html-part": "\n{% for x in data:first_name %}{% endfor %}"}, 'Html-part, line 2: "data:first_name" is not an array value'), ("detailcontent", {"MJMLContent": "<mjml><mj-body>"}, "MJMLContent"),
     ],
 )  # fmt: skip
 def test_what_is_wrong_is_said(program: Program, act: str, body: dict[str, Any], said: str) -> None:
@@ -159,20 +170,3 @@ def test_what_is_wrong_is_said(program: Program, act: str, body: dict[str, Any],
         program("POST", "campaigndraft", {"Locale": "fr_FR", "Sender": "x", "SenderEmail": "no at", "Subject": "a"})[0]
         == 400
     )
-
-
-@pytest.mark.parametrize(
-    ("source", "made"),
-    [
-        ("[[autre]] [[EMAIL_TO]]", "[[autre]] {{ contact.email }}"), ('[[data:city:"a"]]', '{{ contact.city | default("a") }}'),
-        ("{{Upper(data:city)}} [[PERMALINK]]", "{{ (contact.city) | upper }} {{ web_version_url }}"),
-        ("{% if not data:a = 1 xor true %}x{% elseif mj:contact.email <> '' %}y{% else %}z{% endif %}", '{% if (((not (contact.a == 1)) and not true) or (not (not (contact.a == 1)) and true)) %}x{% elif (contact.email != "") %}y{% else %}z{% endif %}'),
-    ],
-)  # fmt: skip
-def test_its_language_in_ours(source: str, made: str) -> None:
-    assert (
-        made in translate(source, str.lower) or "xor" in source and translate(source, str.lower).startswith("{% if ((")
-    )
-    for wrong in ("{{var:x}}", "[[var:x]]", "{% for x in var:a %}{% endfor %}", "{% set a = 1 %}", "{{Round(1)}}"):
-        with pytest.raises(MtlError):
-            translate(wrong, str.lower)

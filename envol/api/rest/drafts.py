@@ -28,6 +28,7 @@ from envol.audience.models import Segment
 from envol.campaigns import actions, drafts
 from envol.campaigns.models import Campaign
 from envol.campaigns.refusals import Conflict, Refused
+from envol.contacts import catalogue
 from envol.contacts.models import List
 from envol.content import templates
 from envol.content.mtl.grammar import MtlError
@@ -248,12 +249,13 @@ def _compose(call: Call, one: Draft) -> None:
     if not (one.html or one.text):
         return
     part = "Html-part"
+    kinds = {key: found.type for key, found in catalogue.of(call.workspace).items()}
     try:
-        html = translate(one.html, names.key_of) if one.html else ""
+        html = translate(one.html, names.key_of, kinds) if one.html else ""
         part = "Text-part"
-        words = translate(one.text, names.key_of) if one.text else None
+        words = translate(one.text, names.key_of, kinds) if one.text else None
         part = "Subject"
-        subject = translate(one.facts.get("Subject", ""), names.key_of)
+        subject = translate(one.facts.get("Subject", ""), names.key_of, kinds)
         made = templates.save(
             call.workspace,
             f"API {one.campaign.pk}",

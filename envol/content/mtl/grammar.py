@@ -73,7 +73,8 @@ class Print:
 class If:
     """Conditions with their bodies; one of None is what else there is."""
 
-    branches: list[tuple[Any, list[Any]]] = field(default_factory=list)
+    branches: list[tuple[Any, list[Any]]]
+    line: int
 
 
 @dataclass(slots=True)
@@ -88,6 +89,7 @@ class For:
 class Set:
     name: str
     value: Any
+    line: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -201,7 +203,7 @@ class _Builder:
         if word == "if":
             branch = (_Reader(inner).whole(), [])  # type: tuple[Any, list[Any]]
             self._touches(branch[0])
-            one = If([branch])
+            one = If([branch], tag.line)
             bodies[-1].append(one)
             open_.append(one)
             bodies.append(branch[1])
@@ -233,7 +235,7 @@ class _Builder:
             read = _Reader(_Tag(tag.kind, value, tag.line)).whole()
             if self._touches(read):
                 self._tainted.add(name.strip())
-            bodies[-1].append(Set(name.strip(), read))
+            bodies[-1].append(Set(name.strip(), read, tag.line))
         else:
             raise self._misplaced(tag)
 
