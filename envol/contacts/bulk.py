@@ -20,7 +20,9 @@ from envol.accounts import undo as undos
 from envol.accounts.jobs import Cancelled
 from envol.accounts.journal import note
 from envol.accounts.models import Undo, Workspace
-from envol.contacts import catalogue, filters, places
+from envol.consent import reuse
+from envol.consent.models import Purpose
+from envol.contacts import catalogue, fields, filters, places
 from envol.contacts.filters import Filter
 from envol.contacts.models import BulkAct, BulkPerson, List, Property, Source
 from envol.contacts.people import tag_name
@@ -44,6 +46,14 @@ _UNDONE_AS = {"locate": "set"}  # one value each, put back the same way
 
 class BulkProblem(ValueError):
     """An act that cannot be done; the sentence says what to do."""
+
+
+class Unweighed(BulkProblem):
+    """Values would serve a purpose they were not given for (GDPR art. 6(4)): weigh that first (`fields.Weighed`)."""
+
+    def __init__(self, asked: fields.Weighed) -> None:
+        super().__init__(str(asked))
+        self.source, self.target = asked.source, asked.target
 
 
 def prepare(
@@ -105,7 +115,7 @@ def _checked(workspace: Workspace, act: str, argument: Mapping[str, Any]) -> dic
                 value = catalogue.clean(known, {key: argument.get("value")})[key]
             except ValueError as error:
                 raise BulkProblem(str(error)) from None
-            return {"property": key, "value": value}
+            return {"property": key, "value": value, "served": known[key].purposes}
         case "locate":
             found_property = catalogue.of(workspace).get(str(argument.get("property") or ""))
             if found_property is None or found_property.type != "place":
@@ -133,7 +143,33 @@ def _mergeable(workspace: Workspace, old: str, into: str) -> dict[str, Any]:
                 _("The property that stays does not offer these choices: %(choices)s. Add them first.")
                 % {"choices": ", ".join(lost[:10]) or "–"}
             )
+    try:
+        fields.refuse_another_purpose(one, other.purposes)
+    except fields.Weighed as error:
+        raise Unweighed(error) from None
+    except fields.FieldProblem:
+        raise BulkProblem(_("The property that stays serves no purpose yet: say first what it may serve.")) from None
     return {"from": old, "into": into, "declared": catalogue.declaration(one)}
+
+
+def _refuse_wider(bulk: BulkAct) -> None:
+    """What was taken away must not come back to serve more than when it went (GDPR art. 5(1)(b), 6(4))."""
+    if bulk.act == "merge":
+        key, served = bulk.argument["from"], bulk.argument["declared"]["purposes"]
+    elif bulk.act == "set":
+        key, served = bulk.argument["property"], bulk.argument.get("served", 0)
+    else:
+        return
+    one = catalogue.of(bulk.workspace).get(key)
+    if one is None or not served or not one.purposes & ~served:
+        return
+    everything = Purpose.objects.filter(workspace=bulk.workspace).order_by("bit")
+    added = [purpose for purpose in everything if one.purposes & ~served & 1 << purpose.bit]
+    if any(not reuse.compatible(one.pk, purpose) for purpose in added):
+        raise BulkProblem(
+            _("The values were given for less than “%(name)s” serves now. Take away first: %(purposes)s.")
+            % {"name": key, "purposes": ", ".join(reuse.label_of(purpose) for purpose in added)}
+        )
 
 
 def apply(bulk: BulkAct, progress: Tell | None = None) -> dict[str, Any]:
@@ -327,6 +363,7 @@ def undo(bulk: BulkAct, progress: Tell | None = None) -> dict[str, Any]:
         raise BulkProblem(_("This act is undone already."))
     if not can_undo(bulk):
         raise BulkProblem(_("This act can no longer be undone: that was possible for %(days)s days.") % {"days": DAYS})
+    _refuse_wider(bulk)
     tell = progress or (lambda done, total, step: None)
     _reopen(bulk)
     total, after = int(bulk.counts.get("changed", 0)), 0

@@ -210,7 +210,7 @@ def change(
 
     Raises FieldProblem; `Weighed` where values that people have would serve a purpose they were not given for."""
     mask = _mask(property.workspace, purposes)
-    _refuse_another_purpose(property, mask)
+    refuse_another_purpose(property, mask)
     kept = {choice["value"]: choice for choice in property.choices}
     wanted = property.choices if choices is None else [kept.get(name, name) for name in choices]
     if choices is not None and (gone := [name for name in kept if name not in choices]):
@@ -253,8 +253,10 @@ def change(
     return changed
 
 
-def _refuse_another_purpose(property: Property, mask: int) -> None:
-    """Values that people have serve what they were given for, and what a weighing found compatible."""
+def refuse_another_purpose(property: Property, mask: int) -> None:
+    """Values that people have serve what they were given for, and what a weighing found compatible (GDPR art. 6(4)).
+
+    ``mask``: what they would serve. Raises `Weighed`, or FieldProblem where that is nothing at all."""
     if property.purposes == 0 or (not mask & ~property.purposes and mask):
         return  # nobody said yet what they are for; or nothing is added
     if not value(

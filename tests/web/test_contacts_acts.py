@@ -308,7 +308,9 @@ def test_the_catalogue_is_kept_without_losing_a_value(own: Shop, as_member: Sign
     assert "No property is called so" in client.get("/fields?q=zzz").content.decode()
     wrong = client.post("/fields/new", {"type": "choice", "label_fr": "Genre", "choices": ""})
     assert wrong.status_code == 422 and 'value="Genre"' in wrong.content.decode()
-    form = {"type": "text", "label_fr": "Prénom usuel", "label_en": "Usual name", "purpose": ["newsletter"]}
+    form: dict[str, object] = {"type": "text", "label_fr": "Prénom usuel", "label_en": "Usual name"}
+    serves = workspace.properties.get(key="last_name").purposes  # what it is to become part of
+    form["purpose"] = [one.key for one in workspace.purposes.all() if serves >> one.bit & 1]
     answer = client.post("/fields/new", form)
     made = workspace.properties.get(key="usual_name")
     assert answer["Location"] == f"/fields/{made.pk}" and made.purposes

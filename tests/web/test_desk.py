@@ -20,9 +20,9 @@ from envol.campaigns import checks
 from envol.consent import desk, policies, purposes, reuse, tasks
 from envol.consent.models import Processor
 from envol.consent.paper import Paper
-from envol.contacts import catalogue, export_files, people
+from envol.contacts import bulk, catalogue, export_files, people
 from envol.contacts.filters import Filter
-from envol.contacts.models import Contact
+from envol.contacts.models import BulkAct, Contact
 from tests.consent.test_legacy import reader
 from tests.web.shop import Shop, open_shop
 
@@ -288,3 +288,41 @@ def test_a_field_that_people_have_gains_no_purpose_before_it_was_weighed(own: Sh
     assert editor.post(wizard, sent | {"agrees": "yes", "sign": "profiling"}).status_code == 303
     assert editor.post(where, {**given, "purpose": ["transactional"]}).status_code == 303
     assert editor.post(where, both).status_code == 422, "the newest answer counts: only consent can allow it"
+
+
+def test_values_serve_no_more_by_a_merge_or_by_coming_back(own: Shop, as_member: Sign) -> None:
+    """GDPR art. 6(4): the field page is not the only way by which values could come to serve another purpose."""
+    orders, letter = purposes.get(own.workspace, "transactional"), purposes.get(own.workspace, "newsletter")
+    cap = catalogue.declare(own.workspace, "cap", "number", "Casquette", "Cap", purposes=1 << orders.bit)
+    both = 1 << orders.bit | 1 << letter.bit
+    hood = catalogue.declare(own.workspace, "hood", "number", "Capuche", "Hood", purposes=both)
+    bare = catalogue.declare(own.workspace, "bare", "number", "Tête nue", "Bare head")
+    editor, act = as_member("editor", own), f"/fields/{cap.pk}/act"
+    zoe = Contact.objects.filter(workspace_id=own.workspace.pk).earliest("id")
+    origin = people.source(own.workspace, "member", "Salon")
+    people.set_values(zoe, {"cap": 56}, origin)
+    wizard = f"/consent/purposes/{orders.pk}/reuse?field={cap.pk}&target={letter.pk}"
+    for answer in (editor.get(f"/fields/{cap.pk}?into=hood"), editor.post(act, {"act": "merge", "into": "hood"})):
+        page = html.unescape(answer.content.decode())
+        assert "weigh first whether" in page and wizard in page and "values moved" not in page
+    assert "serves no purpose yet" in html.unescape(editor.get(f"/fields/{cap.pk}?into=bare").content.decode())
+    assert Contact.objects.filter(pk=zoe.pk, props__has_key="cap").exists()
+
+    assert editor.post(act, {"act": "empty"}).status_code == 303
+    given = {"label_fr": "Casquette", "label_en": "Cap", "purpose": ["transactional", "newsletter"]}
+    assert editor.post(f"/fields/{cap.pk}", given).status_code == 303, "nobody has one now"
+    emptied = BulkAct.objects.filter(workspace=own.workspace, act="set").latest("id")
+    with pytest.raises(bulk.BulkProblem, match="given for less"):
+        bulk.undo(emptied)
+    given["purpose"] = ["transactional"]
+    assert editor.post(f"/fields/{cap.pk}", given).status_code == 303
+    bulk.undo(emptied)
+    assert Contact.objects.get(pk=zoe.pk).props["cap"] == 56
+
+    said = {name: f"Because of {name}." for name in reuse.FACTORS}
+    assert editor.post(wizard, {"target": letter.pk, "field": [cap.pk], **said, "agrees": "yes"}).status_code == 303
+    assert editor.post(act, {"act": "merge", "into": "hood"}).status_code == 303
+    assert Contact.objects.get(pk=zoe.pk).props["hood"] == 56
+    people.set_values(zoe, {"hood": None}, origin)
+    for one in (hood, bare):
+        one.delete()

@@ -161,10 +161,7 @@ def field(request: MemberRequest, property_id: int) -> HttpResponse:
         )
     except service.FieldProblem as error:
         given = {key: posted.get(key, "") for key in posted} | {"purposes": posted.getlist("purpose")}
-        wizard = ""
-        if isinstance(error, service.Weighed):
-            asked = urlencode({"field": one.pk, "target": error.target.pk})
-            wizard = f"{reverse('web:reuse', args=[error.source.pk])}?{asked}"
+        wizard = _wizard(one, error) if isinstance(error, service.Weighed) else ""
         return _field(request, one, status=422, given=given, problem=str(error), wizard=wizard)
     if changed.sensitive != one.sensitive:
         tasks.start_sealing(request.workspace)
@@ -172,6 +169,11 @@ def field(request: MemberRequest, property_id: int) -> HttpResponse:
         opens = _("The property is changed; its values are being opened.")
         return see(request, "field", one.pk, said=said if changed.sensitive else opens)
     return see(request, "field", one.pk, said=_("The property is changed."))
+
+
+def _wizard(one: Property, asked: service.Weighed | bulk.Unweighed) -> str:
+    """Where the five factors are answered for this property and that purpose."""
+    return f"{reverse('web:reuse', args=[asked.source.pk])}?{urlencode({'field': one.pk, 'target': asked.target.pk})}"
 
 
 @require_POST
@@ -191,13 +193,14 @@ def _field(request: MemberRequest, one: Property, *, status: int = 200, **more: 
         for p in catalogue.of(workspace).values()
         if p.pk != one.pk and p.type == one.type and (p.sensitive or not one.sensitive)
     ]
-    into = request.GET.get("into", "")
-    figures, merge_problem = None, ""
+    into = request.GET.get("into") or request.POST.get("into", "")
+    figures, merge_problem, merge_wizard = None, "", ""
     if into:
         try:
             figures = bulk.merge_figures(workspace, one.key, into)
         except bulk.BulkProblem as error:
             merge_problem = str(error)
+            merge_wizard = _wizard(one, error) if isinstance(error, bulk.Unweighed) else ""
     purposes = list(Purpose.objects.filter(workspace=workspace).order_by("bit"))
     facts = {
         "property": one,
@@ -211,6 +214,7 @@ def _field(request: MemberRequest, one: Property, *, status: int = 200, **more: 
         "into": next((p for p in others if p.key == into), None),
         "figures": figures,
         "merge_problem": merge_problem,
+        "merge_wizard": merge_wizard,
         "given": {},
         "problem": "",
         "wizard": "",
@@ -251,6 +255,8 @@ def field_act(request: MemberRequest, property_id: int) -> HttpResponse:
             return see(request, "fields", said=_("“%(name)s” left the catalogue.") % {"name": label(one)}, undo=undo)
         else:
             return refuse(request, "field", one.pk, said=_("There is no such act; nothing was changed."))
+    except bulk.Unweighed:
+        return _field(request, one, status=422)
     except (bulk.BulkProblem, service.FieldProblem) as error:
         return refuse(request, "field", one.pk, said=str(error))
     said = "" if tasks.start_bulk(made) is not None else done_sentence(made)
