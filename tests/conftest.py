@@ -129,9 +129,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     browsers at once on two cores keep each other waiting.
     """
     together = {"web": "web", "browser": "browser", "journeys": "browser"}
+    first = {"web": 0, "browser": 1, "journeys": 1}
     for item in items:
         room = Path(item.path).relative_to(ROOT / "tests").parts[0]
         item.add_marker(pytest.mark.xdist_group(together.get(room, str(item.path))))
+    if hasattr(items[0].config if items else None, "workerinput"):
+        # The two long rows begin together: whoever drew one of them last would keep the other process waiting.
+        items.sort(key=lambda item: first.get(Path(item.path).relative_to(ROOT / "tests").parts[0], 2))
 
 
 @pytest.fixture(autouse=True)
