@@ -148,6 +148,7 @@ X_FRAME_OPTIONS = "DENY"
 LANGUAGE_CODE = "en"
 LANGUAGES = [("fr", "Français"), ("en", "English")]
 LOCALE_PATHS = [_ROOT / "web" / "locale"]
+FORMAT_MODULE_PATH = ["envol.web.formats"]
 USE_I18N = True
 USE_TZ = True
 TIME_ZONE = "UTC"

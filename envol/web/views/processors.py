@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any
 
 from django.http import Http404, HttpResponse
@@ -85,21 +86,31 @@ def decisions(request: MemberRequest) -> HttpResponse:
     """The dated table: which countries and tools count, since when, until when."""
     table, today = transfers.table(), timezone.localdate()
     facts = {
-        "as_of": table["as_of"],
+        "as_of": date.fromisoformat(table["as_of"]),
         "eea": ", ".join(sorted(country(code) for code in table["eea"])),
         "adequate": sorted(
             (
-                {**one, "name": country(one["country"]), "holds": transfers.adequate(one["country"], today) is not None}
+                {
+                    **one,
+                    **_days(one),
+                    "name": country(one["country"]),
+                    "holds": transfers.adequate(one["country"], today) is not None,
+                }
                 for one in table["adequate"]
             ),
             key=lambda one: one["name"],
         ),
         "frameworks": [
-            {**one, "name": transfers.TOOLS[one["key"]], "holds": transfers.in_force(one, today)}
+            {**one, **_days(one), "name": transfers.TOOLS[one["key"]], "holds": transfers.in_force(one, today)}
             for one in table["frameworks"]
         ],
     }
     return render(request, "consent/desk/decisions.html", facts)
+
+
+def _days(one: dict[str, Any]) -> dict[str, date | None]:
+    """Since when and until when, as days that a page writes in the reader's way."""
+    return {key: date.fromisoformat(one[key]) if one.get(key) else None for key in ("since", "until")}
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
