@@ -27,10 +27,10 @@ from envol.api import filling, once, send_v3, send_v31
 from envol.api.send_v31 import Letter, Problem, Refused
 from envol.api.uuids import message_uuid
 from envol.contacts import strangers
-from envol.outbound import accept, control, single
+from envol.outbound import accept, control, rspamd, single
 from envol.outbound.domains import may_send_from
 from envol.wire.address import domain_of, normalise
-from envol.wire.fraud import REFUSE
+from envol.wire.fraud import REFUSE, Reason, Verdict, verdict_of
 from envol.wire.message import headers
 from envol.wire.message.compose import compose
 from envol.wire.message.headers import Mailbox
@@ -93,6 +93,7 @@ def serve(batch: Sequence[Request]) -> list[Answer]:
         except Refused as refusal:
             calls.append(_told(refusal.status, refusal.body))
     waiting = [one for one in calls if isinstance(one, _Call)]
+    _ask_elsewhere(waiting)
     try:
         _keep(waiting)
     except disk.Full as full:
@@ -120,6 +121,7 @@ def accept_letters(
             one.outgoing[place] = [
                 replace(each, raw=trace + (each.raw or b""), facts={**each.facts, **facts}) for each in some
             ]
+    _ask_elsewhere([one])
     _keep([one])
     return [entry or {} for entry in one.entries]
 
@@ -183,11 +185,42 @@ def _messages(call: _Call, letter: Letter) -> list[accept.Outgoing] | Problem:
             made = _outgoing(key, one, people)
             verdict = control.examine(made)
             if verdict.action == REFUSE:
-                return Problem("mj-0005", 403, control.refusal(verdict), ("HTMLPart", "TextPart"))
+                return _refusal(verdict)
             found.append(replace(made, verdict=verdict, refused="" if validated else accept.NOT_VALIDATED))
     except ValueError as error:
         return Problem("mj-0005", 400, str(error))
     return found
+
+
+def _refusal(verdict: Verdict) -> Problem:
+    return Problem("mj-0005", 403, control.refusal(verdict), ("HTMLPart", "TextPart"))
+
+
+def _ask_elsewhere(calls: Sequence[_Call]) -> None:
+    """What Rspamd says of what is to leave, where there is one: of each letter once, as its first recipients get it."""
+    if not settings.ENVOL.rspamd:
+        return
+    places = [(one, place) for one in calls if not one.call.sandbox for place in sorted(one.outgoing)]
+    questions = []
+    for one, place in places:
+        first = one.outgoing[place][0]
+        recipients = [address for made in one.outgoing[place] for _, address in made.to]
+        assert first.verdict is not None and first.raw is not None
+        questions.append(rspamd.Question(first.verdict, first.raw, first.sender[1], recipients, f"key-{one.key.pk}"))
+    for (one, place), question, verdict in zip(
+        places, questions, rspamd.asked_about_all(settings.ENVOL.rspamd, questions), strict=True
+    ):
+        if verdict.action == REFUSE:
+            del one.outgoing[place]
+            one.fail(place, _refusal(verdict))
+        elif verdict is not question.verdict:
+            added = verdict.reasons[len(question.verdict.reasons) :]
+            one.outgoing[place] = [_with_reasons(made, added) for made in one.outgoing[place]]
+
+
+def _with_reasons(made: accept.Outgoing, added: Sequence[Reason]) -> accept.Outgoing:
+    assert made.verdict is not None
+    return replace(made, verdict=verdict_of([*made.verdict.reasons, *added], made.verdict.language))
 
 
 def _report(key: ApiKey, letter: Letter, failed: filling.Failed) -> None:

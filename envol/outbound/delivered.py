@@ -65,15 +65,24 @@ class NotDelivered:
 
 
 def not_delivered(
-    sendings: Sequence[int], since: datetime, until: datetime, limit: int, offset: int = 0
+    sendings: Sequence[int],
+    since: datetime,
+    until: datetime,
+    limit: int,
+    offset: int = 0,
+    *,
+    campaign: str | None = None,
 ) -> list[NotDelivered]:
-    """What bounced, expired or was suppressed in this time, oldest first."""
+    """What bounced, expired or was suppressed in this time, oldest first. ``campaign``: single messages under this word
+    of their program alone."""
     found = db.rows(
         "SELECT o.sending_id, o.no, s.message_id IS NOT NULL, s.contact_id, x.campaign_id, o.at, o.state, o.cause"
         " FROM outbound_outcome o JOIN outbound_send s ON s.sending_id = o.sending_id AND s.no = o.no"
         " JOIN outbound_sending x ON x.id = o.sending_id WHERE o.sending_id = ANY(%s) AND o.state <> 'delivered'"
         " AND o.state IN ('bounced', 'expired', 'suppressed') AND o.at >= %s AND o.at < %s"
+        " AND (%s::text IS NULL OR EXISTS (SELECT FROM outbound_message m"
+        "  WHERE m.id = s.message_id AND m.header->>'campaign' = %s))"
         " ORDER BY o.at, o.sending_id, o.no LIMIT %s OFFSET %s",
-        [list(sendings), since, until, limit, offset],
+        [list(sendings), since, until, campaign, campaign, limit, offset],
     )
     return [NotDelivered(*row) for row in found]

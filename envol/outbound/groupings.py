@@ -23,6 +23,12 @@ _COPIES = f"""SELECT m.header->>'campaign' AS name, s.sending_id, s.no, s.contac
  WHERE m.workspace_id = %(workspace)s AND m.header ? 'campaign' AND m.header->>'campaign' = ANY(%(names)s)"""
 
 
+OF_EVENT = """EXISTS (SELECT FROM outbound_send s JOIN outbound_message m ON m.id = s.message_id
+  WHERE s.sending_id = events_event.sending_id AND s.no = (events_event.facts->>'no')::bigint
+    AND m.header->>'campaign' = %s)"""
+"""Of a row of `events_event`: is it of a message under this word?"""
+
+
 class Reaction(NamedTuple):
     people: int = 0
     events: int = 0
@@ -66,6 +72,21 @@ def of_messages(workspace_id: int, message_ids: Sequence[int]) -> dict[int, int]
             [workspace_id, list(message_ids)],
         )
     )
+
+
+def of_copies(workspace_id: int, keys: Sequence[tuple[int, int]]) -> dict[tuple[int, int], int]:
+    """(sending, number) of a single message → the number of its word, for those that have one."""
+    if not keys:
+        return {}
+    found = db.rows(
+        "SELECT s.sending_id, s.no, g.id FROM unnest(%s::bigint[], %s::bigint[]) AS w (sending_id, no)"
+        " JOIN outbound_send s ON s.sending_id = w.sending_id AND s.no = w.no"
+        " JOIN outbound_message m ON m.id = s.message_id AND m.header ? 'campaign'"
+        " JOIN outbound_grouping g ON g.workspace_id = m.workspace_id AND g.name = m.header->>'campaign'"
+        " WHERE m.workspace_id = %s",
+        [[sending for sending, _ in keys], [no for _, no in keys], workspace_id],
+    )
+    return {(sending, no): number for sending, no, number in found}
 
 
 def numbers(workspace_id: int, names: Iterable[str]) -> dict[str, int]:

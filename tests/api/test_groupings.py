@@ -1,3 +1,4 @@
+# ruff: noqa: E501 -- a query and what it finds are read better on one line
 """CustomCampaign: single messages that their program counts together are a campaign of the dialect."""
 
 from __future__ import annotations
@@ -103,6 +104,35 @@ def test_a_word_of_a_program_is_a_campaign_with_figures(program: Program) -> Non
     foreign = Program(create_workspace("autre-des-mots", title="Autre"))
     assert foreign.rows("campaign") == [] and foreign("GET", f"campaign/{soldes['ID']}")[0] == 404
     assert foreign("GET", counted + "Lifetime")[0] == 404
+
+
+def test_opens_clicks_and_bounces_by_the_word_of_a_program(program: Program) -> None:
+    luc, ann = send(program, "luc@lecteurs.example", "ann@lecteurs.example", CustomCampaign="soldes")
+    (other,) = send(program, "luc@lecteurs.example", CustomCampaign="reçus")
+    (plain,) = send(program, "luc@lecteurs.example")
+    for no in (luc, other, plain):
+        reacted(program, Kind.OPENED, no)
+    reacted(program, Kind.CLICKED, luc)
+    ends(luc)
+    for no in (ann, other, plain):
+        ends(no, "bounced", "unknown_user")
+    soldes, recus = program.rows("campaign")
+    opens = {row["MessageID"]: row["CampaignID"] for row in program.rows("openinformation")}
+    assert opens == {luc: soldes["ID"], other: recus["ID"], plain: 0}
+    bounces = {row["ID"]: row["CampaignID"] for row in program.rows("bouncestatistics")}
+    assert bounces == {ann: soldes["ID"], other: recus["ID"], plain: 0}
+    for query, opened, clicked, bounced in (
+        ("CustomCampaign=soldes", {luc}, {luc}, {ann}), (f"CampaignID={recus['ID']}", {other}, set(), {other}),
+        (f"CampaignID={recus['ID']}&CustomCampaign=soldes", set(), set(), set()), ("CustomCampaign=rien", set(), set(), set()),
+        ("CustomCampaign=soldes&FromType=1&FromDomain=boutique.example", {luc}, {luc}, {ann}), ("CustomCampaign=soldes&FromType=2", set(), set(), set()),
+        ("CustomCampaign=soldes&From=leo@autre.example", set(), set(), set()), ("FromType=1", {luc, other, plain}, {luc}, {ann, other, plain}),
+    ):  # fmt: skip
+        assert {row["MessageID"] for row in program.rows(f"openinformation?{query}")} == opened, query
+        assert {row["MessageID"] for row in program.rows(f"clickstatistics?{query}")} == clicked, query
+        assert {row["ID"] for row in program.rows(f"bouncestatistics?{query}")} == bounced, query
+    foreign = Program(create_workspace(f"autre-{program.workspace.pk}", title="Autre"))
+    for resource in ("openinformation", "clickstatistics", "bouncestatistics"):
+        assert foreign.rows(f"{resource}?CustomCampaign=soldes") == foreign.rows(resource) == []
 
 
 def test_messages_by_the_filters_of_the_dialect(program: Program) -> None:

@@ -16,7 +16,7 @@ from envol.api.rest import groupings
 from envol.api.rest.ground import Call, Wrong
 from envol.api.rest.values import moment
 from envol.campaigns.models import Campaign
-from envol.outbound.models import Sending
+from envol.outbound.models import Grouping, Sending
 
 NAMES = frozenset(
     {
@@ -95,8 +95,14 @@ def _within(call: Call, found: Found) -> Found:
     return found.filter(created_at__lt=until) if until else found
 
 
-def of_campaigns(call: Call, found: QuerySet[Sending]) -> QuerySet[Sending]:
-    """Sendings of the campaigns that the query names; all of them where it names none."""
+def of_campaigns(call: Call, found: QuerySet[Sending], word: Grouping | None = None) -> QuerySet[Sending]:
+    """Sendings of the campaigns that the query names; all of them where it names none.
+
+    ``word``: the grouping that it names instead (`groupings.named`); then those of single messages, where the other
+    filters leave it."""
+    if word is not None:
+        left = call.number("fromtype") in (None, 1) and groupings.left_by(call).contains(word)
+        return found.filter(kind="transactional") if left else found.none()
     if (number := call.number("campaignid", "campaign")) is not None:
         found = found.filter(campaign_id=number)
     if (kind := call.number("fromtype")) is not None:

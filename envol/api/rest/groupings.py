@@ -34,6 +34,16 @@ def by_word(call: Call, word: str) -> Grouping | None:
     return Grouping.objects.filter(workspace=call.workspace, name=word).first()
 
 
+def named(call: Call) -> Grouping | None:
+    """The one that ``Campaign``, ``CampaignID`` or ``CustomCampaign`` of a query names."""
+    number_given = call.number("campaignid", "campaign")
+    found = by_number(call, number_given) if number_given is not None else None
+    if "customcampaign" not in call.query:
+        return found
+    word = by_word(call, call.query["customcampaign"])
+    return word if number_given is None or word == found else None
+
+
 def left_by(call: Call) -> QuerySet[Grouping]:
     """Those that the filters of campaigns leave, but for the filters of time."""
     query, found = call.query, Grouping.objects.filter(workspace=call.workspace)

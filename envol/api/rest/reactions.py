@@ -12,7 +12,7 @@ from typing import Any
 from django.db.models import QuerySet
 
 from envol.accounts.models import Scope
-from envol.api.rest import campaign_filters
+from envol.api.rest import campaign_filters, groupings
 from envol.api.rest.ground import Call, Resource, missing, number_of
 from envol.api.rest.people import address
 from envol.api.rest.spans import span
@@ -21,6 +21,7 @@ from envol.contacts.models import Contact
 from envol.events.models import Event, Kind
 from envol.outbound import single
 from envol.outbound import told as copies_told
+from envol.outbound.groupings import OF_EVENT, numbers
 from envol.outbound.models import Sending
 
 _ABSENT = frozenset({"messagestatus"})
@@ -43,8 +44,11 @@ def _rows(kind: Kind) -> Callable[[Call], QuerySet[Event]]:
         if until:
             found = found.filter(at__lt=until)
         if campaign_filters.NAMES & query.keys():
-            sendings = campaign_filters.of_campaigns(call, Sending.objects.filter(workspace=call.workspace))
+            word = groupings.named(call)
+            sendings = campaign_filters.of_campaigns(call, Sending.objects.filter(workspace=call.workspace), word)
             found = found.filter(sending_id__in=list(sendings.values_list("pk", flat=True)))
+            if word is not None:
+                found = found.extra(where=[OF_EVENT], params=[word.name])  # noqa: S610 -- the word is a parameter
         if (contact := call.number("contactid", "contact")) is not None:
             found = found.filter(contact_id=contact)
         if "contactalt" in query:
@@ -76,9 +80,14 @@ class _Behind:
         self._sendings = {one.pk: one for one in Sending.objects.filter(pk__in=sendings)}
         self._copies = copies_told.copies(map(_copy, found))
         self._links = copies_told.links(sendings)
+        words = [one.campaign for one in self._copies.values() if one.campaign]
+        self._words = numbers(next(iter(self._sendings.values())).workspace_id, words) if words else {}
         self._places = single.places((*_copy(one), one.link) for one in found if one.link and one.facts)
 
     def campaign(self, one: Event) -> int:
+        copy = self._copies.get(_copy(one))
+        if copy and copy.campaign in self._words:
+            return groupings.number(self._words[copy.campaign])
         sending = self._sendings.get(one.sending_id or 0)
         return (sending.campaign_id or 0) if sending else 0
 

@@ -21,6 +21,7 @@ from envol.api.rest.campaign_filters import of_campaigns
 from envol.api.rest.counters import KINDS
 from envol.api.rest.figures import CAMPAIGN, as_they_are, campaign_of, nowhere, one_of_all, subjects
 from envol.api.rest.ground import Call, Resource, Wrong, missing, number_of
+from envol.api.rest.groupings import named
 from envol.api.rest.groupings import number as number_of_grouping
 from envol.api.rest.spans import span
 from envol.api.rest.values import told
@@ -281,17 +282,22 @@ class _Page:
         since, until = span(self.call)
         begin = since or datetime(2000, 1, 1, tzinfo=UTC)
         end = until or datetime.now(UTC) + timedelta(minutes=1)
-        sendings = Sending.objects.filter(workspace=self.call.workspace, kind__in=KINDS)
-        ids = list(of_campaigns(self.call, sendings).values_list("pk", flat=True))
-        start = part.start or 0
-        return delivered.not_delivered(ids, begin, end, min((part.stop or _MOST) - start, _MOST), start)
+        word = named(self.call)
+        sendings = Sending.objects.filter(workspace=self.call.workspace, kind__in=(*KINDS, "transactional"))
+        ids = list(of_campaigns(self.call, sendings, word).values_list("pk", flat=True))
+        start, campaign = part.start or 0, word.name if word else None
+        many = min((part.stop or _MOST) - start, _MOST)
+        return delivered.not_delivered(ids, begin, end, many, start, campaign=campaign)
 
 
 def _told_bounces(call: Call, found: Sequence[delivered.NotDelivered]) -> list[dict[str, Any]]:
+    words = groupings.of_copies(call.workspace.pk, [(one.sending_id, one.no) for one in found if one.single])
     return [
         {
             "BouncedAt": told(one.at),
-            "CampaignID": one.campaign_id or 0,
+            "CampaignID": number_of_grouping(words[key])
+            if (key := (one.sending_id, one.no)) in words
+            else one.campaign_id or 0,
             "ContactID": one.contact_id or 0,
             "ID": one.number,
             "IsBlocked": one.state == "suppressed",
