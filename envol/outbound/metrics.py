@@ -42,6 +42,8 @@ def text() -> str:
     for series, (name, about, _subject, _result) in _TOTALS.items():
         _family(lines, name, "counter", about, totals[series])
     _family(lines, "envol_message_octets_total", "counter", "Octets of those messages.", octets)
+    for name, about, samples in _of_a_day():
+        _family(lines, name, "gauge", about, samples)
     queue = waiting()
     _family(
         lines, "envol_queue_recipients", "gauge", "Recipients that wait, by state.",
@@ -58,6 +60,47 @@ def text() -> str:
         _family(lines, "envol_books_age_seconds", "gauge", "How long ago that was.",
                 [({}, round((timezone.now() - look.at).total_seconds()))])  # fmt: skip
     return "\n".join(lines) + "\n"
+
+
+_MOST, _NOBODYS = 80, 100
+"""Lines told of each report of a day; and below so many messages a domain may be somebody's own."""
+_BY_ACCOUNT = (
+    "SELECT w.name, r.outcome, sum(r.n)::bigint FROM outbound_roll r JOIN accounts_workspace w ON w.id = r.workspace_id"
+    " WHERE r.series = 'out' AND r.hour > now() - interval '1 day' GROUP BY 1, 2 ORDER BY 1, 2"
+)
+_BY_KEY = (
+    "SELECT w.name, r.subject, r.outcome, sum(r.n)::bigint FROM outbound_roll r"
+    " JOIN accounts_workspace w ON w.id = r.workspace_id"
+    " WHERE r.series = 'key' AND r.hour > now() - interval '1 day' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
+)
+# Senders count by the domain of their address, which names an organisation and no person.
+_BY_DOMAIN = (
+    "SELECT subject, outcome, n FROM (SELECT subject, outcome, sum(n)::bigint AS n, sum(sum(n)) OVER whole AS all_of_it"
+    " FROM (SELECT CASE WHEN series = 'sender' THEN"
+    " split_part(subject, '@', 2) ELSE subject END AS subject, outcome, n FROM outbound_roll WHERE series = %(series)s"
+    " AND hour > now() - interval '1 day' AND subject <> '…') AS r GROUP BY 1, 2"
+    " WINDOW whole AS (PARTITION BY subject)) AS x WHERE all_of_it >= %(least)s"
+    " ORDER BY all_of_it DESC, subject, outcome LIMIT %(most)s"
+)
+
+
+def _of_a_day() -> Iterable[tuple[str, str, list[tuple[dict[str, str], float]]]]:
+    """What the page Traffic tells, of the last 24 hours and of whoever has most: name, help, samples."""
+    yield (
+        "envol_day_messages", "Attempts of the last 24 hours, by workspace.",
+        [({"workspace": name, "state": state}, n) for name, state, n in db.rows(_BY_ACCOUNT)],
+    )  # fmt: skip
+    yield (
+        "envol_day_handed_in", "Messages handed in within 24 hours, by key.",
+        [({"workspace": name, "key": key, "result": result}, n) for name, key, result, n in db.rows(_BY_KEY)],
+    )  # fmt: skip
+    for series, label, name, about in (
+        ("domain", "state", "envol_day_domain_messages", "Attempts of the last 24 hours, by domains with most."),
+        ("rejected", "cause", "envol_day_domain_rejections", "Refusals of the last 24 hours, by domains with most."),
+        ("sender", "result", "envol_day_sender_messages", "Messages of the last 24 hours, by domains of senders."),
+    ):
+        asked = {"series": series, "least": 1 if series == "sender" else _NOBODYS, "most": _MOST}
+        yield name, about, [({"domain": one, label: how}, n) for one, how, n in db.rows(_BY_DOMAIN, asked)]
 
 
 def waiting() -> dict[str, tuple[int, float]]:

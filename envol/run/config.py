@@ -12,6 +12,7 @@ import secrets
 import tomllib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any
@@ -286,6 +287,7 @@ class Config:
         return bytes.fromhex(self.secret)
 
 
+@lru_cache(maxsize=64)  # asked for each message by what its links are made of
 def split_address(value: str, name: str) -> tuple[str, int]:
     """``HOST:PORT`` or ``[::1]:PORT`` → (host, port)."""
     host, _, port = value.rpartition(":")

@@ -116,3 +116,31 @@ def test_metrics_tell_totals_queue_and_books_and_no_address(workspace: Workspace
     ):
         assert line in text.splitlines(), line
     assert "192.0.2.77" not in text and "lecteurs.example" not in text and "@" not in text
+
+
+def test_metrics_tell_a_day_by_account_key_and_domain_and_nobodys_own(workspace: Workspace) -> None:
+    for series, subject, outcome, n in (
+        ("out", "google", "delivered", 7),
+        ("key", "4711", "accepted", 5),
+        ("sender", "zoe@boutique.example", "accepted", 5),
+        ("sender", "luc@boutique.example", "accepted", 2),
+        ("domain", "many.example", "delivered", 90),
+        ("domain", "many.example", "bounced", 10),
+        ("domain", "family-durand.example", "delivered", 99),
+        ("rejected", "many.example", "unknown_user", 100),
+    ):
+        rolls.count(series, subject, outcome, workspace=workspace.pk, n=n)
+    rolls.flush()
+    lines = metrics.text().splitlines()
+    for line in (
+        f'envol_day_messages{{workspace="{workspace.name}",state="delivered"}} 7',
+        f'envol_day_handed_in{{workspace="{workspace.name}",key="4711",result="accepted"}} 5',
+        'envol_day_sender_messages{domain="boutique.example",result="accepted"} 7',
+        'envol_day_domain_messages{domain="many.example",state="delivered"} 90',
+        'envol_day_domain_messages{domain="many.example",state="bounced"} 10',
+        'envol_day_domain_rejections{domain="many.example",cause="unknown_user"} 100',
+    ):
+        assert line in lines, line
+    assert not any("durand" in line or "zoe" in line for line in lines), "below a hundred a domain may be a person's"
+    db.execute("UPDATE outbound_roll SET hour = hour - interval '25 hours'")
+    assert not any("boutique.example" in line for line in metrics.text().splitlines())
