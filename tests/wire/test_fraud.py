@@ -239,6 +239,8 @@ def test_a_large_or_tangled_letter_takes_no_long_time() -> None:
         b"Content-Type: text/plain\r\n\r\n" + b"votre compte suspendu confirmez identite carte " * 40_000,
         b"Content-Type: text/plain\r\n\r\n" + b"a" * 2_000_000,
         b"Content-Type: text/html\r\n\r\n" + b"<div>" * 200_000,
+        b"Content-Type: text/plain\r\n\r\nOuvrir le document : " + b"4" * 40_000,
+        b"Content-Type: text/plain\r\n\r\nOuvrir le document : " + b"4 1." * 40_000,
     ):
         begun = time.process_time()
         judge(letter_of(raw, name="Zoé", address="zoe@boutique.example", subject="Bonjour"))

@@ -22,7 +22,7 @@ _FIELD = re.compile(
 _PARAMETER = re.compile(
     rb"(?i);\s*(boundary|charset|name|filename)\*?(?:0\*?)?\s*=\s*(?:\"((?:[^\"\\]|\\.)*)\"|([^\s;]+))"
 )
-_ADDRESS = re.compile(r"[^\s<>@,;\"]+@([\w.-]+)")
+_ADDRESS = re.compile(r"[^\s<>@,;\"]{1,64}@([\w.-]+)")  # RFC 5321, 4.5.3.1.1: no local part is longer
 
 
 def letter_of(

@@ -15,7 +15,7 @@ from envol.wire.fraud.names import data
 MOST_WORDS = 400  # of the beginning: fraud comes to the point
 NEAR = 12
 _COINS = r"(?:eur|usd|gbp|chf|euros?|pounds?|dollars?|kr|sek|dkk|zł|zl|pln)\b"
-MONEY = re.compile(rf"(?i)(?:[$€£]|\b{_COINS}) ?\d|\d[\d.,\u00a0\u202f ]*(?:[$€£]|{_COINS})")
+MONEY = re.compile(rf"(?i)(?:[$€£]|\b{_COINS}) ?\d|\d[\d.,\u00a0\u202f ]{{0,24}}(?:[$€£]|{_COINS})")
 PHONE = re.compile(r"(?:\+|\b0|\(\d|\b1[-. ]\(?\d{3}\b)[\d\s().\u00a0\u202f/-]{7,18}\d")
 IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}\b")
 LARGE = re.compile(r"\b\d{2,3}[.,   ]?\d{3}(?:[.,   ]?\d{3})*\b")  # ten thousand and more
