@@ -21,6 +21,7 @@ WIDTHS = (320, 768, 1280)
 def test_write_them_all(browser: Any, address: str, shop: Any) -> None:
     FOLDER.mkdir(exist_ok=True)
     wanted = os.environ.get("ENVOL_SHOTS", "").split()
+    changes_of_processors(shop)
     pages = every_page(shop)
     assert len(pages) > 30
     for language in ("fr", "en"):
@@ -42,3 +43,17 @@ def test_write_them_all(browser: Any, address: str, shop: Any) -> None:
                 page.set_viewport_size({"width": width, "height": 900})
                 page.screenshot(path=FOLDER / f"{shot}.png", full_page=True)
         page.context.close()
+
+
+def changes_of_processors(shop: Any) -> None:
+    """One that was told to this workspace and one that waits to be told: other tests count what is planned."""
+    from datetime import timedelta
+
+    from django.utils import timezone
+
+    from envol.consent import tenants
+
+    today = timezone.localdate()
+    words = "Vos données passent à Hébergeur du Ponant (Brest). Objectez depuis cette page."
+    tenants.tell("processor", "Nouvel hébergeur", words, on=today + timedelta(days=35), among=[shop.workspace])
+    tenants.plan("Nouveau relais de courrier", words, today + timedelta(days=90))
