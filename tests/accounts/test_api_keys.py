@@ -120,7 +120,11 @@ def test_a_pause_says_why_and_ends(workspace: Workspace) -> None:
     assert api_keys.resume(key) and not api_keys.resume(key)
     key.refresh_from_db()
     assert api_keys.closed(key) == "" and api_keys.use([(key.pk, 1)]) == [None]
-    said = JournalEntry.objects.filter(object_id=key.pk).order_by("id").values_list("action", flat=True)
+    said = (
+        JournalEntry.objects.filter(workspace=workspace, object_id=key.pk)
+        .order_by("id")
+        .values_list("action", flat=True)
+    )
     assert list(said) == ["api_key.created", "api_key.paused", "api_key.resumed"]
 
 

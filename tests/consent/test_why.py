@@ -41,11 +41,11 @@ def test_each_moment_has_its_answer_and_its_line(workspace: Workspace, person: i
     assert [one.answer.allowed for one in (before, held, after, now)] == [False, True, False, False]
     assert held.permission and (held.permission.block, held.permission.leaf) == (1, 0)
     assert held.sentence("en") == (
-        "Yes: “Newsletter” was allowed on March 2, 2026, 10 a.m. (formulaire du salon; line 0 of block 1)."
+        "Yes: “Newsletter” was allowed on 2 March 2026, 10:00 (formulaire du salon; line 0 of block 1)."
     )
     assert "Oui" in held.sentence("fr") and "2 mars 2026" in held.sentence("fr")
     assert before.permission is None and before.sentence("en").startswith("No, not for “Newsletter”: No permission")
-    assert after.learnt_later and "It was not known here before March 14" in after.sentence("en")
+    assert after.learnt_later and "It was not known here before 14 March" in after.sentence("en")
     assert not now.learnt_later and "line 0 of block 2" in now.sentence("en")
     assert now.facts()["line"]["state"] == "withdrawn" and now.facts()["sentence"]["fr"].startswith("Non")
 

@@ -542,6 +542,9 @@ def test_a_server_whose_data_directory_vanished_is_still_stopped(data: Path) -> 
     pid = postmaster(gone)
     shutil.rmtree(data)
     gone.stop()
+    until = time.monotonic() + 30  # it may have gone and not have been taken leave of by its parent yet
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < until:
+        time.sleep(0.05)
     assert not Path(f"/proc/{pid}").exists()
     shutil.rmtree(gone._base, ignore_errors=True)
 
