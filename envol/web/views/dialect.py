@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse
+from django.urls.converters import StringConverter
 from django.views.decorators.csrf import csrf_exempt
 
 from envol.api.rest import doors
@@ -11,16 +12,10 @@ from envol.api.rest.ground import Answer, Wrong
 from envol.web.doors import any_api_key
 
 
-class DialectPath:
+class DialectPath(StringConverter):
     """The paths of the dialect, which its clients write in any case, and some behind a doubled slash."""
 
     regex = r"/?(?i:v3/rest|v3/data|v4/contacts|v4/rest/contacts)(?:/[\s\S]*)?"
-
-    def to_python(self, value: str) -> str:
-        return value
-
-    def to_url(self, value: str) -> str:
-        return value
 
 
 @csrf_exempt  # an API key is asked for, and no cookie counts

@@ -5,6 +5,7 @@ from __future__ import annotations
 from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.urls.converters import StringConverter
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_safe
 
@@ -14,16 +15,10 @@ from envol.api.own.ground import Answer, Wrong
 from envol.web.doors import any_api_key, anybody
 
 
-class Anything:
+class Anything(StringConverter):
     """The rest of a path, whatever it holds: where a line feed stands in it, the answer is a problem and no page."""
 
     regex = r"[\s\S]+"
-
-    def to_python(self, value: str) -> str:
-        return value
-
-    def to_url(self, value: str) -> str:
-        return value
 
 
 @csrf_exempt  # an API key is asked for, and no cookie counts
