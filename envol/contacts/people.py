@@ -218,6 +218,15 @@ def masked(address: str) -> str:
     return f"{local[:1]}•••{at}{domain}"
 
 
+# Any address inside a text: notes, property values, replies of servers.
+_ADDRESS = re.compile(r"[^\s<>\"'(),:;@/\[\]]+@[^\s<>\"'(),:;@/\[\]]+")
+
+
+def mask_text(text: str) -> str:
+    """The text with every address in it masked."""
+    return _ADDRESS.sub(lambda found: masked(found[0]), text)
+
+
 # -- lists, tags, notes, other names -------------------------------------------------------------
 
 

@@ -10,7 +10,6 @@ from envol.accounts.models import Workspace
 from envol.audience.days import Days
 from envol.db import rows, sql
 from envol.events.models import Kind
-from envol.insight.kept import kept
 
 ENOUGH = 500
 """Clicks below which an hour of the week says more about chance than about people."""
@@ -48,12 +47,7 @@ class Heat:
 
 
 def heat(workspace: Workspace, sending_ids: Sequence[int]) -> Heat:
-    """Clicks without machines by weekday and hour."""
-    made: Heat = kept(workspace, f"heat.{workspace.time_zone}", sending_ids, lambda: _count(workspace, sending_ids))
-    return made
-
-
-def _count(workspace: Workspace, sending_ids: Sequence[int]) -> Heat:
+    """Clicks without machines by weekday and hour, counted now."""
     zone = clock_of(workspace)
     params = {"sendings": list(sending_ids), "kind": int(Kind.CLICKED), "zone": zone}
     found = {

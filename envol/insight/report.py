@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from envol.accounts.models import Workspace
+from envol.contacts.people import mask_text
 from envol.content.models import Version
 from envol.db import dicts, rows, sql
 from envol.events import counters
@@ -108,7 +109,7 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class Cause:
-    """Why some were not delivered; ``example`` is a reply as it was given."""
+    """Why some were not delivered; ``example`` is a reply as it was given, addresses masked: a report is kept."""
 
     state: str
     cause: str
@@ -215,7 +216,10 @@ def report(workspace: Workspace, sending_ids: Iterable[int] | int | Any) -> Repo
         complained=_reaction(counted, Kind.COMPLAINED),
         links=_links(sendings, by_link),
         sites=sites,
-        causes=tuple(Cause(*row) for row in rows(sql("outbound", "report_causes"), params)),
+        causes=tuple(
+            Cause(state, cause, people, mask_text(reply))
+            for state, cause, people, reply in rows(sql("outbound", "report_causes"), params)
+        ),
         excluded=_excluded(ids),
         hours=_hours(sendings),
         returned=sum(site.returned for site in sites),

@@ -14,8 +14,8 @@ from django.utils.translation import get_language, ngettext, pgettext
 from django.utils.translation import gettext as _
 
 from envol.campaigns.models import Campaign
-from envol.insight.heat import heat
-from envol.insight.report import FINE, HOURS, SMALL, SOON, Report, Share, minutes
+from envol.insight.kept import Figures
+from envol.insight.report import FINE, HOURS, SMALL, SOON, Share, minutes
 from envol.insight.usual import usual
 from envol.outbound.models import Sending
 from envol.web import charts
@@ -40,11 +40,11 @@ HEAT_STEPS = 8
 class Reading:
     """One reader's view of a report of ``sendings``; ``only`` is the sending chosen alone, or None."""
 
-    def __init__(self, campaign: Campaign, sendings: Sequence[Sending], only: Sending | None, report: Report) -> None:
+    def __init__(self, campaign: Campaign, sendings: Sequence[Sending], only: Sending | None, made: Figures) -> None:
         self.campaign = campaign
         self.sendings = sendings
         self.only = only
-        self.report = report
+        self.report, self._heat = made.report, made.heat
         self.chosen = f"&sending={only.id}" if only else ""
         self._people = reverse("web:people", args=[campaign.pk])
 
@@ -290,7 +290,7 @@ class Reading:
 
     def heat(self) -> dict[str, Any] | None:
         """None below 500 clicks: chance, not habit."""
-        found = heat(self.campaign.workspace, self.report.sendings)
+        found = self._heat
         if not found.enough:
             return None
         from babel.dates import get_day_names

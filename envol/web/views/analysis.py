@@ -23,8 +23,9 @@ from envol.audience.analysis.guard import functions as guard_functions
 from envol.contacts import exports
 from envol.contacts.export_files import needs_approval
 from envol.contacts.models import Property
+from envol.contacts.people import mask_text
 from envol.web.doors import MemberRequest, audience
-from envol.web.masking import mask_text, sees_addresses
+from envol.web.masking import sees_addresses
 
 FARTHEST = 100_000  # row that a page may begin at
 _MIDNIGHT = re.compile(r"\d{4}-\d\d-\d\d 00:00:00")

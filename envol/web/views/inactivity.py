@@ -14,11 +14,12 @@ from envol.accounts.models import Role, Workspace
 from envol.audience import counting, engine, reasons, rhythm, stages
 from envol.audience.catalogue import Catalogue
 from envol.contacts.models import Contact, Order
+from envol.contacts.people import mask_text
 from envol.db import TooSlow, is_large, within
 from envol.web.answers import see
 from envol.web.charts import bar
 from envol.web.doors import MemberRequest, audience
-from envol.web.masking import mask_text, sees_addresses
+from envol.web.masking import sees_addresses
 from envol.web.purchases import opened, word
 
 

@@ -17,11 +17,7 @@ from envol.campaigns.models import Campaign
 from envol.content import preview as previews
 from envol.content.models import Version
 from envol.content.problems import RenderProblem
-from envol.insight.heat import heat
-from envol.insight.kept import is_kept, kept
-from envol.insight.report import Report
-from envol.insight.report import report as make
-from envol.outbound.models import Sending
+from envol.insight import kept
 from envol.web.doors import MemberRequest, audience
 from envol.web.figures import chosen_sendings
 from envol.web.masking import shown
@@ -33,18 +29,11 @@ from envol.web.views.campaigns import one
 
 
 def _reading(request: MemberRequest, campaign: Campaign) -> Reading | None:
+    """As things are now, however long that takes."""
     sendings, only = chosen_sendings(campaign, request.GET.get("sending", ""))
     if not sendings:
         return None
-    ids = [sending.id for sending in sendings]
-    return Reading(campaign, sendings, only, kept(campaign.workspace, "report", ids, lambda: _made(campaign, sendings)))
-
-
-def _made(campaign: Campaign, sendings: list[Sending]) -> Report:
-    """The report, with what its page asks beside it."""
-    made = make(campaign.workspace, sendings)
-    heat(campaign.workspace, made.sendings)
-    return made
+    return Reading(campaign, sendings, only, kept.figures(campaign.workspace, [sending.id for sending in sendings]))
 
 
 @require_safe
@@ -52,18 +41,25 @@ def _made(campaign: Campaign, sendings: list[Sending]) -> Report:
 def report(request: MemberRequest, campaign_id: int) -> HttpResponse:
     """``?sending=`` reads one sending alone (a resend); else the first one and its remainders, who are one audience."""
     campaign = one(request, campaign_id)
-    sendings, _only = chosen_sendings(campaign, request.GET.get("sending", ""))
-    there = is_kept(campaign.workspace, "report", [sending.id for sending in sendings])
-    if sendings and not there and "whole" not in request.GET:
-        # Counting a million takes seconds: the page says so at once, and the figures follow it.
-        given = request.GET.copy()
-        given["whole"] = "1"
-        return render(request, "campaigns/report.html", {"campaign": campaign, "later": "?" + given.urlencode()})
-    reading = _reading(request, campaign)
-    if reading is None:
+    sendings, only = chosen_sendings(campaign, request.GET.get("sending", ""))
+    if not sendings:
         return render(request, "campaigns/report.html", {"campaign": campaign, "report": None})
+    later = ""
+    if "whole" in request.GET:
+        reading = _reading(request, campaign)
+    else:
+        # Counting a million takes seconds: what was counted before stands there at once, and what is new follows it.
+        found = kept.at_hand(campaign.workspace, [sending.id for sending in sendings])
+        if found is None or found.moved:
+            given = request.GET.copy()
+            given["whole"] = "1"
+            later = "?" + given.urlencode()
+        reading = Reading(campaign, sendings, only, found.made) if found else None
+    if reading is None:
+        return render(request, "campaigns/report.html", {"campaign": campaign, "later": later})
     facts: dict[str, Any] = {
         "campaign": campaign,
+        "later": later,
         "report": reading.report,
         "r": reading,
         "choices": reading.choices(),
