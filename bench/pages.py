@@ -157,8 +157,9 @@ def measure(
 
             return ask
 
+        turns = itertools.count(1)  # of one page: a lower one than before is overtaken
+
         def count(tree: dict[str, Any]) -> Callable[[], None]:
-            turns = itertools.count(1)
             return lambda: counting.figures(here.workspace, tree, None, counting.Page(1), next(turns)) and None
 
         asked = {name: get(*what) for name, what in addresses(base, people).items()}
