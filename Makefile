@@ -66,7 +66,7 @@ compatibility: setup ## docs/api/compatibility.md anew, from the results of the 
 	@$(BIN)/python -m tests.api.compatibility
 
 fuzz: setup ## parsers, language and gates against many more examples: make fuzz FACTOR=40
-	@ENVOL_FUZZ=$(FACTOR) $(BIN)/python -m pytest --timeout 7200 $$(grep -rlE '@given|schemathesis' tests) $(ARGS)
+	@ENVOL_FUZZ=$(FACTOR) $(BIN)/python -m pytest --timeout 7200 $$(grep -rlE '@given|schemathesis|tests.examples' tests) $(ARGS)
 
 picture: setup ## the picture of the README, from a running `make demo`
 	@$(BIN)/python -m tests.browser.picture $(ARGS)
