@@ -380,10 +380,17 @@ def _show(call: Call, found: Sequence[Segment]) -> list[dict[str, Any]]:
     return rows
 
 
-def _create(call: Call, given: dict[str, Any]) -> Segment:
-    name = " ".join(given["Name"].split())
-    if Segment.objects.filter(workspace=call.workspace, name=name).exists():
+def _named(call: Call, given: str, one: Segment | None = None) -> str:
+    """The name as it is kept; Invalid where another segment than ``one`` has it."""
+    name = " ".join(given.split())[: Segment._meta.get_field("name").max_length]
+    others = Segment.objects.filter(workspace=call.workspace, name=name).exclude(pk=one.pk if one else None)
+    if others.exists():
         raise Invalid(f'MJ18 A ContactFilter resource with value "{name}" for Name already exists.')
+    return name
+
+
+def _create(call: Call, given: dict[str, Any]) -> Segment:
+    name = _named(call, given["Name"])
     return _saved(call, None, name, given["Expression"], given.get("Description", ""))
 
 
@@ -402,12 +409,10 @@ def _saved(call: Call, one: Segment | None, name: str, expression: str, descript
 
 def _change(call: Call, one: Segment, given: dict[str, Any]) -> bool:
     now, about = _expression(one, names.known(call.workspace))
-    name = " ".join(given.get("Name", one.name).split())
+    name = _named(call, given["Name"], one) if "Name" in given else one.name
     expression, description = given.get("Expression", now), given.get("Description", about)
     if (name, expression, description) == (one.name, now, about):
         return False
-    if name != one.name and Segment.objects.filter(workspace=call.workspace, name=name).exists():
-        raise Invalid(f'MJ18 A ContactFilter resource with value "{name}" for Name already exists.')
     if expression == now:  # also where the dialect has no words for what it says
         made = segments.save(call.workspace, name, one.tree, segment=one, actor="key", actor_id=call.key.pk)
         facts = {"workspace": call.workspace, "description": description[:500], "expression": now, "tree": made.tree}

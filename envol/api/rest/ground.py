@@ -7,6 +7,7 @@ whole object back. A number or key of another workspace is not found, like one t
 from __future__ import annotations
 
 import json
+import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +24,8 @@ from envol.api import send_v31
 from envol.api.rest.values import Field, Invalid, boolean, folded, integer, read_fields
 
 MOST_ROWS, USUAL_ROWS = 1000, 10
+NUL = "\x00"
+_UNKEPT = re.compile("[\x00\ud800-\udfff]")
 JSON, JSON_UTF8 = "application/json", "application/json; charset=UTF-8"
 
 
@@ -138,6 +141,8 @@ def serve(resources: Mapping[str, Resource], method: str, path: str, query: str,
             call = Call(method, key, _query(query), _body(method, body))
             name, _, rest = path.strip("/").partition("/")
             resource = resources.get(name.lower())
+            if NUL in path:
+                raise missing()
             if resource is None:
                 raise Wrong(404, f'There is no resource "{name[:60]}" here.')
             if resource.scope and (said := api_keys.lacks(key, resource.scope)):
@@ -154,6 +159,8 @@ def _query(raw: str) -> dict[str, str]:
     """A parameter that stands twice counts once: the first."""
     found: dict[str, str] = {}
     for name, value in parse_qsl(raw, True):
+        if NUL in value:
+            raise Wrong(400, f"Filter {name[:60]} is invalid: it holds a character that is never kept (NUL).")
         found.setdefault(name.lower(), value)
     return found
 
@@ -162,12 +169,31 @@ def _body(method: str, raw: bytes) -> dict[str, Any]:
     if method not in ("POST", "PUT", "PATCH") or not raw.strip():
         return {}
     try:
-        found = json.loads(raw, parse_constant=_no_constant)
+        words = raw.decode("utf-8-sig")  # RFC 8259 §8.1: nothing else; a mark at its beginning may be ignored
+        found = json.loads(words, parse_constant=_no_constant)
     except (ValueError, RecursionError):
         raise Wrong(400, "Malformed JSON, please review the syntax and properties types.") from None
     if not isinstance(found, dict):
         raise Wrong(400, "Malformed JSON: an object is expected.")
+    if "\\u" in words and (place := _unkept(found)):
+        raise Invalid(f"MJ08 Property {place} is invalid: it holds a character that is never kept (NUL, half a pair)")
     return folded(found)
+
+
+def _unkept(value: Any, place: str = "") -> str:
+    """Where in ``value`` a text holds what no UTF-8 and no text of PostgreSQL can: half a surrogate pair, or NUL."""
+    if isinstance(value, str):
+        return (place or "?") if _UNKEPT.search(value) else ""
+    if isinstance(value, dict):
+        # A name that cannot be kept is not told either: an answer is UTF-8.
+        if any(_UNKEPT.search(name) for name in value):
+            return place or "?"
+        parts = ((f"{place}.{name}".lstrip("."), one) for name, one in value.items())
+    elif isinstance(value, list):
+        parts = ((f"{place}[{no}]", one) for no, one in enumerate(value))
+    else:
+        return ""
+    return next((found for name, one in parts if (found := _unkept(one, name))), "")
 
 
 def _no_constant(name: str) -> Any:
