@@ -383,8 +383,8 @@ def _show(call: Call, found: Sequence[Segment]) -> list[dict[str, Any]]:
 def _named(call: Call, given: str, one: Segment | None = None) -> str:
     """The name as it is kept; Invalid where another segment than ``one`` has it."""
     name = " ".join(given.split())[: Segment._meta.get_field("name").max_length]
-    others = Segment.objects.filter(workspace=call.workspace, name=name).exclude(pk=one.pk if one else None)
-    if others.exists():
+    others = Segment.objects.filter(workspace=call.workspace, name=name)
+    if (others.exclude(pk=one.pk) if one else others).exists():
         raise Invalid(f'MJ18 A ContactFilter resource with value "{name}" for Name already exists.')
     return name
 
