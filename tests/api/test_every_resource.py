@@ -113,6 +113,18 @@ TABLE: dict[str, Row] = {
     "senderstatistics": Row(),
     "bouncestatistics": Row(keyed=False),
     "apikeytotals": Row(keyed=False),
+    "messagestatistics": Row(keyed=False),
+    "openstatistics": Row(keyed=False),
+    "graphstatistics": Row(keyed=False),
+    "campaigngraphstatistics": Row(keyed=False),
+    "messagesentstatistics": Row(),
+    "geostatistics": Row(keyed=False),
+    "useragentstatistics": Row(keyed=False),
+    "useragent": Row(keyed=False),
+    "axtesting": Row(keyed=False),
+    "workflow": Row(keyed=False),
+    "contacthistorydata": Row(keyed=False),
+    "preferences": Row(keyed=False),
     "domainstatistics": Row(keyed=False),
     "toplinkclicked": Row(keyed=False),
     "statistics": Row(wide={"link-click": "GET", "recipient-esp": "GET"}, keyed=False),
@@ -161,7 +173,7 @@ def _made() -> Place:
         keys[name] = program.rows("sender")[0]["ID"]
     (number,) = send(program, "luc@lecteurs.example", CustomCampaign="Reçus")
     ends(number)
-    for name in ("message", "messagehistory", "messageinformation"):
+    for name in ("message", "messagehistory", "messageinformation", "messagesentstatistics"):
         keys[name] = number
     draft = keys["campaigndraft"] = keys["newsletter"] = program.made_one(
         "campaigndraft", {**_WORDS, "ContactsListID": club}
@@ -351,7 +363,7 @@ class TestEvery:
         assert place.program("GET", path) == before
         if name != "messagehistory":
             mine = {
-                str(one.get("ID", one.get("ContactID")))
+                str(one.get("ID", one.get("MessageID", one.get("ContactID"))))
                 for one in stranger.rows(f"{name}?{TABLE[name].ask}&Limit=1000")
             }
             assert place.keys[name] not in mine

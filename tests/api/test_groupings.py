@@ -170,3 +170,25 @@ def test_webhooks_tell_its_number(program: Program) -> None:
     assert said is not None
     (soldes,) = program.rows("campaign")
     assert (said["mj_campaign_id"], said["customcampaign"]) == (soldes["ID"], "soldes")
+
+
+def test_what_became_of_each_message_as_the_older_family_tells_it(program: Program) -> None:
+    luc, ann = send(program, "luc@lecteurs.example", "ann@lecteurs.example", CustomCampaign="Soldes", CustomID="c7")
+    ends(luc)
+    ends(ann, "bounced", "unknown_user")
+    reacted(program, Kind.OPENED, luc, 2)
+    first, second = sorted(program.rows("messagesentstatistics"), key=lambda row: row["MessageID"])
+    assert (first["MessageID"], first["ToEmail"], first["Sent"], first["Open"], first["Bounce"]) == (
+        luc, "luc@lecteurs.example", 1, first["Open"], 0,
+    )  # fmt: skip
+    assert first["Open"] >= 1 and first["Status"] == "opened" and first["BounceDate"] == 0
+    assert (second["Bounce"], second["BounceReason"], second["StateID"], second["StatePermanent"]) == (
+        1, "user unknown", 1, True,
+    )  # fmt: skip
+    assert second["BounceDate"] >= second["ArrivalTs"] > 0
+    assert program.rows(f"messagesentstatistics/{luc}") == [first]
+    assert len(program.rows("messagesentstatistics?CustomID=c7")) == 2 and not program.rows(
+        "messagesentstatistics?CustomID=c"
+    )
+    stranger = Program(create_workspace(f"older{program.workspace.pk}"))
+    assert stranger.rows("messagesentstatistics") == []

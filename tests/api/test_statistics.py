@@ -266,3 +266,32 @@ def test_campaigns_and_what_came_back(sent: Sent) -> None:
     ):
         assert stranger("GET", path)[0] == 404, path
     assert Contact.objects.filter(workspace_id=program.workspace.pk).count() == 4
+
+
+def test_what_is_deprecated_and_still_called(sent: Sent) -> None:
+    program, since = sent.program, "FromTS=2026-01-01T00:00:00Z"
+    (sums,) = program.rows("messagestatistics")
+    assert {name: sums[name] for name in sums if sums[name]} == {
+        "AverageClickedCount": 1.0, "AverageOpenedCount": 2.0, "BlockedCount": 1, "BouncedCount": 1, "CampaignCount": 1,
+        "ClickedCount": 1, "DeliveredCount": 2, "OpenedCount": 1, "ProcessedCount": 4,
+    }  # fmt: skip
+    assert program.rows("messagestatistics?FromType=1")[0]["ProcessedCount"] == 0
+    assert program.rows("openstatistics") == [{"OpenedCount": 1, "OpenedDelay": 0.0, "ProcessedCount": 4}]
+    first, second = program.rows(f"graphstatistics?{since}")
+    midnight = int(NOON.replace(hour=0, minute=0).timestamp())
+    assert {name: first[name] for name in first if first[name]} == {
+        "BlockedCount": 1, "BouncedCount": 1, "SentCount": 2, "RefTimestamp": str(midnight), "SendtimeStart": midnight,
+    }  # fmt: skip
+    assert (second["OpenedCount"], second["ClickedCount"], second["SendtimeStart"]) == (1, 1, midnight + 86400)
+    assert program.rows(f"graphstatistics?{since}&ToTS={int(NOON.timestamp()) + 3600}") == [first]
+    (hour,) = program.rows(f"campaigngraphstatistics?{since}&IDS={sent.campaign.pk}")
+    assert hour == {
+        "Clickcount": 1, "ID": sent.campaign.pk, "Opencount": 1, "Spamcount": 0, "Unsubcount": 0,
+        "Tick": int(NOON.replace(minute=0).timestamp()) + 86400,
+    }  # fmt: skip
+    assert program.rows(f"campaigngraphstatistics?{since}&IDS=x") == []
+    for empty in ("geostatistics", "useragentstatistics", "axtesting", "workflow", "contacthistorydata", "preferences"):
+        assert program("GET", empty) == (200, {"Count": 0, "Data": [], "Total": 0}), empty
+    other = Program(create_workspace(f"older{program.workspace.pk}"))
+    assert other.rows(f"graphstatistics?{since}") == other.rows(f"campaigngraphstatistics?{since}") == []
+    assert other.rows("messagestatistics")[0]["ProcessedCount"] == 0

@@ -44,7 +44,7 @@ CAUSES = {
 # Of what she did with it the strongest is told.
 _STRONGEST = (("complained", "spam"), ("unsubscribed", "unsub"), ("clicked", "clicked"), ("opened", "opened"))
 _MEASURED = frozenset({"opened", "clicked"})
-_PERMANENT = frozenset({"bounced", "suppressed"})
+PERMANENT = frozenset({"bounced", "suppressed"})
 _MOST = 5000  # messages that are looked through for one call
 
 
@@ -132,7 +132,7 @@ def _rows(call: Call) -> list[Entry]:
                 continue
             if not _as_asked(call, entry, domains):
                 continue
-            if entry.kind != "system" and (not states or status_of(entry, _words(entry)) in states):
+            if entry.kind != "system" and (not states or status_of(entry, done_with(entry)) in states):
                 found.append(entry)
             if len(found) >= _MOST:
                 break
@@ -168,7 +168,7 @@ def _domain(call: Call, name: str, domains: Mapping[int, str]) -> str:
     return domains.get(int(word), "?") if number_of(word) is not None else word.rpartition("@")[2]
 
 
-def _words(one: Entry) -> list[str]:
+def done_with(one: Entry) -> list[str]:
     """What was done with it, but for what machines did."""
     return [str(line["what"]) for line in _reactions(one) if line["what"] not in _MEASURED or not line["cause"]]
 
@@ -187,7 +187,7 @@ def _show(call: Call, found: Sequence[Entry]) -> list[dict[str, Any]]:
             "ArrivedAt": told(one.at),
             "AttachmentCount": files,
             "AttemptCount": one.attempts,
-            "CampaignID": _campaign(one, words),
+            "CampaignID": campaign_number(one, words),
             "ContactAlt": one.address if call.switch("showcontactalt") else "",
             "ContactID": one.contact_id or 0,
             "Delay": int((one.ended_at - one.at).total_seconds()) if one.ended_at else 0,
@@ -204,8 +204,8 @@ def _show(call: Call, found: Sequence[Entry]) -> list[dict[str, Any]]:
             "SpamassRules": "",
             "SpamassassinScore": 0,
             "StateID": state,
-            "StatePermanent": one.state in _PERMANENT,
-            "Status": status_of(one, _words(one)),
+            "StatePermanent": one.state in PERMANENT,
+            "Status": status_of(one, done_with(one)),
             "Subject": one.subject if call.switch("showsubject") else "",
             "UUID": message_uuid(call.workspace.pk, one.no),
         }
@@ -215,7 +215,7 @@ def _show(call: Call, found: Sequence[Entry]) -> list[dict[str, Any]]:
     return rows
 
 
-def _campaign(one: Entry, words: Mapping[int, int]) -> int:
+def campaign_number(one: Entry, words: Mapping[int, int]) -> int:
     word = words.get(one.message_id or 0)
     return groupings.number(word) if word else one.campaign_id or 0
 
@@ -247,11 +247,11 @@ def _history(call: Call, key: str) -> list[dict[str, Any]]:
 
 def _information(call: Call, found: Sequence[Entry]) -> list[dict[str, Any]]:
     measured = mail_log.measures(call.workspace.pk, [one.message_id for one in found if one.message_id])
-    done = {one.no: _words(one) for one in found}
+    done = {one.no: done_with(one) for one in found}
     words = of_messages(call.workspace.pk, [one.message_id for one in found if one.message_id])
     return [
         {
-            "CampaignID": _campaign(one, words),
+            "CampaignID": campaign_number(one, words),
             "ClickTrackedCount": done[one.no].count("clicked"),
             "ContactID": one.contact_id or 0,
             "CreatedAt": told(one.at),

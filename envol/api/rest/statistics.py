@@ -95,9 +95,11 @@ def _told_members(call: Call, found: Sequence[Membership]) -> list[dict[str, Any
 # ---- of campaigns
 
 
-def _sendings(call: Call) -> QuerySet[Sending]:
-    """Those that the query leaves: of campaigns, or begun in a time."""
+def sendings_of(call: Call, *, timed: bool = True) -> QuerySet[Sending]:
+    """Those that the query leaves: of campaigns, and, with ``timed``, begun in a time."""
     found = of_campaigns(call, Sending.objects.filter(workspace=call.workspace, kind__in=KINDS))
+    if not timed:
+        return found
     since, until = campaign_filters.span(call)
     if since:
         found = found.filter(created_at__gte=since)
@@ -184,12 +186,12 @@ def _sum(found: Report | groupings.Figures) -> dict[str, Any]:
 
 
 def _totals(call: Call) -> list[dict[str, Any]]:
-    return [{"ID": call.key.pk, "APIKeyID": call.key.pk, **_sum(report(call.workspace, _sendings(call)))}]
+    return [{"ID": call.key.pk, "APIKeyID": call.key.pk, **_sum(report(call.workspace, sendings_of(call)))}]
 
 
 def _domains(call: Call) -> list[dict[str, Any]]:
     """Of each receiving domain; the largest first."""
-    found = report(call.workspace, _sendings(call))
+    found = report(call.workspace, sendings_of(call))
     return [
         {
             "BlockedCount": site.suppressed + site.cancelled,
@@ -210,7 +212,7 @@ def _domains(call: Call) -> list[dict[str, Any]]:
 
 
 def _links(call: Call) -> list[dict[str, Any]]:
-    sendings = _sendings(call)
+    sendings = sendings_of(call)
     if not (campaign_filters.NAMES | {"fromts", "period"}) & call.query.keys():
         sendings = sendings.filter(created_at__gte=datetime.now(UTC) - _LATELY)
     found = report(call.workspace, sendings)
