@@ -16,11 +16,12 @@ from typing import Any
 
 import msgspec
 import structlog
+from django.db import transaction
 from django.utils import timezone
 
 from envol.accounts.models import Workspace
 from envol.consent import ledger
-from envol.db import is_large, rows
+from envol.db import execute, is_large, rows
 from envol.insight.heat import Heat, heat
 from envol.insight.models import Counted
 from envol.insight.report import Report, report
@@ -68,14 +69,18 @@ def figures(workspace: Workspace, sending_ids: Sequence[int]) -> Figures:
     """As things are now: counted, or kept where nothing moved since."""
     if not is_large(Send._meta.db_table):
         return _count(workspace, sending_ids)
-    found = _found(workspace, sending_ids)
-    if found is not None and not found.moved:
-        return found.made
-    now, began = version(workspace, sending_ids), time.monotonic()
-    made = _count(workspace, sending_ids)
-    facts: dict[str, Any] = {"version": now, "body": msgspec.json.encode(made).decode()}
-    facts |= {"took": time.monotonic() - began, "counted_at": timezone.now()}
-    Counted.objects.update_or_create(workspace=workspace, key=_key(workspace, sending_ids), defaults=facts)
+    key = _key(workspace, sending_ids)
+    with transaction.atomic():
+        # Who asks while another counts the same waits for it, instead of reading a million rows beside it.
+        execute("SELECT pg_advisory_xact_lock(hashtext('envol report'), hashtext(%s))", [f"{workspace.pk} {key}"])
+        found = _found(workspace, sending_ids)
+        if found is not None and not found.moved:
+            return found.made
+        now, began = version(workspace, sending_ids), time.monotonic()
+        made = _count(workspace, sending_ids)
+        facts: dict[str, Any] = {"version": now, "body": msgspec.json.encode(made).decode()}
+        facts |= {"took": time.monotonic() - began, "counted_at": timezone.now()}
+        Counted.objects.update_or_create(workspace=workspace, key=key, defaults=facts)
     return made
 
 

@@ -162,7 +162,8 @@ def funnel(
     if not most:
         return mark_safe("")
     row, width_, left = 34, 480, 124
-    room = width_ - left - 66
+    # A figure stands behind its bar: a million needs more room than a thousand.
+    room = width_ - left - max(66, 14 + 8 * max(len(number(value)) for _, value in steps))
     drawn = []
     for i, (label, value) in enumerate(steps):
         y = i * row

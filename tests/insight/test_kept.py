@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from django.db import connections
 from django.utils import timezone
 
 from envol.accounts.models import Workspace
@@ -136,3 +141,25 @@ def test_it_names_nobody(campaign: Campaign) -> None:
     made = kept.figures(campaign.workspace, campaign.sendings).report
     assert any("550 5.1.1" in cause.example for cause in made.causes)
     assert not any("zoe" in body for body in Counted.objects.values_list("body", flat=True))
+
+
+def test_who_asks_while_another_counts_waits_for_it(campaign: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
+    counted: list[int] = []
+    count = kept._count
+
+    def slowly(workspace: Workspace, ids: Sequence[int]) -> kept.Figures:
+        counted.append(threading.get_ident())
+        time.sleep(0.3)  # long enough for the other to come
+        return count(workspace, ids)
+
+    monkeypatch.setattr(kept, "_count", slowly)
+
+    def ask(_: int) -> kept.Figures:
+        try:
+            return kept.figures(campaign.workspace, campaign.sendings)
+        finally:
+            connections.close_all()
+
+    with ThreadPoolExecutor(2) as pool:
+        one, other = pool.map(ask, range(2))
+    assert one == other and len(counted) == 1

@@ -30,6 +30,7 @@ from envol.insight.models import Counted
 from envol.insight.people import behind
 from envol.insight.report import report
 from envol.outbound.models import Sending
+from envol.web import charts
 from envol.web.views import people as people_page
 from tests.web.shop import Shop, open_shop
 
@@ -321,3 +322,13 @@ def test_how_many_they_are_may_follow_the_page(busy: Shop, as_member: Sign, monk
     said = f"{behind([busy.sending.pk], 'delivered').count()} people"
     assert said in client.get(link.attributes["hx-get"], HTTP_HX_REQUEST="true").content.decode()
     assert said in client.get(link.attributes["href"]).content.decode(), "without a script the link counts"
+
+
+@pytest.mark.parametrize("most", [12, 4_321, 1_000_000, 12_345_678])
+def test_figures_of_the_funnel_stand_inside_the_drawing(most: int) -> None:
+    steps = [("sent", most), ("delivered", most - 1), ("clicked", most // 9)]
+    drawn = LexborHTMLParser(str(charts.funnel("f", steps, title="t", desc="d", number=lambda n: f"{n:,}")))
+    width = float((drawn.css_first("svg").attributes["viewBox"] or "").split()[2])
+    for text in drawn.css("text.strong"):
+        # Bold digits of 13 px are at most 8 wide.
+        assert float(text.attributes["x"] or 0) + 8 * len(text.text()) <= width, text.text()

@@ -107,14 +107,18 @@ def report_csv(request: MemberRequest, campaign_id: int) -> HttpResponse:
 def click_map(request: MemberRequest, campaign_id: int) -> HttpResponse:
     """The message as an unknown person reads it, with the people behind each link written beside it. No script."""
     campaign = one(request, campaign_id)
-    reading = _reading(request, campaign)
-    if reading is None:
+    sendings, _only = chosen_sendings(campaign, request.GET.get("sending", ""))
+    if not sendings:
         raise Http404
-    versions = {sending.version_id or 0 for sending in reading.sendings}
+    ids = [sending.id for sending in sendings]
+    # It stands on the page of the report, and says what that says.
+    found = kept.at_hand(campaign.workspace, ids)
+    links = (found.made if found else kept.figures(campaign.workspace, ids)).report.links
+    versions = {sending.version_id or 0 for sending in sendings}
     version = Version.objects.filter(pk__in=versions).order_by("-pk").first()
     if version is None:
         raise Http404
-    marks = {link.no: _mark(link.people) for link in reading.report.links if link.version == version.pk}
+    marks = {link.no: _mark(link.people) for link in links if link.version == version.pk}
     sender = {"name": campaign.from_name, "address": campaign.from_address or "preview@localhost.invalid"}
     try:
         read = previews.preview(
