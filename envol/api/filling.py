@@ -18,6 +18,7 @@ from django.conf import settings
 from django.utils import timezone
 
 from envol.accounts.models import ApiKey
+from envol.api import edited
 from envol.api.models import StoredTemplate
 from envol.api.rest import names
 from envol.api.send_v31 import Letter, Problem
@@ -71,10 +72,16 @@ def with_template(key: ApiKey, letter: Letter) -> Letter | Problem:
     mine = StoredTemplate.objects.filter(workspace_id=key.workspace_id)
     named = mine.filter(name=letter.template_name) if letter.template_name else mine.filter(pk=letter.template_id or 0)
     found = named.first()
+    if found is None and letter.template_name:
+        found = edited.by_name(key.workspace, letter.template_name)
+    elif found is None:
+        found = edited.by_number(key.workspace, letter.template_id or 0)
     if found is None:
         wanted = letter.template_name or letter.template_id
         message = f'Template ID "{wanted}" doesn\'t exist for your account.'
         return Problem("send-0010", 400, message, ("TemplateID",))
+    if said := edited.lacks(found):
+        return Problem("mj-0005", 400, said, ("TemplateID",))
     if letter.html and found.html:
         return Problem(
             "send-0004", 400, "HTMLPart cannot be used with a template that has one.", ("HTMLPart", "TemplateID")

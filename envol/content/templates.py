@@ -190,7 +190,7 @@ def compile_template(
         many = [] if links.problems else [Problem(1, most, part=part)]
         raise TemplateProblem(_ordered([*links.problems, *many]))
     if made:
-        made = _with_preheader(_with_footer_html(made), preheader)
+        made = with_preheader(_with_footer_html(made), preheader)
     words = _with_footer_text(words)
     if len(made.encode("utf-8", "replace")) > MAX_OUTPUT:
         said = gettext("The message would be larger than 2 MiB: shorten it.")
@@ -326,7 +326,7 @@ def _mark_text(source: str, links: Links) -> str:
     return "".join([*pieces, source[last:]])
 
 
-def _with_preheader(made: str, preheader: str) -> str:
+def with_preheader(made: str, preheader: str) -> str:
     """The line that inboxes show after the subject, hidden in the message itself."""
     if not preheader:
         return made

@@ -78,13 +78,10 @@ def every_in_time(call: Call) -> groupings.Both:
     """The same and those of programs, by number; ``FromType``: 1 for single messages, 2 for campaigns of ours."""
     kind = call.number("fromtype")
     ours, theirs = campaigns_in_time(call), _within(call, groupings.left_by(call))
-    words = call.query.get("sort", "").replace("+", " ").upper().split() or ["ID"]
-    if words not in (["ID"], ["ID", "ASC"], ["ID", "DESC"]):
-        raise Wrong(400, f'Sort by "{" ".join(words)[:60]}" is not offered by this resource.')
     return groupings.Both(
         ours if kind in (None, 2) else ours.none(),
         theirs if kind in (None, 1) else theirs.none(),
-        falling=words[-1] == "DESC",
+        falling=groupings.falling(call),
     )
 
 

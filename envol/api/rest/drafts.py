@@ -16,7 +16,7 @@ from django.db.models.functions import Now
 from django.utils import timezone
 
 from envol.accounts.models import Scope
-from envol.api import declared
+from envol.api import declared, edited
 from envol.api.models import Draft, StoredTemplate
 from envol.api.rest import filters, lists, names
 from envol.api.rest import templates as stored
@@ -186,9 +186,12 @@ def _template(call: Call, given: dict[str, Any]) -> StoredTemplate | None:
     if not wanted:
         return None
     try:
-        return stored.find(call, str(wanted))
+        found = stored.find(call, str(wanted))
     except Wrong:
         raise unresolved("Template", wanted) from None
+    if said := edited.lacks(found):
+        raise Wrong(400, said)
+    return found
 
 
 def _take_parts(one: Draft, template: StoredTemplate) -> None:

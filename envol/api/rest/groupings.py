@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from django.db.models import Model, QuerySet
 
-from envol.api.rest.ground import Call
+from envol.api.rest.ground import Call, Wrong
 from envol.api.rest.values import told
 from envol.outbound.models import Domain, Grouping
 
@@ -93,10 +93,18 @@ def shown(call: Call, one: Grouping) -> dict[str, Any]:
     }
 
 
-class Both(Sequence[Any]):
-    """Campaigns of ours and then a program's, by number, without reading more than is asked for."""
+def falling(call: Call) -> bool:
+    """Whether the rows of `Both` are asked for from the last; they are ordered by number alone."""
+    words = call.query.get("sort", "").replace("+", " ").upper().split() or ["ID"]
+    if words not in (["ID"], ["ID", "ASC"], ["ID", "DESC"]):
+        raise Wrong(400, f'Sort by "{" ".join(words)[:60]}" is not offered by this resource.')
+    return words[-1] == "DESC"
 
-    def __init__(self, ours: QuerySet[Any], theirs: QuerySet[Grouping], *, falling: bool) -> None:
+
+class Both(Sequence[Any]):
+    """Two kinds of rows one after the other, each by number, without reading more than is asked for."""
+
+    def __init__(self, ours: QuerySet[Any], theirs: QuerySet[Any], *, falling: bool) -> None:
         sign = "-" if falling else ""
         parts = [ours.order_by(f"{sign}pk"), theirs.order_by(f"{sign}pk")]
         self._parts = parts[::-1] if falling else parts

@@ -1,4 +1,5 @@
-"""template and its detailcontent: what programs keep here to send by its number."""
+"""template and its detailcontent: what programs keep here to send by its number, and beside it what members wrote in
+Envol's editor, which programs read and send (`envol.api.edited`) and do not change."""
 
 from __future__ import annotations
 
@@ -6,14 +7,17 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import QuerySet
+from django.db.models import OuterRef, Q, QuerySet, Subquery
 from django.db.models.functions import Now
 
 from envol.accounts.models import Scope
+from envol.api import edited
 from envol.api.models import StoredTemplate
 from envol.api.rest.ground import JSON_UTF8, Answer, Call, Resource, Wrong, envelope, number_of
+from envol.api.rest.groupings import Both, falling
 from envol.api.rest.values import Field, Invalid, anything, boolean, folded, integer, text, told
 from envol.content.mjml import compile_mjml
+from envol.content.models import Template, Version
 from envol.content.problems import TemplateProblem
 
 MOST = 1 << 20  # octets of one part
@@ -79,9 +83,12 @@ def _mine(call: Call) -> QuerySet[StoredTemplate]:
 
 def find(call: Call, key: str) -> StoredTemplate:
     """By number, or by ``apikey|Name``."""
-    number = number_of(key)
-    found = _mine(call).filter(pk=number) if number is not None else _mine(call).filter(name=key.partition("|")[2])
+    number, name = number_of(key), key.partition("|")[2]
+    found = _mine(call).filter(pk=number) if number is not None else _mine(call).filter(name=name)
     one = found.first()
+    if one is None:
+        ours = call.workspace
+        one = edited.by_number(ours, number) if number is not None else edited.by_name(ours, name)
     if one is None:
         raise gone()
     return one
@@ -91,7 +98,43 @@ def gone() -> Wrong:
     return Wrong(404, "The resource with the specified ID you are trying to reach does not exist.", newer=True)
 
 
-def _rows(call: Call) -> QuerySet[StoredTemplate]:
+class _Both(Both):
+    """Those that programs made and then the editor's, which are read when their page is asked for."""
+
+    def __init__(self, call: Call, made: QuerySet[StoredTemplate], ours: QuerySet[Template], *, falling: bool) -> None:
+        super().__init__(made, ours, falling=falling)
+        self._workspace = call.workspace
+
+    def __getitem__(self, place: Any) -> Any:
+        rows = super().__getitem__(place)
+        if not isinstance(place, slice):
+            return rows
+        ours = {one.pk: one for one in edited.told(self._workspace, [one for one in rows if isinstance(one, Template)])}
+        return [ours[edited.BASE | one.pk] if isinstance(one, Template) else one for one in rows]
+
+
+def _rows(call: Call) -> _Both:
+    return _Both(call, _stored(call), _edited(call), falling=falling(call))
+
+
+def _edited(call: Call) -> QuerySet[Template]:
+    """The editor's own, as far as a filter can speak of them: they are of the key, for marketing, in no category."""
+    found, query = edited.mine(call.workspace), call.query
+    if "name" in query:
+        found = found.filter(name=query["name"])
+    if "editmode" in query:
+        mode = _editor(query["editmode"])
+        newest = Version.objects.filter(template=OuterRef("pk")).order_by("-no")
+        found = found.annotate(mode=Subquery(newest.values("mode")[:1]), drawn=Subquery(newest.values("design")[:1]))
+        drawn = Q(drawn__isnull=False)
+        by_mode = {1: drawn, 2: ~drawn & ~Q(mode="mjml"), 4: ~drawn & Q(mode="mjml")}
+        found = found.filter(by_mode[mode]) if mode in by_mode else found.none()
+    words = [word.strip() for word in query.get("purposes", "").split(",") if word.strip()]
+    other = query.get("ownertype", "apikey").lower() != "apikey" or any(word != "marketing" for word in words)
+    return found.none() if other or query.get("categories") else found
+
+
+def _stored(call: Call) -> QuerySet[StoredTemplate]:
     found, query = _mine(call), call.query
     if "name" in query:
         found = found.filter(name=query["name"])
@@ -99,8 +142,8 @@ def _rows(call: Call) -> QuerySet[StoredTemplate]:
         found = found.filter(facts__OwnerType=query["ownertype"].lower())
     if "editmode" in query:
         mode = _editor(query["editmode"])
-        other = [number for number in EDITORS if number != mode]
-        found = found.exclude(facts__EditMode__in=other) if mode == 2 else found.filter(facts__EditMode=mode)
+        told = Q(facts__EditMode=mode)
+        found = found.filter(told | ~Q(facts__has_key="EditMode") if mode == _DEFAULTS["EditMode"] else told)
     for name, column in (("purposes", "purposes"), ("categories", "facts__Categories")):
         for word in filter(None, query.get(name, "").split(",")):
             found = found.filter(**{f"{column}__contains": [word.strip()]})
@@ -139,7 +182,14 @@ def _create(call: Call, given: dict[str, Any]) -> StoredTemplate:
     return made
 
 
+def _ours_stays(one: StoredTemplate, *, newer: bool = False) -> None:
+    if edited.is_ours(one.pk):
+        said = "This template is written in Envol's editor: change it there, or make one of your own (POST)."
+        raise Wrong(400, said, newer=newer)
+
+
 def _change(call: Call, one: StoredTemplate, given: dict[str, Any]) -> bool:
+    _ours_stays(one)
     before = (one.name, one.purposes, one.facts)
     one.name, one.purposes = given.pop("Name", one.name)[:200], given.pop("Purposes", one.purposes)
     one.facts = one.facts | given
@@ -189,6 +239,7 @@ def write_parts(call: Call, *, replace: bool) -> dict[str, Any]:
 
 
 def _write(call: Call, one: StoredTemplate, behind: str) -> Answer:
+    _ours_stays(one, newer=True)
     parts = write_parts(call, replace=call.method == "POST")
     if call.method == "PUT" and "headers" in parts:
         low = folded(parts["headers"])
@@ -202,6 +253,7 @@ def _write(call: Call, one: StoredTemplate, behind: str) -> Answer:
 
 
 def _remove(call: Call, one: StoredTemplate) -> None:
+    _ours_stays(one)
     one.delete()
 
 
