@@ -63,7 +63,8 @@ def gather() -> Catalog:
     """The French catalogue with exactly what is said, and the translations known so far."""
     with open(PO, "rb") as source:
         known = read_po(source, locale="fr")
-    made = Catalog(locale="fr", project="Envol", charset="utf-8")
+    # The day of gathering stays as it is: it says nothing, and would change the file each time.
+    made = Catalog(locale="fr", project="Envol", charset="utf-8", creation_date=known.creation_date)
     for message, context in said():
         key = message[0] if isinstance(message, tuple) else message
         if made.get(key, context) is None:
