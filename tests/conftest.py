@@ -21,10 +21,17 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
+from hypothesis import settings as hypothesis
+
+from tests.examples import examples
 
 ROOT = Path(__file__).resolve().parent.parent
 WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
 CLUSTER = ROOT / f".test-data{WORKER and '-' + WORKER}"
+
+if examples(1) > 1:  # `make fuzz`: those that name no number of their own get more as well, at a pace of their own
+    hypothesis.register_profile("fuzz", max_examples=examples(100), deadline=None)
+    hypothesis.load_profile("fuzz")
 
 _scratch = tempfile.TemporaryDirectory(prefix="envol-test-")
 os.environ["ENVOL_DATA"] = _scratch.name

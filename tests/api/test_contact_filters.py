@@ -19,6 +19,7 @@ from envol.contacts.models import Property
 from tests.api.program import Program
 from tests.api.test_drafts import draft
 from tests.api.test_drafts import program as _program
+from tests.examples import examples
 
 program = _program
 
@@ -54,7 +55,7 @@ _NODES: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(_NODES)
 def test_what_is_written_is_read_as_it_was(node: Any) -> None:
     assert read(write(node)) == node
@@ -113,7 +114,7 @@ def holds(node: dict[str, Any], who: dict[str, Any]) -> bool:
     return has is not None and bool(tests[op]())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=examples(60), deadline=None)
 @given(st.lists(_TREES, min_size=1, max_size=3))
 def test_what_we_say_in_the_dialect_means_the_same_here(rules: list[Any]) -> None:
     tree = {"v": 1, "match": "all", "rules": rules}
