@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+from datetime import date, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_datetime, format_skeleton, format_time, format_timedelta, get_timezone_location
+from babel.dates import (
+    format_date,
+    format_datetime,
+    format_skeleton,
+    format_time,
+    format_timedelta,
+    get_timezone_location,
+)
 from babel.numbers import format_decimal, format_percent
 from django import template
 from django.conf import settings
@@ -185,6 +192,12 @@ _STATUS = {
 @register.simple_tag
 def status(word: str) -> SafeString:
     """Icon, word and colour together, never colour alone."""
+    return _status(word, get_language() or "en")
+
+
+@lru_cache(1024)
+def _status(word: str, language: str) -> SafeString:
+    """Once for each word and language: a table says the same one on every line."""
     name, tone, text = _STATUS.get(word, ("clock", "calm", word))
     return format_html('<span class="status {}">{}{}</span>', tone, icon(name), text)
 
@@ -238,6 +251,11 @@ def _minute(local: datetime, zone: str, locale: str) -> str:
     return format_datetime(local, "d MMMM yyyy, HH:mm zzz", locale=locale)
 
 
+@lru_cache(2048)
+def _day(day: date, locale: str) -> str:
+    return format_date(day, "d MMM yyyy", locale=locale)
+
+
 @register.filter
 def when(value: datetime | None, zone: str = "") -> SafeString | str:
     """Relative under seven days, with the full date and its zone to read and to copy."""
@@ -249,7 +267,7 @@ def when(value: datetime | None, zone: str = "") -> SafeString | str:
     if abs(age.total_seconds()) < 7 * 86400:
         text = format_timedelta(-age, add_direction=True, locale=_locale())
     else:
-        text = format_datetime(local, "d MMM yyyy", locale=_locale())
+        text = _day(local.date(), _locale())
     return format_html('<time datetime="{}" title="{}">{}</time>', value.isoformat(), full, text)
 
 
