@@ -5,8 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import smtplib
+import socket
+import ssl
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +21,7 @@ from django.db import connection
 from envol import db
 from envol.consent import suppression
 from envol.content import links
+from envol.edge import certificates
 from envol.edge.inbound import Inbound, _keep_fresh, _take_fresh
 from envol.events.models import Kind
 from envol.outbound import domains, returned
@@ -27,7 +34,10 @@ LUC = "luc@poste.example"
 
 
 class Running:
-    def __init__(self) -> None:
+    """The MX in a thread. context: its TLS, where it has one."""
+
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
+        self._context = context
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._loop.run_until_complete, args=(self._run(),))
@@ -49,7 +59,7 @@ class Running:
             finally:
                 connection.close()
 
-        inbound = Inbound("mx.boutique.example", None, take, keep)
+        inbound = Inbound("mx.boutique.example", self._context, take, keep)
         _, self.port = await inbound.open("127.0.0.1", 0)
         self._ready.set()
         await self._stop.wait()
@@ -196,3 +206,56 @@ def test_the_answer_waits_for_the_disk(workspace: Any, sent: tuple[int, int], mo
     finally:
         running.stop()
     assert suppressed(workspace) == ""
+
+
+SERVE = """
+import sys
+from dataclasses import replace
+import django
+django.setup()
+from django.conf import settings
+from envol.edge import inbound
+inbound.RELOAD_SECONDS = 0.1
+where, certificate, key = sys.argv[1:]
+config = replace(settings.ENVOL, inbound=where, smtp_cert=certificate, smtp_key=key)
+inbound.run(config, lambda: print("ready", flush=True))
+"""
+
+
+def shown(port: int) -> bytes:
+    """The certificate behind STARTTLS."""
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with smtplib.SMTP("127.0.0.1", port, timeout=20) as client:
+        client.starttls(context=context)
+        assert isinstance(client.sock, ssl.SSLSocket)
+        return client.sock.getpeercert(binary_form=True) or b""
+
+
+def test_a_renewed_certificate_is_shown_by_the_process_that_runs(tmp_path: Path) -> None:
+    files = tmp_path / "c.pem", tmp_path / "k.pem"
+    other = tmp_path / "o.pem", tmp_path / "ok.pem"
+    for pair in (files, other):
+        certificates.make_self_signed("mx.boutique.example", *pair)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-c", SERVE, f"127.0.0.1:{port}", *map(str, files)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    try:
+        assert process.stdout is not None
+        while (line := process.stdout.readline()).strip() != b"ready":
+            assert line, "it did not start"
+        before, wanted = (ssl.PEM_cert_to_DER_cert(pair[0].read_text()) for pair in (files, other))
+        assert shown(port) == before
+        with smtplib.SMTP("127.0.0.1", port, timeout=20) as open_before:
+            for old, new in zip(files, other, strict=True):
+                new.replace(old)
+            end = time.monotonic() + 60
+            while shown(port) != wanted:
+                assert time.monotonic() < end, "the old certificate is still shown"
+                time.sleep(0.05)
+            assert open_before.noop()[0] == 250, "a session that was open stays"
+    finally:
+        process.terminate()
+        process.wait(60)

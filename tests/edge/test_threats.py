@@ -18,11 +18,14 @@ from django.conf import settings
 
 from envol import db
 from envol.accounts.workspaces import NewKey
+from envol.content import links
+from envol.edge import smtp_session
 from envol.edge import submission as module
 from envol.outbound import domains, lease
 from envol.outbound.making import Makers
+from envol.wire.message.read import read
 from tests.edge.test_inbound import Running as Mx
-from tests.edge.test_inbound import inbound  # noqa: F401 -- a fixture
+from tests.edge.test_inbound import inbound, written_to  # noqa: F401 -- a fixture
 from tests.edge.test_submission import Running, keep, kept, key, relay_of  # noqa: F401 -- fixtures
 
 pytestmark = pytest.mark.usefixtures("empty_database")
@@ -170,6 +173,22 @@ def _smuggle(own: Wire, end: bytes) -> None:
     with contextlib.suppress(OSError):
         own.send(b"NOOP\r\n")
     assert own.hear() in ("", "250 2.0.0 OK") and nothing_kept(), "what came behind was never a command"
+
+
+def test_nothing_is_smuggled_into_the_mx_either(workspace: Any, inbound: Mx) -> None:  # noqa: F811
+    domains.add(workspace, "boutique.example", trusted=True)
+    home = links.return_path(*written_to(workspace), "lettre.boutique.example")
+    for end in ENDS:
+        with clear(inbound.port) as wire:
+            assert wire.hear().startswith("220") and wire.say("EHLO a.example").startswith("250")
+            assert wire.say("MAIL FROM:<>").startswith("250") and wire.say(f"RCPT TO:<{home}>").startswith("250")
+            behind = f"MAIL FROM:<>\r\nRCPT TO:<{home}>\r\nDATA\r\nboo\r\n.\r\n".encode()
+            answer = wire.data(b"Subject: x\r\n\r\nfirst" + end + behind)
+            # A NUL is an octet of a text that somebody sends back; where the text ends it does not say.
+            assert answer.startswith("250 2.0.0" if b"\0" in end else "550 5.6.0"), end
+            with contextlib.suppress(OSError):
+                wire.send(b"NOOP\r\n")
+            assert wire.hear() in ("", "250 2.0.0 OK"), "what came behind was never a command"
 
 
 def test_what_is_relayed_ends_its_lines_with_crlf_and_keeps_its_dots(own: Wire) -> None:
@@ -369,6 +388,7 @@ DEAR = [
     (HEAD + b"X: " + b"a" * 999 + b"\r\n\r\nx\r\n", "550 5.6.0"),
     (HEAD + b"\r\n" + b"a" * 999 + b"\r\n", "550 5.6.0"),
     (HEAD + b"X: a\r\n" * 60_000 + b"\r\nx\r\n", "550 5.3.4"),
+    (HEAD + b"X: a\r\n" * 998 + b"\r\nx\r\n", "550 5.3.4"),
     (HEAD + b"Received: by a\r\n" * 101 + b"\r\nx\r\n", "554 5.4.6"),
     (HEAD + b"no field\r\n\r\nx\r\n", "550 5.6.0"),
     (
@@ -389,6 +409,44 @@ def test_what_would_be_dear_or_unclear_to_others_is_refused(own: Wire) -> None:
         assert own.say(FROM).startswith("250") and own.say(TO).startswith("250")
         assert own.data(raw + b".\r\n").startswith(code), raw[:120]
     assert own.say("NOOP").startswith("250") and nothing_kept()
+
+
+def test_a_size_that_nobody_announced_is_noticed_while_it_is_read(own: Wire) -> None:
+    own.say(FROM)
+    own.say(TO)
+    assert own.say("DATA").startswith("354")
+    line = b"x" * 76 + b"\r\n"
+    own.send(HEAD + b"\r\n" + line * (26 * 1024 * 1024 // len(line)) + b".\r\n")
+    assert own.hear().startswith("552 5.3.4") and own.say("NOOP").startswith("250") and nothing_kept()
+
+
+MANY = range(9000)
+TANGLED = {
+    "parameters": b"Content-Type: text/plain;\r\n" + b"".join(b" a*%d*=utf-8''%%C3;\r\n" % n for n in MANY),
+    "addresses": b"Cc: " + b"".join(b"<p%d@lecteurs.example>,\r\n " % n for n in MANY) + b"<p@lecteurs.example>\r\n",
+    "comments": b"Cc: " + b"\r\n ".join([b"(" * 300] * 300) + b"\r\n",
+    "encoded words": b"X-Name: " + b"\r\n ".join([b"=?utf-8?Q?=C3=A9?= =?x?B?//?="] * 6000) + b"\r\n",
+}
+
+
+@pytest.mark.parametrize("kind", TANGLED)
+def test_what_is_tangled_is_answered_soon(own: Wire, kind: str) -> None:
+    began = time.process_time()  # of the relay too, whose threads are of this process
+    assert own.say(FROM).startswith("250") and own.say(TO).startswith("250")
+    answer = own.data(HEAD + TANGLED[kind] + b"\r\nx\r\n.\r\n")
+    assert answer[:3] in ("250", "550") and own.say("NOOP").startswith("250")
+    assert time.process_time() - began < 2
+
+
+def test_eight_bits_that_nobody_announced_leave_in_seven(own: Wire) -> None:
+    own.say(FROM)
+    own.say(TO)
+    mime = "MIME-Version: 1.0\r\nContent-Type: text/plain; charset=utf-8\r\n"
+    assert own.data(HEAD + f"{mime}\r\nÉté\r\n.\r\n".encode()).startswith("250")
+    [held] = lease.lease("test", 5, seconds=60)
+    makers, _ = Makers("http://localhost").prepare([held])
+    made = makers[held.rows[0].key](held.rows[0]).data
+    assert made.isascii() and "Été" in (read(made).text or "")
 
 
 def test_addresses_beyond_ascii_need_their_extension(own: Wire) -> None:
@@ -433,6 +491,19 @@ def test_who_does_not_sign_in_is_sent_away(relay_of: Running, monkeypatch: Any) 
         wire.hear()
         wire.say("EHLO a")
         assert wire.hear().startswith("421") and wire.hear() == ""
+
+
+def test_who_falls_silent_is_sent_away_also_after_signing_in(
+    relay_of: Running,  # noqa: F811
+    key: NewKey,  # noqa: F811
+    inbound: Mx,  # noqa: F811
+    monkeypatch: Any,
+) -> None:
+    monkeypatch.setattr(smtp_session, "IDLE_SECONDS", 0.5)
+    with signed_in(relay_of, key) as wire:
+        assert wire.hear().startswith("421") and wire.hear() == ""
+    with clear(inbound.port) as wire:
+        assert wire.hear().startswith("220") and wire.hear().startswith("421") and wire.hear() == ""
 
 
 def test_many_idle_connections_keep_nobody_waiting(relay_of: Running) -> None:  # noqa: F811

@@ -18,6 +18,7 @@ from envol.wire.message.read import decode
 
 MAX_HEADER = 256 * 1024
 MAX_FROM = 1000  # octets of the From field; people have shorter names
+MAX_FIELDS = 1000  # no program writes so many; each costs whoever reads the message after us
 MAX_LINE = 998  # RFC 5322 §2.1.1
 MAX_HOPS = 100  # Received fields, RFC 5321 §6.3
 MAX_NESTED = 50  # multiparts of one message: it is nowhere deeper than that
@@ -64,6 +65,8 @@ def read_submission(raw: bytes) -> Submitted:
             "5.6.0", f"A line is longer than {MAX_LINE} octets: encode the body as quoted-printable or base64"
         )
     fields = _fields(head)
+    if len(fields) > MAX_FIELDS:
+        raise Unacceptable("5.3.4", f"The header has more than {MAX_FIELDS} fields")
     seen: dict[bytes, bytes] = {}
     hops = 0
     for name, line in fields:
