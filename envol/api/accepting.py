@@ -188,7 +188,9 @@ def _messages(call: _Call, letter: Letter) -> list[accept.Outgoing] | Problem:
                 return _refusal(verdict)
             found.append(replace(made, verdict=verdict, refused="" if validated else accept.NOT_VALIDATED))
     except ValueError as error:
-        return Problem("mj-0005", 400, str(error))
+        # What was wrong as it was written is named already: this is of what values made of it.
+        said = str(error)
+        return Problem("mj-0005", 400, said, ("Subject",) if said.startswith("Subject") else ("TextPart", "HTMLPart"))
     return found
 
 
@@ -233,7 +235,7 @@ def _report(key: ApiKey, letter: Letter, failed: filling.Failed) -> None:
         [letter.report_to],
         subject=" ".join(about.split()),
         text=f"{failed.problem.message}\n",
-        attachments=[Attachment(f"{failed.part}.txt", source.encode(), "text/plain")],
+        attachments=[Attachment(f"{failed.part}.txt", source.encode("utf-8", "replace"), "text/plain")],
     )
     accept.accept_messages([_outgoing(key, told, told.to)])
 
@@ -372,4 +374,4 @@ def _answer(one: _Call) -> Answer:
 
 
 def _told(status: int, body: dict[str, object]) -> Answer:
-    return Answer(status, json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode())
+    return Answer(status, json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace"))

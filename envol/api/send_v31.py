@@ -77,6 +77,7 @@ FORBIDDEN = frozenset(
 )
 # Fields that a caller may write and that our composer keeps to itself: they are set as they are given.
 AS_GIVEN = frozenset({"list-unsubscribe", "list-unsubscribe-post", "auto-submitted", "feedback-id"})
+UNKEPT = re.compile("[\x00\ud800-\udfff]")
 _OBJECTS = {"from", "sender", "replyto", "templateerrorreporting"}
 _TAGS = re.compile(r"[A-Za-z0-9._~!$'()*+,;:@/?%&=-]*")
 _NUMERIC_TLD = re.compile(r"\.\d+\Z")
@@ -349,6 +350,14 @@ def _text(given: Mapping[str, Any], name: str, shown: str, longest: int = 0) -> 
     return value
 
 
+def _kept(given: Mapping[str, Any], name: str, shown: str, longest: int) -> str:
+    """A text that is kept as it is: without NUL and without half a surrogate pair, which no text of PostgreSQL has."""
+    value = _text(given, name, shown, longest)
+    if UNKEPT.search(value):
+        raise _wrong("mj-0005", "The value holds a character that is never kept (NUL, half a surrogate pair).", shown)
+    return value
+
+
 def _contents(given: Mapping[str, Any]) -> dict[str, Any]:
     text, html = _text(given, "textpart", "TextPart"), _text(given, "htmlpart", "HTMLPart")
     if not (text or html or given.get("templateid") or given.get("templatename")):
@@ -440,7 +449,7 @@ def _attachment(raw: Any, place: str, *, inline: bool) -> Attachment:
 
 def _template(given: Mapping[str, Any]) -> dict[str, Any]:
     number = given.get("templateid") or None
-    if isinstance(number, str) and number.strip().isdecimal():
+    if isinstance(number, str) and number.strip().isdecimal() and len(number) < 20:
         number = int(number)
     if number is not None and (isinstance(number, bool) or not isinstance(number, int) or not 0 < number < 1 << 63):
         raise _wrong("mj-0004", 'Type mismatch. Expected type "int".', "TemplateID")
@@ -461,7 +470,7 @@ def _template(given: Mapping[str, Any]) -> dict[str, Any]:
         raise _wrong("mj-0005", "URLTags is the query of an address, as in a=b&c=d.", "URLTags")
     return {
         "template_id": number,
-        "template_name": _text(given, "templatename", "TemplateID", 200),
+        "template_name": _kept(given, "templatename", "TemplateID", 200),
         "language": language,
         "once": once,
         "variables": variables,
@@ -473,10 +482,7 @@ def _template(given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _words(given: Mapping[str, Any]) -> dict[str, Any]:
     priority = given.get("priority", 2)
-    if (
-        not (isinstance(priority, int) or (isinstance(priority, str) and priority.isdigit()))
-        or not 0 <= int(priority) <= 3
-    ):
+    if str(priority) not in ("0", "1", "2", "3"):
         raise _wrong("mj-0005", "Priority is 0, 1, 2 or 3.", "Priority")
     measured = {}
     for name, shown in (("opens", "TrackOpens"), ("clicks", "TrackClicks")):
@@ -487,9 +493,9 @@ def _words(given: Mapping[str, Any]) -> dict[str, Any]:
     return {
         **measured,
         "priority": int(priority),
-        "custom_id": _text(given, "customid", "CustomID", 1000),
-        "payload": _text(given, "eventpayload", "EventPayload", 10_000),
-        "campaign": _text(given, "customcampaign", "CustomCampaign", 255),
+        "custom_id": _kept(given, "customid", "CustomID", 1000),
+        "payload": _kept(given, "eventpayload", "EventPayload", 10_000),
+        "campaign": _kept(given, "customcampaign", "CustomCampaign", 255),
     }
 
 

@@ -17,6 +17,7 @@ _FIELD = re.compile(
 _KEPT = {"x-mj-customid": "custom_id", "x-mj-eventpayload": "event_payload", "x-mailjet-campaign": "campaign"}
 _ASKED = {"x-mailjet-trackopen": "opens", "x-mailjet-trackclick": "clicks"}
 _YES = frozenset({"true", "yes", "y", "1"})
+_UNKEPT = re.compile("[\x00\ud800-\udfff]")  # an encoded word can hold them; no text of PostgreSQL does
 LONGEST = 10_000
 LONGEST_CAMPAIGN = 255
 
@@ -70,6 +71,7 @@ def _head(raw: bytes) -> tuple[bytes, bytes]:
 def _text(raw: bytes) -> str:
     unfolded = re.sub(rb"\r?\n(?=[ \t])", b"", raw).strip().decode("utf-8", "replace")[:LONGEST]
     try:
-        return str(make_header(decode_header(unfolded)))
+        found = str(make_header(decode_header(unfolded)))
     except (ValueError, LookupError):
-        return unfolded
+        found = unfolded
+    return _UNKEPT.sub("", found)

@@ -293,3 +293,33 @@ def test_a_campaign_of_a_program_reaches_a_person_once_where_it_asks(program: Pr
     assert {one["campaign"] for one in exported} == {"automne", "hiver"}
     db.execute("UPDATE api_once SET at = now() - interval '14 months' WHERE campaign = 'hiver'")
     assert once.forget() == 1 and people.erase(luc, cause="letter 8")["api_once"] == 1
+
+
+# What no text holds, as JSON can write it, and what a header must not; each in every property and in what fills a template.
+_ODD = ("\\u0000", "\\ud800", "\\r\\nBcc: eve@lecteurs.example")
+_PLACES: tuple[dict[str, Any], ...] = (
+    *({name: "a%s"} for name in ("Subject", "TextPart", "HTMLPart", "CustomID", "EventPayload", "CustomCampaign", "URLTags", "TemplateID", "X%s")),
+    *({"TemplateLanguage": True, name: "{{var:a}}", "Variables": {"a": "a%s"}} for name in ("Subject", "TextPart", "HTMLPart")),
+    {"Headers": {"X-A": "a%s"}}, {"Headers": {"X-A%s": "a"}}, {"Variables": {"a%s": "a"}}, {"From": {"Email": "z%s@boutique.example"}},
+    {"From": {**FROM, "Name": "Z%s"}}, {"To": [{"Email": "luc@lecteurs.example", "Name": "L%s"}]}, {"ReplyTo": {"Email": "a%s@b.example"}},
+    {"Attachments": [{"ContentType": "text/plain", "Filename": "a%s.txt", "Base64Content": "YQ=="}]},
+    {"TemplateLanguage": True, "TextPart": "{{var:b%s}}", "TemplateErrorReporting": {"Email": "dev@equipe.example"}, "TemplateErrorDeliver": True},
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("odd", _ODD)
+def test_no_odd_character_stops_a_call_or_leaves_in_a_header(program: Program, odd: str) -> None:
+    """Each beside a good message, which is sent whatever the other holds: calls of many programs share a transaction."""
+    for place in _PLACES:
+        body = json.dumps({"Messages": [{"From": FROM, "To": TO, "Subject": "s", "TextPart": "t", **place}]})
+        bad = Request(program.authorization, body.replace("%s", odd).encode())
+        good = Request(
+            program.authorization, json.dumps({"Messages": [{"From": FROM, "To": TO, "TextPart": "t"}]}).encode()
+        )
+        answers = serve([bad, good])
+        assert answers[0].status in (200, 400) and answers[1].status == 200, (place, answers[0].body)
+        told = json.loads(answers[0].body)["Messages"][0]
+        assert (told["Status"] == "success") == (answers[0].status == 200)
+        assert told["Status"] == "success" or all(one["ErrorRelatedTo"] for one in told["Errors"]), place
+    for address, mail in sent(program):
+        assert address != "eve@lecteurs.example" and mail.get("Bcc") is None

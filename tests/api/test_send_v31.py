@@ -109,7 +109,10 @@ def test_what_is_no_call(body: bytes, code: str, related: list[str] | None) -> N
         ("", {"TemplateErrorDeliver": True}, "send-0016", ("TemplateLanguage",)), ("", {"TemplateErrorReporting": {"Email": "a@b.example"}}, "send-0016", ("TemplateLanguage",)),
         ("", {"DeduplicateCampaign": "true"}, "send-0012", ("CustomCampaign", "DeduplicateCampaign")), ("", {"URLTags": "a=\"b"}, "mj-0005", ("URLTags",)),
         ("", {"URLTags": "a" * 257}, "mj-0006", ("URLTags",)),
-        ("", {"Priority": 9}, "mj-0005", ("Priority",)), ("", {"TrackOpens": "yes"}, "mj-0005", ("TrackOpens",)),
+        ("", {"Priority": 9}, "mj-0005", ("Priority",)), ("", {"Priority": "²"}, "mj-0005", ("Priority",)), ("", {"Priority": [2]}, "mj-0005", ("Priority",)),
+        ("", {"TemplateID": "9" * 5000}, "mj-0004", ("TemplateID",)), ("", {"CustomID": "a\0"}, "mj-0005", ("CustomID",)),
+        ("", {"EventPayload": "a\ud800"}, "mj-0005", ("EventPayload",)), ("", {"CustomCampaign": "\0"}, "mj-0005", ("CustomCampaign",)),
+        ("", {"Priority": "3"}, "", ()), ("", {"TrackOpens": "yes"}, "mj-0005", ("TrackOpens",)),
         ("", {"Sender": {"Email": "autre@boutique.example"}}, "send-0006", ("Sender",)),
     ],
 )  # fmt: skip

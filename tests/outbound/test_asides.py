@@ -44,3 +44,9 @@ def test_what_is_to_be_filled_in(field: bytes) -> None:
     assert by_smtp.asks(field + b"\r\n" + HEAD + BODY)
     assert not by_smtp.asks(field.partition(b":")[0] + b":\r\n" + HEAD + BODY), "empty is not said"
     assert not by_smtp.asks(HEAD + b"\r\n" + field + b"\r\n"), "in the text it is text"
+
+
+def test_what_no_text_holds_is_left_out_of_what_is_kept() -> None:
+    for word in (b"=?utf-8?q?a=00b?=", b"=?utf-7?q?a+2AA-b?="):
+        found = asides.taken(b"Subject: x\r\nX-MJ-CustomID: " + word + b"\r\n\r\nx")
+        assert found.facts["custom_id"] in ("ab", word.decode()), found.facts

@@ -7,7 +7,6 @@ whole object back. A number or key of another workspace is not found, like one t
 from __future__ import annotations
 
 import json
-import re
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +24,6 @@ from envol.api.rest.values import Field, Invalid, boolean, folded, integer, read
 
 MOST_ROWS, USUAL_ROWS = 1000, 10
 NUL = "\x00"
-_UNKEPT = re.compile("[\x00\ud800-\udfff]")
 JSON, JSON_UTF8 = "application/json", "application/json; charset=UTF-8"
 
 
@@ -71,7 +69,7 @@ class Answer:
     def octets(self) -> bytes:
         if isinstance(self.body, str):
             return self.body.encode()
-        return b"" if self.body is None else json.dumps(self.body, ensure_ascii=False).encode()
+        return b"" if self.body is None else json.dumps(self.body, ensure_ascii=False).encode("utf-8", "replace")
 
 
 @dataclass(slots=True)
@@ -183,10 +181,10 @@ def _body(method: str, raw: bytes) -> dict[str, Any]:
 def _unkept(value: Any, place: str = "") -> str:
     """Where in ``value`` a text holds what no UTF-8 and no text of PostgreSQL can: half a surrogate pair, or NUL."""
     if isinstance(value, str):
-        return (place or "?") if _UNKEPT.search(value) else ""
+        return (place or "?") if send_v31.UNKEPT.search(value) else ""
     if isinstance(value, dict):
         # A name that cannot be kept is not told either: an answer is UTF-8.
-        if any(_UNKEPT.search(name) for name in value):
+        if any(send_v31.UNKEPT.search(name) for name in value):
             return place or "?"
         parts = ((f"{place}.{name}".lstrip("."), one) for name, one in value.items())
     elif isinstance(value, list):
