@@ -2,6 +2,8 @@
 
 PSS counts a shared page once, divided among those who share it, so PostgreSQL's buffers are not counted once for
 each of its backends. The installation runs as `envol up` runs it; the sink is not ours and not counted.
+
+    python -m bench memory --messages 1000000     the long form: is memory flat over a million?
 """
 
 from __future__ import annotations
@@ -17,6 +19,8 @@ from typing import Any
 from bench import ground, send
 
 IDLE_GOAL, BUSY_GOAL = 500.0, 900.0  # MB
+STEP = 100_000
+"""Messages for which the growth of our processes is told."""
 
 
 def run(**options: Any) -> dict[str, Any]:
@@ -46,25 +50,27 @@ def measure(messages: int = 100_000, **_: Any) -> dict[str, Any]:
             time.sleep(10)
             idle = _together(up.pid, postmaster)
             most, parts = 0.0, {}
-            seen: list[float] = []
+            seen: list[tuple[float, float]] = []  # seconds since it began, MB without PostgreSQL
             ended = threading.Event()
+
+            began = time.monotonic()
 
             def watch() -> None:
                 nonlocal most, parts
                 while not ended.wait(0.5):
                     now = _together(up.pid, postmaster)
-                    seen.append(sum(now.values()) - now.get("PostgreSQL", 0.0))
+                    seen.append((time.monotonic() - began, sum(now.values()) - now.get("PostgreSQL", 0.0)))
                     if sum(now.values()) > most:
                         most, parts = sum(now.values()), now
 
             watcher = threading.Thread(target=watch)
             watcher.start()
             here.set_state(sending, "sending")
-            began = time.monotonic()
+            patience = 1800 * max(1, messages / STEP)
             while not states.finished(sending.id):
                 time.sleep(0.5)
-                if time.monotonic() - began > 1800:
-                    raise RuntimeError(f"Not finished after half an hour: {states.counts(sending.id)}.")
+                if time.monotonic() - began > patience:
+                    raise RuntimeError(f"Not finished after {patience / 60:.0f} min: {states.counts(sending.id)}.")
             took = time.monotonic() - began
             ended.set()
             watcher.join()
@@ -83,16 +89,26 @@ def measure(messages: int = 100_000, **_: Any) -> dict[str, Any]:
         "goal": 1.0,
         "met": ratio >= 1,
         "notes": f"idle {idle_mb:.0f} MB of {IDLE_GOAL:.0f} ({_words(idle)}); at most {most:.0f} MB of {BUSY_GOAL:.0f}"
-        f" while {messages:,} messages left in {took:.0f} s ({_words(parts)}); {_growth(seen)};"
+        f" while {messages:,} messages left in {took:.0f} s ({_words(parts)}); {_growth(seen, messages)};"
         " ratio: the worse of goal by measured",
     }
 
 
-def _growth(seen: list[float]) -> str:
-    """Our processes (PostgreSQL fills its buffers, and stops) in the second tenth of the time and in the last."""
+def _growth(seen: list[tuple[float, float]], messages: int) -> str:
+    """Our processes (PostgreSQL fills its buffers, and stops) in the second tenth of the time and in the last.
+
+    And their slope over the last nine tenths, by least squares, as MB for each `STEP` messages: messages leave evenly.
+    """
     tenth = max(1, len(seen) // 10)
-    early, late = statistics.median(seen[tenth : 2 * tenth] or seen), statistics.median(seen[-tenth:])
-    return f"without PostgreSQL {early:.0f} MB in the second tenth of the time and {late:.0f} in the last"
+    level = [megabytes for _, megabytes in seen]
+    early, late = statistics.median(level[tenth : 2 * tenth] or level), statistics.median(level[-tenth:])
+    told = f"without PostgreSQL {early:.0f} MB in the second tenth of the time and {late:.0f} in the last"
+    warm = seen[tenth:]
+    if len(warm) < 10:
+        return told
+    slope = statistics.linear_regression(*zip(*warm, strict=True)).slope
+    growth = slope * seen[-1][0] / (messages / STEP)
+    return f"{told}, {growth:+.1f} MB for each {STEP:,} messages"
 
 
 def _wait_for_couriers(up: int, seconds: float = 60) -> None:

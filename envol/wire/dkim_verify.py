@@ -28,7 +28,7 @@ OLDEST_RSA = 1024
 FindKey = Callable[[str, str], str | None]
 """(domain, selector) → the text of the key record, or None when there is none."""
 
-_LINE = re.compile(rb"[!-9;-~]+[ \t]*:(?:[^\r\n]|\r\n[ \t])*\r\n")
+_FIELD = re.compile(rb"[!-9;-~]+[ \t]*:")
 _B_VALUE = re.compile(rb"((?:^|;)[ \t\r\n]*b[ \t\r\n]*=)[^;]*")
 _ALGORITHMS = {"rsa-sha256": "rsa", "ed25519-sha256": "ed25519"}
 
@@ -66,12 +66,29 @@ class Verdict:
 def verify(raw: bytes, find_key: FindKey, now: int) -> list[Verdict]:
     """A verdict on each DKIM-Signature of a message, from the top; never raises. ``now`` in seconds since 1970."""
     head, _, body = raw.partition(b"\r\n\r\n")
-    lines = _LINE.findall(head + b"\r\n")
+    lines, clear = _fields(head)
     signatures = [line for line in lines if _name(line) == b"dkim-signature"][:MOST]
-    if b"".join(lines) != head + b"\r\n":
+    if not clear:
         # Something in the header is no field (a bare CR or LF): others may see another From there, or its end (§8.15).
         return [Verdict(Reason.SYNTAX) for _ in signatures]
     return [_one(line, lines, body, find_key, now) for line in signatures]
+
+
+def _fields(head: bytes) -> tuple[list[bytes], bool]:
+    """The fields of a header, whole with folds and CRLF, and whether it has nothing else. In one pass: a stranger's
+    header may be of any form and of megabytes."""
+    found: list[list[bytes]] = []
+    clear = True
+    for line in head.split(b"\r\n"):
+        if b"\r" in line or b"\n" in line:
+            clear = False
+        elif _FIELD.match(line):
+            found.append([line])
+        elif line[:1] in (b" ", b"\t") and found:
+            found[-1].append(line)
+        else:
+            clear = False
+    return [b"\r\n".join(parts) + b"\r\n" for parts in found], clear
 
 
 def _name(line: bytes) -> bytes:
@@ -158,8 +175,10 @@ def _matches(key: Record, value: bytes, covered: bytes) -> Reason:
 
 def _simple_body(body: bytes) -> bytes:
     """RFC 6376 §3.4.3: nothing but the empty lines at the end is touched."""
-    while body.endswith(b"\r\n\r\n"):
-        body = body[:-2]
+    end = len(body)
+    while body.endswith(b"\r\n\r\n", 0, end):
+        end -= 2
+    body = body[:end]
     return body if body.endswith(b"\r\n") else body + b"\r\n"
 
 

@@ -68,7 +68,9 @@ def read(xml: bytes) -> Report:
     parser.ExternalEntityRefHandler = _refuse
     try:
         parser.Parse(xml, True)
-    except expat.ExpatError as error:
+    except NoReport:
+        raise
+    except (expat.ExpatError, LookupError, ValueError) as error:  # the latter two of an encoding that nobody knows
         raise NoReport(f"It is no XML: {error}.") from None
     return reader.report()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from base64 import b64encode
 
 import dkim as dkimpy
@@ -121,3 +122,22 @@ def test_a_hundred_signatures_cost_no_more_than_ten() -> None:
     raw = signed(note())
     lines = raw[: raw.index(b"From:")] * 50
     assert len(verify(lines + raw, find, SOON)) == MOST
+
+
+SIGNED = b"DKIM-Signature: v=1; a=rsa-sha256; c=simple/simple; d=a.example; s=b; h=from; bh=eA==; b=eA==\r\n"
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        SIGNED + b"A" * 1_000_000 + b"\r\n\r\nx",
+        SIGNED + b"A: b\r\n" + b" c\r\n" * 200_000 + b"\r\nx",
+        SIGNED + b"From: a@b.example\r\n\r\n" + b"\r\n" * 1_000_000,
+    ],
+    ids=["no colon", "folds", "empty lines"],
+)
+def test_a_long_hostile_message_is_read_in_linear_time(raw: bytes) -> None:
+    began = time.process_time()
+    [verdict] = verify(raw, lambda domain, selector: RECORDS[DOMAIN, "envol1"], SOON)
+    assert verdict.reason in (Reason.SYNTAX, Reason.BODY)
+    assert time.process_time() - began < 5
