@@ -104,8 +104,8 @@ def _growth(seen: list[tuple[float, float]], messages: int) -> str:
     early, late = statistics.median(level[tenth : 2 * tenth] or level), statistics.median(level[-tenth:])
     told = f"without PostgreSQL {early:.0f} MB in the second tenth of the time and {late:.0f} in the last"
     warm = seen[tenth:]
-    if len(warm) < 10:
-        return told
+    if messages < STEP or len(warm) < 10:
+        return told  # a short run tells of its beginning
     slope = statistics.linear_regression(*zip(*warm, strict=True)).slope
     growth = slope * seen[-1][0] / (messages / STEP)
     return f"{told}, {growth:+.1f} MB for each {STEP:,} messages"
