@@ -16,11 +16,11 @@ from envol.audience import counting, engine
 from envol.audience.catalogue import Catalogue
 from envol.audience.days import Days
 from envol.audience.language import EVERYBODY, SegmentProblem, parse, to_json
-from envol.campaigns import check_asking, choosing
+from envol.campaigns import check_asking, check_law, choosing
 from envol.campaigns import check_messages as messages
 from envol.campaigns.check import ADVICE, BLOCK, GROUPS, Check
 from envol.campaigns.models import Campaign, ContentDraft, State
-from envol.consent import gates, transfers
+from envol.consent import gates
 from envol.consent.purposes import UNSENT
 from envol.contacts.models import Contact
 from envol.content.checks import Replaced, people_with_fallback, people_without_value
@@ -143,35 +143,13 @@ def look(campaign: Campaign, seconds: float | None = None, catalogue: Catalogue 
         *audience,
         *_sender(campaign),
         *_public_address(),
-        *_transfer(campaign),
+        *check_law.transfer(campaign),
+        *check_law.consultation(campaign),
         *_content(campaign),
         *_control(campaign),
     ]
     found += [*missing, *_late(campaign)]
     return Look(sorted(found, key=lambda c: c.level != BLOCK), who, complete)
-
-
-def _transfer(campaign: Campaign) -> list[Check]:
-    """The relay that mail leaves through must be a place where the data may go (GDPR art. 44)."""
-    config = settings.ENVOL
-    if config.route != "smart_host":
-        return []
-    host = config.smart_host.rpartition(":")[0]
-    said = {}
-    for language in ("fr", "en"):
-        with translation.override(language):
-            said[language] = transfers.may_lead_to(campaign.workspace, "smart_host", host)
-    if said["en"].colour != transfers.RED:
-        return []
-    return [
-        Check(
-            BLOCK,
-            "transfer",
-            f"Le relais {host} ne doit pas recevoir ces données\u202f: {said['fr'].why} Voyez Sous-traitants.",
-            f"The relay {host} must not get these data: {said['en'].why} Look at Processors.",
-            "sender",
-        )
-    ]
 
 
 def check(campaign: Campaign) -> list[Check]:

@@ -1,7 +1,8 @@
 """Weighing before doing: the balance of a legitimate interest, and whether an impact assessment is due.
 
-GDPR art. 6(1)(f) and 35; the nine criteria are those of the guidelines WP 248 rev. 01: two of them ask for an impact
-assessment. Each answer is a version; earlier ones stay.
+GDPR art. 6(1)(f), 35 and 36; the nine criteria are those of the guidelines WP 248 rev. 01: two of them ask for an
+impact assessment. Where a high risk stays, the authority is asked before a campaign of the purpose leaves. Each answer
+is a version; earlier ones stay.
 """
 
 from __future__ import annotations
@@ -86,11 +87,34 @@ def weigh(
     return keep(workspace, purpose, LIA, answers, "holds" if holds else "does_not_hold", member_id)
 
 
-def done(workspace: Workspace, purpose: Purpose, summary: str, *, member_id: int | None = None) -> Assessment:
-    """The impact assessment that was due is made: what it found and which measures follow (art. 35(7))."""
+def done(
+    workspace: Workspace, purpose: Purpose, summary: str, *, high: bool = False, member_id: int | None = None
+) -> Assessment:
+    """The impact assessment that was due is made: what it found and which measures follow (art. 35(7)).
+
+    ``high``: a high risk stays in spite of them, so the authority must be asked before (art. 36(1)).
+    """
     before = newest(workspace).get((purpose.pk, DPIA))
     answers = {**(before.answers if before else {}), "summary": summary.strip()}
-    return keep(workspace, purpose, DPIA, answers, "done", member_id)
+    return keep(workspace, purpose, DPIA, answers, "consult" if high else "done", member_id)
+
+
+def last_made(workspace: Workspace, purpose_id: int) -> Assessment | None:
+    """The newest impact assessment that was made of this purpose, whatever the nine criteria say since."""
+    made = Assessment.objects.filter(
+        workspace=workspace, purpose_id=purpose_id, kind=DPIA, outcome__in=("done", "consult")
+    )
+    return made.order_by("-id").first()
+
+
+def must_consult(workspace: Workspace) -> set[int]:
+    """Purposes whose newest impact assessment leaves a high risk that the authority was not asked about.
+
+    New answers to the nine criteria alone do not lift it: only an assessment that says the risk is no longer high.
+    """
+    made = Assessment.objects.filter(workspace=workspace, kind=DPIA, outcome__in=("done", "consult"))
+    outcomes = dict(made.order_by("id").values_list("purpose_id", "outcome"))
+    return {purpose_id for purpose_id, outcome in outcomes.items() if outcome == "consult"}
 
 
 def keep(

@@ -78,6 +78,8 @@ def steps(workspace: Workspace) -> list[Step]:
         Step(4, _("Manage the risks"), [
             Check(not unscreened, _("Each purpose was screened for an impact assessment"), "assessments"),
             Check(not due, _("The impact assessments that are due are made"), "assessments"),
+            Check(not assessments.must_consult(workspace),
+                  _("The authority was asked wherever a high risk stays"), "assessments"),
         ]),
         Step(5, _("Organise"), [
             Check(drill is not None and _recent(timezone.localdate(drill.created_at)),

@@ -16,7 +16,7 @@ from django.test import Client, override_settings
 from django.utils import timezone
 
 from envol.accounts.models import JournalEntry
-from envol.campaigns import checks
+from envol.campaigns import check_law, checks
 from envol.consent import desk, policies, purposes, reuse, tasks
 from envol.consent.models import Processor
 from envol.consent.paper import Paper
@@ -82,11 +82,11 @@ def test_red_stops_the_campaign_through_that_relay_and_the_file_for_that_platfor
     one = desk.save_processor(own.workspace, {"name": "Relay", "host": "relay.example", "country": "US"})
     config = SimpleNamespace(route="smart_host", smart_host="smtp.relay.example:587")
     with override_settings(ENVOL=config):
-        found = checks._transfer(own.draft)
+        found = check_law.transfer(own.draft)
         assert [(c.level, c.code) for c in found] == [("block", "transfer")]
         assert "rien ne les couvre" in found[0].fr and "nothing covers it" in found[0].en
         desk.end_processor(one)
-        assert checks._transfer(own.draft) == []
+        assert check_law.transfer(own.draft) == []
     desk.save_processor(own.workspace, {"name": "Ads Corp", "kind": "ads", "country": "US"})
     if export_files.ad_purpose(own.workspace) is None:
         key, fr, en, kind, text_fr, text_en = next(
@@ -163,6 +163,37 @@ def test_a_purpose_is_screened_and_the_pack_is_made_from_the_steps(own: Shop, as
     assert "Download the pack" in editor.get("/consent/steps").content.decode()
     assert b"".join(editor.get("/consent/steps/pack.zip").streaming_content).startswith(b"PK")  # type: ignore[arg-type]
     assert viewer.get("/consent/steps/pack.zip").status_code == 403
+
+
+def test_a_high_risk_that_stays_stops_the_purpose_until_the_authority_was_asked(own: Shop, as_member: Sign) -> None:
+    editor = as_member("editor", own)
+    letter = purposes.get(own.workspace, "newsletter")
+    where = f"/consent/assessments/{letter.pk}"
+
+    def stopped() -> bool:
+        return "consultation" in {one.code for one in checks.check(own.draft) if one.level == checks.BLOCK}
+
+    desk.save(own.workspace, {"joint": "Salon du livre, for the contest", "dpo_name": "Maud", "dpo_contact": "1 quai"})
+    assert editor.post(where, {"act": "screen", "met": ["scale", "vulnerable"]}).status_code == 303
+    assert not stopped()
+    said = {"act": "done", "summary": "Des enfants seraient reconnus."}
+    assert editor.post(where, said | {"high": "yes"}).status_code == 303
+    assert stopped() and "ask the authority first" in next(
+        one.en for one in checks.check(own.draft) if one.code == "consultation"
+    )
+    page = editor.get(where).content.decode()
+    for part in (
+        "Salon du livre, for the contest",
+        "Maud, 1 quai",
+        "Des enfants seraient reconnus.",
+        "very many people",
+    ):
+        assert part in page.split('id="ask"')[1].split("</section>")[0], part
+    assert "The authority was asked wherever a high risk stays" in editor.get("/consent/steps").content.decode()
+    assert editor.post(where, {"act": "screen"}).status_code == 303
+    assert stopped() and 'name="high"' in editor.get(where).content.decode(), "fewer ticks do not lift it"
+    assert editor.post(where, said | {"high": "no", "summary": "Avis suivi."}).status_code == 303
+    assert not stopped() and 'id="ask"' not in editor.get(where).content.decode()
 
 
 def test_a_notice_is_drafted_and_published_and_people_are_told(own: Shop, as_member: Sign) -> None:

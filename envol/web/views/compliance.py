@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 from envol.accounts.journal import note
 from envol.accounts.models import Role
 from envol.consent import assessments as service
-from envol.consent import evidence_pack, reuse, six_steps, tasks
+from envol.consent import consultation, evidence_pack, reuse, six_steps, tasks
 from envol.consent.models import Purpose
 from envol.web.answers import refuse, see
 from envol.web.doors import MemberRequest, audience
@@ -25,6 +25,7 @@ OUTCOMES = {
     "needed": gettext_lazy("an impact assessment is due"),
     "not_needed": gettext_lazy("no impact assessment is due"),
     "done": gettext_lazy("the impact assessment is made"),
+    "consult": gettext_lazy("a high risk stays: ask the authority first"),
     "holds": gettext_lazy("the interest outweighs"),
     "does_not_hold": gettext_lazy("the interest does not outweigh: ask for consent"),
 }
@@ -114,7 +115,8 @@ def assessment(request: MemberRequest, purpose_id: int) -> HttpResponse:
         if act == "done" and not typed["summary"].strip():
             wrong["summary"] = _("Say what was found and which measures follow.")
         elif act == "done":
-            service.done(request.workspace, purpose, typed["summary"], member_id=member_id)
+            high = request.POST.get("high") == "yes"
+            service.done(request.workspace, purpose, typed["summary"], high=high, member_id=member_id)
             return see(request, "assessment", purpose.pk, said=_("Kept. Earlier answers stay beside it."))
         elif act == "weigh":
             wrong = {key: _("Write it: the balance must be shown.") for key in service.PARTS if not typed[key].strip()}
@@ -126,9 +128,12 @@ def assessment(request: MemberRequest, purpose_id: int) -> HttpResponse:
             wrong["act"] = _("Choose one of the steps below.")
     proposed = service.proposed(request.workspace, purpose)
     answered = screened.answers if screened else dict.fromkeys(proposed, True)
+    high = purpose.pk in service.must_consult(request.workspace)
     facts = {
         "purpose": purpose,
         "label": label(purpose),
+        "high": high,
+        "asked": consultation.content(request.workspace, purpose, label(purpose)) if high else [],
         "criteria": [
             {"name": name, "words": words, "met": bool(answered.get(name)), "seen": proposed.get(name, "")}
             for name, words in service.CRITERIA.items()
