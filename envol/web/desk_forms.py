@@ -74,8 +74,9 @@ class DeskForm(Unchanged, forms.ModelForm):
         help_text=_("Only of organisations outside the Union (art. 27)."),
     )
     joint = forms.CharField(
-        label=_("Joint controller"), max_length=300, required=False, help_text=_("Who decides with you (art. 26).")
-    )
+        label=_("Joint controller"), max_length=300, required=False,
+        help_text=_("Who decides with you, and which of you answers for what: the notice says it (art. 26)."),
+    )  # fmt: skip
     security = forms.CharField(
         label=_("Security measures"),
         required=False,

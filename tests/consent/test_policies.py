@@ -10,7 +10,7 @@ from django.utils import timezone
 
 from envol.accounts.models import Workspace
 from envol.collect import signup
-from envol.consent import desk, policies, registry
+from envol.consent import desk, notices, policies, registry
 from envol.contacts import people
 from envol.contacts.models import Contact, List
 from envol.events.models import MailRequest
@@ -89,3 +89,13 @@ def test_no_form_opens_without_a_notice_and_its_page_shows_it_whole(workspace: W
     signup.switch(form, True)
     assert policies.newest(workspace, policies.NOTICE) == made, "made once"
     assert client.get("/s/nowhere/notice").status_code == 404
+
+
+def test_who_decides_jointly_and_who_answers_for_what_stands_in_the_notice(workspace: Workspace) -> None:
+    """The essence of the arrangement is there for the person in both languages, and nothing where there is none."""
+    written = "Salon du livre, Nantes; requests: we answer"
+    before, _short = notices.draft(workspace)
+    assert not [words for words in before.values() if "art. 26" in words]
+    desk.save(workspace, {"joint": written})
+    after, _short = notices.draft(workspace)
+    assert {"fr", "en"} == {code for code, words in after.items() if written in words and "art. 26" in words}
