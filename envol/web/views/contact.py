@@ -172,7 +172,9 @@ def page(request: MemberRequest, person: Contact, *, status: int = 200, **more: 
         "notes": [(n, authors.get(n.author_id or 0, "")) for n in notes],
         "bases": [basis for basis in Basis.values if basis != Basis.TRANSACTIONAL],
         "languages": sorted({*LANGUAGES, *([person.language] if person.language else [])}),
-        "given": {},
+        "given": NothingTyped(),
+        "wrong": "",
+        "problem": "",
         "cares": cared_for(workspace, person),
         "why_quiet": _why_quiet(workspace, person),
         "came_from": informing.of_person(workspace.id, person.id),
@@ -204,6 +206,13 @@ def _zone(workspace: Workspace, properties: list[dict[str, Any]]) -> tuple[str, 
             if code:
                 return places.department(code), places.region(places.region_of(code))
     return None
+
+
+class NothingTyped(dict[str, str]):
+    """Every field is there and empty: looking for what a template does not find costs far more than finding it."""
+
+    def __missing__(self, name: str) -> str:
+        return ""
 
 
 def hands_of(workspace: Workspace, contact_id: int) -> dict[str, Any]:
