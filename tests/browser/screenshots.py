@@ -22,6 +22,7 @@ def test_write_them_all(browser: Any, address: str, shop: Any) -> None:
     FOLDER.mkdir(exist_ok=True)
     wanted = os.environ.get("ENVOL_SHOTS", "").split()
     changes_of_processors(shop)
+    a_high_risk(shop)
     pages = every_page(shop)
     assert len(pages) > 30
     for language in ("fr", "en"):
@@ -57,3 +58,17 @@ def changes_of_processors(shop: Any) -> None:
     words = "Vos données passent à Hébergeur du Ponant (Brest). Objectez depuis cette page."
     tenants.tell("processor", "Nouvel hébergeur", words, on=today + timedelta(days=35), among=[shop.workspace])
     tenants.plan("Nouveau relais de courrier", words, today + timedelta(days=90))
+
+
+def a_high_risk(shop: Any) -> None:
+    """An impact assessment after which a high risk stays, so that the authority is asked."""
+    from envol.consent import assessments
+    from envol.consent.models import Purpose
+    from tests.web.test_doors import address
+
+    number = int(address("consent/assessments/<int:purpose_id>", shop).rpartition("/")[2])
+    purpose = Purpose.objects.get(workspace=shop.workspace, pk=number)
+    met = dict.fromkeys(assessments.CRITERIA, False) | dict.fromkeys(list(assessments.CRITERIA)[:3], True)
+    assessments.screen(shop.workspace, purpose, met, "Profils croisés avec les achats.")
+    words = "Les achats révèlent des opinions. Mesures : thèmes sensibles écartés, profils gardés six mois."
+    assessments.done(shop.workspace, purpose, words, high=True)
