@@ -20,7 +20,7 @@ from envol.events.models import Kind
 from envol.outbound import control, egress, groupings, habits, held
 from envol.outbound.domains import may_send_from
 from envol.outbound.enter import Counted, Entry, Gone, Stream, enter, plan_chunks
-from envol.outbound.models import Sending, SendingState
+from envol.outbound.models import OWED, Sending, SendingState
 from envol.outbound.sites import site_of
 from envol.wire.address import AddressError, domain_of, normalise
 from envol.wire.fraud import HOLD, REFUSE, Verdict
@@ -54,6 +54,7 @@ class Outgoing:
     code: a sign-in code or the like: goes first, and is worth nothing after 15 minutes.
     verdict: of outgoing control, where whoever hands it in has asked already; else it is asked at acceptance.
     urgency: 3 leaves before the workspace's other single messages that wait, 1 and 0 after them; campaigns come later.
+    owed: the law wants her to get it, so no refusal of other mail holds it back; a full stop and a restriction do.
     refused: why it never leaves: it has its number and its copies, and all of them ended when it was accepted.
     """
 
@@ -74,6 +75,7 @@ class Outgoing:
     verdict: Verdict | None = None
     refused: str = ""
     urgency: int = NORMAL
+    owed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,12 +237,13 @@ def _sending_held(message: Outgoing) -> Sending:
     )
 
 
-_streams: dict[tuple[int, str, bool], Stream] = {}
+_streams: dict[tuple[int, str, bool, bool], Stream] = {}
 
 
-def stream(workspace_id: int, kind: str, code: bool = False) -> Stream:
+def stream(workspace_id: int, kind: str, code: bool = False, owed: bool = False) -> Stream:
     """The everlasting sending that carries a workspace's single messages of one kind; made at first use."""
-    key = (workspace_id, kind, code)
+    key = (workspace_id, kind, code, owed)
+    purpose = OWED if owed else None
     priority = 0 if code else TRANSACTIONAL_PRIORITY
     with transaction.atomic():
         # Two processes may meet here: the lock lets one make the row and the other find it.
@@ -249,12 +252,14 @@ def stream(workspace_id: int, kind: str, code: bool = False) -> Stream:
             workspace_id=workspace_id,
             kind=kind,
             campaign_id=None,
+            purpose_id=purpose,
             priority=priority,
             state=SendingState.SENDING,
             held=None,  # one that was held and let go carries its own message and no other
         ).first() or Sending.objects.create(
             workspace_id=workspace_id,
             kind=kind,
+            purpose_id=purpose,
             state=SendingState.SENDING,
             priority=priority,
             lifetime_seconds=CODE_LIFETIME if code else TRANSACTIONAL_LIFETIME,
@@ -265,7 +270,7 @@ def stream(workspace_id: int, kind: str, code: bool = False) -> Stream:
 
 def _by_heart(message: Outgoing) -> Stream:
     """The stream of a message without a question; `enter` looks whether it is there still."""
-    key = (message.workspace_id, message.kind, message.code)
+    key = (message.workspace_id, message.kind, message.code, message.owed)
     return _streams.get(key) or stream(*key)
 
 

@@ -25,7 +25,7 @@ from envol.consent.models import Purpose
 from envol.contacts import beyond
 from envol.content.models import Version
 from envol.outbound import arrays, limits, rolls
-from envol.outbound.models import Sending
+from envol.outbound.models import OWED, Sending
 from envol.wire.address import AddressError, normalise
 
 EVERY_PRIORITY = 32767
@@ -243,6 +243,8 @@ def _read(sending: SendingFacts, into: Lease, tail: str, *arrays: Sequence[int])
 
 
 def _bit(sending: SendingFacts) -> int | None:
+    if sending.purpose_id == OWED:
+        return None
     if sending.purpose_id is not None:
         return Purpose.objects.values_list("bit", flat=True).get(id=sending.purpose_id)
     return _contract_bit(sending.workspace_id) if sending.kind == "transactional" else None

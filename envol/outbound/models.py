@@ -66,6 +66,10 @@ class SendingState(models.TextChoices):
     HELD = "held", "Held for review"
 
 
+OWED = 0
+"""``purpose_id`` of messages that the law wants people to get: no purpose that anybody is asked for or can refuse."""
+
+
 class Sending(models.Model):
     """One act of sending: a campaign, its remainder, a test, or the stream of single messages."""
 

@@ -33,6 +33,9 @@ _WORDS = {
 _TO_STRANGERS = {"confirmation"}
 """Kinds that go to people a workspace writes to, known or not: suppression is asked, the domain must be ready."""
 
+_OWED = {"breach", "informing", "policy", "rights"}
+"""Kinds that the law wants her to get (GDPR art. 12 to 14 and 34): no refusal of other mail holds them back."""
+
 
 def take(most: int = 200) -> int:
     """Accept what was asked for and not yet taken; how many. One transaction: taken exactly when accepted.
@@ -76,6 +79,7 @@ def _outgoing(request: MailRequest) -> Outgoing:
         kind="system" if request.contact_id is None and request.kind not in _TO_STRANGERS else "transactional",
         contact_ids=[request.contact_id],
         code=request.kind == "code",
+        owed=request.kind in _OWED,
         facts={"for": f"{request.kind} {facts['ref']}"} if "ref" in facts else {},
         verdict=Verdict(ALLOW, 0.0),  # our own words; who asks to confirm on its own page would look like fraud
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -12,12 +13,14 @@ from envol.accounts.journal import note
 from envol.accounts.models import Role, User, Workspace
 from envol.accounts.workspaces import add_member
 from envol.campaigns import watching
-from envol.consent import acts, breaches, desk, purposes, registry
+from envol.consent import acts, breaches, desk, purposes, registry, restriction, suppression
 from envol.consent.models import Breach, BreachLine
 from envol.contacts import people
 from envol.db import execute, rows, value
 from envol.events.models import MailRequest
-from envol.outbound.models import Domain
+from envol.outbound import lease
+from envol.outbound.accept import Outgoing, accept_messages
+from envol.outbound.models import OWED, Domain
 from envol.outbound.requests import outcomes
 from envol.outbound.requests import take as accept_requests
 
@@ -109,6 +112,25 @@ def test_everybody_concerned_is_told_once_whatever_they_refused(workspace: Works
     assert [one["title"] for one in told] == ["X"]
     people.erase(found[0], cause="asked")
     assert value("SELECT count(*) FROM consent_breach_told WHERE breach_id = %s", [breach.pk]) == 4
+
+
+def test_who_refused_contract_mail_is_warned_all_the_same(empty_database: None, workspace: Workspace) -> None:
+    """GDPR art. 34: a refusal of other mail is none of this; a full stop and a restriction still hold it back."""
+    source = people.source(workspace, "member", "Carnet")
+    refusing, stopped, resting = (people.upsert(workspace, f"{n}@lecteurs.example", {}, source=source) for n in "abc")
+    for one in (refusing, stopped, resting):
+        acts.withdraw(workspace.pk, one.pk, [purposes.get(workspace, "transactional")], state="refused")
+    suppression.add(workspace.pk, stopped.email_key, "all", "manual", "by hand")
+    restriction.begin(workspace.pk, resting.pk, "by letter")
+    Domain.objects.create(workspace=workspace, name="boutique.example", trusted=True)
+    breach = breaches.begin(workspace, "X", timezone.now(), scope="everybody")
+    list(breaches.tell(breach, "À propos de vos données", "Bonjour"))
+    accept_requests()
+    assert {row.address for one in lease.lease("c", 100, seconds=60) for row in one.rows} == {refusing.email}
+    order = Outgoing(workspace.pk, ("Zoé", "zoe@boutique.example"), [("", refusing.email)], "Votre commande", "Merci")
+    accept_messages([order, replace(order, owed=True, contact_ids=[refusing.pk])])
+    (again,) = [row for one in lease.lease("d", 100, seconds=60) for row in one.rows]
+    assert again.sending.purpose_id == OWED, "what is no duty is held back still"
 
 
 def test_in_a_drill_nobody_is_written_to(workspace: Workspace) -> None:

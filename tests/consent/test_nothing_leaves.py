@@ -78,8 +78,8 @@ class Person:
             return False
         if road in STRANGERS:  # a contract, or her own request: only her refusal of these
             return not (self.here and self.orders_refused)
-        if road in DUTIES:  # the same, of somebody who is named: whoever was erased is nobody
-            return self.here and not self.orders_refused
+        if road in DUTIES:  # the law wants it (GDPR art. 12 and 34), of somebody we know: whoever was erased is nobody
+            return self.here
         if road == "test":  # a colleague's look, which must not reach somebody who said no
             if self.here and self.answer == "yes" and not self.ready:
                 return False
