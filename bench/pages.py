@@ -15,6 +15,7 @@ import json as _json
 import statistics
 import time
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 from bench import ground
@@ -135,9 +136,11 @@ def measure(
         from envol.audience.columns import upkeep
         from envol.contacts import search
         from envol.insight import kept
+        from envol.outbound import states
 
         base = pages_base.of(here, people, seed)
-        search.follow()  # this, the columns and reports: as the worker's clock would
+        search.follow()  # this and all up to the columns: as the worker's clock would
+        states.fold_tallies(within=timedelta(days=400))
         began = time.perf_counter()
         while kept.look_after():
             pass

@@ -89,9 +89,12 @@ def totals(sending_ids: Sequence[int]) -> dict[int, dict[str, int]]:
     return found
 
 
-def fold_tallies(most: int = 1000) -> None:
-    """Fold the tally of sendings that have more than ``most`` rows of it, when half of them say the same."""
-    db.execute(db.sql("outbound", "fold_tallies"), {"most": most})
+def fold_tallies(most: int = 1000, *, within: timedelta = timedelta(hours=1)) -> None:
+    """Fold the tally of sendings that have more than ``most`` rows of it, when half of them say the same.
+
+    Of those that run or ended so lately; a night folds again what ended while no worker ran.
+    """
+    db.execute(db.sql("outbound", "fold_tallies"), {"most": most, "within": within})
 
 
 def finished(sending_id: int) -> bool:

@@ -21,9 +21,12 @@ def look(timestamp: int) -> None:
 @app.task(queue="house", name="outbound.look_at_all", queueing_lock="outbound.look_at_all")
 def look_at_all(timestamp: int) -> None:
     """Every night: everything."""
-    from envol.outbound import books
+    from datetime import timedelta
+
+    from envol.outbound import books, states
 
     books.look(whole=True)
+    states.fold_tallies(within=timedelta(days=400))
 
 
 @app.periodic(cron="21 * * * *")

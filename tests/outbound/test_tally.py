@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -92,6 +93,19 @@ def test_folding_changes_no_total_and_leaves_few_rows(sending: Any) -> None:
     states.fold_tallies(most=50)
     assert db.value(rows, [sending.pk]) <= 1 + 3  # accepted, and at most a few minutes
     assert states.counts(sending.pk) == before
+
+
+def test_a_sending_that_ended_while_no_worker_ran_is_folded_by_night(sending: Any) -> None:
+    add(sending, 200, "a.example")
+    for no in range(1, 121):
+        end(sending, "delivered", no, no)
+    db.execute("UPDATE outbound_sending SET state = 'sent', ended_at = now() - interval '3 days' WHERE id = %s",
+               [sending.pk])  # fmt: skip
+    before, rows = states.counts(sending.pk), "SELECT count(*) FROM outbound_tally WHERE sending_id = %s"
+    states.fold_tallies(most=50)
+    assert db.value(rows, [sending.pk]) == 121, "each five seconds only what moves is read"
+    states.fold_tallies(most=50, within=timedelta(days=400))
+    assert db.value(rows, [sending.pk]) <= 1 + 3 and states.counts(sending.pk) == before
 
 
 def test_a_wrong_total_is_found(sending: Any) -> None:

@@ -1,8 +1,8 @@
--- Fold equal rows of the tally into one, for sendings that have many and still move: what ended long ago is not read. Rows that others add meanwhile are not touched.
+-- Fold equal rows of the tally into one, for sendings that have many and still move: what ended before `within` is not read. Rows that others add meanwhile are not touched.
 WITH many AS (
     SELECT sending_id FROM outbound_tally
      WHERE sending_id IN (SELECT id FROM outbound_sending
-                           WHERE state NOT IN ('sent', 'stopped', 'failed') OR ended_at > now() - interval '1 hour')
+                           WHERE state NOT IN ('sent', 'stopped', 'failed') OR ended_at > now() - %(within)s::interval)
      GROUP BY sending_id
     HAVING count(*) > %(most)s AND count(*) > 2 * count(DISTINCT (site, state, cause, minute))
 ), gone AS (
