@@ -24,10 +24,11 @@ from django.template.defaulttags import CsrfTokenNode
 from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
-from django.utils.translation import get_language, gettext, pgettext, pgettext_lazy
+from django.utils.translation import get_language, gettext, pgettext
 from django.utils.translation import gettext_lazy as _
 
 from envol.contacts.sealing import is_sealed
+from envol.web.code_words import STATUS, TYPES, WORDS
 from envol.web.meanwhile import hidden
 from envol.web.once import token_of
 from envol.zones import known_zones
@@ -130,65 +131,6 @@ def icon(name: str, label: str = "") -> SafeString:
     )
 
 
-_STATUS = {
-    "draft": ("pen", "calm", _("draft")),
-    "scheduled": ("clock", "warn", _("scheduled")),
-    "preparing": ("clock", "run", _("preparing")),
-    "sending": ("send", "run", _("sending")),
-    "paused": ("pause", "warn", _("paused")),
-    "sent": ("check", "ok", _("sent")),
-    "stopped": ("stop", "bad", _("stopped")),
-    "failed": ("alert", "bad", _("failed")),
-    "granted": ("check", "ok", _("granted")),
-    "withdrawn": ("cross", "bad", _("withdrawn")),
-    "refused": ("cross", "bad", _("refused")),
-    "objected": ("cross", "bad", _("objected")),
-    "requested": ("clock", "warn", _("requested")),
-    "lapsed": ("clock", "calm", _("ended by its term")),
-    "unknown": ("clock", "calm", _("not asked")),
-    "ok": ("check", "ok", _("ready")),
-    "missing": ("alert", "warn", _("missing")),
-    "active": ("check", "ok", _("active")),
-    "ended": ("clock", "warn", _("expired")),
-    "revoked": ("cross", "bad", _("revoked")),
-    "look": ("eye", "calm", _("to look at")),
-    "delivered": ("check", "ok", _("delivered")),
-    "bounced": ("cross", "bad", _("bounced")),
-    "deferred": ("clock", "warn", _("deferred")),
-    "allowed": ("check", "ok", _("yes")),
-    "no": ("cross", "bad", _("no")),
-    "waiting": ("clock", "calm", _("waiting")),
-    "running": ("send", "run", _("running")),
-    "done": ("check", "ok", _("done")),
-    "cancelled": ("stop", "warn", _("cancelled")),
-    "alive": ("check", "ok", _("listens")),
-    "dead": ("cross", "bad", _("answers no more")),
-    "hook_failing": ("alert", "warn", _("fails, is tried again")),
-    "told": ("check", "ok", _("told")),
-    "given_up": ("cross", "bad", _("not taken")),
-    "dropped": ("eye", "calm", _("not told")),
-    "asked": ("clock", "warn", _("waits for a second yes")),
-    "undone": ("cross", "calm", _("undone")),
-    "gone": ("trash", "calm", _("gone")),
-    "open": ("check", "ok", _("open")),
-    "closed": ("stop", "calm", _("closed")),
-    "uploaded": ("pen", "calm", _("received")),
-    "mapped": ("pen", "calm", _("columns chosen")),
-    "checked": ("check", "run", _("tried, nothing written")),
-    "pertinent": ("check", "ok", _("pertinent")),
-    "not_shown": ("eye", "calm", _("not shown")),
-    "counter": ("cross", "bad", _("counter-productive")),
-    "too_small": ("alert", "warn", _("too small")),
-    "bounced_one": ("cross", "bad", pgettext_lazy("one message", "bounced")),
-    "held": ("shield", "warn", _("held")),
-    "released": ("check", "ok", _("let go")),
-    "queued": ("clock", "calm", _("waiting")),
-    "leased": ("send", "run", _("on its way")),
-    "expired": ("cross", "bad", _("given up")),
-    "suppressed": ("stop", "warn", _("held back")),
-}
-
-
 @register.simple_tag
 def status(word: str) -> SafeString:
     """Icon, word and colour together, never colour alone."""
@@ -198,7 +140,7 @@ def status(word: str) -> SafeString:
 @lru_cache(1024)
 def _status(word: str, language: str) -> SafeString:
     """Once for each word and language: a table says the same one on every line."""
-    name, tone, text = _STATUS.get(word, ("clock", "calm", word))
+    name, tone, text = STATUS.get(word, ("clock", "calm", word))
     return format_html('<span class="status {}">{}{}</span>', tone, icon(name), text)
 
 
@@ -320,105 +262,10 @@ def shown(context: dict[str, Any], value: Any) -> str:
     return by_member(context["request"], value)
 
 
-_BASES = {
-    "consent": _("consent"),
-    "customer": _("existing customer"),
-    "business": _("business contact"),
-    "transactional": _("contract or legal obligation"),
-}
-_STRENGTHS = {
-    "line": _("proof for each person"),
-    "document": _("one document for the file"),
-    "statement": _("statement of a member"),
-    "legacy": _("taken over from a former system"),
-    "none": _("no proof"),
-}
-_REASONS = {
-    "suppressed": _("suppressed after a permanent failure or complaint"),
-    "objected": _("objected to all marketing"),
-    "silenced": _("marketing rests: a complaint is open"),
-    "withdrawn": _("unsubscribed or refused"),
-    "no_permission": _("without permission"),
-    "restricted": _("permission could not be checked"),
-    "too_often": _("want to hear less often"),
-    "too_young": _("too young to have agreed without a parent"),
-    "not_told": _("to be told first where their data came from"),
-    "not_served": _("chosen by something they did not allow to be used so"),
-}
-# Why a message was not delivered, as the courier reads the reply.
-_CAUSES = {
-    "hard_bounce": _("mailbox refuses for good"),
-    "unknown_user": _("no such mailbox"),
-    "unknown_domain": _("no such domain"),
-    "bad_address": _("address that cannot be used"),
-    "null_mx": _("domain takes no mail"),
-    "mailbox_full": _("mailbox full"),
-    "mailbox_disabled": _("mailbox disabled"),
-    "content_refused": _("content refused"),
-    "sender_refused": _("sender refused"),
-    "refused_by_host": _("refused by their server"),
-    "ip_listed": _("our address is on a block list"),
-    "too_large": _("message too large"),
-    "greylisted": _("their server asks unknown senders to come back"),
-    "throttled": _("their server asks us to slow down"),
-    "rate": _("their server asks us to slow down"),
-    "tls_policy": _("their server does not prove who it is"),
-    "warm_up": _("our address is new there, today’s allowance is used up"),
-    "paused": _("their server asked us to wait"),
-    "recipient_rate": _("this mailbox gets too much mail at once"),
-    "mailbox_busy": _("mailbox busy"),
-    "their_error": _("their server has a problem"),
-    "their_storage": _("their server is full"),
-    "their_system": _("their server has a problem"),
-    "not_accepting": _("their server takes no mail now"),
-    "host_refuses_mail": _("their server takes no mail"),
-    "service_refused": _("their server refuses us"),
-    "host_closing": _("their server closed the line"),
-    "routing": _("their server cannot pass it on"),
-    "reputation": _("our address has too little trust there"),
-    "reverse_dns": _("our machine’s name is not in DNS"),
-    "authentication": _("signature or SPF not accepted"),
-    "sender_domain": _("sender’s domain not accepted"),
-    "sender_not_validated": _("the sender is not of a domain of yours"),
-    "relay_denied": _("their server does not serve this address"),
-    "moved": _("mailbox has moved"),
-    "account_blocked": _("mailbox blocked"),
-    "policy": _("refused by a rule of theirs"),
-    "tls_required": _("encryption needed"),
-    "loop": _("mail loop"),
-    "infected": _("taken for harmful"),
-    "suspicious": _("taken for unwanted"),
-    "too_many_recipients": _("too many recipients at once"),
-    "blocked": _("blocked"),
-    "stopped": _("campaign stopped"),
-    "by_hand": _("cancelled by a member"),
-    "expired": _("given up after many tries"),
-}
-# Why a line of an import, or a value of it, stays out.
-_REFUSALS = {
-    "address": _("address that cannot be used"),
-    "columns": _("too few or too many columns"),
-    "quote": _("quotation mark not closed"),
-    "encoding": _("bytes that are no text"),
-    "nul": _("forbidden character"),
-    "too_long": _("line longer than 1 MiB"),
-    "json": _("not a usable JSON object"),
-    "value": _("imported without this value"),
-    "identifier": _("imported without this identifier"),
-    "key": _("imported without this key"),
-    "order": _("value that cannot be used: its order stays out"),
-    "order_part": _("another line of the same order cannot be used"),
-    "order_differs": _("lines of one order that say different things"),
-    "order_lacks": _("something missing that every order needs"),
-    "nobody": _("order of nobody who is here"),
-}
-_WORDS = {**_BASES, **_STRENGTHS, **_REASONS, **_CAUSES, **_REFUSALS}
-
-
 @register.filter
 def word(code: Any) -> Any:
     """A code of the rooms (basis, strength, reason) in the reader's words."""
-    return _WORDS.get(str(code or ""), code or "–")
+    return WORDS.get(str(code or ""), code or "–")
 
 
 @register.filter
@@ -581,28 +428,16 @@ def language_word(code: Any) -> str:
         return str(code)
 
 
-_TYPES = {
-    "text": _("text"),
-    "number": _("number"),
-    "boolean": _("yes or no"),
-    "date": _("date"),
-    "choice": _("choice"),
-    "list": _("several choices"),
-    "place": _("place"),
-    "money": _("amount"),
-}
-
-
 @register.filter
 def type_word(code: Any) -> Any:
     """A property's type in the reader's words."""
-    return _TYPES.get(str(code), code)
+    return TYPES.get(str(code), code)
 
 
 @register.simple_tag
 def state_word(code: str) -> Any:
     """The word of a state alone, where no icon can stand: in a choice."""
-    return _STATUS[one_state(code)][2] if code in _STATUS else code
+    return STATUS[one_state(code)][2] if code in STATUS else code
 
 
 @register.filter
