@@ -42,10 +42,10 @@ _MOVES = (
 )
 # The first sending and its remainders of each campaign, as its report counts them together; resends stand alone.
 _LATELY = """
-SELECT array_agg(s.id ORDER BY s.id) FROM outbound_sending s
- WHERE s.kind = 'campaign' AND s.started_at IS NOT NULL AND s.workspace_id = %(workspace)s
- GROUP BY s.campaign_id HAVING max(coalesce(s.ended_at, s.started_at)) > %(since)s
- ORDER BY max(coalesce(s.ended_at, s.started_at)) DESC LIMIT 20
+SELECT s.workspace_id, array_agg(s.id ORDER BY s.id) FROM outbound_sending s
+ WHERE s.kind = 'campaign' AND s.started_at IS NOT NULL
+ GROUP BY s.workspace_id, s.campaign_id HAVING max(coalesce(s.ended_at, s.started_at)) > %(since)s
+ ORDER BY max(coalesce(s.ended_at, s.started_at)) DESC
 """
 
 
@@ -119,10 +119,11 @@ def look_after() -> int:
 
 def _never_counted(now: datetime) -> tuple[Workspace, list[int]] | None:
     there = set(Counted.objects.values_list("workspace_id", "key"))
-    for workspace in Workspace.objects.order_by("pk"):
-        for (ids,) in rows(_LATELY, {"workspace": workspace.pk, "since": now - FRESH}):
-            if (workspace.pk, _key(workspace, ids)) not in there:
-                return workspace, ids
+    lately = rows(_LATELY, {"since": now - FRESH})
+    workspaces = Workspace.objects.in_bulk({workspace_id for workspace_id, _ids in lately})
+    for workspace_id, ids in lately:
+        if (workspace_id, _key(workspaces[workspace_id], ids)) not in there:
+            return workspaces[workspace_id], ids
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -18,6 +19,7 @@ from envol.content import preview as previews
 from envol.content.models import Version
 from envol.content.problems import RenderProblem
 from envol.insight import kept
+from envol.outbound.models import Sending
 from envol.web.doors import MemberRequest, audience
 from envol.web.figures import chosen_sendings
 from envol.web.masking import shown
@@ -28,12 +30,13 @@ from envol.web.templatetags.envol import number
 from envol.web.views.campaigns import one
 
 
-def _reading(request: MemberRequest, campaign: Campaign) -> Reading | None:
+def _now(campaign: Campaign, sendings: Sequence[Sending]) -> kept.Figures:
     """As things are now, however long that takes."""
-    sendings, only = chosen_sendings(campaign, request.GET.get("sending", ""))
-    if not sendings:
-        return None
-    return Reading(campaign, sendings, only, kept.figures(campaign.workspace, [sending.id for sending in sendings]))
+    return kept.figures(campaign.workspace, [sending.id for sending in sendings])
+
+
+def _at_hand(campaign: Campaign, sendings: Sequence[Sending]) -> kept.Found | None:
+    return kept.at_hand(campaign.workspace, [sending.id for sending in sendings])
 
 
 @require_safe
@@ -44,19 +47,16 @@ def report(request: MemberRequest, campaign_id: int) -> HttpResponse:
     sendings, only = chosen_sendings(campaign, request.GET.get("sending", ""))
     if not sendings:
         return render(request, "campaigns/report.html", {"campaign": campaign, "report": None})
+    # Counting a million takes seconds: what was counted before stands there at once, and what is new follows it.
+    found = kept.Found(_now(campaign, sendings), False) if "whole" in request.GET else _at_hand(campaign, sendings)
     later = ""
-    if "whole" in request.GET:
-        reading = _reading(request, campaign)
-    else:
-        # Counting a million takes seconds: what was counted before stands there at once, and what is new follows it.
-        found = kept.at_hand(campaign.workspace, [sending.id for sending in sendings])
-        if found is None or found.moved:
-            given = request.GET.copy()
-            given["whole"] = "1"
-            later = "?" + given.urlencode()
-        reading = Reading(campaign, sendings, only, found.made) if found else None
-    if reading is None:
+    if found is None or found.moved:
+        given = request.GET.copy()
+        given["whole"] = "1"
+        later = "?" + given.urlencode()
+    if found is None:
         return render(request, "campaigns/report.html", {"campaign": campaign, "later": later})
+    reading = Reading(campaign, sendings, only, found.made)
     facts: dict[str, Any] = {
         "campaign": campaign,
         "later": later,
@@ -81,9 +81,10 @@ def report(request: MemberRequest, campaign_id: int) -> HttpResponse:
 def report_csv(request: MemberRequest, campaign_id: int) -> HttpResponse:
     """One table of the report (``?table=links``), or all of them below one another."""
     campaign = one(request, campaign_id)
-    reading = _reading(request, campaign)
-    if reading is None:
+    sendings, only = chosen_sendings(campaign, request.GET.get("sending", ""))
+    if not sendings:
         raise Http404
+    reading = Reading(campaign, sendings, only, _now(campaign, sendings))
     wanted = request.GET.get("table", "")
     tables = [table for table in reading.tables() if table.key == wanted or not wanted]
     if not tables:
@@ -110,10 +111,9 @@ def click_map(request: MemberRequest, campaign_id: int) -> HttpResponse:
     sendings, _only = chosen_sendings(campaign, request.GET.get("sending", ""))
     if not sendings:
         raise Http404
-    ids = [sending.id for sending in sendings]
     # It stands on the page of the report, and says what that says.
-    found = kept.at_hand(campaign.workspace, ids)
-    links = (found.made if found else kept.figures(campaign.workspace, ids)).report.links
+    found = _at_hand(campaign, sendings)
+    links = (found.made if found else _now(campaign, sendings)).report.links
     versions = {sending.version_id or 0 for sending in sendings}
     version = Version.objects.filter(pk__in=versions).order_by("-pk").first()
     if version is None:
