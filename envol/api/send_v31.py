@@ -77,7 +77,6 @@ FORBIDDEN = frozenset(
 )
 # Fields that a caller may write and that our composer keeps to itself: they are set as they are given.
 AS_GIVEN = frozenset({"list-unsubscribe", "list-unsubscribe-post", "auto-submitted", "feedback-id"})
-UNKEPT = re.compile("[\x00\ud800-\udfff]")
 _OBJECTS = {"from", "sender", "replyto", "templateerrorreporting"}
 _TAGS = re.compile(r"[A-Za-z0-9._~!$'()*+,;:@/?%&=-]*")
 _NUMERIC_TLD = re.compile(r"\.\d+\Z")
@@ -353,7 +352,7 @@ def _text(given: Mapping[str, Any], name: str, shown: str, longest: int = 0) -> 
 def _kept(given: Mapping[str, Any], name: str, shown: str, longest: int) -> str:
     """A text that is kept as it is: without NUL and without half a surrogate pair, which no text of PostgreSQL has."""
     value = _text(given, name, shown, longest)
-    if UNKEPT.search(value):
+    if headers.UNKEPT.search(value):
         raise _wrong("mj-0005", "The value holds a character that is never kept (NUL, half a surrogate pair).", shown)
     return value
 

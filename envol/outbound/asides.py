@@ -10,6 +10,8 @@ import re
 from email.header import decode_header, make_header
 from typing import NamedTuple
 
+from envol.wire.message.headers import UNKEPT
+
 _ANY = re.compile(rb"\nx-m(?:j|ailjet)-|\Ax-m(?:j|ailjet)-", re.IGNORECASE)
 _FIELD = re.compile(
     rb"^(x-mj-[\w-]+|x-mailjet-[\w-]+)[ \t]*:((?:.|\r?\n(?=[ \t]))*)\r?\n", re.IGNORECASE | re.MULTILINE
@@ -17,7 +19,6 @@ _FIELD = re.compile(
 _KEPT = {"x-mj-customid": "custom_id", "x-mj-eventpayload": "event_payload", "x-mailjet-campaign": "campaign"}
 _ASKED = {"x-mailjet-trackopen": "opens", "x-mailjet-trackclick": "clicks"}
 _YES = frozenset({"true", "yes", "y", "1"})
-_UNKEPT = re.compile("[\x00\ud800-\udfff]")  # an encoded word can hold them; no text of PostgreSQL does
 LONGEST = 10_000
 LONGEST_CAMPAIGN = 255
 
@@ -74,4 +75,4 @@ def _text(raw: bytes) -> str:
         found = str(make_header(decode_header(unfolded)))
     except (ValueError, LookupError):
         found = unfolded
-    return _UNKEPT.sub("", found)
+    return UNKEPT.sub("", found)

@@ -21,6 +21,7 @@ from envol.accounts import api_keys
 from envol.accounts.models import ApiKey, Scope, Workspace
 from envol.api import send_v31
 from envol.api.rest.values import Field, Invalid, boolean, folded, integer, read_fields
+from envol.wire.message.headers import UNKEPT
 
 MOST_ROWS, USUAL_ROWS = 1000, 10
 NUL = "\x00"
@@ -181,10 +182,10 @@ def _body(method: str, raw: bytes) -> dict[str, Any]:
 def _unkept(value: Any, place: str = "") -> str:
     """Where in ``value`` a text holds what no UTF-8 and no text of PostgreSQL can: half a surrogate pair, or NUL."""
     if isinstance(value, str):
-        return (place or "?") if send_v31.UNKEPT.search(value) else ""
+        return (place or "?") if UNKEPT.search(value) else ""
     if isinstance(value, dict):
         # A name that cannot be kept is not told either: an answer is UTF-8.
-        if any(send_v31.UNKEPT.search(name) for name in value):
+        if any(UNKEPT.search(name) for name in value):
             return place or "?"
         parts = ((f"{place}.{name}".lstrip("."), one) for name, one in value.items())
     elif isinstance(value, list):

@@ -24,6 +24,8 @@ ENCODED_WORD = 75  # RFC 2047 §2: one encoded-word
 # What must never reach a header: everything some reader may take for the end of a line (C0 but TAB, NEL and the
 # rest of C1, LINE and PARAGRAPH SEPARATOR), and surrogates, which no UTF-8 can carry.
 _FORBIDDEN = re.compile("[\x00-\x08\x0a-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+UNKEPT = re.compile("[\x00\ud800-\udfff]")
+"""What no text that is stored can hold: NUL (PostgreSQL) and half a surrogate pair (RFC 3629 §3)."""
 _NAME = re.compile(r"[A-Za-z0-9-]{1,70}\Z")
 _ATOMS = re.compile(r"[A-Za-z0-9!#$%&'*+/=?^_`{|}~ -]*\Z")
 _LOCAL = r"(?:[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[A-Za-z0-9!#$%&'*+/=?^_`{|}~-]+)*|\"(?:[ !#-\[\]-~]|\\[ -~])*\")"
