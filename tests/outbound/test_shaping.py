@@ -177,8 +177,8 @@ def test_thirty_days_of_eight_couriers_never_go_beyond_a_days_allowance() -> Non
     now = datetime(2026, 11, 1, tzinfo=UTC)
     leave: dict[tuple[int, str], int] = {}
     for _ in range(30):
-        for _ in range(6):
-            now += timedelta(seconds=dice.randint(7000, 14_000))
+        for _ in range(14):
+            now += timedelta(seconds=dice.randint(3000, 6000))
             for courier in dice.sample(range(8), 8):
                 for group in groups:
                     key = courier, group

@@ -7,14 +7,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from html.parser import HTMLParser
 from typing import Any
-from zlib import crc32
 
 import pytest
 from django.http import QueryDict
 from django.test import Client
 
 from envol.web.doors import routes
-from tests.examples import examples
 from tests.web.shop import Shop, open_shop
 from tests.web.test_doors import POST_ONLY, address, ours
 
@@ -33,15 +31,6 @@ HOSTILE = {
 }
 ALONE = ("nul", "digits", "not a number")
 """Tried in each field by itself, where the others hold what they should; the rest in all fields at once."""
-
-
-def alone(where: str, field: str) -> tuple[str, ...]:
-    """Those tried in this field: one of them by its name, so that each meets a third of all; `make fuzz` tries all."""
-    if examples(1) > 1:
-        return ALONE
-    return (ALONE[crc32(f"{where} {field}".encode()) % len(ALONE)],)
-
-
 ENDS_THE_TEST = re.compile(r"/logout|/password|/revoke|/account|/2fa|/reauthenticate|/language|/delete")
 
 
@@ -133,7 +122,7 @@ def test_no_filter_breaks_a_page(own: Shop) -> None:
             # Some names are read only once another says something.
             client.get(where, dict.fromkeys(fields, "1"))
         for field in sorted(fields):
-            for kind in alone(where, field):
+            for kind in ALONE:
                 bad += complaints(client, "get", where, {field: HOSTILE[kind]}, kind, field)
                 tried += 1
         if fields:
@@ -172,7 +161,7 @@ def test_no_form_breaks_a_page(own: Shop, forms: list[tuple[str, dict[str, str]]
     bad: list[str] = []
     for target, fields in forms[part::PARTS]:
         for field in fields:
-            for kind in alone(target, field):
+            for kind in ALONE:
                 bad += complaints(client, "post", target, {**fields, field: HOSTILE[kind]}, kind, field)
         for kind, value in HOSTILE.items():
             bad += complaints(client, "post", target, dict.fromkeys(fields, value), kind, "all")
