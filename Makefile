@@ -43,7 +43,7 @@ demo-check: setup ## the same without a screen; fails unless every figure is rig
 	@$(BIN)/envol demo --data demo-check-data --check $(ARGS)
 
 test: setup lint ## everything that needs nothing but this machine
-	@$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not peers and not road and not looks" $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadscope -m "not peers and not road and not looks" $(ARGS)
 
 test-peers: setup ## against Debian's mail servers and clients (apt-get install postfix opendkim-tools swaks unbound)
 	@$(BIN)/python -m pytest -m peers $(ARGS)

@@ -17,11 +17,13 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
 from hypothesis import settings as hypothesis
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.examples import examples
 
@@ -129,17 +131,26 @@ def pytest_unconfigure(config: pytest.Config) -> None:
         _cluster.stop()  # type: ignore[attr-defined]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+class _Rows(LoadScopeScheduling):
     """How tests are dealt out when two processes share them: by file; those of the pages, and of a browser, together.
 
     The pages' tests share one shop for the whole session, which tests that empty the database would take away; two
-    browsers at once on two cores keep each other waiting.
+    browsers at once on two cores keep each other waiting. (xdist's own groups are a mark that pytest 9 no longer lets
+    it write into a test's name: each test went to whichever process was free.)
     """
-    together = {"web": "web", "browser": "browser", "journeys": "browser"}
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return {"web": "web", "browser": "browser", "journeys": "browser"}.get(Path(file).parts[1], file)
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    config.option.loadscopereorder = False  # in the order of below, not the most tests first
+    return _Rows(config, log)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     first = {"web": 0, "browser": 1, "journeys": 1}
-    for item in items:
-        room = Path(item.path).relative_to(ROOT / "tests").parts[0]
-        item.add_marker(pytest.mark.xdist_group(together.get(room, str(item.path))))
     if hasattr(items[0].config if items else None, "workerinput"):
         # The two long rows begin together: whoever drew one of them last would keep the other process waiting.
         items.sort(key=lambda item: first.get(Path(item.path).relative_to(ROOT / "tests").parts[0], 2))
