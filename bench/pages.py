@@ -135,6 +135,7 @@ def measure(
         from envol.audience import counting
         from envol.audience.columns import upkeep
         from envol.contacts import search
+        from envol.edge import http
         from envol.insight import kept
         from envol.outbound import states
 
@@ -151,6 +152,7 @@ def measure(
         audience = ground.Process("audience").start()
         client = Client(HTTP_HOST="localhost")
         client.force_login(base.user, "allauth.account.auth_backends.AuthenticationBackend")
+        http.settle()  # as the process of pages does when it begins
 
         def get(path: str, headers: dict[str, str]) -> Callable[[], None]:
             def ask() -> None:

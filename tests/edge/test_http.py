@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import http.client
+import json
 import os
 import socket
 import subprocess
@@ -463,3 +464,29 @@ def test_pictures_may_be_larger_than_a_page_and_smaller_than_a_file_of_people(se
     assert ask("/media", 33 << 20) == b"HTTP/1.1 413" and ask("/campaigns/5/content", 33 << 20) == b"HTTP/1.1 413"
     assert ask("/campaigns/5/save", 11 << 20) == b"HTTP/1.1 413" and ask("/mediathek", 11 << 20) == b"HTTP/1.1 413"
     assert ask("/media", 11 << 20) == b"HTTP/1.1 302" and ask("/campaigns/5/content", 11 << 20) == b"HTTP/1.1 302"
+
+
+def test_what_is_loaded_is_not_looked_through_again() -> None:
+    """A full collection stops every page; what the process holds for its whole life is no part of it."""
+    seen = subprocess.run(
+        [
+            sys.executable,
+            "-c",
+            "import gc, json\n"
+            "import django; django.setup()\n"
+            "kept = [[] for _ in range(50_000)]\n"
+            "from envol.edge import http\n"
+            "http.settle()\n"
+            "first = len(gc.get_objects())\n"
+            "later = [[] for _ in range(50_000)]\n"
+            "gc.collect()\n"
+            "print(json.dumps([first, len(gc.get_objects()), len(gc.callbacks)]))",
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "DJANGO_SETTINGS_MODULE": "envol.run.django_settings"},
+    )
+    first, later, callbacks = json.loads(seen.stdout)
+    assert first < 5_000 and later < 5_000
+    assert callbacks == 0

@@ -25,7 +25,7 @@ from envol.web.doors import MemberRequest, audience
 from envol.web.people_filter import KEYS, chips_of, filter_of, query_of, tree_of
 
 COUNTED = 10_000  # up to here the page counts while it is made; beyond, the figure follows by itself
-PATIENCE = 0.04  # seconds that the page gives to counting
+PATIENCE = 0.025  # seconds that the page gives to counting
 DENSITIES = ("airy", "dense")
 
 

@@ -41,41 +41,54 @@ def _steps(workspace: Workspace) -> list[tuple[str, bool]]:
 @audience(Role.VIEWER)
 def home(request: MemberRequest) -> HttpResponse:
     workspace: Workspace = request.workspace
+    partial = request.headers.get("HX-Request") == "true"
+    # For a script, only what needs somebody now: it moves while the page is open.
+    facts = _now(request) if partial else _now(request) | _at_rest(workspace)
+    answer = render(request, "_now.html" if partial else "home.html", facts)
+    patch_vary_headers(answer, ["HX-Request"])
+    return answer
+
+
+def _now(request: MemberRequest) -> dict[str, Any]:
+    """What runs, what waits for somebody, what is yet to be done first."""
+    workspace: Workspace = request.workspace
     campaigns = Campaign.objects.filter(workspace=workspace)
-    sent = list(campaigns.filter(state__in=[State.SENT, State.STOPPED]).order_by("-updated_at")[:3])
+    editor = request.member.role != Role.VIEWER
     domains = list(Domain.objects.filter(workspace=workspace).order_by("name"))
     steps = _steps(workspace)
-    newsletter = Purpose.objects.filter(workspace=workspace, kind="marketing").order_by("bit").first()
-    base = known(workspace.pk, newsletter.bit if newsletter else None)
-    facts: dict[str, Any] = {
+    return {
         "running": outlines(campaigns.filter(state__in=RUNNING).order_by("-updated_at")[:10]),
         "failed": list(campaigns.filter(state=State.FAILED).order_by("-updated_at")[:5]),
         "drafts": list(campaigns.filter(state=State.DRAFT).order_by("-updated_at")[:5]),
-        "results": outlines(sent),
         "jobs": list(
             Job.objects.filter(
                 workspace=workspace, kind__startswith="import.", state__in=["waiting", "running"]
             ).order_by("-id")[:5]
         ),
+        "domains": domains,
         "waiting_domains": [d for d in domains if not d.trusted and (d.failing_at or not d.passed_at)],
         "posts": Post.objects.filter(mailing_list__workspace=workspace, state="held").count(),
-        "origins": informing.open_of(workspace.pk) if request.member.role != Role.VIEWER else [],
-        "ending": reminders.ending(workspace.pk, 0.05) if request.member.role != Role.VIEWER else [],
-        "domains": domains,
-        "held": held.waiting(workspace).count() if request.member.role != Role.VIEWER else 0,
+        "origins": informing.open_of(workspace.pk) if editor else [],
+        "ending": reminders.ending(workspace.pk, 0.05) if editor else [],
+        "held": held.waiting(workspace).count() if editor else 0,
         "local": settings.ENVOL.route == "local",
+        "steps": steps,
+        "begun": all(done for _, done in steps),
+    }
+
+
+def _at_rest(workspace: Workspace) -> dict[str, Any]:
+    """What stands on the whole page beside: the base, and the last results."""
+    sent = Campaign.objects.filter(workspace=workspace, state__in=[State.SENT, State.STOPPED])
+    newsletter = Purpose.objects.filter(workspace=workspace, kind="marketing").order_by("bit").first()
+    base = known(workspace.pk, newsletter.bit if newsletter else None)
+    return {
+        "results": outlines(sent.order_by("-updated_at")[:3]),
         "known": base.people,
         "may": base.may,
         "newsletter": newsletter,
-        "steps": steps,
-        "begun": all(done for _, done in steps),
         "tests": Sending.objects.filter(workspace=workspace, kind="test").exists(),
     }
-    # For a script, only what needs somebody now: it moves while the page is open.
-    partial = request.headers.get("HX-Request") == "true"
-    answer = render(request, "_now.html" if partial else "home.html", facts)
-    patch_vary_headers(answer, ["HX-Request"])
-    return answer
 
 
 @require_POST

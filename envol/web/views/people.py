@@ -42,7 +42,7 @@ from envol.web.templatetags.envol import number, word
 from envol.web.views.campaigns import one
 from envol.web.views.contacts import name_of
 
-PATIENCE = 0.04  # seconds that a page gives to counting; what takes longer follows it
+PATIENCE = 0.025  # seconds that a page gives to counting; what takes longer follows it
 BEFORE = ("chosen", "allowed")  # told by the campaign's audience, before anything is sent
 
 

@@ -36,7 +36,7 @@ from envol.web.segment_form import DraftGroup, DraftRule, Meaning, act, draft_of
 from envol.web.templatetags.envol import label, number, tone, word
 from envol.web.views.contacts import name_of
 
-AT_ONCE = 0.06  # seconds that a whole page waits for its figures; what takes longer comes after it
+AT_ONCE = 0.04  # seconds that a whole page waits for its figures; what takes longer comes after it
 
 
 @dataclass(slots=True)
