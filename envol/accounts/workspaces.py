@@ -61,7 +61,8 @@ def create_workspace(name: str, *, title: str = "", language: str = "fr", time_z
 
 
 def refuse_late(workspace: Workspace, late: bool, member: Member) -> Undo | None:
-    """Do programs of the send API hear of a sender that is not the workspace's later, as blocked, or at once?
+    """Do programs of the send API hear of a sender that is not the workspace's, and of a template in error, later, as
+    blocked, or at once?
 
     None when it was so already.
     """

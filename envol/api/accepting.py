@@ -57,7 +57,8 @@ class Answer:
 @dataclass(slots=True)
 class _Call:
     """A call on its way; `outgoing` has the messages of each letter that may leave, by its place: one for all of its
-    recipients, or one for each in their order. late: an unvalidated sender is told by the message's fate, not here."""
+    recipients, or one for each in their order. late: an unvalidated sender or a template in error is told by the
+    message's fate, not here."""
 
     call: send_v31.Call
     key: ApiKey
@@ -172,21 +173,24 @@ def _messages(call: _Call, letter: Letter) -> list[accept.Outgoing] | Problem:
     if most is not None and len(full.people) > most:
         return Problem("send-0015", 400, f"This key may name {most} recipients at a time.", ("To", "CC", "Bcc"))
     found: list[accept.Outgoing] = []
+    refused = "" if validated else accept.NOT_VALIDATED
     try:
         try:
-            filled = list(filling.letters(key, full))
+            filled = list(filling.letters(key, full, meet=validated and not call.call.sandbox))
         except filling.Failed as failed:
             if full.report_to is not None and validated and not call.call.sandbox:
                 _report(key, full, failed)
-            if not full.deliver:
+            if not (full.deliver or call.late):
                 return failed.problem
-            filled = [(full.people, full)]
+            filled = [(full.people, full)]  # as it was written
+            if not full.deliver:
+                refused = refused or accept.TEMPLATE_ERROR
         for people, one in filled:
             made = _outgoing(key, one, people)
             verdict = control.examine(made)
             if verdict.action == REFUSE:
                 return _refusal(verdict)
-            found.append(replace(made, verdict=verdict, refused="" if validated else accept.NOT_VALIDATED))
+            found.append(replace(made, verdict=verdict, refused=refused))
     except ValueError as error:
         # What was wrong as it was written is named already: this is of what values made of it.
         said = str(error)
@@ -314,25 +318,27 @@ def _keep(calls: Sequence[_Call]) -> None:
         told = []
         for each in one.outgoing[place]:
             for _, email in each.to:
-                number, workspace_id = given.get(email, (0, 0))  # 0: left out, as a duplicate of its campaign
-                told.append((email, number, message_uuid(workspace_id, number) if number else ""))
+                number, workspace_id = given[email]
+                told.append((email, number, message_uuid(workspace_id, number)))
         one.entries[place] = _success(one, place, told)
 
 
 def _left(one: _Call, place: int, known: Mapping[tuple[int, str], int]) -> list[accept.Outgoing]:
-    """The messages of a letter with the numbers of their contacts, without those who had something of its campaign."""
+    """The messages of a letter with the numbers of their contacts; to those who had something of its campaign none
+    leaves."""
     letter, found = one.call.letters[place], one.outgoing[place]
     assert isinstance(letter, Letter)
     numbers = {email: known.get((each.workspace_id, normalise(email).key)) for each in found for _, email in each.to}
-    if letter.once:
-        people = [number for number in numbers.values() if number is not None]
-        new = once.first_time(one.key.workspace_id, letter.campaign, people)
-        numbers = {email: number for email, number in numbers.items() if number is None or number in new}
+    again: set[str] = set()
+    if letter.once and not found[0].refused:  # what never leaves takes nobody's turn
+        new = once.first_time(one.key.workspace_id, letter.campaign, [n for n in numbers.values() if n is not None])
+        again = {email for email, number in numbers.items() if number is not None and number not in new}
     made = []
     for each in found:
-        to = [pair for pair in each.to if pair[1] in numbers]
-        if to:
-            made.append(replace(each, to=to, contact_ids=[numbers[email] for _, email in to]))
+        first = [pair for pair in each.to if pair[1] not in again]
+        for to, why in ((first, each.refused), ([p for p in each.to if p[1] in again], accept.DUPLICATE)):
+            if to:
+                made.append(replace(each, to=to, contact_ids=[numbers[email] for _, email in to], refused=why))
     return made
 
 

@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Any
 
 from django.conf import settings
+from django.db import transaction
 from django.utils import timezone
 
 from envol.accounts.models import ApiKey
@@ -30,7 +31,7 @@ from envol.audience.language import parse as parse_segment
 from envol.audience.models import Segment
 from envol.consent import purposes
 from envol.consent.gates import may_use
-from envol.contacts import catalogue, sealing
+from envol.contacts import catalogue, sealing, strangers
 from envol.contacts.models import Contact
 from envol.content import links
 from envol.content.mtl import legacy
@@ -41,9 +42,12 @@ from envol.wire.address import domain_of, normalise
 from envol.wire.message.headers import Mailbox
 
 PARTS = ("subject", "text", "html")
+_OF_CONTACTS = re.compile(r"unsub_link|contact\.id\b", re.IGNORECASE)
 _RELATED = {"subject": "Subject", "text": "TextPart", "html": "HTMLPart"}
 _LINK = re.compile(r"""(<a\b[^<>]{0,4000}?\bhref\s*=\s*)(["'])(https?://[^"'\s]+)\2""", re.IGNORECASE)
 
+_SHARING = ("share_twitter", "share_google", "share_facebook", "share_linkedin")
+"""Pages that show a message to everybody: of a message to one person there is none, so they lead nowhere."""
 SMALL = 64_000  # characters of a source that is worth keeping read
 _kept = lru_cache(maxsize=128)(parse)
 
@@ -98,14 +102,21 @@ def with_template(key: ApiKey, letter: Letter) -> Letter | Problem:
         text=letter.text or found.text or None,
         html=letter.html or found.html or None,
         reply_to=[answers] if answers else letter.reply_to,
+        template_id=found.pk,
+        template_name=found.name,
+        copyright=str(found.facts.get("Copyright", "")),
     )
     if not (made.text or made.html):
         return Problem("send-0003", 400, "The template has no content.", ("TextPart", "HTMLPart", "TemplateID"))
     return made
 
 
-def letters(key: ApiKey, letter: Letter) -> Iterator[tuple[list[Mailbox], Letter]]:
-    """The recipients of each message that leaves, and the message. Raises Failed."""
+def letters(key: ApiKey, letter: Letter, *, meet: bool = False) -> Iterator[tuple[list[Mailbox], Letter]]:
+    """The recipients of each message that leaves, and the message. Raises Failed.
+
+    meet: whoever is no contact yet becomes one first, where the message shows something that only a contact has, such
+    as the link to her own page.
+    """
     people = letter.people
     if not _shows_values(letter):
         yield people, _tagged(letter)
@@ -113,6 +124,11 @@ def letters(key: ApiKey, letter: Letter) -> Iterator[tuple[list[Mailbox], Letter
         yield people, _tagged(_filled(key, letter, None, None))
     else:
         known = _known(key, people)
+        strange = [one for one in people if normalise(one.address).key not in known]
+        if meet and strange and any(_OF_CONTACTS.search(getattr(letter, part) or "") for part in PARTS):
+            with transaction.atomic():
+                strangers.meet(key.workspace_id, {normalise(one.address).key: one.address for one in strange})
+            known |= _known(key, strange)
         for one in people:
             yield [one], _tagged(_filled(key, letter, one, known.get(normalise(one.address).key)))
 
@@ -190,7 +206,9 @@ def _platform(letter: Letter, one: Mailbox | None, contact: Contact | None) -> M
         "sender.domain": domain_of(sender.address),
         "sender.name": sender.name,
         "template.id": letter.template_id or 0,
-    }
+        "template.name": letter.template_name,
+        "template.copyright": letter.copyright,
+    } | dict.fromkeys(_SHARING, "")
     if one is not None:
         found |= {
             "contact.email": one.address,
@@ -199,6 +217,7 @@ def _platform(letter: Letter, one: Mailbox | None, contact: Contact | None) -> M
             "contact.name": one.name or (names.told_name(contact.props) if contact else ""),
             "contact.id": contact.pk if contact else 0,
         }
+    found["unsub_link"] = ""
     if contact is not None:
         found["unsub_link"] = f"{settings.ENVOL.base_url}/p/{links.person_token(contact.workspace_id, contact.pk)}"
     return found

@@ -77,7 +77,8 @@ FORBIDDEN = frozenset(
 )
 # Fields that a caller may write and that our composer keeps to itself: they are set as they are given.
 AS_GIVEN = frozenset({"list-unsubscribe", "list-unsubscribe-post", "auto-submitted", "feedback-id"})
-_OBJECTS = {"from", "sender", "replyto", "templateerrorreporting"}
+LISTS_OF_THEIRS = "lists.mailjet.com"
+_WORDS_OF_SMTP = {"1": "enabled", "0": "disabled"}
 _TAGS = re.compile(r"[A-Za-z0-9._~!$'()*+,;:@/?%&=-]*")
 _NUMERIC_TLD = re.compile(r"\.\d+\Z")
 
@@ -105,11 +106,11 @@ class Problem:
 class Letter:
     """One message of a call. A recipient stands in one of `to`, `cc` and `bcc`, the first that names her.
 
-    sender: None where the template says it. language: are `{{ }}` and `{% %}` evaluated? report_to: who hears of errors
-    in a template; deliver: send it as it is in spite of them. tags: a query for every link. once: whoever had something
-    of this campaign is left out. opens, clicks: are they to be measured, as far as each allows? None: as the workspace
-    has it. only: whom it goes to, where others stand in its fields. message_id: its program's own, without brackets.
-    priority: 0 to 3, which is the most urgent.
+    sender: None where the template says it. copyright: of the template, once it was found. language: are `{{ }}` and
+    `{% %}` evaluated? report_to: who hears of errors in a template; deliver: send it as it is in spite of them. tags: a
+    query for every link. once: to whoever had something of this campaign nothing leaves. opens, clicks: are they to be
+    measured, as far as each allows? None: as the workspace has it. only: whom it goes to, where others stand in its
+    fields. message_id: its program's own, without brackets. priority: 0 to 3, which is the most urgent.
     """
 
     sender: Mailbox | None
@@ -128,6 +129,7 @@ class Letter:
     campaign: str = ""
     template_id: int | None = None
     template_name: str = ""
+    copyright: str = ""
     language: bool = False
     variables: dict[str, Any] = field(default_factory=dict)
     report_to: Mailbox | None = None
@@ -233,6 +235,7 @@ def letter_or_problems(raw: Any, common: Mapping[str, Any] = MappingProxyType({}
     if not isinstance(raw, dict):
         return [Problem("mj-0004", 400, 'Type mismatch. Expected type "Message".', ("Messages",))]
     own = {name: value for name, value in folded(raw).items() if value is not None}
+    _respelt(own)
     merged = {name: value for name, value in common.items() if value is not None} | own
     for name in ("headers", "variables"):
         if isinstance(common.get(name), dict) and isinstance(own.get(name), dict):
@@ -254,6 +257,21 @@ def letter_or_problems(raw: Any, common: Mapping[str, Any] = MappingProxyType({}
     return letter
 
 
+def _respelt(own: dict[str, Any]) -> None:
+    """What clients write in a place or under a name of their own, where its own says nothing.
+
+    Symfony's mailer hands its fields X-Mailjet-TrackOpen and -TrackClick on as ``TrackOpen`` and ``TrackClick``, with
+    the words of either door; n8n puts ``TemplateLanguage`` into ``From``.
+    """
+    for theirs, ours in (("trackopen", "trackopens"), ("trackclick", "trackclicks")):
+        if theirs in own:
+            own.setdefault(ours, _WORDS_OF_SMTP.get(str(own[theirs]), own[theirs]))
+    if isinstance(own.get("from"), dict):
+        inside = folded(own["from"]).get("templatelanguage")
+        if inside is not None:
+            own.setdefault("templatelanguage", inside)
+
+
 def _people(given: Mapping[str, Any]) -> dict[str, Any]:
     problems: list[Problem] = []
 
@@ -265,7 +283,12 @@ def _people(given: Mapping[str, Any]) -> dict[str, Any]:
         found = []
         for place, one in enumerate(raw[: MOST_RECIPIENTS + 1]):
             try:
-                found.append(_mailbox(one, f"{shown}[{place}]"))
+                person = _mailbox(one, f"{shown}[{place}]")
+                if person.address.lower().endswith(f"@{LISTS_OF_THEIRS}"):
+                    # The address of a list there: a copy that left would reach whoever is on it still.
+                    message = f'"{person.address}" is a list: a campaign (campaigndraft) writes to those on a list.'
+                    raise _wrong("mj-0013", message, f"{shown}[{place}].Email")
+                found.append(person)
             except _Wrong as wrong:
                 problems.extend(wrong.problems)
         return found

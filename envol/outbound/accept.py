@@ -35,8 +35,9 @@ NORMAL = 2
 """The urgency of a message of which nothing is said."""
 
 
-NOT_VALIDATED = "sender_not_validated"
-"""The cause of what was accepted and refused in the same breath, since its sender is no domain of the workspace's."""
+NOT_VALIDATED, DUPLICATE, TEMPLATE_ERROR = "sender_not_validated", "duplicate_in_campaign", "template_error"
+"""The causes of what was accepted and refused in the same breath: its sender is no domain of the workspace's, whoever
+gets it had something of its program's campaign, its template cannot be filled in."""
 
 
 class Refused(ValueError):

@@ -123,6 +123,8 @@ _CAUSES = {
     "authentication": _("signature or SPF not accepted"),
     "sender_domain": _("sender’s domain not accepted"),
     "sender_not_validated": _("the sender is not of a domain of yours"),
+    "duplicate_in_campaign": _("something of this campaign was sent there before"),
+    "template_error": _("its template cannot be filled in"),
     "relay_denied": _("their server does not serve this address"),
     "moved": _("mailbox has moved"),
     "account_blocked": _("mailbox blocked"),

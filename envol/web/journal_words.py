@@ -182,7 +182,7 @@ WORDS = {
     "topic.removed": gettext_lazy("deleted a topic"),
     "tier.changed": gettext_lazy("changed what a tier gives"),
     "workspace.changed": gettext_lazy("changed the settings"),
-    "workspace.late_refusal": gettext_lazy("said when programs hear of a sender that is not yours"),
+    "workspace.late_refusal": gettext_lazy("said when programs hear of their mistakes"),
     "workspace.single_messages": gettext_lazy("said whether single messages are measured"),
     "workspace.created": gettext_lazy("made the organisation"),
 }

@@ -4,17 +4,20 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 
 from envol import db
-from envol.accounts.workspaces import create_workspace
+from envol.accounts.models import Member
+from envol.accounts.workspaces import create_workspace, refuse_late
 from envol.api.accepting import Request, serve
 from envol.audience import segments
 from envol.consent import purposes
 from envol.contacts import catalogue, people
 from envol.contacts.models import Contact
+from envol.content import links
 from envol.outbound import domains
 from envol.wire.message.read import read
 from tests.api.program import Program
@@ -120,6 +123,30 @@ def test_errors_are_told_to_whom_the_program_names_and_the_source_is_delivered_w
     assert send(program, bad, SandboxMode=True)[0] == 400 and len(sent(program)) == before, "a sandbox tells nobody"
 
 
+def test_a_template_in_error_is_blocked_later_where_an_owner_wants_it(program: Program) -> None:
+    refuse_late(program.workspace, True, Member(pk=1))
+    bad = {
+        "TextPart": "{{var:day}}",
+        "TemplateLanguage": True,
+        "CustomCampaign": "automne",
+        "DeduplicateCampaign": True,
+    }
+    assert send(program, bad, AdvanceErrorHandling=True)[0] == 400, "who asks for it hears of it at once"
+    status, told = send(program, bad | {"TemplateErrorReporting": {"Email": "dev@equipe.example"}}, {"TextPart": "un"})
+    assert (status, [one["Status"] for one in told["Messages"]]) == (200, ["success", "success"])
+    (number, good) = (one["To"][0]["MessageID"] for one in told["Messages"])
+    (row,) = program.rows(f"messagehistory/{number}")
+    assert (row["EventType"], row["State"]) == ("blocked", "error in template language")
+    assert program.rows(f"message/{number}")[0]["StateID"] == 18 and program.rows(f"messagehistory/{good}") == []
+    assert "dev@equipe.example" in [address for address, _ in sent(program)]
+    status, told = send(program, bad | {"Variables": {"day": "lundi"}})
+    assert program.rows(f"message/{told['Messages'][0]['To'][0]['MessageID']}")[0]["Status"] == "queued", (
+        "what never left took nobody's turn"
+    )
+    assert send(program, bad | {"TemplateErrorDeliver": True, "DeduplicateCampaign": False})[0] == 200
+    assert sent(program)[-1][1].text.strip() == "{{var:day}}"
+
+
 def test_what_shows_the_recipient_is_a_message_of_its_own_for_each(program: Program) -> None:
     workspace = program.workspace
     catalogue.declare(
@@ -153,6 +180,25 @@ def test_what_shows_the_recipient_is_a_message_of_its_own_for_each(program: Prog
         "luc@lecteurs.example",
         "eva@lecteurs.example",
     ]
+
+
+def test_a_link_to_leave_is_hers_from_the_first_message_on(program: Program) -> None:
+    """Whoever is written to for the first time is no contact yet, and has a page of her own all the same."""
+    made = program.made_one("template", {"Name": "Reçu", "Copyright": "La boutique"})
+    html = (
+        "<p>{{mj:template.name}} {{mj:template.copyright}} {{mj:share_twitter}}<a href='{{mj:unsub_link_fr}}'>x</a></p>"
+    )
+    program("POST", f"template/{made['ID']}/detailcontent", {"Html-part": html})
+    mail = {"TemplateID": made["ID"], "TemplateLanguage": True, "To": [{"Email": "neuf@lecteurs.example"}]}
+    assert send(program, mail, SandboxMode=True)[0] == 200
+    assert program("GET", "contact/neuf@lecteurs.example")[0] == 404, "a sandbox meets nobody"
+    assert send(program, mail)[0] == 200
+    ((_, seen),) = sent(program)
+    (contact,) = program.rows("contact/neuf@lecteurs.example")
+    found = re.search(r"<p>Reçu La boutique <a href='(http[^']+/p/[^']+)'>", seen.html)
+    assert found and found[1].endswith(f"/p/{links.person_token(program.workspace.pk, contact['ID'])}")
+    assert send(program, {"TextPart": "[[UNSUB_LINK_FR]]", "To": [{"Email": "autre@lecteurs.example"}]})[0] == 200
+    assert "/p/" in sent(program)[-1][1].text
 
 
 def test_who_is_in_a_segment_reads_what_is_for_it(program: Program) -> None:
@@ -266,27 +312,17 @@ def test_a_campaign_of_a_program_reaches_a_person_once_where_it_asks(program: Pr
         {"TextPart": "deux"},
     )
     ids = [[one["MessageID"] for one in message["To"]] for message in told["Messages"]]
-    assert status == 200 and [[bool(n) for n in some] for some in ids] == [[False, True], [False], [True], [True]]
-    assert told["Messages"][1] == {
-        "Status": "success",
-        "CustomID": "",
-        "To": [
-            {
-                "Email": "luc@lecteurs.example",
-                "MessageUUID": "",
-                "MessageID": 0,
-                "MessageHref": told["Messages"][1]["To"][0]["MessageHref"],
-            }
-        ],
-        "Cc": [],
-        "Bcc": [],
-    }
-    assert [address for address, _ in sent(program)] == [
-        "luc@lecteurs.example",
-        "eva@lecteurs.example",
-        "luc@lecteurs.example",
-        "luc@lecteurs.example",
-    ]
+    assert status == 200 and all(n for some in ids for n in some), "each has its number"
+    blocked = [[program.rows(f"message/{n}")[0]["Status"] == "blocked" for n in some] for some in ids]
+    assert blocked == [[True, False], [True], [False], [False]], "and who had something of it is told as blocked"
+    (row,) = program.rows(f"messagehistory/{ids[1][0]}")
+    assert (row["EventType"], row["State"]) == ("blocked", "duplicate in campaign")
+    waiting = db.rows(
+        "SELECT s.address FROM outbound_send s JOIN outbound_message m ON m.id = s.message_id AND m.workspace_id = %s"
+        " JOIN outbound_chunk c ON c.sending_id = s.sending_id AND c.no = s.chunk AND NOT c.done ORDER BY s.no",
+        [program.workspace.pk],
+    )
+    assert [address.partition("@")[0] for (address,) in waiting] == ["luc", "eva", "luc", "luc"]
     assert send(program, {**mail, "To": [eva]}, SandboxMode=True)[0] == 200, "a sandbox takes nobody's turn"
     luc = Contact.objects.get(workspace_id=program.workspace.pk, email_key="luc@lecteurs.example")
     exported = registry.export_person(program.workspace.pk, luc.pk)["rooms"]["api"]["campaigns_of_programs"]

@@ -203,6 +203,23 @@ def campaign(workspace: Any, email: str) -> tuple[int, int]:
     return sending.pk, contact
 
 
+def test_who_leaves_by_a_programs_campaign_is_told_with_its_list(program: Program, server: Server) -> None:
+    listen(program, server, "unsub")
+    club = program.made_one("contactslist", {"Name": "Club"})["ID"]
+    words = {"Locale": "fr_FR", "Sender": "Zoé", "SenderEmail": FROM["Email"], "Subject": "Automne"}
+    draft = program.made_one("campaigndraft", {**words, "ContactsListID": club})["ID"]
+    for campaign_id, list_id, email in ((draft, club, "luc@lecteurs.example"), (5, 0, "lea@lecteurs.example")):
+        sending, contact = campaign(program.workspace, email)
+        Sending.objects.filter(pk=sending).update(campaign_id=campaign_id)
+        record([NewEvent(program.workspace.pk, Kind.UNSUBSCRIBED, contact, sending, facts={"scope": "purpose"})])
+        assert runner.run_due() == 1
+        _, _, said = server.calls.pop()
+        told = {name: said[name] for name in ("event", "email", "mj_list_id", "mj_campaign_id", "mj_contact_id")}
+        assert told == {
+            "event": "unsub", "email": email, "mj_list_id": list_id, "mj_campaign_id": campaign_id, "mj_contact_id": contact,
+        }  # fmt: skip
+
+
 def test_reactions_are_told_while_she_agrees_and_no_machines(
     program: Program, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -15,8 +15,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from envol.api.hooks.endpoints import EVENT_OF, TYPE_OF
+from envol.api.models import Draft
 from envol.api.rest.groupings import number as grouping_number
-from envol.api.rest.messages import CAUSES, STATES
+from envol.api.rest.messages import CAUSES, NEVER_LEFT, STATES
 from envol.api.uuids import message_uuid
 from envol.contacts.models import Contact
 from envol.events.hits import Level
@@ -24,14 +25,13 @@ from envol.events.models import Endpoint, Kind
 from envol.events.outbox import Row
 from envol.insight import measuring
 from envol.outbound import groupings, single, told
-from envol.outbound.accept import NOT_VALIDATED
 from envol.outbound.told import Copy
 
 _HARD = frozenset({1, 2, 4, 5})  # numbers of messagestate that say: nobody is there
 
 
 def compose(endpoint: Endpoint, rows: Sequence[Row]) -> list[dict[str, Any] | None]:
-    """What each row says to this endpoint; None: it says nothing any more. Six queries whatever their number."""
+    """What each row says to this endpoint; None: it says nothing any more. Seven queries whatever their number."""
     keys = [(row.sending_id, row.no) for row in rows if row.sending_id is not None and row.no is not None]
     copies = told.copies(keys)
     clicked = [row for row in rows if row.link and row.sending_id is not None]
@@ -51,6 +51,8 @@ def compose(endpoint: Endpoint, rows: Sequence[Row]) -> list[dict[str, Any] | No
         )
     )
     words = groupings.numbers(endpoint.workspace_id, (copy.campaign for copy in copies.values() if copy.campaign))
+    left = [row for row in rows if row.kind == Kind.UNSUBSCRIBED]
+    chosen = _lists(endpoint.workspace_id, copies, left) if left else {}
     made: list[dict[str, Any] | None] = []
     for row in rows:
         if (test := row.facts.get("test")) is not None:
@@ -70,14 +72,27 @@ def compose(endpoint: Endpoint, rows: Sequence[Row]) -> list[dict[str, Any] | No
         at = (row.sending_id or 0, row.link or 0)
         url = links.get(at) or places.get((at[0], row.no or 0, at[1]), "")
         say = _standard if endpoint.form == "standard" else _dialect
-        made.append(say(endpoint.workspace_id, row, copy, address, url, words))
+        said = say(endpoint.workspace_id, row, copy, address, url, words)
+        if "mj_list_id" in said and copy:
+            said["mj_list_id"] = chosen.get(copy.campaign_id or 0, 0)
+        made.append(said)
     return made
+
+
+def _lists(workspace_id: int, copies: Mapping[tuple[int, int], Copy], rows: Sequence[Row]) -> dict[int, int]:
+    """The list of each campaign that a program made and somebody here left."""
+    there = [copies.get((row.sending_id or 0, row.no or 0)) for row in rows]
+    found = Draft.objects.filter(
+        workspace_id=workspace_id, campaign_id__in={copy.campaign_id for copy in there if copy and copy.campaign_id}
+    )
+    return {campaign: facts.get("ContactsListID", 0) for campaign, facts in found.values_list("campaign_id", "facts")}
 
 
 def _state(row: Row) -> int:
     """The number of messagestate; 0: no trouble."""
     if row.kind in (Kind.SUPPRESSED, Kind.CANCELLED):
-        return CAUSES[NOT_VALIDATED] if row.facts.get("cause") == NOT_VALIDATED else 14
+        cause = row.facts.get("cause")
+        return CAUSES[cause] if cause in NEVER_LEFT else 14
     if row.kind in (Kind.BOUNCED, Kind.EXPIRED, Kind.DEFERRED):
         return CAUSES.get(str(row.facts.get("cause") or row.facts.get("class") or ""), 10)
     return 0

@@ -18,7 +18,7 @@ from envol.api.uuids import message_uuid
 from envol.contacts.models import Contact
 from envol.db import TooSlow
 from envol.outbound import mail_log
-from envol.outbound.accept import NOT_VALIDATED
+from envol.outbound.accept import DUPLICATE, NOT_VALIDATED, TEMPLATE_ERROR
 from envol.outbound.groupings import of_messages
 from envol.outbound.mail_log import Entry, Query
 from envol.outbound.models import Domain
@@ -39,8 +39,10 @@ CAUSES = {
     "relaying": 6, "blocked": 7, "spam": 8, "content": 8, "policy": 9, "greylisted": 13, "complaint": 21,
     "suppressed": 14, "objection": 14, "unsubscribed": 14, "user_unknown": 1, "host_unknown": 4, "relay_denied": 6,
     "account_blocked": 7, "sender_refused": 7, "ip_listed": 7, "reputation": 7, "content_refused": 8, "malware": 8,
-    NOT_VALIDATED: 7, "authentication": 9, "auth": 9, "reverse_dns": 9, "tls_required": 11,
+    "authentication": 9, "auth": 9, "reverse_dns": 9, "tls_required": 11,
+    NOT_VALIDATED: 7, DUPLICATE: 15, TEMPLATE_ERROR: 18,
 }  # fmt: skip
+NEVER_LEFT = frozenset({NOT_VALIDATED, DUPLICATE, TEMPLATE_ERROR})
 # Of what she did with it the strongest is told.
 _STRONGEST = (("complained", "spam"), ("unsubscribed", "unsub"), ("clicked", "clicked"), ("opened", "opened"))
 _MEASURED = frozenset({"opened", "clicked"})
@@ -51,7 +53,7 @@ _MOST = 5000  # messages that are looked through for one call
 def state_of(one: Entry) -> int:
     """The number of messagestate; 0 where nothing went wrong."""
     if one.state == "suppressed":
-        return CAUSES[NOT_VALIDATED] if one.cause == NOT_VALIDATED else 14
+        return CAUSES[one.cause] if one.cause in NEVER_LEFT else 14
     if one.state in ("bounced", "deferred", "expired"):
         return CAUSES.get(one.cause, 10)
     return 0
@@ -138,8 +140,7 @@ def _rows(call: Call) -> list[Entry]:
                 break
     except TooSlow:
         raise Wrong(503, "Looking through the messages takes too long: narrow it by FromTS and ToTS.") from None
-    falling = query.get("sort", "").replace("+", " ").upper().endswith(" DESC")
-    return found if falling else found[::-1]
+    return found[::-1]
 
 
 def _as_asked(call: Call, one: Entry, domains: Mapping[int, str]) -> bool:
@@ -292,7 +293,8 @@ def _lines(call: Call, found: Sequence[Any]) -> list[dict[str, Any]]:
 
 
 _ABSENT = frozenset({"plansubscription"})
-MESSAGE = Resource("message", _rows, find, _show, Scope.RESULTS, absent=_ABSENT)
+_SORTS = {"id": ("no", True), "arrivedat": ("no", True)}  # numbers are given as they arrive
+MESSAGE = Resource("message", _rows, find, _show, Scope.RESULTS, absent=_ABSENT, sorts=_SORTS)
 HISTORY = Resource("messagehistory", _nothing, _history, _lines, Scope.RESULTS)
-INFORMATION = Resource("messageinformation", _rows, find, _information, Scope.RESULTS, absent=_ABSENT)
+INFORMATION = Resource("messageinformation", _rows, find, _information, Scope.RESULTS, absent=_ABSENT, sorts=_SORTS)
 STATE = Resource("messagestate", _states, _state, _told_states, Scope.RESULTS)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import math
 import operator
+import re
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import quote
@@ -13,6 +14,7 @@ from envol.content.mtl.grammar import Call, Literal, MtlError, Operation, Ref
 from envol.content.mtl.state import MAX_OUTPUT, MISSING, TOO_LARGE, Run, dig, printed
 
 Look = Callable[[Run], Any]
+_LEAVING = re.compile(r"unsub_link_[a-z]{2}")
 
 
 def value_of(node: Any) -> Look:
@@ -64,6 +66,8 @@ def _ref(ref: Ref) -> Look:
         return absent() if found is None or found is MISSING else found
 
     small = path.lower()
+    if ref.space == "mj" and _LEAVING.fullmatch(small):
+        small = "unsub_link"  # her own page speaks her language
 
     def of_recipient(run: Run) -> Any:
         found = run.own.get(small)

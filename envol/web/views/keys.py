@@ -73,7 +73,7 @@ def keys(request: MemberRequest) -> HttpResponse:
 @require_POST
 @audience(Role.OWNER)
 def late_refusal(request: MemberRequest) -> HttpResponse:
-    """When do programs hear that they wrote as somebody they are not?"""
+    """When do programs hear that they wrote as somebody they are not, or that a template cannot be filled in?"""
     when = request.POST.get("when")
     if when not in ("at_once", "later"):
         return refuse(request, "keys", said=_("Choose when programs hear of it."))
