@@ -35,7 +35,9 @@ def test_it_is_listed_and_read_in_tags_of_the_dialect(program: Program, letter: 
     for query, found in (
         ("EditMode=4", [letter]), ("EditMode=1", []), ("EditMode=2", [mine["ID"]]), ("Name=Bienvenue", [letter]),
         ("Purposes=marketing", [letter]), ("Purposes=transactional", []), ("OwnerType=global", []),
-        ("Categories=x", []),
+        ("Categories=x", []), ("Categories=x&CategoriesSelectionMethod=isSubset", [mine["ID"], letter]),
+        ("Purposes=marketing,transactional", []),
+        ("Purposes=marketing,automation&PurposesSelectionMethod=containsAny", [letter]),
     ):  # fmt: skip
         assert [one["ID"] for one in program.rows(f"template?{query}")] == found, query
     (row,) = program.rows("template/apikey|Bienvenue")

@@ -123,6 +123,7 @@ TABLE: dict[str, Row] = {
     "useragent": Row(keyed=False),
     "axtesting": Row(keyed=False),
     "workflow": Row(keyed=False),
+    "campaignaggregate": Row(keyed=False),
     "contacthistorydata": Row(keyed=False),
     "preferences": Row(keyed=False),
     "domainstatistics": Row(keyed=False),
@@ -416,3 +417,75 @@ def test_of_two_spellings_the_first_counts_and_unknown_properties_are_ignored(pl
     email = f"{_name()}@lecteurs.example"
     made = place.program.made_one("contact", {"Email": email, "email": "b@lecteurs.example", "Colour": {"a": [1]}})
     assert made["Email"] == email
+
+
+OF_PEOPLE = "Campaign ContactsList IsExcludedFromCampaigns IsUnsubscribed LastActivityAt Status"
+OF_FIGURES = (
+    "Blocked Bounced Click Open Queued Sent Spam Unsubscribed MinLastActivityAt MaxLastActivityAt"
+    " ContactsList IsUnsubscribed"
+)
+FILTERS = {
+    "contact": f"{OF_PEOPLE} Email EmailCI EmailLike EmailLikeCI EmailLLike EmailLLikeCI EmailRLike EmailRLikeCI",
+    "contactmetadata": "DataType Namespace",
+    "contactdata": f"{OF_PEOPLE} ContactEmail Fields",
+    "contactslist": "Address ExcludeID IsDeleted Name ID",
+    "listrecipient": "Active Blocked Contact ContactEmail ContactsList IsExcludedFromCampaigns LastActivityAt ListName"
+    " Opened Status Unsub",
+    "contactfilter": "ShowDeleted Status",
+    "template": "Name OwnerType EditMode Purposes PurposesSelectionMethod Categories CategoriesSelectionMethod",
+    "campaigndraft": "AXTesting Campaign ContactsList DeliveredAt EditMode IsArchived IsCampaign IsDeleted IsHandled"
+    " IsStarred Modified NewsLetterTemplate Segmentation Status Subject Template",
+    "newsletter": "AXTesting Campaign ContactsList DeliveredAt EditMode IsArchived IsCampaign IsDeleted IsHandled"
+    " IsStarred Modified NewsLetterTemplate Segmentation Status Subject Template",
+    "message": "Campaign CampaignID Contact ContactID ContactAlt CustomID Destination From FromDomain FromID FromType"
+    " FromTS ToTS MessageState MessageStatus PlanSubscription Sender SenderID BounceReason",
+    "messagesentstatistics": "Contact CustomID",
+    "statcounters": "SourceID FromTS ToTS",
+    "openinformation": "EventFromTs EventToTs MessageStatus",
+    "clickstatistics": "EventFromTs EventToTs MessageStatus MessageID",
+    "bouncestatistics": "EventFromTs EventToTs",
+    "campaignoverview": "All Archived Drafts ID IDType Programmed Sent Starred Subject",
+    "contactstatistics": OF_FIGURES,
+    "listrecipientstatistics": f"{OF_FIGURES} Contact",
+    "toplinkclicked": "ActualClicks Contact Message",
+    "eventcallbackurl": "Backup EventType Status Version",
+    "sender": "DnsID Domain Email IsDomainSender LocalPart ShowDeleted Status",
+    "apikey": "APIKey IsActive IsMaster Name",
+}
+GOOD_VALUES = {"version": "2", "eventtype": "open", "status": "1", "editmode": "2", "purposes": "marketing"}
+GOOD_VALUES |= dict.fromkeys(("email", "emailci", "contactemail", "contactalt", "from"), "zoe@lecteurs.example")
+MOMENTS = ("fromts", "tots", "eventfromts", "eventtots", "lastactivityat")
+
+
+class Sought(dict[str, str]):
+    """A query that remembers which of its names were looked for."""
+
+    names: set[str] = set()
+
+    def get(self, name: str, other: Any = None) -> Any:
+        self.names.add(name)
+        return super().get(name, other)
+
+    def __contains__(self, name: object) -> bool:
+        self.names.add(str(name))
+        return super().__contains__(name)
+
+    def __getitem__(self, name: str) -> str:
+        self.names.add(name)
+        return super().__getitem__(name)
+
+
+@pytest.mark.parametrize(("name", "wanted"), [(name, one) for name, some in FILTERS.items() for one in some.split()])
+def test_no_filter_is_passed_over(place: Place, name: str, wanted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each is read, or refused by its name: to pass over one would answer with everybody."""
+    read, low = ground._query, wanted.lower()
+    value = "alive" if (name, low) == ("eventcallbackurl", "status") else GOOD_VALUES.get(low, "1")
+    value = "2026-01-01T00:00:00Z" if low in MOMENTS else value
+    monkeypatch.setattr(ground, "_query", lambda raw: Sought(read(raw)))
+    monkeypatch.setattr(Sought, "names", set())
+    ask = f"{COUNTERS.replace('Lifetime', 'Day')}&" if name == "statcounters" else ""
+    status, told = place.program("GET", f"{name}?{ask}{wanted}={value}")
+    if status == 400:
+        assert low in str(told["ErrorMessage"]).lower(), told
+    else:
+        assert status == 200 and low in Sought.names, "it was passed over"

@@ -73,6 +73,7 @@ def _senders(call: Call) -> list[Sender]:
         found = [one for one in found if ("active" if _active(call, one.domain) else "inactive") == wanted]
     if (whole := call.switch("isdomainsender")) is not None:
         found = [one for one in found if one.email.startswith("*") or not one.email] if whole else []
+    call.switch("showdeleted")  # none that is gone is kept
     if "localpart" in query and query["localpart"] != "*":
         found = []
     return found
@@ -350,7 +351,7 @@ SENDER = Resource(
     "sender", _senders, _sender, _told_senders,
     fields={"Email": Field(text, required=True), "Name": Field(text), "EmailType": Field(text),
             "IsDefaultSender": Field(boolean)},
-    create=_add_sender, acts={"validate": {"POST": _validate}},
+    sorts={"id": ("pk", True)}, create=_add_sender, acts={"validate": {"POST": _validate}},
 )  # fmt: skip
 METASENDER = Resource(
     "metasender", lambda call: [one for one in _senders(call) if not one.email], _sender, _told_metasenders,
@@ -358,7 +359,9 @@ METASENDER = Resource(
 )  # fmt: skip
 DNS = Resource("dns", _dns_rows, _domain, _told_dns, acts={"check": {"POST": _check_dns}})
 KEY = Resource(
-    "apikey", _key_rows, _key, _told_keys, fields={"Name": Field(text), "ACL": Field(anything)}, change=_rename_key
-)
+    "apikey", _key_rows, _key, _told_keys, fields={"Name": Field(text), "ACL": Field(anything)}, change=_rename_key,
+    sorts={"id": ("pk", False), "name": ("name", True), "createdat": ("created_at", False)}
+    | dict.fromkeys(("ismaster", "isactive"), ("pk", False)),
+)  # fmt: skip
 PROFILE = Resource("myprofile", _owners, _the_owner, _told_profile)
 USER = Resource("user", _owners, _the_owner, _told_user)

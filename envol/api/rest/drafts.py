@@ -11,7 +11,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.db.models.functions import Now
 from django.utils import timezone
 
@@ -37,6 +37,7 @@ from envol.content.problems import TemplateProblem
 from envol.outbound.models import Sending
 
 _STATUS = {"draft": 0, "scheduled": 1, "preparing": 1, "sending": 1, "paused": 1, "failed": 1, "sent": 2, "stopped": -1}
+USUAL_MODE = "html2"
 _WORDS = {-1: "Archived", 0: "Draft", 1: "Programmed", 2: "Sent"}
 _KEPT = ("Locale", "Subject", "Sender", "Title", "EditMode", "ContactsListID", "IsStarred", "IsTextPartIncluded")
 
@@ -83,7 +84,18 @@ def _rows(call: Call) -> QuerySet[Draft]:
         found = found.filter(campaign__state__in=[word for word, one in _STATUS.items() if one == number])
     if "subject" in call.query:
         found = found.filter(facts__Subject=call.query["subject"])
-    return found
+    if (number := call.number("template")) is not None:
+        found = found.filter(facts__TemplateID=number)
+    if "editmode" in call.query:
+        wanted = Q(facts__EditMode__iexact=call.query["editmode"])
+        usual = call.query["editmode"].lower() == USUAL_MODE
+        found = found.filter(wanted | ~Q(facts__has_key="EditMode") if usual else wanted)
+    if (starred := call.switch("isstarred")) is not None:
+        found = found.filter(facts__IsStarred=True) if starred else found.exclude(facts__IsStarred=True)
+    if (handled := call.switch("ishandled")) is not None:
+        found = found.exclude(campaign__state="draft") if handled else found.filter(campaign__state="draft")
+    none = call.switch("isarchived") or call.switch("isdeleted") or call.switch("iscampaign") is False
+    return found.none() if none else found
 
 
 def _show(call: Call, found: Sequence[Draft]) -> list[dict[str, Any]]:
@@ -102,7 +114,7 @@ def _show(call: Call, found: Sequence[Draft]) -> list[dict[str, Any]]:
                 "CreatedAt": told(campaign.created_at),
                 "Current": 0,
                 "DeliveredAt": told(ends.get(campaign.pk)),
-                "EditMode": facts.get("EditMode", "html2"),
+                "EditMode": facts.get("EditMode", USUAL_MODE),
                 "ID": campaign.pk,
                 "IsStarred": facts.get("IsStarred", False),
                 "IsTextPartIncluded": bool(one.text),
@@ -211,7 +223,8 @@ def _change(call: Call, one: Draft, given: dict[str, Any]) -> bool:
     for name, column in (("SenderEmail", "from_address"), ("SenderName", "from_name"), ("ReplyEmail", "reply_to")):
         if name in given and given[name] != getattr(campaign, column):
             changes[column] = given[name]
-    facts = one.facts | {name: given[name] for name in _KEPT if name in given}
+    (shown,) = _show(call, [one])  # what stands there comes back whole, and changes nothing
+    facts = one.facts | {name: given[name] for name in _KEPT if name in given and given[name] != shown[name]}
     both = {
         f"{name}ID": facts.get(f"{name}ID") for name in ("ContactsList", "Segmentation") if f"{name}Alt" not in given
     }

@@ -189,5 +189,5 @@ STATISTICS = Resource(
     wide={"link-click": {"GET": _clicked}, "recipient-esp": {"GET": _providers}},
 )  # fmt: skip
 CAMPAIGN = Resource(
-    "campaign", campaign_filters.every_in_time, one_of_all, _told_all, Scope.RESULTS,
+    "campaign", campaign_filters.every_in_time, one_of_all, _told_all, Scope.RESULTS, sorts={"id": ("pk", True)},
 )  # fmt: skip

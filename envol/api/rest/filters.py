@@ -345,6 +345,7 @@ def _mine(call: Call) -> QuerySet[Segment]:
 
 def _rows(call: Call) -> QuerySet[Segment]:
     found = _mine(call)
+    call.switch("showdeleted")  # none that is gone is kept
     status = call.query.get("status", "").lower()
     if status == "deleted":
         return found.none()

@@ -235,6 +235,8 @@ def _collection(resource: Resource, call: Call) -> Answer:
     limit, offset = _page(call)
     if isinstance(rows, QuerySet):
         rows = rows.order_by(*_order(resource, call))
+    elif "sort" in call.query and _order(resource, call)[0].startswith("-") and isinstance(rows, list):
+        rows = rows[::-1]  # those that are read whole come by number
     return envelope(resource.show(call, list(rows[offset : offset + limit])), 200)
 
 

@@ -135,8 +135,9 @@ def _recipients(call: Call) -> QuerySet[Membership]:
     if "listname" in call.query:
         mine = List.objects.filter(workspace=call.workspace, name=call.query["listname"])
         found = found.filter(list_id__in=mine.values("pk"))
-    if (gone := call.switch("unsub")) is not None:
-        found = found.filter(until__isnull=not gone)
+    for name in ("unsub", "isunsubscribed"):
+        if (gone := call.switch(name)) is not None:
+            found = found.filter(until__isnull=not gone)
     if (out := call.switch("isexcludedfromcampaigns")) is not None:
         people_out = Contact.objects.filter(workspace_id=call.workspace.pk).exclude(objected=False, suppressed=False)
         found = found.filter(contact_id__in=people_out.values("pk")) if out else found.exclude(

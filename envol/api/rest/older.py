@@ -177,13 +177,14 @@ OLDER = (
     _sum_of("campaigngraphstatistics", _hours),
     Resource(
         "messagesentstatistics", messages.MESSAGE.rows, messages.find, _told_messages, Scope.RESULTS,
-        absent=messages.MESSAGE.absent,
+        absent=messages.MESSAGE.absent, sorts=messages.MESSAGE.sorts,
     ),
     _empty("geostatistics"),
     _empty("useragentstatistics"),
     _empty("useragent"),
     _empty("axtesting", Scope.CAMPAIGNS),
     _empty("workflow", Scope.CAMPAIGNS),
+    _empty("campaignaggregate", Scope.CAMPAIGNS),
     _empty("contacthistorydata", Scope.CONTACTS),
     _empty("preferences"),
 )  # fmt: skip

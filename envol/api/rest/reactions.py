@@ -24,7 +24,7 @@ from envol.outbound import told as copies_told
 from envol.outbound.groupings import OF_EVENT, numbers
 from envol.outbound.models import Sending
 
-_ABSENT = frozenset({"messagestatus"})
+_ABSENT = frozenset({"messagestatus", "messageid"})
 
 
 def _all(call: Call, kind: Kind) -> QuerySet[Event]:

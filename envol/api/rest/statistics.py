@@ -117,7 +117,7 @@ def _overview(call: Call) -> QuerySet[Campaign]:
     ):
         if call.switch(name):
             wanted |= states
-    if wanted and not call.switch("all"):
+    if not call.switch("all") and wanted:
         found = found.filter(state__in=wanted)
     if (number := call.number("id")) is not None:
         found = found.filter(pk=number)
@@ -326,12 +326,13 @@ STATISTICS = (
              sorts={"id": ("pk", True)}),
     Resource("listrecipientstatistics", lists.RECIPIENT.rows, lists.RECIPIENT.one, _told_members, Scope.RESULTS,
              absent=_PEOPLE_ABSENT, sorts={"id": ("pk", True)}),
-    Resource("campaignoverview", _overview, _overview_one, _told_overview, Scope.RESULTS, sorts={"id": ("pk", True)}),
-    Resource("campaignstatistics", CAMPAIGN.rows, one_of_all, _per_campaign, Scope.RESULTS),
+    Resource("campaignoverview", _overview, _overview_one, _told_overview, Scope.RESULTS, absent=frozenset({"subject"}),
+             sorts={"id": ("pk", True)}),
+    Resource("campaignstatistics", CAMPAIGN.rows, one_of_all, _per_campaign, Scope.RESULTS, sorts=CAMPAIGN.sorts),
     Resource("liststatistics", lists.LIST.rows, lists.find, _per_list, Scope.RESULTS, sorts={"id": ("pk", True)}),
     Resource("senderstatistics", SENDER.rows, SENDER.one, _per_sender, Scope.RESULTS),
     Resource("bouncestatistics", _Page, _only, _told_bounces, Scope.RESULTS),
     _resource("apikeytotals", _totals),
     _resource("domainstatistics", _domains),
-    _resource("toplinkclicked", _links),
+    _resource("toplinkclicked", _links, absent=frozenset({"actualclicks", "contact", "message"})),
 )  # fmt: skip

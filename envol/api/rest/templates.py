@@ -4,6 +4,8 @@ Envol's editor, which programs read and send (`envol.api.edited`) and do not cha
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import and_, or_
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -129,9 +131,11 @@ def _edited(call: Call) -> QuerySet[Template]:
         drawn = Q(drawn__isnull=False)
         by_mode = {1: drawn, 2: ~drawn & ~Q(mode="mjml"), 4: ~drawn & Q(mode="mjml")}
         found = found.filter(by_mode[mode]) if mode in by_mode else found.none()
-    words = [word.strip() for word in query.get("purposes", "").split(",") if word.strip()]
-    other = query.get("ownertype", "apikey").lower() != "apikey" or any(word != "marketing" for word in words)
-    return found.none() if other or query.get("categories") else found
+    words, way = _words(call, "purposes")
+    fits = set(words) <= {"marketing"} if way == "containsall" else not words or "marketing" in words
+    categories, way = _words(call, "categories")
+    fits = fits and (not categories or way == "issubset")
+    return found if fits and query.get("ownertype", "apikey").lower() == "apikey" else found.none()
 
 
 def _stored(call: Call) -> QuerySet[StoredTemplate]:
@@ -145,9 +149,22 @@ def _stored(call: Call) -> QuerySet[StoredTemplate]:
         told = Q(facts__EditMode=mode)
         found = found.filter(told | ~Q(facts__has_key="EditMode") if mode == _DEFAULTS["EditMode"] else told)
     for name, column in (("purposes", "purposes"), ("categories", "facts__Categories")):
-        for word in filter(None, query.get(name, "").split(",")):
-            found = found.filter(**{f"{column}__contains": [word.strip()]})
+        words, way = _words(call, name)
+        if words and way == "issubset":
+            within = Q(**{f"{column}__contained_by": words})
+            found = found.filter(within if name == "purposes" else within | ~Q(facts__has_key="Categories"))
+        elif words:
+            has = [Q(**{f"{column}__contains": [word]}) for word in words]
+            found = found.filter(reduce(or_ if way == "containsany" else and_, has))
     return found
+
+
+def _words(call: Call, name: str) -> tuple[list[str], str]:
+    """The words of a filter by Purposes or Categories, and how they choose."""
+    way = call.query.get(f"{name}selectionmethod", "containsall").lower()
+    if way not in ("containsany", "containsall", "issubset"):
+        raise Wrong(400, f"Filter {name}selectionmethod is invalid: it is containsany, containsall or issubset.")
+    return [word.strip() for word in call.query.get(name, "").split(",") if word.strip()], way
 
 
 def _show(call: Call, found: Sequence[StoredTemplate]) -> list[dict[str, Any]]:
