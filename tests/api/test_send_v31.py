@@ -125,6 +125,14 @@ def test_what_is_wrong_is_named_with_its_place(
     assert problems(without, **more) == [(code, related)]
 
 
+def test_files_of_sixteen_megabytes_are_too_many_together() -> None:
+    half = {**FILE, "Base64Content": base64.b64encode(b"x" * (8 << 20)).decode()}
+    assert problems(Attachments=[half], InlinedAttachments=[half], HTMLPart="<img src='cid:a.txt'>") == [
+        ("mj-0011", ("InlinedAttachments",))
+    ]
+    assert sum(len(one.content) for one in letter(Attachments=[half]).attachments) == 8 << 20
+
+
 def test_a_template_may_say_who_writes_and_is_named_leniently() -> None:
     (found,) = call(
         {"To": TO, "TemplateID": "12", "TemplateLanguage": "true", "Variables": {"a": {"b": 1}}, "URLTags": "?a=b"}
