@@ -1,4 +1,4 @@
-"""People on their way out as a file: written by a job, kept for a week, taken by who may see whole addresses.
+"""People on their way out as a file: written by a job, kept for a day, taken by who may see whole addresses.
 
 Beside each file lie the ids it holds, so that the erasure of a person takes away exactly the files she is in. The
 file of an advertising platform holds nothing but SHA-256 digests of the addresses of people who agreed to that.
@@ -35,7 +35,8 @@ from envol.db import execute, rows
 from envol.events.writing import request_mail
 
 KINDS = ("csv", "xlsx", "parquet", "hashed")
-KEPT = timedelta(days=7)
+KEPT = timedelta(hours=24)
+"""A file of people that lies about is a breach to come (GDPR art. 5(1)(e), 32): who needs it again asks again."""
 MOST_ROWS = 1_048_575
 """Rows of a sheet beside its header: what spreadsheets take."""
 _LOCK = "hashtext('envol contacts export')"

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
+import time_machine
 from django.conf import settings
 from django.db import transaction
 from python_calamine import CalamineWorkbook
@@ -150,14 +151,18 @@ def test_a_stopped_export_leaves_nothing(workspace: Workspace, add: Add) -> None
     assert export.state == "cancelled" and set(export_files.folder().iterdir()) == before
 
 
-def test_files_go_when_their_time_is_over(workspace: Workspace, add: Add) -> None:
+def test_files_go_after_a_day_and_not_before(workspace: Workspace, add: Add) -> None:
+    """By the clock itself: a file of people that nobody fetched within 24 hours is no longer there (GDPR art. 32)."""
     add("zoe")
     export, path = made(workspace, "csv", ["email"])
-    assert export.until is not None and export.until - datetime.now(UTC) > timedelta(days=6)
-    Export.objects.filter(pk=export.pk).update(until=datetime.now(UTC) - timedelta(minutes=1))
-    export.refresh_from_db()
-    assert export_files.file_of(export) is None, "not even before the hour"
-    export_files.sweep()
+    end = datetime.now(UTC) + timedelta(hours=24)
+    with time_machine.travel(end - timedelta(minutes=2)):
+        export_files.sweep()
+        export.refresh_from_db()
+        assert export_files.file_of(export) == path
+    with time_machine.travel(end + timedelta(minutes=2)):
+        assert export_files.file_of(export) is None, "not even before the hour"
+        export_files.sweep()
     export.refresh_from_db()
     assert (export.state, export.why) == ("gone", "kept") and not path.exists()
     assert str(path).startswith(str(settings.ENVOL.data))

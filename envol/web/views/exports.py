@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -52,7 +53,7 @@ def export_list(request: MemberRequest) -> HttpResponse:
     page = page_of(request, Export.objects.filter(workspace=request.workspace))
     for one in page.rows:
         one.waits = service.file_of(one) is not None
-    return render(request, "exports/list.html", {"page": page, "days": service.KEPT.days})
+    return render(request, "exports/list.html", {"page": page, "hours": service.KEPT // timedelta(hours=1)})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -142,7 +143,7 @@ def _facts(request: MemberRequest, given: QueryDict, chosen: Filter) -> dict[str
         "left_out": total - agreed,
         "at_once": total <= AT_ONCE and not second,
         "second": second,
-        "days": service.KEPT.days,
+        "hours": service.KEPT // timedelta(hours=1),
     }
 
 
@@ -209,7 +210,7 @@ def export(request: MemberRequest, export_id: int) -> HttpResponse:
         "size": _size(found.size),
         "purpose": purpose_of(found),
         "partner": service.partner_of(found),
-        "days": service.KEPT.days,
+        "hours": service.KEPT // timedelta(hours=1),
         "again": _same(Filter.of(found.chosen)),
         "may_decide": found.state == "asked" and _may_decide(request, found),
     }
