@@ -293,12 +293,17 @@ def _sender(campaign: Campaign) -> list[Check]:
             )
         )
     if not workspace.postal_address.strip():
+        # Who promotes says who they are and where they are reached (CPCE L34-5; directive 2000/31 art. 5 and 6). While
+        # nothing leaves the machine it is a trial.
+        promotes = settings.ENVOL.route != "local" and (
+            campaign.purpose is None or campaign.purpose.kind == "marketing"
+        )
         found.append(
             Check(
-                ADVICE,
+                BLOCK if promotes else ADVICE,
                 "no_postal_address",
-                "Ajoutez l'adresse postale de l'organisation\u202f: elle complète la mention légale du message.",
-                "Add the postal address of the organisation: it completes the legal line of the message.",
+                "Ajoutez l’adresse postale de l’organisation\u202f: un message commercial dit qui l’envoie et où écrire.",
+                "Add the postal address of the organisation: a commercial message says who sends it and where to write.",
                 "settings",
             )
         )

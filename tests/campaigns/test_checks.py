@@ -111,7 +111,7 @@ def test_a_domain_must_be_declared_always_and_ready_when_mail_leaves_the_machine
     assert codes(shop.campaign) == set()
     with override_settings(ENVOL=settings_with(route="direct", public_url="https://mail.librairie.example")):
         domains._forget()
-        assert codes(shop.campaign) == {"domain_unchecked"}
+        assert codes(shop.campaign) == {"domain_unchecked", "no_postal_address"}
     domains._forget()
     Domain.objects.filter(workspace=shop.workspace).delete()
     assert codes(shop.campaign) == {"domain_unknown"}
@@ -193,6 +193,24 @@ def test_a_heavy_message_without_postal_address_is_advised_against_not_stopped(s
     shop.campaign = drafts.edit(shop.campaign, shop.campaign.revision, template=version.template)
     assert codes(shop.campaign) == set()
     assert {"heavy", "no_postal_address"} <= codes(shop.campaign, "advice")
+
+
+@pytest.mark.parametrize("route", ["smart_host", "direct"])
+def test_what_promotes_says_who_sends_it_before_it_leaves_the_machine(shop: Shop, route: str) -> None:
+    shop.person("a@lecteurs.example")
+    assert codes(shop.campaign) == set(), "a trial"
+    away = {"route": route, "smart_host": "127.0.0.1:2525", "public_url": "https://mail.librairie.example"}
+    with override_settings(ENVOL=settings_with(**away)):
+        assert codes(shop.campaign) == {"no_postal_address"}
+        with pytest.raises(actions.NotReady, match="postal address"):
+            actions.send(shop.campaign)
+        orders = Purpose.objects.filter(workspace=shop.workspace, kind="transactional").first()
+        contract = drafts.edit(shop.campaign, shop.campaign.revision, purpose=orders)
+        assert "no_postal_address" in codes(contract, "advice"), "what a contract needs promotes nothing"
+        campaign = drafts.edit(contract, contract.revision, purpose=shop.newsletter)
+        Workspace.objects.filter(pk=shop.workspace.pk).update(postal_address="3 rue des Livres, 44000 Nantes")
+        campaign.workspace.refresh_from_db()
+        assert codes(campaign) == set()
 
 
 def test_the_summary_counts_who_is_left_out_by_reason(shop: Shop) -> None:
