@@ -302,8 +302,8 @@ def _sender(campaign: Campaign) -> list[Check]:
             Check(
                 BLOCK if promotes else ADVICE,
                 "no_postal_address",
-                "Ajoutez l’adresse postale de l’organisation\u202f: un message commercial dit qui l’envoie et où écrire.",
-                "Add the postal address of the organisation: a commercial message says who sends it and where to write.",
+                "Ajoutez l’adresse postale de l’organisation\u202f: un message commercial dit d’où il vient.",
+                "Add the organisation’s postal address: a commercial message says where it comes from.",
                 "settings",
             )
         )
