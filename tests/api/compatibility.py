@@ -80,6 +80,8 @@ _BY_SMTP = tuple(
 )
 
 _WIRE = "test_recorded.py::"
+_FIELDS = "test_payload_fields.py::test_each_event_has_its_fields_and_no_others"
+_NEVER_LEFT = "test_payload_fields.py::test_what_never_leaves_is_told_as_blocked"
 _PLACES = (V31 + "test_what_is_no_call", V31 + "test_what_is_wrong_is_named_with_its_place")
 
 ROWS = (
@@ -110,7 +112,7 @@ ROWS = (
     Row("Send", "the address of a list in To, Cc, Bcc", (_WIRE + "test_a_slash_too_many_and_a_list_that_stayed_there",), "refused (mj-0013): campaigns write to lists"),
     Row("Send", "mixed batches: the bad message fails alone, 400", (V31 + "test_one_message_fails_alone",)),
     Row("Send", "TemplateID, Variables, TemplateLanguage", _LANGUAGE),
-    Row("Send", "TemplateErrorReporting, TemplateErrorDeliver", (*_WRONG, _LATE_TEMPLATE), "an error is told at once (mj-0005 with its line), unless an owner sets the late refusal: then as `blocked` with `error in template language`; the report comes from the sender of the message"),
+    Row("Send", "TemplateErrorReporting, TemplateErrorDeliver", (*_WRONG, _LATE_TEMPLATE, _NEVER_LEFT), "an error is told at once (mj-0005 with its line), unless an owner sets the late refusal: then as `blocked` with `error in template language`; the report comes from the sender of the message"),
     Row("Send", "URLTags; `[[var:…]]`, `[[data:…]]`, `[[EMAIL_TO]]`, `[[UNSUB_LINK_…]]`", (FILL + "test_older_tags_need_no_language_and_links_get_the_callers_query", FILL + "test_a_link_to_leave_is_hers_from_the_first_message_on")),
     Row("Send", "an unvalidated From", (SEND + "test_who_may_not", HOOKS + "test_a_sender_that_is_not_ours_is_blocked_later_where_an_owner_wants_it"), "refused at once (403 send-0008), unless an owner sets the late refusal on the page of keys: answered as sent, then `blocked` with `sender blocked`; AdvanceErrorHandling hears of it at once in any case"),
     Row("Send", "TrackOpens, TrackClicks; by SMTP X-Mailjet-TrackOpen, X-Mailjet-TrackClick", _MEASURED, "as far as each recipient allows: alone only who agreed; account_default is off until an owner says otherwise"),
@@ -118,7 +120,7 @@ ROWS = (
     Row("Send", "MonitoringCategory", (V31 + "test_what_is_wrong_is_named_with_its_place",), "ignored, and never refused with send-0013: the page *Traffic* tells keys and domains, not words of a program"),
     Row("Send", "EventPayload", (HOOKS + "test_every_event_as_the_dialect_tells_it",)),
     Row("Send", "CustomCampaign", (HOOKS + "test_every_event_as_the_dialect_tells_it", *_GROUPED, GROUP + "test_webhooks_tell_its_number")),
-    Row("Send", "DeduplicateCampaign", (FILL + "test_a_campaign_of_a_program_reaches_a_person_once_where_it_asks",)),
+    Row("Send", "DeduplicateCampaign", (FILL + "test_a_campaign_of_a_program_reaches_a_person_once_where_it_asks", _NEVER_LEFT)),
     Row("Send", "recipients become contacts", _MESSAGE, "without permission to anything; whoever was erased does not come back"),
     Row("Send", "POST /v3/send, /v3/send/message", (OLD + "test_one_mail_for_all_who_stand_in_to_and_cc", OLD + "test_recipients_get_mails_of_their_own_with_their_own_vars", OLD + "test_a_template_by_name_or_number", OLD + "test_what_is_wrong_is_told_and_nothing_is_sent", SEND + "test_the_older_send_call_has_its_two_addresses")),
     Row("Template language", "variables, defaults, data, conditions, loops, set, functions, errors and their texts", ("../content/test_mtl.py::test_what_a_template_gives", "../content/test_mtl.py::test_what_is_an_error_in_the_words_that_programs_know")),
@@ -142,7 +144,7 @@ ROWS = (
     Row("Contacts", "permission of whom a program adds", (REST + "test_whom_a_program_adds_may_be_written_to_as_a_member_declared",), "as a member declared for the key; without that they are kept and not written to"),
     Row("Contacts", "contactslist/ID/importlist", ("test_csv_import.py::test_the_people_of_a_list_on_another",), "nobody's permission changes by it"),
     Row("Contacts", "DATA/contactslist/ID/CSVData, csvimport with all methods, DATA/batchjob/ID/CSVError", _CSV, "a file is taken in once, and kept until then; a date is a day, so TimezoneOffset changes nothing; more refused lines than ErrTreshold: nothing is written (Abort)"),
-    Row("Contacts", "batchjob GET", _CSV, "jobs are stopped by csvimport; Blocksize and Throttle are 0"),
+    Row("Contacts", "batchjob GET PUT", (*_CSV, REST + "test_many_at_once_are_a_job"), "PUT stops a job; Blocksize and Throttle are 0"),
     Row("Contacts", "contactfilter GET POST PUT DELETE", _FILTERS, "a segment that expressions cannot say is told as `InSegment(ID)`, which programs may use; EndsWith is refused; dates are days"),
     Row("Contacts", "contactslistsignup GET", (REST + "test_who_came_to_a_list_by_a_form",), "who confirmed, never whom a link still waits for; no network address, no SignupKey"),
     Row("Contacts", "contacthistorydata", ("test_statistics.py::test_what_is_deprecated_and_still_called",), "empty: a property has its value of today, and no historic ones"),
@@ -167,9 +169,9 @@ ROWS = (
     Row("Statistics", "messagestatistics, openstatistics, graphstatistics, campaigngraphstatistics, messagesentstatistics", ("test_statistics.py::test_what_is_deprecated_and_still_called", GROUP + "test_what_became_of_each_message_as_the_older_family_tells_it"), "delays and deviations are 0; graphs are by day (of campaigns by hour) of UTC, of the last 90 days where no time is named; but for messagesentstatistics the names of fields are unsure"),
     Row("Statistics", "geostatistics, useragentstatistics, useragent", ("test_statistics.py::test_what_is_deprecated_and_still_called",), "empty: where and with what somebody reads is not kept"),
     Row("Events", "eventcallbackurl GET POST PUT DELETE, test", (HOOKS + "test_the_resource",), "over https to public hosts only (a setting opens the own network); not where the transfer is unlawful"),
-    Row("Events", "payloads of sent, bounce, blocked, spam, single and grouped", (HOOKS + "test_every_event_as_the_dialect_tells_it", HOOKS + "test_grouped_and_signed")),
-    Row("Events", "payload of unsub", (HOOKS + "test_every_event_as_the_dialect_tells_it", HOOKS + "test_who_leaves_by_a_programs_campaign_is_told_with_its_list"), "ip, geo and agent are empty, for they are not kept; mj_list_id is the list of a campaign that a program made, else 0"),
-    Row("Events", "payloads of open and click", (HOOKS + "test_reactions_are_told_while_she_agrees_and_no_machines",), "of people who agreed to be measured; ip, geo and agent are empty, for they are not kept"),
+    Row("Events", "payloads of sent, bounce, blocked, spam, single and grouped", (_FIELDS, HOOKS + "test_every_event_as_the_dialect_tells_it", HOOKS + "test_grouped_and_signed")),
+    Row("Events", "payload of unsub", (_FIELDS, HOOKS + "test_every_event_as_the_dialect_tells_it", HOOKS + "test_who_leaves_by_a_programs_campaign_is_told_with_its_list"), "ip, geo and agent are empty, for they are not kept; mj_list_id is the list of a campaign that a program made, else 0"),
+    Row("Events", "payloads of open and click", (_FIELDS, HOOKS + "test_reactions_are_told_while_she_agrees_and_no_machines",), "of people who agreed to be measured; ip, geo and agent are empty, for they are not kept"),
     Row("Events", "tries again for a day, then dead and the backup", (HOOKS + "test_of_one_person_things_are_told_in_order_and_tried_again", HOOKS + "test_a_program_that_is_down_rests_then_is_dead_and_its_second_takes_over"), "later and later instead of every 30 s; every 2xx counts as taken"),
     Row("Events", "parseroute and its payload", (HOOKS + "test_mail_for_a_program",), "an address of a domain of yours; SpamAssassinScore is 0"),
     Row("Account", "sender GET POST, validate; dns GET, check", _PROBES, "a sender is a domain, shown as `*@domain`; no PUT and no DELETE: a member takes a domain away"),

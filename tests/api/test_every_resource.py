@@ -137,7 +137,7 @@ TABLE: dict[str, Row] = {
     "openinformation": Row(),
     "clickstatistics": Row(),
     "csvimport": Row("PUT", None, {"Status": "Abort"}),
-    "batchjob": Row(),
+    "batchjob": Row("PUT", None, {"Status": "Abort"}),
     "contactfilter": Row("PUT DELETE", lambda: {"Name": _name(), "Expression": '(animal="chat")'}, {"Description": "Ils ronronnent"}),
 }  # fmt: skip
 

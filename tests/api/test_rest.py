@@ -327,6 +327,14 @@ def test_many_at_once_are_a_job(program: Program, monkeypatch: pytest.MonkeyPatc
     (told,) = program.rows(path)
     assert told["Status"] == "Completed" and told["ContactsLists"] == [{"ListID": club["ID"], "Action": "unsub"}]
     assert program.rows(f"contactslist/{club['ID']}")[0]["SubscriberCount"] == 2
+    with TestCase.captureOnCommitCallbacks(execute=True):
+        dropped = program.made_one(
+            many, {"Action": "addforce", "Contacts": [{"Email": f"q{n}@lecteurs.example"} for n in range(3)]}
+        )
+    assert program("PUT", f"batchjob/{dropped['JobID']}", {"Status": "Abort"})[0] == 200
+    tasks.take_in(dropped["JobID"])
+    assert program.rows(f"{many}/{dropped['JobID']}")[0]["Status"] == "Abort"
+    assert program("GET", "contact/q0@lecteurs.example")[0] == 404, "stopped before anybody was taken in"
     assert program("POST", many, {"Action": "addforce", "Contacts": []})[0] == 400
     assert program("GET", f"{many}/999999")[0] == 404
 

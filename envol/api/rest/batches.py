@@ -22,12 +22,12 @@ def work(batch: Batch, at: Callable[..., None]) -> dict[str, Any]:
     wanted = [(known[pk], action) for pk, action in batch.body["lists"] if pk in known]
     refused: list[dict[str, Any]] = []
     for place, raw in enumerate(given):
+        at(place, len(given))  # before: what was stopped while it waited takes in nobody
         try:
             with transaction.atomic():
                 _one(call, folded(raw), wanted)
         except (Wrong, Invalid) as wrong:
             refused.append({"place": place, "why": str(wrong)})
-        at(place + 1, len(given))
     at(len(given), len(given), force=True)
     batch.delete()
     told = [{"ListID": one.pk, "Action": action} for one, action in wanted]

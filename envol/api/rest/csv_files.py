@@ -248,4 +248,7 @@ IMPORT = Resource(
      "Method": Field(text), "ErrTreshold": Field(integer), "ImportOptions": Field(anything), "Status": Field(text)},
     sorts={"id": ("pk", True)}, create=_create, change=_change,
 )  # fmt: skip
-BATCH = Resource("batchjob", _jobs, _batch, _show_batches, Scope.CONTACTS, sorts={"id": ("pk", True)})
+BATCH = Resource(
+    "batchjob", _jobs, _batch, _show_batches, Scope.CONTACTS, {"Status": Field(text)},
+    sorts={"id": ("pk", True)}, change=_change,
+)  # fmt: skip
