@@ -11,6 +11,7 @@ from envol.collect.models import SignupForm, SignupRequest
 from envol.consent import data_map, registry
 from envol.consent.data_map import Flow
 from envol.consent.registry import Data
+from envol.contacts import people
 from envol.contacts.models import Contact
 from envol.db import execute
 
@@ -66,4 +67,5 @@ def flows(workspace: Workspace) -> Iterator[Flow]:
 
 def register() -> None:
     data_map.register_flows(flows)
+    people.when_address_changes(events.name_mail)
     registry.register("collect", erase=erase, export=export, describe=describe)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -24,10 +24,13 @@ from envol.contacts.models import Contact, Identifier, List, Membership, Note, P
 from envol.contacts.timeline import Entry as Entry
 from envol.contacts.timeline import timeline as timeline
 from envol.db import execute, rows
+from envol.db_role import as_owner
 from envol.events import NewEvent, record
 from envol.events.models import Kind
 from envol.wire.address import normalise
 from envol.zones import known_zones
+
+_left_behind: list[Callable[[int, int, Sequence[str]], object]] = []
 
 POLICIES = ("merge", "keep", "replace")
 OWN_ACTS = frozenset({"form", "person"})
@@ -197,9 +200,18 @@ def find(workspace: Workspace | int, address: str) -> Contact | None:
     return Contact.objects.filter(workspace_id=workspace_id, email_key=normalise(address).key).first()
 
 
+def when_address_changes(tell: Callable[[int, int, Sequence[str]], object]) -> None:
+    """Called at start by a room that keeps an address without the person: ``tell(workspace, contact, as it was)``."""
+    _left_behind.append(tell)
+
+
 def change_address(contact: Contact, address: str) -> None:
-    """The same person at another address; her objection goes with her, a dead mailbox stays behind."""
+    """The same person at another address; her objection goes with her, a dead mailbox stays behind.
+
+    What rooms keep under the address she leaves is named hers, or an erasure would not find it any more.
+    """
     written = normalise(address)
+    left = (contact.email, contact.email_key)
     with transaction.atomic():
         taken = _present(contact.workspace_id, written.key)
         if taken is not None and taken.pk != contact.pk:
@@ -208,6 +220,9 @@ def change_address(contact: Contact, address: str) -> None:
             suppression.add(contact.workspace_id, written.key, "marketing", "objection", f"address of {contact.pk}")
         contact.email, contact.email_key = written.written, written.key
         contact.save(update_fields=["email", "email_key"])
+        with as_owner():  # pages read these tables and do not write them
+            for tell in _left_behind:
+                tell(contact.workspace_id, contact.pk, left)
         masks.project_suppression(contact.workspace_id, [written.key])
     contact.refresh_from_db()
 

@@ -13,7 +13,7 @@ from envol.accounts.models import Workspace
 from envol.consent import breaches, data_map, informing, registry
 from envol.consent.data_map import Flow
 from envol.consent.registry import Data
-from envol.contacts import export_files, sealing
+from envol.contacts import export_files, forgotten_words, sealing
 from envol.contacts.models import Contact, Import, Membership, Property
 from envol.db import dicts, execute, rows
 
@@ -30,7 +30,7 @@ _OF_PERSON = (
 
 def erase(workspace_id: int, contact_id: int) -> Mapping[str, int]:
     person = [workspace_id, contact_id]
-    address = "(SELECT email_key FROM contacts_contact WHERE workspace_id = %s AND id = %s)"
+    forgotten_words.forget(workspace_id, contact_id)
     gone = {
         "contacts_export": export_files.forget(workspace_id, contact_id),
         "contacts_order_line": execute(
@@ -38,12 +38,7 @@ def erase(workspace_id: int, contact_id: int) -> Mapping[str, int]:
             " (SELECT id FROM contacts_order WHERE workspace_id = %s AND contact_id = %s)",
             person,
         ),
-        # A refused line keeps what was wrong, which may be her address.
-        "contacts_import_refusal": execute(
-            "DELETE FROM contacts_import_refusal r USING contacts_import i WHERE i.id = r.import_id"
-            f" AND i.workspace_id = %s AND strpos(lower(r.value || ' ' || r.row), {address}) > 0",
-            [workspace_id, *person],
-        ),
+        "contacts_import_refusal": forgotten_words.refusals(workspace_id, contact_id),
         "contacts_import_change": execute(
             "DELETE FROM contacts_import_change c USING contacts_import i"
             " WHERE i.id = c.import_id AND i.workspace_id = %s AND c.contact_id = %s",

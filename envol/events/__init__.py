@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from envol.events.writing import NewEvent as NewEvent
     from envol.events.writing import forget_mail as forget_mail
+    from envol.events.writing import name_mail as name_mail
     from envol.events.writing import record as record
     from envol.events.writing import request_mail as request_mail
 
-__all__ = ["NewEvent", "forget_mail", "record", "request_mail"]
+__all__ = ["NewEvent", "forget_mail", "name_mail", "record", "request_mail"]
 
 
 def __getattr__(name: str) -> Any:

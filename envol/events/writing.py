@@ -92,6 +92,15 @@ def forget_mail(workspace_id: int, recipients: Sequence[str]) -> int:
     )
 
 
+def name_mail(workspace_id: int, contact_id: int, recipients: Sequence[str]) -> int:
+    """Mail that was asked for to these addresses before they were anybody's was for this contact."""
+    return execute(
+        "UPDATE events_mail_request SET contact_id = %s"
+        " WHERE workspace_id = %s AND contact_id IS NULL AND recipient = ANY(%s)",
+        [contact_id, workspace_id, list(recipients)],
+    )
+
+
 def request_mail(
     kind: str,
     recipient: str,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,10 +13,22 @@ from envol.accounts.models import Workspace
 from envol.consent import breaches, data_map, registry
 from envol.consent.data_map import Flow
 from envol.consent.registry import Data
+from envol.contacts import people
 from envol.contacts.models import Contact
 from envol.events import outbox
 
 ERASED = "erased@invalid"  # RFC 2606 §2: nobody's
+
+
+def name_hers(workspace_id: int, contact_id: int, addresses: Sequence[str]) -> None:
+    """Mail to an address that was no contact's then is hers when she leaves that address: what confirmed her, and what
+    programs sent before."""
+    db.execute(
+        "UPDATE outbound_send s SET contact_id = %s FROM outbound_sending x WHERE x.id = s.sending_id"
+        " AND x.workspace_id = %s AND s.contact_id IS NULL AND s.message_id IS NOT NULL"
+        " AND lower(s.address) = ANY(%s)",
+        [contact_id, workspace_id, [one.lower() for one in addresses]],
+    )
 
 
 def erase(workspace_id: int, contact_id: int) -> dict[str, int]:
@@ -171,4 +183,5 @@ def _how_many(workspace: Workspace, ref: int | None) -> int:
 def register() -> None:
     breaches.register_scope("sending", breaches.Scope(_how_many, _got))
     data_map.register_flows(flows)
+    people.when_address_changes(name_hers)
     registry.register("outbound", erase=erase, export=export, describe=describe)

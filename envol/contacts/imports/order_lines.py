@@ -29,7 +29,7 @@ from envol.contacts.imports.orders import AMOUNTS, BUYERS
 from envol.contacts.imports.plan import Tell, connect, silent
 from envol.contacts.imports.problem import ImportProblem
 from envol.contacts.imports.read import Refused, blocks
-from envol.contacts.imports.receive import copy_of, refuse_when_full
+from envol.contacts.imports.receive import copy_of, forget_file, refuse_when_full
 from envol.contacts.models import Import
 from envol.contacts.orders import NewLine, NewOrder, add_bulk
 from envol.db import sql
@@ -372,5 +372,5 @@ def run(imp: Import, progress: Tell | None = None) -> dict[str, Any]:
             Import.objects.filter(pk=imp.pk).update(state=imp.state, counts=imp.counts, ended_at=Now())
             note(imp.workspace_id, "job", f"import.{imp.state}", imp, orders=written, lines=orders.rows)
     imp.refresh_from_db()
-    copy_of(imp).unlink(missing_ok=True)
+    forget_file(imp)
     return imp.counts

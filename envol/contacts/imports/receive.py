@@ -87,6 +87,13 @@ def receive(
     return imp
 
 
+def forget_file(imp: Import) -> None:
+    """It was taken in: the file goes, and the values that were shown of its columns."""
+    copy_of(imp).unlink(missing_ok=True)
+    imp.format.pop("samples", None)
+    imp.save(update_fields=["format"])
+
+
 def set_what(imp: Import, what: str) -> Import:
     """The file holds people, or orders: the columns are proposed anew. Raises ImportProblem."""
     must_be_open(imp)

@@ -39,7 +39,7 @@ from envol.contacts.imports.plan import (
 )
 from envol.contacts.imports.problem import ImportProblem
 from envol.contacts.imports.read import Refused
-from envol.contacts.imports.receive import copy_of, refuse_when_full
+from envol.contacts.imports.receive import copy_of, forget_file, refuse_when_full
 from envol.contacts.models import Import, List
 from envol.db import sql, value
 
@@ -121,7 +121,7 @@ def run(imp: Import, progress: Tell | None = None) -> dict[str, Any]:
             note(imp.workspace_id, "job", f"import.{imp.state}", imp, **known)
             origin.begin(imp)
     imp.refresh_from_db()
-    copy_of(imp).unlink(missing_ok=True)
+    forget_file(imp)
     return imp.counts
 
 
