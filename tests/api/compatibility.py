@@ -132,7 +132,7 @@ ROWS = (
     Row("SMTP", "X-MJ-TemplateID, X-MJ-TemplateLanguage, X-MJ-Vars", _BY_SMTP),
     Row("SMTP", "X-MJ-TemplateErrorReporting, X-MJ-TemplateErrorDeliver", ("../edge/test_submission.py::test_a_template_in_error_is_told_and_delivered_as_the_message_asks", "../edge/test_submission.py::test_what_cannot_be_filled_in_is_refused_with_its_reason"), "an error is told at once (554 with its line), not as a blocked event later"),
     Row("SMTP", "X-Mailjet-DeduplicateCampaign", ("../edge/test_submission.py::test_a_campaign_reaches_a_person_once_where_the_message_asks",)),
-    Row("Contacts", "contact GET POST PUT", _CONTACT, "DeliveredCount counts campaigns, and nothing is sorted by it; UnsubscribedBy is empty; no filter by Campaign, Status, LastActivityAt"),
+    Row("Contacts", "contact GET POST PUT", _CONTACT, "DeliveredCount counts campaigns, and nothing is sorted by it; UnsubscribedBy is empty; no filter by Campaign or Status"),
     Row("Contacts", "IsExcludedFromCampaigns", (REST + "test_changing_a_contact", REST + "test_what_she_decided_herself_no_program_takes_back"), "what the person decided herself no program takes back"),
     Row("Contacts", "contactmetadata GET POST PUT DELETE", _DATA, "numbers are told as float; name and type stay; a property somebody still has is not deleted; `historic` is refused"),
     Row("Contacts", "contactdata GET PUT DELETE", (*_DATA, REST + "test_what_is_sensitive_or_guessed_no_program_sees"), "a date is a day; sensitive and guessed properties are not shown"),

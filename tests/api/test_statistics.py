@@ -207,6 +207,12 @@ def test_people(sent: Sent) -> None:
         == sent.program.rows("contactstatistics/P1@lecteurs.example")
         == [first]
     )
+    for since, who in (("2026-03-03T00:00:00Z", sent.people[:1]), ("1772000000", sent.people[:1]), ("2026-03-04", [])):
+        assert [one["ID"] for one in sent.program.rows(f"contact?LastActivityAt={since}")] == list(who), since
+        on = sent.program.rows(f"listrecipient?ContactsList={sent.list_id}&LastActivityAt={since}")
+        assert [one["ContactID"] for one in on] == list(who)
+    assert sent.program.rows("contact")[1]["LastActivityAt"] == "", "what a machine did is nobody's activity"
+    assert sent.program("GET", "contact?LastActivityAt=yesterday")[0] == 400
     rows = sent.program.rows(f"listrecipientstatistics?ContactsList={sent.list_id}")
     assert [row["DeliveredCount"] for row in rows] == [1, 1, 0, 0] and rows[0]["OpenedCount"] == 1
 

@@ -143,6 +143,8 @@ def _recipients(call: Call) -> QuerySet[Membership]:
         found = found.filter(contact_id__in=people_out.values("pk")) if out else found.exclude(
             contact_id__in=people_out.values("pk")
         )  # fmt: skip
+    if (acted := persons.active_since(call, "contact_id")) is not None:
+        found = found.filter(acted)
     if call.switch("active") is False:
         found = found.none()
     return found
@@ -368,7 +370,7 @@ RECIPIENT = Resource(
     "listrecipient", _recipients, _recipient, _told_recipients, Scope.CONTACTS,
     {"ContactID": Field(integer), "ContactAlt": Field(text), "ListID": Field(anything), "ListAlt": Field(text),
      "IsUnsubscribed": Field(boolean), "IsActive": Field(boolean)},
-    absent=frozenset({"blocked", "lastactivityat", "opened", "status"}),
+    absent=frozenset({"blocked", "opened", "status"}),
     create=_join, change=_switch, remove=_take_off,
 )  # fmt: skip
 CONTACT = replace(

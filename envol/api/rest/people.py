@@ -11,7 +11,7 @@ from envol.accounts.models import Scope
 from envol.api import declared
 from envol.api.rest import names
 from envol.api.rest.ground import Answer, Call, Resource, Wrong, missing, number_of
-from envol.api.rest.values import Field, Invalid, anything, boolean, folded, text, told
+from envol.api.rest.values import Field, Invalid, anything, boolean, folded, moment, text, told
 from envol.consent import suppression
 from envol.consent.models import Permission
 from envol.contacts import catalogue, fields, people, sealing, subscriptions
@@ -75,7 +75,25 @@ def _rows(call: Call) -> QuerySet[Contact]:
     if (gone := call.switch("isunsubscribed")) is not None:
         left = on.filter(until__isnull=False)
         found = found.filter(Exists(left)) if gone else found.exclude(Exists(left))
+    if (acted := active_since(call, "pk")) is not None:
+        found = found.filter(acted)
     return found
+
+
+def active_since(call: Call, contact: str) -> Exists | None:
+    """The filter LastActivityAt: who opened or clicked from this moment on. ``contact``: the column with her number."""
+    if "lastactivityat" not in call.query:
+        return None
+    try:
+        since = moment(call.query["lastactivityat"])
+    except Invalid as wrong:
+        raise Wrong(400, f"Filter lastactivityat is invalid: {wrong}") from None
+    return Exists(_acts(call.workspace.pk).filter(contact_id=OuterRef(contact), at__gte=since))
+
+
+def _acts(workspace_id: int) -> QuerySet[Event]:
+    """What people did with their mail, and no machine for them."""
+    return Event.objects.filter(workspace_id=workspace_id, kind__in=(Kind.OPENED, Kind.CLICKED), machine=None)
 
 
 def _show(call: Call, found: Sequence[Contact]) -> list[dict[str, Any]]:
@@ -88,8 +106,7 @@ def _show(call: Call, found: Sequence[Contact]) -> list[dict[str, Any]]:
             "contact_id", flat=True
         )
     )
-    acted = Event.objects.filter(contact_id__in=ids, workspace_id=workspace, kind__in=(Kind.OPENED, Kind.CLICKED))
-    last = dict(acted.values_list("contact_id").annotate(Max("at")))
+    last = dict(_acts(workspace).filter(contact_id__in=ids).values_list("contact_id").annotate(Max("at")))
     sent = delivered.counts(workspace, ids)
     rows = []
     for one in found:
@@ -316,7 +333,7 @@ def erase(call: Call, one: Contact) -> Answer:
     return Answer(200)
 
 
-_ABSENT = frozenset({"campaign", "lastactivityat", "status"})
+_ABSENT = frozenset({"campaign", "status"})
 CONTACT = Resource(
     "contact", _rows, find, _show, Scope.CONTACTS, CONTACT_FIELDS, absent=_ABSENT,
     sorts={"id": ("pk", True), "email": ("email_key", True), "createdat": ("created_at", True)},
