@@ -37,6 +37,7 @@ from envol.edge.submission import _keep_fresh
 from envol.outbound import lease, resend
 from tests.campaigns.shop import Shop, open_shop
 from tests.consent.roads import CONTRACT, DUTIES, LATE, ROADS, STRANGERS, prepare
+from tests.edge.test_http import Server
 from tests.edge.test_submission import HOST, Running
 from tests.examples import examples
 
@@ -99,6 +100,7 @@ class World:
     member: Member
     key: NewKey
     relay: Running
+    http: Server
 
     @property
     def workspace(self) -> Workspace:
@@ -195,8 +197,15 @@ def _keep(batch: Any) -> Any:
         connection.close()  # the database of a test goes with it
 
 
+@pytest.fixture(scope="module")
+def http() -> Iterator[Server]:
+    one = Server()
+    yield one
+    one.stop()
+
+
 @pytest.fixture
-def world(empty_database: None, kept: certificates.Kept) -> Iterator[World]:
+def world(empty_database: None, kept: certificates.Kept, http: Server) -> Iterator[World]:
     workspace = create_workspace("registre")
     shop = open_shop(workspace)
     proof = acts.evidence(workspace, "document", "carnet", document=b"signed")
@@ -204,7 +213,7 @@ def world(empty_database: None, kept: certificates.Kept) -> Iterator[World]:
     owner = add_member(workspace, User.objects.create_user(f"{secrets.token_hex(4)}@equipe.example", "x"), Role.OWNER)
     orders = Purpose.objects.get(workspace=workspace, key="transactional")
     running = Running(kept, _keep)
-    yield World(shop, proof, parents, orders, owner, create_api_key(workspace, "la boutique"), running)
+    yield World(shop, proof, parents, orders, owner, create_api_key(workspace, "la boutique"), running, http)
     running.stop()
 
 
@@ -342,7 +351,8 @@ MUTANTS: dict[str, tuple[str, Any, str, Any, int]] = {
     "a list that is leased without its gate": ("list", lease, "_refusal", _open_sql, 1),
     "an asking that is leased without its gate": ("asking", lease, "_refusal", _open_sql, 1),
     "an asking after a move that is leased without it": ("asked once", lease, "_refusal", _open_sql, 1),
-    "messages of programs that are leased without theirs": ("api", lease, "_forbidden", _nobody, 1),
+    "messages of programs that are leased without theirs": ("api", lease, "_refusal", _open_sql, 1),
+    "messages of programs that a courier holds": ("api", lease, "_refusal", _open_sql, 2),
     "submitted messages that are leased without theirs": ("relay", lease, "_forbidden", _nobody, 1),
     "submitted messages that a courier holds": ("relay", lease, "_forbidden", _nobody, 2),
     "measured ones that are leased without theirs": ("relay, measured", lease, "_refusal", _open_sql, 1),
