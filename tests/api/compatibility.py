@@ -94,7 +94,7 @@ ROWS = (
     Row("Clients", "PHP above a megabyte: Expect: 100-continue (recorded)", (_WIRE + "test_a_large_body_that_asks_before_it_comes",)),
     Row("Clients", "n8n: sending, and its trigger (recorded)", (_WIRE + "test_n8n_sends_in_small_letters_with_its_language_inside_from", _WIRE + "test_n8n_listens")),
     Row("Clients", "the Ruby gem (recorded)", (_WIRE + "test_the_ruby_gem_hands_whole_objects_back",)),
-    Row("Clients", "the Go client (recorded)", (_WIRE + "test_the_go_client_appends_to_its_base_url",)),
+    Row("Clients", "the Go client: v3 and v3.1", ("../peers/test_api_clients.py::test_the_go_client_works_after_changing_its_address", _WIRE + "test_the_go_client_appends_to_its_base_url")),
     Row("Clients", "the Java client (recorded)", (_WIRE + "test_javas_client",)),
     Row("Clients", "the WordPress plugin (recorded)", (_WIRE + "test_the_wordpress_plugin",), "its frame in the administration (apitoken) is absent"),
     Row("Basics", "paths, properties and queries in any case; doubled slash", (REST + "test_names_and_paths_in_any_case", SEND + "test_mailjets_own_client_keeps_contacts_and_lists", _WIRE + "test_a_slash_too_many_and_a_list_that_stayed_there")),

@@ -1,8 +1,9 @@
-"""Mailjet's own client for Node against our server, changed by nothing but address and key."""
+"""Mailjet's own clients for Node and Go against our server, changed by nothing but address and key."""
 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -63,3 +64,31 @@ def test_node_mailjet_works_after_changing_its_address(server: Server, key: NewK
     }
     assert b"Bonjour Luc" in bytes(raw)
     assert list(Contact.objects.values_list("email", flat=True)) == ["luc@lecteurs.example"]
+
+
+@pytest.mark.peers
+def test_the_go_client_works_after_changing_its_address(server: Server, key: NewKey, tmp_path: Path) -> None:
+    """Its sums name the version's digest; Go brings it at test time."""
+    go = shutil.which("go") or shutil.which("go", path="/usr/local/go/bin")
+    if go is None:
+        pytest.skip("Go is not installed")
+    for file in (Path(__file__).parent / "mailjet-go").iterdir():
+        shutil.copy(file, tmp_path)
+    command = [go, "run", ".", str(server.port), key.key, key.secret]
+    env = {**os.environ, "GOTOOLCHAIN": "local", "GOFLAGS": "-mod=readonly"}
+    said = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=300)
+    assert said.returncode == 0, said.stderr
+    rows = db.rows(
+        "SELECT s.no, m.raw FROM outbound_send s JOIN outbound_message m ON m.id = s.message_id ORDER BY s.no"
+    )
+    assert json.loads(said.stdout) == {
+        "same": True,
+        "managed": "luc@lecteurs.example",
+        "first": "luc@lecteurs.example",
+        "count": 1,
+        "messages": [no for no, _ in rows],
+        "refused": "mj-0013",
+    }
+    assert [b"Bonjour Luc" in bytes(raw) or b"Bonjour Anna" in bytes(raw) for _, raw in rows] == [True, True]
+    anna = Contact.objects.get(email="anna@lecteurs.example")
+    assert anna.props["full_name"] == "Anna B."
