@@ -300,6 +300,43 @@ def test_the_wordpress_plugin(server: Server, key: NewKey) -> None:
     assert status == 200 and "<p>17</p>" in queued()[0][2].html, told
 
 
+# ---- readers, and what sets an account up
+
+
+def test_readers_page_until_a_short_page(server: Server, key: NewKey) -> None:
+    """Airbyte, Singer and the like: Limit and Offset, and figures of a time."""
+    call = Wire(server, key, "User-Agent: python-requests/2.32.3", "Accept-Encoding: gzip, deflate", "Accept: */*", "Connection: keep-alive")  # fmt: skip
+    people = [f"p{n}@lecteurs.example" for n in range(5)]
+    message = {"From": {"Email": "zoe@boutique.example"}, "To": [{"Email": one} for one in people], "Subject": "a", "TextPart": "b", "CustomCampaign": "soldes"}  # fmt: skip
+    assert call("POST /v3.1/send", json.dumps({"Messages": [message]}).encode())[0] == 200
+    for n in range(3):
+        call.rows("POST /v3/REST/contactslist", json.dumps({"Name": f"Liste {n}"}).encode(), 201)
+    for name, many in (("contact", 5), ("contactslist", 3), ("message", 5), ("messageinformation", 5), ("campaign", 1)):
+        found: list[int] = []
+        while len(page := call.rows(f"GET /v3/REST/{name}?Limit=2&Offset={len(found)}")) == 2:
+            found += [one["ID"] for one in page]
+        found += [one["ID"] for one in page]
+        assert len(found) == len(set(found)) == many and found == sorted(found), name
+    span = "FromTS=2020-01-01T00%3A00%3A00Z&ToTS=2100-01-01T00%3A00%3A00Z"
+    figures = call.rows(f"GET /v3/REST/statcounters?CounterSource=APIKey&CounterTiming=Message&CounterResolution=Lifetime&{span}")  # fmt: skip
+    assert figures[0]["Total"] == 5 and figures[0]["Timeslice"] == ""
+
+
+def test_terraforms_provider_sets_a_sender_up(server: Server, key: NewKey) -> None:
+    call = Wire(server, key, "User-Agent: Go-http-client/1.1", "Content-Type: application/json")
+    body = b'{"Email":"*@nouveau.example","EmailType":"unknown","IsDefaultSender":false,"Name":"Nouveau"}'
+    (made,) = call.rows("POST /v3/REST/sender", body, 201)
+    assert made["Filename"].endswith(".txt") and made["ID"] in [
+        one["ID"] for one in call.rows(f"GET /v3/REST/sender?Status={made['Status']}&Limit=0")
+    ]
+    (found,) = call.rows(f"GET /v3/REST/sender/{made['ID']}")
+    assert (found["Email"], found["DNSID"]) == ("*@nouveau.example", made["DNSID"])
+    (dns,) = call.rows(f"GET /v3/REST/dns/{made['DNSID']}")
+    assert dns["Domain"] == "nouveau.example" and dns["DKIMRecordValue"].startswith("v=DKIM1")
+    assert dns["DKIMRecordName"].endswith("._domainkey.nouveau.example.") and dns["OwnerShipToken"] == ""
+    assert call(f"DELETE /v3/REST/sender/{made['ID']}")[0] == 405, "a member takes a domain away"
+
+
 # ---- what no client may do by mistake
 
 
