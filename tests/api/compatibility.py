@@ -176,7 +176,7 @@ ROWS = (
     Row("Events", "payloads of open and click", (_FIELDS, HOOKS + "test_reactions_are_told_while_she_agrees_and_no_machines",), "of people who agreed to be measured; ip, geo and agent are empty, for they are not kept"),
     Row("Events", "tries again for a day, then dead and the backup", (HOOKS + "test_of_one_person_things_are_told_in_order_and_tried_again", HOOKS + "test_a_program_that_is_down_rests_then_is_dead_and_its_second_takes_over"), "later and later instead of every 30 s; every 2xx counts as taken"),
     Row("Events", "parseroute and its payload", (HOOKS + "test_mail_for_a_program",), "an address of a domain of yours; SpamAssassinScore is 0"),
-    Row("Account", "sender GET POST, validate; dns GET, check", _PROBES, "a sender is a domain, shown as `*@domain`; no PUT and no DELETE: a member takes a domain away; OwnerShipToken is empty, since its records prove a domain"),
+    Row("Account", "sender GET POST, validate; dns GET, check", _PROBES, "a sender is a domain, shown as `*@domain`; no PUT and no DELETE: a member takes a domain away; OwnerShipTokenRecordName is empty, since a domain is proved by its DKIM record"),
     Row("Account", "metasender GET POST", _PROBES, "a domain, as sender; no PUT"),
     Row("Account", "apikey GET PUT, myprofile GET, user GET", _PROBES, "the key that asks, and the organisation; of its members nothing; keys are made, and profiles changed, on the pages"),
     Row("Account", "preferences", ("test_statistics.py::test_what_is_deprecated_and_still_called",), "empty: there are none"),

@@ -333,7 +333,7 @@ def test_terraforms_provider_sets_a_sender_up(server: Server, key: NewKey) -> No
     assert (found["Email"], found["DNSID"]) == ("*@nouveau.example", made["DNSID"])
     (dns,) = call.rows(f"GET /v3/REST/dns/{made['DNSID']}")
     assert dns["Domain"] == "nouveau.example" and dns["DKIMRecordValue"].startswith("v=DKIM1")
-    assert dns["DKIMRecordName"].endswith("._domainkey.nouveau.example.") and dns["OwnerShipToken"] == ""
+    assert dns["DKIMRecordName"].endswith("._domainkey.nouveau.example.") and dns["OwnerShipTokenRecordName"] == ""
     assert call(f"DELETE /v3/REST/sender/{made['ID']}")[0] == 405, "a member takes a domain away"
 
 
