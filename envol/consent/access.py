@@ -36,7 +36,10 @@ SCHEMA = {
         },
     },
 }
-_INFERRED = ("purchases", "tiers", "expected_purchases", "rhythm", "segments", "logic", "logic_of_interests")
+_INFERRED = (
+    "purchases", "tiers", "expected_purchases", "rhythm", "segments", "segments_by_hand", "habits", "logic",
+    "logic_of_interests", "logic_of_habits",
+)  # fmt: skip
 
 
 def data(workspace: Workspace, contact_id: int, *, portable: bool = False) -> dict[str, Any]:
@@ -46,7 +49,7 @@ def data(workspace: Workspace, contact_id: int, *, portable: bool = False) -> di
         told = {key: value for key, value in rooms.get("audience", {}).items() if key not in _INFERRED}
         if "interests" in told:
             told["interests"] = [one for one in told["interests"] if one.get("origin") != "inferred"]
-        rooms = {**rooms, "audience": told}
+        rooms = {**rooms, "audience": told, "contacts": _given(rooms.get("contacts", {}))}
     made: dict[str, Any] = {
         "version": 1,
         "organisation": workspace.title,
@@ -61,6 +64,17 @@ def data(workspace: Workspace, contact_id: int, *, portable: bool = False) -> di
             if one.personal
         ]
     return made
+
+
+def _given(contact: dict[str, Any]) -> dict[str, Any]:
+    """Without fields that were guessed, nor what they were before."""
+    guessed = {one["property"] for one in contact.get("properties", ()) if one.get("inferred")}
+    left: dict[str, Any] = {
+        part: [one for one in contact.get(part, ()) if one["property"] not in guessed]
+        for part in ("properties", "earlier_values")
+        if part in contact
+    }
+    return {**contact, **left}
 
 
 def packed(workspace: Workspace, contact_id: int, language: str, *, portable: bool = False) -> bytes:

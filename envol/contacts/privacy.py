@@ -13,7 +13,7 @@ from envol.accounts.models import Workspace
 from envol.consent import breaches, data_map, informing, registry
 from envol.consent.data_map import Flow
 from envol.consent.registry import Data
-from envol.contacts import export_files, forgotten_words, sealing
+from envol.contacts import catalogue, export_files, forgotten_words, sealing
 from envol.contacts.models import Contact, Import, Membership, Property
 from envol.db import dicts, execute, rows
 
@@ -83,11 +83,14 @@ def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
             [workspace_id, [int(i) for i in sources.values()]],
         )
     }
+    known = catalogue.of(workspace_id)
     return {
         "contact": contact[0],
         "properties": [
             {
                 "property": key,
+                "sensitive": key in known and known[key].sensitive,
+                "inferred": key in known and known[key].inferred,
                 "value": sealing.opened(workspace_id, value),
                 "source": labels.get(sources.get(key)),
             }

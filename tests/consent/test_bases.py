@@ -5,9 +5,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from envol.accounts.models import Workspace
-from envol.consent import acts, ledger, purposes, registry
+from envol.consent import acts, ledger, purposes, registry, why
 from envol.consent.bases import unmet
-from envol.consent.models import Evidence
+from envol.consent.models import Evidence, Permission
+from envol.contacts import people
+from envol.db import execute
 
 SALE = {"sale_ref": "F-12", "sale_date": "2026-02-01", "product_family": "livres", "optout_offered": True}
 JOB = {"job_role": "libraire", "relation_note": "catalogue professionnel"}
@@ -83,3 +85,28 @@ def test_evidence_holds_what_its_strength_promises(
 def test_every_room_that_keeps_people_is_on_the_data_map() -> None:
     tables = {data.table for room in registry.data_map().values() for data in room}
     assert {"contacts_contact", "contacts_order", "consent_permission", "consent_suppression", "events_event"} <= tables
+
+
+def test_a_ground_is_never_swapped_silently(workspace: Workspace) -> None:
+    """Art. 6(1): another ground is a line of its own with its own evidence; the former answer stays what it was, and
+    a row that is changed beside the ledger is found."""
+    offers, salon = purposes.get(workspace, "offers"), people.source(workspace, "form", "Salon")
+    zoe = people.upsert(workspace, "zoe@lecteurs.example", {}, source=salon)
+    sold = acts.evidence(workspace, "document", "caisse", document=b"%PDF", facts=SALE)
+    before = datetime.now(UTC) - timedelta(days=9)
+    people.grant(zoe, offers, basis="customer", proof_of=sold, since=before)
+    with pytest.raises(acts.Refusal, match="Without any proof"):
+        people.grant(zoe, offers, basis="consent")
+    bare = acts.evidence(workspace, "document", "carnet", document=b"signed")
+    with pytest.raises(acts.Refusal):
+        people.grant(zoe, offers, basis="business", proof_of=bare)
+    people.grant(zoe, offers, basis="consent", proof_of=bare)
+    hers = Permission.objects.filter(workspace_id=workspace.pk, contact_id=zoe.pk, purpose_id=offers.pk)
+    found = hers.order_by("since")
+    assert [(one.basis, one.evidence_id, one.until is None) for one in found] == [
+        ("customer", sold.pk, False), ("consent", bare.pk, True),
+    ]  # fmt: skip
+    assert why.why(workspace, zoe.pk, zoe.email_key, offers, at=before + timedelta(days=1)).permission == found[0]
+    assert ledger.verify(workspace.pk).ok
+    execute("UPDATE consent_permission SET basis = 'customer' WHERE id = %s", [found[1].pk])
+    assert not ledger.verify(workspace.pk).ok

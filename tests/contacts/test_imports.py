@@ -8,9 +8,11 @@ from typing import Any
 
 import pytest
 
+from envol.campaigns import actions
 from envol.consent import gates, ledger, purposes, suppression
 from envol.contacts import fields, imports, people
 from envol.contacts.models import Contact, Identifier, Import, List, Membership, PropertyHistory
+from tests.campaigns.shop import open_shop
 
 FRENCH = """N° client;E-mail;Prénom;Né(e) le;Ville;Accord le;Preuve
 C1;Anne@Lecteurs.example;Anne;31/12/1980;Lyon;05/06/2024;bulletin 1
@@ -201,6 +203,20 @@ def test_nobody_is_resubscribed(workspace: Any, tmp_path: Path, add: Any) -> Non
     from envol.contacts.masks import rebuild_masks
 
     assert rebuild_masks(workspace) == 0
+
+
+def test_people_of_one_purpose_are_of_no_other(workspace: Any, tmp_path: Path) -> None:
+    """GDPR art. 5(1)(b): who came in a file for offers is in no audience of the newsletter."""
+    imports.run(bring(workspace, write(tmp_path, FRENCH), CONSENT | {"purpose": "offers"}))
+    shop = open_shop(workspace)
+    came = by_key(workspace)
+    assert {"anne@lecteurs.example", "bruno@lecteurs.example"} <= came.keys()
+    asked = {key: purposes.get(workspace, key) for key in ("offers", "newsletter")}
+    for key, reason in (("offers", None), ("newsletter", "no_permission")):
+        answer = gates.may_send(workspace.id, came["anne@lecteurs.example"].pk, "anne@lecteurs.example", asked[key].pk)
+        assert answer.allowed == (reason is None) and (answer.reason or None) == reason
+    told = actions.summary(shop.campaign)
+    assert told.allowed == 0 and told.excluded == {"no_permission": told.chosen} and told.chosen == len(came)
 
 
 def test_nothing_stated_is_stored_and_not_mailable(workspace: Any, tmp_path: Path) -> None:

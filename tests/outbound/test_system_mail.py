@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
+from email import message_from_bytes, policy
+
 import pytest
 from django.core.mail import EmailMultiAlternatives
 
 from envol import db
-from envol.consent import registry, suppression
+from envol.accounts.models import Workspace
+from envol.consent import acts, purposes, registry, suppression
+from envol.contacts.people import grant, source
+from envol.contacts.people import upsert as person
 from envol.content.compose import compose_message
 from envol.events.writing import request_mail
 from envol.outbound import accept, domains, lease, requests, states
 from envol.outbound.django_mail import Backend
 from envol.outbound.making import Makers
 from envol.outbound.system import NoWorkspace
+from tests.collect.helpers import ask, make_form
 from tests.outbound.helpers import people
 
 pytestmark = pytest.mark.usefixtures("empty_database")
@@ -38,6 +46,23 @@ def test_a_password_mail_is_accepted_untracked_and_goes_first(workspace) -> None
     assert b"Auto-Submitted: auto-generated" in data
     assert b"/o/" not in data and b"/c/" not in data and b"List-Unsubscribe" not in data
     assert db.value("SELECT priority FROM outbound_chunk") == 0
+
+
+def test_a_confirmation_measures_nobody_whatever_she_allowed(workspace) -> None:
+    """What asks for a consent has no pixel and leads where it says; she may be one of ours who agreed to measuring."""
+    domains.add(workspace, "librairie.example", trusted=True)
+    Workspace.objects.filter(pk=workspace.pk).update(single_opens=True, single_clicks=True)
+    zoe = person(workspace, "zoe@lecteurs.example", source=source(workspace, "form", "Salon"))
+    for key in ("measure_opens", "measure_clicks"):
+        grant(zoe, purposes.get(workspace, key), proof_of=acts.evidence(workspace, "line", "salon"), proof="1")
+    ask(make_form(workspace), zoe.email, now=datetime.now(UTC), first_name="Zoé")
+    assert requests.take() == 1
+    letter = message_from_bytes(made()[zoe.email], policy=policy.default)
+    bodies = [part.get_content() for part in letter.walk() if part.get_content_maintype() == "text"]
+    assert len(bodies) == 2, "as text and as HTML"
+    for body in bodies:
+        assert "<img" not in body and "/o/" not in body and "/c/" not in body
+        assert re.search(r"http://localhost:8025/s/[\w-]+/[\w-]+", body)
 
 
 def test_it_comes_from_a_domain_that_may_send(workspace) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from django.test import Client
+from selectolax.lexbor import LexborHTMLParser
 
 from envol.accounts.models import Workspace
 from envol.accounts.workspaces import create_workspace
@@ -261,6 +262,28 @@ def test_a_tick_does_not_move_to_newer_words(workspace: Workspace, form: SignupF
 def test_nothing_is_ticked_in_advance(workspace: Workspace, form: SignupForm, browser: Client) -> None:
     for query in ("", f"?agree={signup.texts_of(form, 'fr')[0].pk}"):
         assert " checked" not in browser.get(f"/s/{form.token}{query}").content.decode()
+
+
+def test_agreeing_stands_apart(workspace: Workspace, form: SignupForm, browser: Client) -> None:
+    """GDPR art. 7(2): each consent is a box of its own beside its own words. The button, and what is told of data, are
+    not among them; no box is needed to press the button, and none stands for terms as well."""
+    asked = signup.texts_of(form, "fr")
+    page = LexborHTMLParser(browser.get(f"/s/{form.token}").content.decode())
+    boxes = page.css('input[type="checkbox"]')
+    assert boxes and [box.attributes["value"] for box in boxes] == [str(text.pk) for text in asked]
+    assert boxes == page.css("fieldset#f-agree label input"), "no other box on the page"
+    for box, text in zip(boxes, asked, strict=True):
+        assert box.attributes.keys() == {"type", "name", "value"}, "neither ticked nor required"
+        label = box.parent
+        assert label is not None and label.tag == "label" and not label.css("a, button")
+        words = label.css_first("small")
+        assert words is not None and words.text() == text.text
+    told = [one.text() for one in page.css("form > p.muted")]
+    notice = form.words["fr"]["notice"]
+    assert notice and any(notice in one for one in told), "what is told of data, outside the boxes"
+    assert not any(notice in one.text() for one in page.css("fieldset"))
+    (button,) = page.css("form > button")
+    assert button.text().strip() == "M’inscrire" and not page.css("fieldset button")
 
 
 ODD = '"><script>alert(1)</script><img src=x onerror=alert(1)>'
