@@ -12,6 +12,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import os
+import runpy
 import secrets
 import sys
 import tempfile
@@ -97,18 +98,33 @@ def _prepare() -> tuple[object, str, str]:
     return cluster, base, name
 
 
+def _cut_to_loopback() -> Path | None:
+    """With ENVOL_LOOPBACK set, this process and those it starts reach no other machine (`tests.loopback`); the file
+    that tells of each try. What is compiled (uvloop, libpq) and speaks to no stranger is not held back."""
+    if not os.environ.get("ENVOL_LOOPBACK"):
+        return None
+    folder, tries = ROOT / "tests" / "loopback", Path(_scratch.name) / "outside"
+    tries.touch()
+    os.environ["CALLS_OUTSIDE"] = str(tries)
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(folder), os.environ.get("PYTHONPATH", "")]))
+    runpy.run_path(str(folder / "sitecustomize.py"))
+    return tries
+
+
+_tries: Path | None = None
 _cluster: object | None = None
 _base = _name = ""
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    global _cluster, _base, _name
+    global _cluster, _base, _name, _tries
     if (
         config.option.collectonly
         or hasattr(config, "workerinput") is False
         and getattr(config.option, "numprocesses", None)
     ):
         return  # the controller of xdist runs no test
+    _tries = _cut_to_loopback()
     _cluster, _base, _name = _prepare()
     import django
 
@@ -172,6 +188,15 @@ def _close_connections() -> Iterator[None]:
 
     if connection.connection is not None and connection.in_atomic_block:
         connection.close()
+
+
+@pytest.fixture(autouse=True)
+def _nobody_outside() -> Iterator[None]:
+    """Under ENVOL_LOOPBACK no test reaches for another machine, in this process or in one it starts."""
+    before = _tries.stat().st_size if _tries else 0
+    yield
+    if _tries:
+        assert _tries.read_text()[before:] == "", "reached for another machine"
 
 
 @pytest.fixture
