@@ -10,7 +10,7 @@ from django.test import override_settings
 from envol import db
 from envol.accounts.models import Workspace
 from envol.campaigns import actions, drafts, tick
-from envol.consent import purposes
+from envol.consent import gates, purposes
 from envol.consent.models import Purpose
 from envol.contacts.models import Property
 from envol.content import templates
@@ -211,6 +211,29 @@ def test_what_promotes_says_who_sends_it_before_it_leaves_the_machine(shop: Shop
         Workspace.objects.filter(pk=shop.workspace.pk).update(postal_address="3 rue des Livres, 44000 Nantes")
         campaign.workspace.refresh_from_db()
         assert codes(campaign) == set()
+
+
+def test_of_several_reasons_the_first_gate_is_told_counted_and_kept_by_person(shop: Shop) -> None:
+    """Somebody who fails at several gates is told of the first; whoever passes it fails at the next."""
+    order = [gates.SUPPRESSED, gates.OBJECTED, gates.SILENCED, gates.WITHDRAWN, gates.NO_PERMISSION]
+    of = {}
+    for n, reason in enumerate([*order, None]):
+        fails = order[n:]
+        one = shop.person(
+            f"p{n}@lecteurs.example", allowed=not fails,
+            suppressed=gates.SUPPRESSED in fails, objected=gates.OBJECTED in fails,
+        )  # fmt: skip
+        db.execute(
+            "UPDATE contacts_contact SET silenced = %s, refused = %s WHERE id = %s",
+            [gates.SILENCED in fails, (1 << shop.newsletter.bit) * (gates.WITHDRAWN in fails), one],
+        )
+        of[one] = reason
+    found = actions.summary(shop.campaign)
+    assert (found.chosen, found.allowed) == (len(of), 1)
+    assert found.excluded == dict.fromkeys(order, 1)
+    sending = start(shop)
+    kept = dict(db.rows("SELECT contact_id, reason FROM outbound_excluded WHERE sending_id = %s", [sending.pk]))
+    assert kept == {one: reason for one, reason in of.items() if reason}
 
 
 def test_the_summary_counts_who_is_left_out_by_reason(shop: Shop) -> None:
