@@ -39,6 +39,7 @@ AS_OWNER = {
     "consent/tenants.py",
     "contacts/filters.py",
     "contacts/orders.py",
+    "contacts/people.py",
     "outbound/enter.py",
     "outbound/blocklists.py",
     "outbound/dialogues.py",
