@@ -5,6 +5,8 @@ None of these names a contact, so an erasure (GDPR art. 17) looks for what she i
 
 from __future__ import annotations
 
+import re
+
 from envol.contacts import sealing
 from envol.contacts.models import Contact, Identifier
 from envol.db import execute
@@ -21,7 +23,7 @@ def refusals(workspace_id: int, contact_id: int) -> int:
         execute(
             "DELETE FROM contacts_import_refusal r USING contacts_import i WHERE i.id = r.import_id"
             " AND i.workspace_id = %s AND NOT EXISTS (SELECT FROM unnest(%s::text[]) AS word"
-            " WHERE strpos(lower(r.value || ' ' || r.row), word) = 0)",
+            " WHERE lower(r.value || ' ' || r.row) !~ word)",
             [workspace_id, together],
         )
         for together in _said(workspace_id, contact_id)
@@ -36,7 +38,7 @@ def forget(workspace_id: int, contact_id: int) -> None:
         [workspace_id],
     )
     for together in _said(workspace_id, contact_id):
-        hers = "NOT EXISTS (SELECT FROM unnest(%s::text[]) AS word WHERE strpos(lower({}), word) = 0)"
+        hers = "NOT EXISTS (SELECT FROM unnest(%s::text[]) AS word WHERE lower({}) !~ word)"
         for table in ("contacts_bulk_act", "contacts_export"):
             where = hers.format("chosen ->> 'text'")
             execute(
@@ -49,7 +51,7 @@ def forget(workspace_id: int, contact_id: int) -> None:
 
 
 def _said(workspace_id: int, contact_id: int) -> list[list[str]]:
-    """Words that name her when they stand together, in small letters."""
+    """Patterns that name her when all are found, in small letters. A name is a whole word: she is not in Suzanne."""
     found = (
         Contact.objects.filter(workspace_id=workspace_id, pk=contact_id).values("email", "email_key", "props").first()
     )
@@ -59,7 +61,12 @@ def _said(workspace_id: int, contact_id: int) -> list[list[str]]:
         "value", flat=True
     )
     name = [str(sealing.opened(workspace_id, found["props"].get(key)) or "") for key in ("first_name", "last_name")]
-    said = [[found["email_key"]], [found["email"]], *([one] for one in numbers if len(one) >= _SHORT)]
+    said = [[_plain(one)] for one in (found["email_key"], found["email"], *numbers) if len(one) >= _SHORT]
     if all(name) and sum(map(len, name)) >= _SHORT:
-        said.append(name)
-    return [list(one) for one in dict.fromkeys(tuple(word.strip().lower() for word in words) for words in said)]
+        said.append([rf"(^|[^[:alnum:]]){_plain(word)}($|[^[:alnum:]])" for word in name])
+    return [list(one) for one in dict.fromkeys(map(tuple, said))]
+
+
+def _plain(word: str) -> str:
+    """As a regular expression of PostgreSQL, every sign for itself."""
+    return re.sub(r"([^\w\s])", r"\\\1", word.strip().lower())
