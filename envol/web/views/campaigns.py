@@ -33,7 +33,7 @@ from envol.web.figures import outlines
 from envol.web.paging import page_of
 from envol.web.views.contents import shown_line, typed_line
 
-AT_ONCE = 0.03  # seconds that a page waits for what a large base has to say; what takes longer comes after it
+AT_ONCE = 0.02  # seconds that a page waits for what a large base has to say; what takes longer comes after it
 EDITABLE = (State.DRAFT, State.STOPPED, State.FAILED)
 
 
