@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from envol import events
 from envol.accounts.journal import note
 from envol.accounts.models import Member, Role, Workspace
-from envol.consent import data_map, desk
+from envol.consent import data_map, desk, playbooks
 from envol.consent.models import Breach, BreachLine
 from envol.db import TooSlow, execute, rows, value, within
 
@@ -148,15 +148,19 @@ def begin(
     drill: bool = False,
     scope: str = "",
     ref: int | None = None,
+    playbook: str = "",
     member_id: int | None = None,
 ) -> Breach:
-    """Somebody is aware of a breach: the clock runs, and what can be counted is filled in. Raises Refused."""
+    """Somebody is aware of a breach: the clock runs, and what can be counted is filled in. Raises Refused.
+
+    ``playbook``: the key of one of `playbooks.PLAYBOOKS`, whose words are a first draft in the language of the moment.
+    """
     if aware_at > timezone.now() + timedelta(minutes=1):
         raise Refused(_("Nobody can be aware of it before it is so: write a moment that has passed."))
     with transaction.atomic():
         breach = Breach.objects.create(workspace=workspace, title=title[:200], drill=drill, scope=scope, ref=ref)
         add(breach, "aware", {"at": aware_at.isoformat()}, member_id=member_id)
-        add(breach, "facts", prefilled(breach), member_id=member_id)
+        add(breach, "facts", prefilled(breach, playbooks.of(playbook)), member_id=member_id)
     return breach
 
 
@@ -166,7 +170,7 @@ def become_aware(breach: Breach, *, member_id: int | None = None) -> None:
         raise Refused(_("This is no open suspicion any more."))
     with transaction.atomic():
         add(breach, "aware", {"at": timezone.now().isoformat()}, member_id=member_id)
-        add(breach, "facts", prefilled(breach), member_id=member_id)
+        add(breach, "facts", prefilled(breach, playbooks.of_watch(breach.origin)), member_id=member_id)
 
 
 def dismiss(breach: Breach, why: str, *, member_id: int | None = None) -> None:
@@ -200,20 +204,22 @@ def count(breach: Breach) -> int | None:
     return scope.count(breach.workspace, breach.ref) if scope else None
 
 
-def prefilled(breach: Breach) -> dict[str, Any]:
-    """The content of art. 33(3) as far as the database knows it: people, records, categories, the contact."""
+def prefilled(breach: Breach, kind: playbooks.Playbook | None = None) -> dict[str, Any]:
+    """The content of art. 33(3) as far as the database knows it: people, records, categories, the contact; and what
+    usually is to say of a breach of this ``kind``."""
     found = desk.of(breach.workspace)
     persons = count(breach)
     tables = _tables(breach.workspace) if breach.scope == "everybody" else {}
     fields = [flow.name for flow in data_map.flows(breach.workspace) if flow.kind == "property"]
     return {
-        "nature": "",
+        "playbook": kind.key if kind else "",
+        "nature": str(kind.nature) if kind else "",
         "categories": ", ".join([_("e-mail address"), *fields]) if breach.scope else "",
         "persons": persons,
         "records": sum(tables.values()) or persons,
         "tables": tables,
-        "consequences": "",
-        "measures": "",
+        "consequences": str(kind.consequences) if kind else "",
+        "measures": str(kind.measures) if kind else "",
         "contact": ", ".join(p for p in (found.dpo_name, found.dpo_contact) if p) or found.contact,
     }
 

@@ -11,7 +11,7 @@ from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from envol.accounts.models import Workspace
-from envol.consent import transfers
+from envol.consent import playbooks, transfers
 from envol.consent.models import Desk, Processor
 from envol.web.meanwhile import Unchanged
 
@@ -229,6 +229,10 @@ class NewBreachForm(forms.Form):
     title = forms.CharField(
         label=_("What happened, in a few words"), max_length=200, help_text=_("A newsletter went to the wrong list.")
     )
+    playbook = forms.ChoiceField(
+        label=_("What kind it is"), required=False, choices=playbooks.choices,
+        help_text=_("You get first steps and a draft of what the authority asks; all of it can be changed."),
+    )  # fmt: skip
     aware_at = _Moment(label=_("When you became aware of it"), help_text=_("The clock runs from then on."))
     scope = forms.ChoiceField(label=_("Whose data it concerns"), required=False)
     drill = forms.BooleanField(label=_("This is a drill: nobody outside is told"), required=False)

@@ -158,6 +158,7 @@ def test_what_looks_like_a_breach_opens_one_draft(workspace: Workspace) -> None:
     assert breaches.state(first).name == "suspected" and breaches.state(first).due is None
     breaches.become_aware(first)
     assert breaches.state(first).runs
+    assert breaches.state(first).facts["playbook"] == "file", "its first steps are shown"
     breaches.dismiss(mine.get(origin="key"), "A test of ours")
     with pytest.raises(breaches.Refused):
         breaches.become_aware(mine.get(origin="key"))

@@ -12,6 +12,7 @@ from typing import Any
 
 from allauth.account.models import EmailAddress
 from django.db import connection
+from django.utils import translation
 from PIL import Image
 
 from envol.accounts import journal, undo
@@ -186,7 +187,8 @@ def open_shop(title: str = "Librairie des Deux Rives", readers: int = 60, folder
         workspace, Filter(), "csv", ["email"], reason="Sauvegarde", name="Tous", member_id=members["owner"].pk
     )
     export_files.write(export)
-    breaches.begin(workspace, "Fichier égaré", datetime.now(UTC), drill=True, scope="everybody")
+    with translation.override("fr"):  # of those who keep the register
+        breaches.begin(workspace, "Fichier égaré", datetime.now(UTC), drill=True, scope="everybody", playbook="file")
     desk.save_processor(
         workspace, {"name": "Hébergeur du Ponant", "kind": "hosting", "country": "FR", "dpa_on": date(2026, 1, 5)}
     )

@@ -13,11 +13,12 @@ from zoneinfo import ZoneInfo
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client, override_settings
+from django.urls import reverse
 from django.utils import timezone
 
 from envol.accounts.models import JournalEntry
 from envol.campaigns import check_law, checks
-from envol.consent import desk, policies, purposes, reuse, tasks
+from envol.consent import desk, playbooks, policies, purposes, reuse, tasks
 from envol.consent.models import Processor
 from envol.consent.paper import Paper
 from envol.contacts import bulk, catalogue, export_files, people
@@ -141,6 +142,30 @@ def test_a_drill_goes_from_the_first_minute_to_the_register(own: Shop, as_member
     assert [one["kind"] for one in told["register"]][-1] == "closed"
     assert editor.get(f"{where}.pdf").content.startswith(b"%PDF-")
     assert as_member("viewer", own).get(where).status_code == 403
+
+
+@pytest.mark.parametrize("kind", [one.key for one in playbooks.PLAYBOOKS])
+def test_a_usual_breach_begins_with_first_steps_and_a_draft(own: Shop, as_member: Sign, kind: str) -> None:
+    owner = as_member("owner", own)
+    when = timezone.localtime(timezone=ZoneInfo("Europe/Paris")) - timedelta(hours=2)
+    given = {"title": "Exercice", "aware_at": f"{when:%Y-%m-%dT%H:%M}", "drill": "on", "playbook": kind}
+    assert owner.post("/consent/breaches/new", given | {"playbook": "meteor"}).status_code == 422
+    where = owner.post("/consent/breaches/new", given)["Location"]
+    book = playbooks.of(kind)
+    assert book is not None
+    page = html.unescape(owner.get(where).content.decode())
+    for words in (book.nature, book.consequences, book.measures, book.authority, book.people):
+        assert str(words) in page
+    for one in book.steps:
+        assert str(one.words) in page
+        if one.page:
+            there = reverse(f"web:{one.page}")
+            assert f'href="{there}"' in page and owner.get(there).status_code == 200
+    facts = {"nature": "Autrement", "consequences": "x", "measures": "y", "categories": "z"}
+    assert step(owner, where, "facts", **facts) == 303
+    page = html.unescape(owner.get(where).content.decode())
+    assert "Autrement" in page and str(book.steps[0].words) in page, "the draft is changed, the steps stay"
+    assert owner.get(f"{where}.json").json()["nature"] == "Autrement"
 
 
 def test_a_purpose_is_screened_and_the_pack_is_made_from_the_steps(own: Shop, as_member: Sign) -> None:

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from envol.accounts.models import Member
 from envol.consent import breaches as service
-from envol.consent import desk, tasks
+from envol.consent import desk, playbooks, tasks
 from envol.consent.models import Breach
 from envol.consent.paper import Paper
 from envol.contacts.models import List
@@ -40,6 +40,7 @@ KINDS = {
     "closed": gettext_lazy("closed"),
 }
 PARTS = {
+    "playbook": gettext_lazy("Kind"),
     "nature": gettext_lazy("Nature of the breach"),
     "categories": gettext_lazy("Categories of data"),
     "persons": gettext_lazy("Persons concerned, about"),
@@ -107,7 +108,7 @@ def new_breach(request: MemberRequest) -> HttpResponse:
     try:
         made = service.begin(
             request.workspace, given["title"], given["aware_at"].replace(tzinfo=_zone(request)), drill=given["drill"],
-            scope=scope, ref=int(ref) if ref else None, member_id=request.member.pk,
+            scope=scope, ref=int(ref) if ref else None, playbook=given["playbook"], member_id=request.member.pk,
         )  # fmt: skip
     except service.Refused as refused:
         return _list(request, form, str(refused))
@@ -160,6 +161,7 @@ def _page(request: MemberRequest, one: Breach, bound: Any = None, step: str = ""
         "told": service.told_so_far(one),
         "outcomes": outcomes(one.workspace.pk, "breach", one.pk, one.created_at),
         "concerned": service.count(one),
+        "kind": playbooks.of(str(found.facts.get("playbook") or "")),
         "job": tasks.last_telling(one),
         "wrong": wrong,
         "step": step,
@@ -176,6 +178,9 @@ def _said(said: dict[str, Any]) -> list[tuple[str, str]]:
             continue
         if isinstance(value, bool):
             value = _("yes") if value else _("no")
+        if key == "playbook":
+            kind = playbooks.of(value)
+            value = kind.label if kind else value
         shown.append((str(PARTS.get(key, key)), str(value)))
     return shown
 
