@@ -8,7 +8,7 @@ from typing import Any
 MORE = (
     "/contacts?q=zo", "/search?q=lettre", "/2fa/", "/nowhere", "{sent}/people?show=bounced", "{draft}", "{draft}/send",
     "{draft}/content", "/contacts/act?act=set&all=1&property=city", "/contacts/act?act=leave&all=1&q=martin",
-    "/fields?q=zzz",
+    "/fields?q=zzz", "/contacts/{person}?grant={purpose}",
 )  # fmt: skip
 
 _pages: dict[str, bool] = {}
@@ -25,7 +25,9 @@ def every_page(shop: Any) -> list[str]:
     owner.force_login(shop.members["owner"].user, "allauth.account.auth_backends.AuthenticationBackend")
     sent, draft = f"/campaigns/{shop.sent.pk}", f"/campaigns/{shop.draft.pk}"
     paths = {address(route, shop) for route, name, _least in ours() if name not in POST_ONLY}
-    paths |= {path.format(sent=sent, draft=draft) for path in MORE}
+    offers = shop.workspace.purposes.get(key="offers")
+    more = {"sent": sent, "draft": draft, "person": shop.people[0].pk, "purpose": offers.pk}
+    paths |= {path.format(**more) for path in MORE}
     for path in paths - _pages.keys():
         _pages[path] = is_page(owner.get(path))
     return [path for path in sorted(paths) if _pages[path]]

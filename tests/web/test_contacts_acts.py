@@ -215,6 +215,13 @@ def test_a_refusal_is_recorded_at_once_and_a_permission_never_without_proof(own:
         "purpose": offers.pk, "basis": "consent", "source": "Bulletin papier", "date": "2026-01-10",
         "statement": "Bulletin signé au comptoir.",
     }  # fmt: skip
+    page = client.get(where).content.decode()
+    assert f'href="?grant={offers.pk}#asked"' in page and 'name="statement"' not in page
+    asked = client.get(f"{where}?grant={offers.pk}").content.decode()
+    assert asked.count('name="statement"') == 1 and f'name="purpose" value="{offers.pk}"' in asked
+    assert 'name="statement"' not in client.get(f"{where}?grant=nothing").content.decode()
+    viewed = as_member("viewer", own).get(f"{where}?grant={offers.pk}").content.decode()
+    assert "Record a permission" not in viewed and 'name="statement"' not in viewed
     for lacking in ("basis", "source", "date", "statement"):
         answer = client.post(f"{where}/grant", {**full, lacking: ""})
         assert answer.status_code == 422 and not may(offers), lacking

@@ -140,10 +140,8 @@ def forms(own: Shop) -> list[tuple[str, dict[str, str]]]:
     """Every form that pages send by POST, once: (where, fields)."""
     client = signed_in(own)
     found: dict[tuple[str, tuple[str, ...]], tuple[str, dict[str, str]]] = {}
-    for route, name, _ in ours():
-        if name in POST_ONLY:
-            continue
-        where = address(route, own)
+    opened = f"/contacts/{own.people[0].pk}?grant={own.workspace.purposes.get(key='offers').pk}"
+    for where in [opened, *(address(route, own) for route, name, _ in ours() if name not in POST_ONLY)]:
         for method, action, fields in page(client, where).forms:
             target = (action or where).partition("?")[0]
             key = (re.sub(r"\d+", "0", target), tuple(sorted(fields)))

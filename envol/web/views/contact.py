@@ -129,11 +129,12 @@ def page(request: MemberRequest, person: Contact, *, status: int = 200, **more: 
     lines = people.permissions(person)
     rests = silence.of(workspace.id, person.id)
     purposes = {p.key: p for p in Purpose.objects.filter(workspace=workspace)}
-    texts = list(
-        PurposeText.objects.filter(purpose__workspace=workspace, language=workspace.language).order_by("-version")
-    )
+    given = NothingTyped(more.pop("given", {}))
+    granting = _granting(request, given)  # one form, where it is asked for: six of them were half of the page
+    texts = PurposeText.objects.filter(purpose__workspace=workspace, language=workspace.language)
     facts: dict[str, Any] = {
         "person": person,
+        "granting": granting,
         "name": name_of(person.props),
         "properties": properties,
         "unknown": unknown,
@@ -146,7 +147,6 @@ def page(request: MemberRequest, person: Contact, *, status: int = 200, **more: 
                 and line["kind"] != "transactional"
                 and not person.suppressed
                 and not (person.objected and line["kind"] == "marketing"),
-                "texts": [t for t in texts if t.purpose_id == purposes[line["purpose"]].pk],
             }
             for line in sorted(lines, key=lambda line: line["kind"] == "measuring")
         ],
@@ -172,7 +172,8 @@ def page(request: MemberRequest, person: Contact, *, status: int = 200, **more: 
         "notes": [(n, authors.get(n.author_id or 0, "")) for n in notes],
         "bases": [basis for basis in Basis.values if basis != Basis.TRANSACTIONAL],
         "languages": sorted({*LANGUAGES, *([person.language] if person.language else [])}),
-        "given": NothingTyped(),
+        "texts": texts.filter(purpose_id=granting).order_by("-version") if granting else (),
+        "given": given,
         "wrong": "",
         "problem": "",
         "cares": cared_for(workspace, person),
@@ -180,6 +181,12 @@ def page(request: MemberRequest, person: Contact, *, status: int = 200, **more: 
         "came_from": informing.of_person(workspace.id, person.id),
     }
     return render(request, "contacts/one.html", facts | more, status=status)
+
+
+def _granting(request: MemberRequest, given: Any) -> int | None:
+    """The purpose whose permission is being written down: as asked for by a link, or as it was typed."""
+    wanted = str(given["purpose"] if given["act"] == "grant" else request.GET.get("grant", ""))
+    return int(wanted) if wanted.isascii() and wanted.isdigit() and len(wanted) < 10 else None
 
 
 def _nearest(workspace: Workspace, properties: list[dict[str, Any]]) -> shops.Near | None:
