@@ -137,6 +137,7 @@ def measure(lines: int = 1_000_000, rounds: int = 3, **_: Any) -> dict[str, Any]
             imp = imports.receive(workspace, file, file.name)
             imports.set_mapping(imp, mapping)
             imports.set_permission(imp, permission)
+            imports.set_origin(imp, imports.PEOPLE)
             return imp
 
         def empty() -> None:

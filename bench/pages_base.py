@@ -141,6 +141,7 @@ def _import(here: ground.Ground, people: int, seed: int) -> None:
     evidence = {"kind": "document", "name": "registre.txt", "content": b"registre"}
     facts = {"purpose": "newsletter", "basis": "consent", "source": "bulletins", "text_version": 1}
     imports.set_permission(imp, {**facts, "date": "2024-03-01", "evidence": evidence})
+    imports.set_origin(imp, imports.PEOPLE)
     imports.run(imp)
     path.unlink()
 

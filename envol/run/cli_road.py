@@ -51,6 +51,10 @@ def contacts_import(
         list[str] | None, typer.Option("--map", help="COLUMN=TARGET, repeated; what is left out is proposed.")
     ] = None,
     list_name: Annotated[str, typer.Option("--list", help="A list they join.")] = "",
+    given_by: Annotated[
+        str, typer.Option(help='Who gave these data: "people", when they did themselves, or the name of somebody else.')
+    ] = "",
+    received_on: Annotated[str, typer.Option(help="Day on which somebody else's data came (YYYY-MM-DD).")] = "",
     purpose: Annotated[str, typer.Option(help="Purpose they agreed to; none: stored, not mailable.")] = "",
     basis: Annotated[str, typer.Option(help="consent, customer, business, transactional.")] = "consent",
     source: Annotated[str, typer.Option(help="Where they agreed: shop, form, fair.")] = "",
@@ -83,6 +87,12 @@ def contacts_import(
     space = workspace_named(workspace)
     if not file.exists():
         fail(f"{file} does not exist.")
+    if not given_by and not dry_run:
+        fail(
+            "Say who gave these data (GDPR art. 14): --given-by people when they did themselves, or --given-by NAME"
+            " --received-on YYYY-MM-DD when it was somebody else; then they are told within a month.",
+            2,
+        )
     try:
         imp = imports.receive(space, file, file.name)
         mapping = {column.name: column.target for column in imports.propose(imp)}
@@ -117,6 +127,9 @@ def contacts_import(
                     2,
                 )
         imports.set_permission(imp, facts)
+        if given_by:
+            by = imports.PEOPLE if given_by.strip().lower() == "people" else imports.OTHER
+            imports.set_origin(imp, by, given_by, received_on)
         with bars() as progress:
             counts = imports.dry_run(imp, progress=bar(progress, "Dry run")) if dry_run else imports.run(
                 imp, progress=bar(progress, "Import")

@@ -14,9 +14,10 @@ from envol.accounts.models import Job, Member, Role, User
 from envol.accounts.workspaces import add_member, create_workspace
 from envol.api import csv_work, declared, tasks
 from envol.api.models import CsvData
-from envol.consent import purposes
+from envol.consent import informing, purposes
+from envol.consent.models import Origin
 from envol.contacts import people, subscriptions
-from envol.contacts.models import Contact, List
+from envol.contacts.models import Contact, Import, List
 from tests.api.program import Program
 
 
@@ -81,6 +82,20 @@ def test_a_file_from_upload_to_the_list(program: Program) -> None:
     assert not CsvData.objects.exists() and not list(csv_work.folder().glob("csv-*")), (
         "the file is gone when it was read"
     )
+
+
+def test_of_whom_somebody_else_gave_the_month_begins(program: Program) -> None:
+    """GDPR art. 14: a key that was declared so says it of files too; one that was not says that nothing is known."""
+    club = program.made_one("contactslist", {"Name": "Club"})["ID"]
+    taken_in(program, club, "email\nluc@lecteurs.example\n")
+    unsaid = Import.objects.filter(workspace=program.workspace).latest("id")
+    assert unsaid.origin == {"by": "program", "name": program.key.name}
+    newsletter = purposes.get(program.workspace, "newsletter")
+    who = owner(program.workspace)
+    declared.declare(program.key, newsletter, "le salon", "case", who, given_by="Salon du livre")
+    taken_in(program, club, "email\nluc@lecteurs.example\neve@lecteurs.example\n")
+    (origin,) = Origin.objects.filter(workspace=program.workspace)
+    assert origin.name == "Salon du livre" and informing.standing(origin).waiting == 1, "Luc was here before"
 
 
 def test_what_each_method_makes_of_the_list(program: Program) -> None:

@@ -125,8 +125,8 @@ def test_a_file_from_somebody_else_starts_the_month_for_who_is_new(workspace: Wo
     path.write_text(FRENCH, "utf-8")
     imp = bring(workspace, path, CONSENT)
     with pytest.raises(imports.ImportProblem, match="future"):
-        imports.set_origin(imp, "Salon du livre", "2099-01-01")
-    imports.set_origin(imp, "Salon du livre", "2026-01-31")
+        imports.set_origin(imp, imports.OTHER, "Salon du livre", "2099-01-01")
+    imports.set_origin(imp, imports.OTHER, "Salon du livre", "2026-01-31")
     imports.dry_run(imp)
     assert not Origin.objects.filter(workspace=workspace).exists(), "a try starts nothing"
     imports.run(imp)

@@ -138,6 +138,7 @@ def lives(server: Server, zoe: Zoe, files: Path) -> tuple[Shop, int]:
     taken = imports.receive(shop.workspace, file, file.name, member.pk)
     imports.set_mapping(taken, {column.name: column.target for column in imports.propose(taken)})
     imports.set_permission(taken, {})
+    imports.set_origin(taken, imports.PEOPLE)
     imports.dry_run(taken)
     imports.run(taken)
 

@@ -42,6 +42,7 @@ def bring(workspace: Any, path: Path, permission: dict | None = None, **options:
     mapping |= options.pop("mapping", {})
     imports.set_mapping(imp, mapping, **options)
     imports.set_permission(imp, permission or {})
+    imports.set_origin(imp, imports.PEOPLE)
     return imp
 
 
@@ -65,6 +66,7 @@ def test_a_french_file_goes_from_mapping_to_mailable_people(workspace: Any, tmp_
     letters = List.objects.create(workspace=workspace, name="Lettre")
     imports.set_mapping(imp, imp.mapping, list_id=letters.id)
     imports.set_permission(imp, CONSENT)
+    imports.set_origin(imp, imports.PEOPLE)
 
     planned = imports.dry_run(imp)
     assert not by_key(workspace)
@@ -305,6 +307,7 @@ def test_a_permission_that_lacks_something_is_refused(
     with pytest.raises(imports.ImportProblem, match=said):
         imports.set_permission(imp, stated | change)
     imports.set_permission(imp, stated)
+    imports.set_origin(imp, imports.PEOPLE)
     assert imports.run(imp)["mailable"] == 1
 
 
@@ -446,6 +449,7 @@ def test_town_postcode_and_country_are_one_place(workspace: Any, tmp_path: Path)
         imports.set_mapping(imp, imp.mapping | {"Ville": "part:first_name.postcode"})
     imports.set_mapping(imp, imp.mapping)
     imports.set_permission(imp, {})
+    imports.set_origin(imp, imports.PEOPLE)
     counts = imports.run(imp)
     assert counts["refused"] == {"value": 1}
     found = {key[0]: person.props.get("city") for key, person in by_key(workspace).items()}

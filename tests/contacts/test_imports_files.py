@@ -24,6 +24,7 @@ def take(workspace: Any, tmp_path: Path, data: bytes | str, name: str = "p.csv",
     imp = imports.receive(workspace, path, name)
     found = {c.name: c.target for c in imports.propose(imp)} | mapping
     imports.set_mapping(imp, found)
+    imports.set_origin(imp, imports.PEOPLE)
     return imp, imports.run(imp)
 
 

@@ -80,6 +80,7 @@ def test_many_small_parts_do_what_one_does(
     def bring() -> Import:
         imp = imports.receive(workspace, path, path.name)
         imports.set_permission(imp, consent | {"evidence": {"kind": "line"}})
+        imports.set_origin(imp, imports.PEOPLE)
         return imp
 
     whole = imports.dry_run(bring())
@@ -135,6 +136,7 @@ for path in map(Path, sys.argv[3:]):
         "purpose": "newsletter", "basis": "consent", "source": "caisse", "text_version": 1, "date": "2024-05-01",
         "evidence": {"kind": "document", "name": "registre.txt", "content": b"registre"},
     })
+    imports.set_origin(imp, imports.PEOPLE)
     counts = getattr(imports, sys.argv[1])(imp)
     print(json.dumps([counts["lines"], counts["new"], counts["updated"], counts["mailable"], peak()]), flush=True)
 """

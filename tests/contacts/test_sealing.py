@@ -81,6 +81,7 @@ def test_an_import_seals_what_it_brings(workspace: Workspace, health: Property, 
     imp = imports.receive(workspace, file, file.name)
     imports.set_mapping(imp, {"email": "email", "Santé": "property:health"})
     imports.set_permission(imp, {})
+    imports.set_origin(imp, imports.PEOPLE)
     assert imports.run(imp)["new"] == 2
     zoe, ali = (people.find(workspace, f"{name}@lecteurs.example") for name in ("zoe", "ali"))
     assert zoe and ali and SECRET not in _kept(zoe)

@@ -71,6 +71,7 @@ def test_import(browser: Any, address: str, shops: dict[str, Any], tmp_path: Pat
     imp = _bring(one, _file(tmp_path, "sans"))
     one.press(one.say("Keep these columns"))
     one.sees(one.say("What did these people agree to?"))
+    one.pick(one.say("the people themselves"))
     one.press(one.say("Without permission: keep them, write to nobody"))
     one.sees(one.say("This page can be left: the work goes on."))
     _work(imp, dry_run_import)
@@ -98,6 +99,7 @@ def test_permission(browser: Any, address: str, shops: dict[str, Any], tmp_path:
     imp = _bring(one, _file(tmp_path, "avec"))
     one.press(one.say("Keep these columns"))
     one.sees(one.say("What did these people agree to?"))
+    one.pick(one.say("the people themselves"))
     for name, value in (("purpose", "newsletter"), ("basis", "consent"), ("evidence", "line")):
         # Groups of radios are walked with the arrows once the focus is inside; Space chooses.
         one.page.locator(f"input[name={name}][value={value}]").focus()

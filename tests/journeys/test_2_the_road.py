@@ -86,6 +86,7 @@ def bring_people(one: Traveller, file: Path) -> None:
     one.sees(one.say("Which column is what?"))
     one.press(one.say("Keep these columns"))
     one.sees(one.say("What did these people agree to?"))
+    one.pick(one.say("the people themselves"))
     import_clicks = one.clicks
     permission = Traveller(one.page, one.address, one.language)
     permission.pick("Lettre d" if one.language == "fr" else "Newsletter")

@@ -15,6 +15,7 @@ def test_undoing_an_import_keeps_whoever_was_written_to(workspace: Workspace, tm
     imp = imports.receive(workspace, file, file.name)
     imports.set_mapping(imp, {"email": "email"})
     imports.set_permission(imp, {})
+    imports.set_origin(imp, imports.PEOPLE)
     imports.run(imp)
     met = Contact.objects.get(workspace_id=workspace.id, email_key="met@lecteurs.example")
     sending = Sending.objects.create(workspace=workspace, kind="campaign")

@@ -96,14 +96,37 @@ def the_road(data: Path, tmp_path: Path) -> None:
 
     file = tmp_path / "people.csv"
     file.write_bytes(PEOPLE.encode("cp1252"))
-    words = ("contacts", "import", str(file), "--purpose", "newsletter", "--source", "shop", "--line-proof", "--json")
+    words = (
+        "contacts",
+        "import",
+        str(file),
+        "--given-by",
+        "people",
+        "--purpose",
+        "newsletter",
+        "--source",
+        "shop",
+        "--line-proof",
+        "--json",
+    )
     dry = json.loads(envol(*words, "--dry-run", data=data))
     done = json.loads(envol(*words, data=data))
     assert (dry["new"], done["new"], done["mailable"]) == (done["new"], 3, 2), done
 
     more = tmp_path / "more.csv"
     more.write_text("email\neva@lecteurs.example\n")
-    stated = ("contacts", "import", str(more), "--purpose", "newsletter", "--date", "2026-02-03", "--json")
+    stated = (
+        "contacts",
+        "import",
+        str(more),
+        "--given-by",
+        "people",
+        "--purpose",
+        "newsletter",
+        "--date",
+        "2026-02-03",
+        "--json",
+    )
     assert "--statement" in json.loads(envol(*stated, data=data, code=2).splitlines()[0])["error"]
     words = ("--statement", "They signed the list at our counter.", "--member")
     assert "not a member" not in envol(*stated, *words, "owner@boutique.example", "--dry-run", data=data)

@@ -56,7 +56,7 @@ def test_the_proposal_is_kept_by_one_button_and_the_try_follows_by_itself(own: S
     assert client.post(f"{where}/mapping", chosen(page))["Location"] == where
     page = client.get(where).content.decode()
     assert "What did these people agree to?" in page and " checked" not in _form(page), "nothing is ticked beforehand"
-    assert client.post(f"{where}/permission", {"nothing": "1"})["Location"] == where
+    assert client.post(f"{where}/permission", {"nothing": "1", "given_by": "people"})["Location"] == where
     imp.refresh_from_db()
     assert imp.job_id and Job.objects.get(pk=imp.job_id).kind == "import.dry_run"
     assert "nothing is written" in client.get(where).content.decode()
@@ -78,8 +78,11 @@ def test_a_permission_needs_three_more_choices_and_loses_nothing_typed(own: Shop
     client.post(f"{where}/mapping", COLUMNS)
     page = client.get(where).content.decode()
     assert "from the column “date du consentement”" in page and "in the column “preuve”" in page
-    full = {"purpose": "newsletter", "basis": "consent", "source": "Salon du livre", "evidence": "line"}
-    for lacking in ("purpose", "source", "evidence", "basis"):
+    full = {
+        "given_by": "people", "purpose": "newsletter", "basis": "consent", "source": "Salon du livre",
+        "evidence": "line",
+    }  # fmt: skip
+    for lacking in ("given_by", "purpose", "source", "evidence", "basis"):
         answer = client.post(f"{where}/permission", {**full, lacking: ""})
         assert answer.status_code == 422, lacking
         body = answer.content.decode()
@@ -120,7 +123,7 @@ def test_what_was_detected_wrongly_is_corrected_and_read_again(own: Shop, as_mem
     assert "Column 1" in page and "No line names the columns." in page and ">courriel<" in page
     client.post(f"{where}/format", {"encoding": "mac-roman", "separator": "|", "header": "on"})
     client.post(f"{where}/mapping", {"column.0": "email", "column.1": "property:first_name"})
-    client.post(f"{where}/permission", {"nothing": "1"})
+    client.post(f"{where}/permission", {"nothing": "1", "given_by": "people"})
     imp.refresh_from_db()
     assert client.post(f"{where}/format", {"encoding": "utf-8"}).status_code == 303, "not while something runs"
     dry_run_import(imp.pk, imp.job_id)
@@ -187,9 +190,9 @@ def test_one_may_go_back_to_an_earlier_step_until_it_is_written(own: Shop, as_me
     assert "Keep these columns" in client.get(f"{where}?step=permission").content.decode(), "columns come first"
     client.post(f"{where}/mapping", COLUMNS)
     assert "Keep these columns" in client.get(f"{where}?step=columns").content.decode()
-    client.post(f"{where}/permission", {"nothing": "1"})
+    client.post(f"{where}/permission", {"nothing": "1", "given_by": "people"})
     imp.refresh_from_db()
-    again = client.post(f"{where}/permission", {"nothing": "1"})
+    again = client.post(f"{where}/permission", {"nothing": "1", "given_by": "people"})
     assert again.status_code == 303 and Job.objects.filter(object_id=imp.pk).count() == 1, "a double click starts one"
     dry_run_import(imp.pk, imp.job_id)
     page = client.get(where).content.decode()
@@ -216,6 +219,6 @@ def test_three_people_at_the_door_of_an_import(own: Shop, other_shop: Shop, as_m
     for path in (where, f"{where}/refused.csv"):
         assert viewer.get(path).status_code == 403 and stranger.get(path).status_code == 404
     for act in ("format", "mapping", "permission", "act"):
-        assert viewer.post(f"{where}/{act}", {"nothing": "1"}).status_code == 403
-        assert stranger.post(f"{where}/{act}", {"nothing": "1"}).status_code == 404
+        assert viewer.post(f"{where}/{act}", {"nothing": "1", "given_by": "people"}).status_code == 403
+        assert stranger.post(f"{where}/{act}", {"nothing": "1", "given_by": "people"}).status_code == 404
     assert viewer.get("/imports/model.csv").status_code == 403

@@ -187,7 +187,7 @@ def test_refused_lines_are_in_the_language_of_who_brought_the_file(own: Shop, as
     imp = Import.objects.filter(workspace=own.workspace).latest("id")
     targets = ["email", "property:first_name", "property:birth_date", "language", "time_zone", "tag", "property:city"]
     assert client.post(f"{where}/mapping", {f"column.{n}": name for n, name in enumerate(targets)}).status_code == 303
-    client.post(f"{where}/permission", {"nothing": "1"})
+    client.post(f"{where}/permission", {"nothing": "1", "given_by": "people"})
     imp.refresh_from_db()
     assert imp.job_id
     dry_run_import(imp.pk, imp.job_id)

@@ -72,6 +72,7 @@ def plan(
     new = [name for name, key in columns.items() if key not in known]
     imports.set_mapping(imp, _mapping(columns, set(known)))
     imports.set_permission(imp, _permission(workspace, found, purpose))
+    imports.set_origin(imp, imports.MOVED, found.origin)  # the same organisation had them there
     counts = imports.dry_run(imp, tell)
     evidenced = sum(1 for one in found.people.values() if one.since and one.proof and not one.refusal)
     refusals = Counter(one.refusal for one in found.people.values() if one.refusal)

@@ -13,7 +13,7 @@ from typing import Any
 
 from envol.contacts.imports.mapping import Column, propose, set_mapping
 from envol.contacts.imports.orders import set_order_mapping
-from envol.contacts.imports.origin import set_origin
+from envol.contacts.imports.origin import MOVED, OTHER, PEOPLE, PROGRAM, set_origin
 from envol.contacts.imports.permission import set_permission
 from envol.contacts.imports.problem import CAUSES, ImportProblem
 from envol.contacts.imports.receive import receive, set_format, set_what
@@ -23,8 +23,8 @@ from envol.contacts.imports.undo import undo_orders
 from envol.contacts.models import Import
 
 __all__ = [
-    "CAUSES", "Column", "ImportProblem", "dry_run", "propose", "receive", "refused_csv", "run", "set_format",
-    "set_mapping", "set_order_mapping", "set_origin", "set_permission", "set_what",
+    "CAUSES", "MOVED", "OTHER", "PEOPLE", "PROGRAM", "Column", "ImportProblem", "dry_run", "propose", "receive",
+    "refused_csv", "run", "set_format", "set_mapping", "set_order_mapping", "set_origin", "set_permission", "set_what",
     "undo",
 ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""Who gave the data of a file: the people themselves, or somebody else (GDPR art. 14).
+"""Who gave the data of a file: a question that is answered before anybody is written (GDPR art. 13 and 14).
 
 Of somebody else's data the month in which the people are told begins on the day the file came to us.
 """
@@ -22,12 +22,25 @@ _NEW = (
 """Who came by an import: known people were told when they came themselves, or wait already."""
 
 
-def set_origin(imp: Import, name: str = "", received_on: str = "") -> Import:
-    """Say who gave the data; nothing when it was the people themselves. Raises ImportProblem."""
+PEOPLE, OTHER, MOVED, PROGRAM = "people", "other", "moved", "program"
+"""They themselves; somebody else; this organisation's former platform; a program whose key says nothing of it."""
+
+
+def set_origin(imp: Import, by: str, name: str = "", received_on: str = "") -> Import:
+    """Say who gave the data: ``by`` is one of the four above, ``name`` of whom that is not the people themselves.
+
+    ``received_on`` (ISO) is the day on which somebody else's data came. Raises ImportProblem.
+    """
     must_be_open(imp)
     name = " ".join(name.split())[:200]
-    if not name:
-        imp.origin = {}
+    if by == PEOPLE:
+        imp.origin = {"by": by}
+    elif by in (MOVED, PROGRAM):
+        imp.origin = {"by": by, "name": name}
+    elif by != OTHER:
+        raise ImportProblem(gettext("Say who gave you these data: the people themselves, or somebody else."))
+    elif not name:
+        raise ImportProblem(gettext("Say who gave you these data."))
     else:
         try:
             day = date.fromisoformat(received_on.strip())
@@ -37,14 +50,21 @@ def set_origin(imp: Import, name: str = "", received_on: str = "") -> Import:
             ) from None
         if day > timezone.localdate():
             raise ImportProblem(gettext("The day on which you got the data lies in the future: correct it."))
-        imp.origin = {"name": name, "on": day.isoformat()}
+        imp.origin = {"by": by, "name": name, "on": day.isoformat()}
     imp.save(update_fields=["origin"])
     return imp
 
 
+def must_be_said(imp: Import) -> None:
+    """Nobody is written from a file of which nobody said who gave it. Raises ImportProblem."""
+    if not imp.origin:
+        raise ImportProblem(gettext("Say first who gave you these data: the people themselves, or somebody else."))
+
+
 def begin(imp: Import) -> None:
-    """The file is written, in whole or in part: whoever is new has to be told."""
-    if imp.origin:
+    """The file is written, in whole or in part: whoever is new and did not give the data has to be told."""
+    # Before there was a word for it, only the origin of somebody else's data was kept.
+    if imp.origin.get("by", OTHER if imp.origin else "") == OTHER:
         informing.begin(
             imp.workspace,
             imp.origin["name"],

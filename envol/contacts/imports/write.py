@@ -97,6 +97,7 @@ def run(imp: Import, progress: Tell | None = None) -> dict[str, Any]:
     _ready(imp)
     if connection.in_atomic_block:
         raise RuntimeError("an import commits by itself and cannot run inside a transaction")
+    origin.must_be_said(imp)
     refuse_when_full()
     tell = progress or silent
     with Plan(imp) as plan, closing(connect()) as pg, _alone(pg, imp.workspace_id):

@@ -179,6 +179,7 @@ def bring_people(shop: Shop, folder: Path, bar: Bar) -> dict[str, int]:
                 "evidence": {"kind": "line"},
             },
         )
+        imports.set_origin(imp, imports.PEOPLE)
         counts = imports.run(imp, progress=bar(f"Importing {file.name}"))
         for name in ("new", "updated", "unchanged", "mailable", "suppressed"):
             total[name] = total.get(name, 0) + int(counts.get(name, 0))

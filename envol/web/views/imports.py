@@ -352,10 +352,9 @@ def permission(request: MemberRequest, import_id: int) -> HttpResponse:
         return refuse(request, "import", imp.pk, said=_("Something is running already; wait until it ends."))
     nothing = "nothing" in request.POST
     try:
-        if request.POST.get("given_by") == "other" and not request.POST.get("origin", "").strip():
-            raise service.ImportProblem(_("Say who gave you these data."))
-        other = request.POST.get("given_by") == "other"
-        service.set_origin(imp, request.POST.get("origin", "") if other else "", request.POST.get("received_on", ""))
+        by = request.POST.get("given_by", "")
+        by = by if by in ("people", "other") else ""  # the other two are said by who moves, and by programs' keys
+        service.set_origin(imp, by, request.POST.get("origin", ""), request.POST.get("received_on", ""))
         if not nothing and not request.POST.get("purpose"):
             raise service.ImportProblem(_("Say what these people agreed to, or go on without permission."))
         service.set_permission(imp, {} if nothing else _stated(request, imp))
