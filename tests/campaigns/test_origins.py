@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
+import time_machine
 
 from envol import db
 from envol.accounts.models import Workspace
@@ -116,6 +117,16 @@ def test_the_others_are_told_by_a_service_message_once(shop: Shop) -> None:
     assert informing.open_of(shop.workspace.pk) == [] and informing.standing(origin).told == 3
     told = registry.export_person(shop.workspace.pk, ids[0])["rooms"]["consent"]["came_from"]
     assert told[0]["source"] == "Salon du livre" and told[0]["told_at"]
+
+
+def test_today_is_the_day_of_the_workspace(workspace: Workspace, tmp_path: Path) -> None:
+    path = tmp_path / "people.csv"
+    path.write_text(FRENCH, "utf-8")
+    imp = bring(workspace, path, CONSENT)
+    with time_machine.travel(datetime(2026, 11, 27, 23, 30, tzinfo=UTC), tick=False):  # half past midnight in Paris
+        with pytest.raises(imports.ImportProblem, match="future"):
+            imports.set_origin(imp, imports.OTHER, "Salon du livre", "2026-11-29")
+        assert imports.set_origin(imp, imports.OTHER, "Salon du livre", "2026-11-28").origin["on"] == "2026-11-28"
 
 
 def test_a_file_from_somebody_else_starts_the_month_for_who_is_new(workspace: Workspace, tmp_path: Path) -> None:
