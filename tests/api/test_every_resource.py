@@ -45,8 +45,8 @@ WRONG_KEYS = (
 WRONG_VALUES = ("9" * 40, "2026-13-45T99:00:00Z")
 
 
-class Asked(dict[str, str]):
-    """A query that remembers which names a resource looks for."""
+class Sought(dict[str, str]):
+    """A query that remembers which of its names were looked for."""
 
     names: set[str] = set()
 
@@ -57,6 +57,14 @@ class Asked(dict[str, str]):
     def __contains__(self, name: object) -> bool:
         self.names.add(str(name))
         return super().__contains__(name)
+
+    def __getitem__(self, name: str) -> str:
+        self.names.add(name)
+        return super().__getitem__(name)
+
+
+class Asked(Sought):
+    """The same, where a whole query that is handed on asks for all filters of campaigns."""
 
     def keys(self) -> Any:
         self.names |= campaign_filters.NAMES
@@ -455,24 +463,6 @@ FILTERS = {
 GOOD_VALUES = {"version": "2", "eventtype": "open", "status": "1", "editmode": "2", "purposes": "marketing"}
 GOOD_VALUES |= dict.fromkeys(("email", "emailci", "contactemail", "contactalt", "from"), "zoe@lecteurs.example")
 MOMENTS = ("fromts", "tots", "eventfromts", "eventtots", "lastactivityat")
-
-
-class Sought(dict[str, str]):
-    """A query that remembers which of its names were looked for."""
-
-    names: set[str] = set()
-
-    def get(self, name: str, other: Any = None) -> Any:
-        self.names.add(name)
-        return super().get(name, other)
-
-    def __contains__(self, name: object) -> bool:
-        self.names.add(str(name))
-        return super().__contains__(name)
-
-    def __getitem__(self, name: str) -> str:
-        self.names.add(name)
-        return super().__getitem__(name)
 
 
 @pytest.mark.parametrize(("name", "wanted"), [(name, one) for name, some in FILTERS.items() for one in some.split()])
