@@ -64,6 +64,7 @@ def test_a_file_is_brought_by_its_button_and_a_filter_kept(page: Any, address: s
     page.locator("#file").set_input_files(file)
     page.get_by_role("button", name="Look at the file").click()
     page.get_by_role("button", name="Keep these columns").click()
+    page.get_by_label("the people themselves").check()
     page.get_by_role("button", name="Without permission: keep them, write to nobody").click()
     assert page.get_by_role("link", name="Refresh").is_visible(), "work that moves is looked at again by a link"
     page.goto(address + "/contacts")

@@ -104,6 +104,13 @@ def test_a_file_is_tried_before_anything_is_written(own: Shop, as_member: Sign) 
     client.post(f"{where}/act", {"act": "dry_run"})
     imp.refresh_from_db()
     assert "hx-get" in client.get(where).content.decode()
+    tried = imp.job_id
+    dry_run_import(imp.pk, imp.job_id)
+    client.post(f"{where}/act", {"act": "run"})
+    imp.refresh_from_db()
+    assert imp.job_id == tried and not imp.origin, "not before somebody said who gave it"
+    client.post(f"{where}/permission", {"nothing": "1", "given_by": "people"})
+    imp.refresh_from_db()
     dry_run_import(imp.pk, imp.job_id)
     page = client.get(where).content.decode()
     assert "What this file will do" in page and "Write 2 lines" in page

@@ -416,6 +416,13 @@ def act(request: MemberRequest, import_id: int) -> HttpResponse:
         return refuse(request, "import", imp.pk, said=_("Something is running already; wait until it ends."))
     if name == "run" and imp.state not in ("checked", "failed", "cancelled"):
         return refuse(request, "import", imp.pk, said=_("Try it first: nothing is written before you saw the figures."))
+    if name == "run" and imp.what == "people" and not imp.origin:
+        return refuse(
+            request,
+            "import",
+            imp.pk,
+            said=_("Say first who gave you these data: the people themselves, or somebody else."),
+        )
     if name == "dry_run" and imp.state not in OPEN:
         return refuse(request, "import", imp.pk, said=_("This import has ended; bring the file again."))
     if name == "undo" and not _facts(imp)["can_undo"]:
