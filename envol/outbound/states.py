@@ -216,6 +216,11 @@ def _never(sentence: str, what: str, query: str) -> tuple[str, str]:
     return sentence, f"SELECT count(*), min({what}) {query}"
 
 
+_CAUSES = """SELECT split_part(said, '/', 1)::bigint AS sending_id, split_part(said, '/', 2)::bigint AS no
+  FROM (SELECT substring(cause FROM '^outcome ([0-9]{1,18}/[0-9]{1,18})$') AS said FROM consent_suppression) x
+ WHERE said IS NOT NULL"""
+"""What `settle.judge` writes as the cause of a suppression: the recipient whose refusal it was."""
+
 _INVARIANTS = (
     _never(
         "Recipients that are neither waiting nor ended",
@@ -258,6 +263,13 @@ _INVARIANTS = (
         " (SELECT FROM outbound_send s WHERE s.sending_id = m.sending_id AND s.message_id = m.id)",
     ),
     _never(
+        "Recipients on their way whose message has lost its words",
+        "s.sending_id || '/' || s.no",
+        "FROM outbound_message m JOIN outbound_send s ON s.sending_id = m.sending_id AND s.message_id = m.id"
+        " LEFT JOIN outbound_outcome o ON o.sending_id = s.sending_id AND o.no = s.no"
+        " WHERE o.no IS NULL AND m.raw IS NULL AND m.text = '' AND m.html = ''",
+    ),
+    _never(
         "Tallies that do not say what the outcomes say",
         "sending_id::text",
         "FROM (SELECT sending_id, state, sum(n) AS n FROM outbound_tally GROUP BY 1, 2) t FULL JOIN"
@@ -291,5 +303,22 @@ _INVARIANTS = (
         "FROM outbound_retry r LEFT JOIN (SELECT sending_id, (facts->>'no')::bigint AS no FROM events_event"
         f" WHERE kind = {int(Kind.DEFERRED)} AND sending_id IN (SELECT sending_id FROM outbound_retry)) e"
         " ON e.sending_id = r.sending_id AND e.no = r.no WHERE e.no IS NULL",
+    ),
+    _never(
+        "Events of tries for people who were never accepted",
+        "e.sending_id || '/' || (e.facts->>'no')",
+        f"FROM events_event e WHERE e.kind = {int(Kind.DEFERRED)} AND NOT EXISTS (SELECT FROM outbound_send s"
+        " WHERE s.sending_id = e.sending_id AND s.no = (e.facts->>'no')::bigint)"
+        # Of a sending that was emptied at its term nobody knows any more who was accepted.
+        " AND e.sending_id IN (SELECT sending_id FROM outbound_tally EXCEPT SELECT sending_id FROM outbound_emptied)",
+    ),
+    _never(
+        "Addresses suppressed for a refusal that neither an outcome nor an event tells",
+        "s.sending_id || '/' || s.no",
+        f"FROM ({_CAUSES}) c JOIN outbound_send s ON s.sending_id = c.sending_id AND s.no = c.no"
+        " LEFT JOIN outbound_outcome o ON o.sending_id = s.sending_id AND o.no = s.no"
+        " WHERE coalesce(o.state, 'delivered') = 'delivered' AND NOT EXISTS (SELECT FROM events_event e"
+        f" WHERE e.sending_id = s.sending_id AND e.kind IN ({int(Kind.BOUNCED)}, {int(Kind.DEFERRED)})"
+        " AND e.facts->>'no' = s.no::text)",
     ),
 )

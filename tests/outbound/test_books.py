@@ -11,11 +11,13 @@ from django.db import transaction
 from django.utils import timezone
 
 from envol import db
-from envol.consent import ledger
+from envol.consent import ledger, suppression
 from envol.consent.purposes import get
 from envol.events import counters, privacy
 from envol.events.models import Kind
-from envol.outbound import books, lease, settle, states, tasks
+from envol.events.writing import NewEvent, record
+from envol.outbound import accept, books, lease, settle, states, tasks
+from envol.outbound.accept import Outgoing
 from envol.outbound.models import Look
 from envol.outbound.settle import DEFERRED, Result
 from envol.run import doctor
@@ -96,6 +98,37 @@ def test_each_new_rule_finds_what_it_looks_for(workspace) -> None:
     )
     assert "beyond whom" in found(f"UPDATE outbound_sending SET expanded_at = now() WHERE id = {one.id}")
     assert "no event tells why" in found("DELETE FROM events_event")
+    assert "never accepted" in found(
+        "INSERT INTO events_event (workspace_id, sending_id, kind, at, facts)"
+        f""" VALUES ({workspace.id}, {one.id}, 3, now(), '{{"no": 987654321}}')"""
+    )
+
+
+def test_a_suppression_names_the_refusal_that_led_to_it(workspace) -> None:
+    one = queued(workspace, 2)
+    leases = lease.lease("c", 100, seconds=900)
+    gone, stays = (row for lot in leases for row in lot.rows)
+    settle.settle([Result(gone, "bounced", "user_unknown", 550, "5.1.1", "no such user", suppress=True)])
+    settle.settle([Result(stays, "delivered", "", 250, None, "250 ok", "mx.example")])
+    lease.release(leases)
+    assert books.look().findings == [] == books.look(whole=True).findings
+    suppression.add(workspace.id, "alive@lecteurs.example", "all", "user_unknown", f"outcome {one.id}/{stays.no}")
+    for whole in (False, True):
+        (said,) = books.look(whole=whole).findings
+        assert "neither an outcome nor an event tells: 1" in said and f"{one.id}/{stays.no}" in said
+    # A bounce that came later as a letter is an event, and a delivered copy beside it is right.
+    record([NewEvent(workspace.id, Kind.BOUNCED, stays.contact_id, one.id, facts={"no": stays.no})])
+    assert books.look().findings == []
+
+
+def test_a_message_that_waits_keeps_its_words(workspace) -> None:
+    accept.accept_messages([Outgoing(workspace.id, ("S", "s@librairie.example"), [("", "b@un.example")], "Hi", "x")])
+    assert books.look().findings == []
+    db.execute("UPDATE outbound_message SET text = ''")
+    assert "lost its words: 1" in books.look().findings[0]
+    db.execute("UPDATE outbound_sending SET state = 'stopped'")
+    states.cancel(db.value("SELECT id FROM outbound_sending"))
+    assert books.look().findings == [], "what has ended may be forgotten"
 
 
 def test_the_night_also_reads_the_chain_of_consents(workspace) -> None:
