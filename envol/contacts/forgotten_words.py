@@ -1,4 +1,4 @@
-"""Her address and name where nobody kept them for her: lines of files, samples of columns, filters of members.
+"""Her address and name where nobody kept them for her: files and their refused lines, filters of members.
 
 None of these names a contact, so an erasure (GDPR art. 17) looks for what she is called.
 """
@@ -6,15 +6,66 @@ None of these names a contact, so an erasure (GDPR art. 17) looks for what she i
 from __future__ import annotations
 
 import re
+from typing import NamedTuple
+from urllib.parse import unquote_plus
 
 from envol.contacts import sealing
-from envol.contacts.models import Contact, Identifier
+from envol.contacts.imports import kept
+from envol.contacts.models import Contact, Identifier, SavedView
 from envol.db import execute
 
 _SHORT = 4
 """A word of fewer letters stands in too many lines to be hers."""
+_NAMES = (("contacts_import", "file_name"), ("contacts_source", "label"), ("contacts_export", "name"))
+"""What members name freely, such as a file after whom it is about."""
 _NOBODY = "…"
 """What a filter looks for once it named somebody who is gone: it finds nobody."""
+
+
+class Said(NamedTuple):
+    """What names her when all of it is found, in small letters; each as a whole, so that nobody else is meant.
+
+    Ann is not in Joann nor ann@x.fr in joann@x.fr; a customer number is a cell of its own.
+    """
+
+    words: tuple[str, ...]
+    kind: str  # address, number, name
+
+    def patterns(self) -> list[str]:
+        """As regular expressions of PostgreSQL, every sign for itself."""
+        return [_AROUND[self.kind].format(re.sub(r"([^\w\s])", r"\\\1", word)) for word in self.words]
+
+    def stands_in(self, text: str) -> bool:
+        """The same of a text in small letters."""
+        if not all(word in text for word in self.words):
+            return False
+        return all(re.search(_PYTHON[self.kind].format(re.escape(word)), text) for word in self.words)
+
+
+_AROUND = {
+    "address": "(^|[^[:alnum:]._+-]){}($|[^[:alnum:]-])",
+    "number": "(^|[^[:alnum:]]){}($|[^[:alnum:]])",
+    "name": "(^|[^[:alnum:]]){}($|[^[:alnum:]])",
+}
+_PYTHON = {
+    "address": r"(?<![\w.+-]){}(?![\w-])",
+    "number": r"(?:^|[;,|=&\t\r\n\"])\s*{}\s*(?:$|[;,|&\t\r\n\"])",
+    "name": r"(?<![^\W_]){}(?![^\W_])",
+}
+
+
+def files(workspace_id: int, contact_id: int) -> int:
+    """Files that wait to be taken in lose the records that name her; of how many.
+
+    A short number without a letter may be a year or a sum of somebody else: it takes no record away.
+    """
+    said = [
+        one
+        for one in _said(workspace_id, contact_id)
+        if one.kind != "number" or len(one.words[0]) > _SHORT + 1 or not one.words[0].isdigit()
+    ]
+    words = [word for one in said for word in one.words]
+    return kept.forget(workspace_id, words, lambda text: any(one.stands_in(text) for one in said))
 
 
 def refusals(workspace_id: int, contact_id: int) -> int:
@@ -24,20 +75,22 @@ def refusals(workspace_id: int, contact_id: int) -> int:
             "DELETE FROM contacts_import_refusal r USING contacts_import i WHERE i.id = r.import_id"
             " AND i.workspace_id = %s AND NOT EXISTS (SELECT FROM unnest(%s::text[]) AS word"
             " WHERE lower(r.value || ' ' || r.row) !~ word)",
-            [workspace_id, together],
+            [workspace_id, one.patterns()],
         )
-        for together in _said(workspace_id, contact_id)
+        for one in _said(workspace_id, contact_id)
     )
 
 
 def forget(workspace_id: int, contact_id: int) -> None:
-    """Samples of files that were taken in, views, and what filters of acts and files looked for."""
+    """Samples and names of files, views, and what filters of acts and files looked for."""
     execute(
         "UPDATE contacts_import SET format = format - 'samples' WHERE workspace_id = %s"
         " AND state IN ('done', 'undone') AND format ? 'samples'",
         [workspace_id],
     )
-    for together in _said(workspace_id, contact_id):
+    said = _said(workspace_id, contact_id)
+    for one in said:
+        together = one.patterns()
         hers = "NOT EXISTS (SELECT FROM unnest(%s::text[]) AS word WHERE lower({}) !~ word)"
         for table in ("contacts_bulk_act", "contacts_export"):
             where = hers.format("chosen ->> 'text'")
@@ -46,12 +99,24 @@ def forget(workspace_id: int, contact_id: int) -> None:
                 f" WHERE workspace_id = %s AND chosen ? 'text' AND {where}",
                 [_NOBODY, workspace_id, together],
             )
-        where = hers.format("replace(replace(query, '%%40', '@'), '+', ' ')")
-        execute(f"DELETE FROM contacts_saved_view WHERE workspace_id = %s AND {where}", [workspace_id, together])
+        called = () if one.kind == "number" else _NAMES
+        for table, name in called:
+            execute(
+                f"UPDATE {table} SET {name} = %s WHERE workspace_id = %s AND {hers.format(name)}",
+                [_NOBODY, workspace_id, together],
+            )
+    _forget_views(workspace_id, said)
 
 
-def _said(workspace_id: int, contact_id: int) -> list[list[str]]:
-    """Patterns that name her when all are found, in small letters. A name is a whole word: she is not in Suzanne."""
+def _forget_views(workspace_id: int, said: list[Said]) -> None:
+    """A view's filter is kept as the address of its page: every letter beyond ASCII in octets."""
+    for view in SavedView.objects.filter(workspace_id=workspace_id).iterator():
+        text = unquote_plus(view.query).lower()
+        if any(one.stands_in(text) for one in said):
+            view.delete()
+
+
+def _said(workspace_id: int, contact_id: int) -> list[Said]:
     found = (
         Contact.objects.filter(workspace_id=workspace_id, pk=contact_id).values("email", "email_key", "props").first()
     )
@@ -61,12 +126,8 @@ def _said(workspace_id: int, contact_id: int) -> list[list[str]]:
         "value", flat=True
     )
     name = [str(sealing.opened(workspace_id, found["props"].get(key)) or "") for key in ("first_name", "last_name")]
-    said = [[_plain(one)] for one in (found["email_key"], found["email"], *numbers) if len(one) >= _SHORT]
+    said = [Said((one.strip().lower(),), "address") for one in (found["email_key"], found["email"])]
+    said += [Said((one.strip().lower(),), "number") for one in numbers if len(one.strip()) >= _SHORT]
     if all(name) and sum(map(len, name)) >= _SHORT:
-        said.append([rf"(^|[^[:alnum:]]){_plain(word)}($|[^[:alnum:]])" for word in name])
-    return [list(one) for one in dict.fromkeys(map(tuple, said))]
-
-
-def _plain(word: str) -> str:
-    """As a regular expression of PostgreSQL, every sign for itself."""
-    return re.sub(r"([^\w\s])", r"\\\1", word.strip().lower())
+        said.append(Said(tuple(word.strip().lower() for word in name), "name"))
+    return list(dict.fromkeys(said))

@@ -32,6 +32,7 @@ def erase(workspace_id: int, contact_id: int) -> Mapping[str, int]:
     person = [workspace_id, contact_id]
     forgotten_words.forget(workspace_id, contact_id)
     gone = {
+        "contacts_import": forgotten_words.files(workspace_id, contact_id),
         "contacts_export": export_files.forget(workspace_id, contact_id),
         "contacts_order_line": execute(
             "DELETE FROM contacts_order_line WHERE order_id IN"
@@ -151,6 +152,7 @@ def describe() -> list[Data]:
         Data("contacts_note", "notes of members"),
         Data("contacts_order", "orders: date, amount"),
         Data("contacts_order_line", "what was ordered"),
+        Data("contacts_import", "files that nobody took in yet, with three values of each column", True, "30 days"),
         Data("contacts_import_refusal", "lines of files that were refused", True, "30 days"),
         Data("contacts_import_change", "what an import changed, to undo it", True, "7 days"),
         Data("contacts_bulk_act", "what members did to many people at once", False),

@@ -140,8 +140,11 @@ def make_export(export_id: int, job_id: int) -> None:
 @app.periodic(cron="23 * * * *")
 @app.task(queue="house", name="contacts.sweep_exports", queueing_lock="contacts.sweep_exports")
 def sweep_exports(timestamp: int) -> None:
-    """Every hour: files that waited their time go."""
+    """Every hour: files that waited their time go, those that nobody took in as well."""
+    from envol.contacts.imports import kept
+
     export_files.sweep()
+    kept.sweep()
 
 
 # -- sensitive values --------------------------------------------------------------------------

@@ -141,6 +141,8 @@ def lives(server: Server, zoe: Zoe, files: Path) -> tuple[Shop, int]:
     imports.set_origin(taken, imports.PEOPLE)
     imports.dry_run(taken)
     imports.run(taken)
+    waits = imports.receive(shop.workspace, file, file.name, member.pk)
+    imports.dry_run(waits)
 
     # Mail: a campaign that bounces, a program's message, what she asked for and what she wrote.
     bit = shop.newsletter.bit
@@ -198,7 +200,7 @@ def test_nothing_of_her_is_found_anywhere(server: Server, own_data: Path, tmp_pa
     there = found(zoe, own_data)
     for place in ("contacts_contact.email", "contacts_note.text", "outbound_send.address", "outbound_message.header"):
         assert place in there, (place, there)
-    assert {one.split("/")[0] for one in there if "/" in one} == {"columns", "exports"}, there
+    assert {one.split("/")[0] for one in there if "/" in one} == {"columns", "exports", "imports"}, there
 
     people.erase(Contact.objects.get(pk=number), cause="request 12")
     assert {one.split("/")[0] for one in found(zoe, own_data)} <= {"columns"}

@@ -23,6 +23,7 @@ from django.utils.translation import gettext
 from envol.accounts.jobs import Cancelled
 from envol.accounts.journal import note
 from envol.consent import suppression
+from envol.contacts.imports import kept
 from envol.contacts.imports import order_values as values
 from envol.contacts.imports.dates import read_moment
 from envol.contacts.imports.orders import AMOUNTS, BUYERS
@@ -172,12 +173,14 @@ class Orders:
     def __init__(self, imp: Import, pg: psycopg.Connection[Any]) -> None:
         self.imp, self.pg = imp, pg
         self.rows = 0
+        self._read: kept.Version = ()
         self.refused: Counter[str] = Counter()
 
     def stage(self, tell: Tell) -> None:
         """Read the whole file; refused lines go where the page and `refused_csv` find them."""
         imp, reader = self.imp, Reader(self.imp)
         path = copy_of(imp)
+        self._read = kept.version(path)
         total = path.stat().st_size if imp.format["kind"] != "xlsx" else None
         self.pg.execute("DELETE FROM contacts_import_refusal WHERE import_id = %s", [imp.pk])
         self.pg.execute(_TABLE)
@@ -208,6 +211,7 @@ class Orders:
         """Make orders of the lines, say who bought, and write down why some stay out."""
         imp, pg = self.imp, self.pg
         with pg.transaction(), pg.cursor() as cursor:
+            kept.alone(cursor, imp)
             for statement in sql("contacts", "import_orders").split(";\n"):
                 if statement.strip():
                     cursor.execute(
@@ -225,6 +229,7 @@ class Orders:
                 )
                 self.refused[cause] += cursor.rowcount
             self.refused = +self.refused
+            kept.bury(cursor, imp, self._read)
 
     def _forget_erased(self, cursor: psycopg.Cursor[Any]) -> None:
         """Who was erased is no buyer that somebody should import again: her lines are dropped, and counted."""

@@ -25,6 +25,7 @@ from django.db import connection
 from django.utils import translation
 
 from envol.consent import suppression
+from envol.contacts.imports import kept
 from envol.contacts.imports.clean import NOT_GRANTED, Cleaner
 from envol.contacts.imports.mapping import properties_of
 from envol.contacts.imports.permission import Grant, grant_of
@@ -115,6 +116,7 @@ class Plan:
         self.tally = Tally()
         self.refused: Counter[str] = Counter()
         self.whole = 0  # refused lines; the others are imported without a value
+        self._read: kept.Version = ()
         self._listed: dict[bytes, suppression.Suppressed] | None = None
 
     def __enter__(self) -> Plan:
@@ -133,6 +135,7 @@ class Plan:
         imp = self.imp
         source_id = _source(imp)
         path = copy_of(imp)
+        self._read = kept.version(path)
         total = path.stat().st_size if imp.format["kind"] != "xlsx" else None
         cleaners: SimpleQueue[Cleaner] = SimpleQueue()
         for _ in range(CLEANERS):
@@ -182,9 +185,11 @@ class Plan:
         """The refused lines, where the page and `refused_csv` find them."""
         self._refusals.seek(0)
         with pg.transaction(), pg.cursor() as cursor:
+            kept.alone(cursor, self.imp)
             cursor.execute("DELETE FROM contacts_import_refusal WHERE import_id = %s", [self.imp.id])
             with cursor.copy("COPY contacts_import_refusal (import_id, line, cause, value, row) FROM STDIN") as copy:
                 shutil.copyfileobj(self._refusals, copy, 1 << 17)
+            kept.bury(cursor, self.imp, self._read)
 
     # -- decide --------------------------------------------------------------------------------
 

@@ -66,7 +66,7 @@ def receive(
                 digest.update(block)
                 out.write(block)
         form, sample = formats.detect(copy, file_name)
-        form["samples"] = [_samples(sample, i) for i in range(len(form["columns"]))]
+        form["samples"] = [samples_of(sample, i) for i in range(len(form["columns"]))]
         imp = Import(
             workspace=workspace,
             what=what,
@@ -105,7 +105,8 @@ def set_what(imp: Import, what: str) -> Import:
     return imp
 
 
-def _samples(sample: list[list[str]], i: int) -> list[str]:
+def samples_of(sample: list[list[str]], i: int) -> list[str]:
+    """Up to three values of column ``i`` among the first rows."""
     found: dict[str, None] = {}
     for row in sample:
         if i < len(row) and (value := row[i].strip()):
@@ -145,7 +146,7 @@ def set_format(imp: Import, **changes: Any) -> Import:
         form, sample = formats.read_as(copy_of(imp), imp.format | changes)
     except UnicodeError:
         raise ImportProblem(gettext("The file cannot be read in this encoding: choose another.")) from None
-    form["samples"] = [_samples(sample, i) for i in range(len(form["columns"]))]
+    form["samples"] = [samples_of(sample, i) for i in range(len(form["columns"]))]
     imp.format = form
     imp.mapping = {column.name: column.target for column in proposed(imp, sample)}
     imp.state, imp.counts = "uploaded", {}

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import polars as pl
@@ -24,7 +25,7 @@ from django.utils.translation import gettext
 from envol.accounts.jobs import Cancelled
 from envol.accounts.journal import note
 from envol.consent import ledger
-from envol.contacts.imports import origin
+from envol.contacts.imports import kept, origin
 from envol.contacts.imports.plan import (
     PIECE,
     Part,
@@ -99,7 +100,7 @@ def run(imp: Import, progress: Tell | None = None) -> dict[str, Any]:
         raise RuntimeError("an import commits by itself and cannot run inside a transaction")
     origin.must_be_said(imp)
     refuse_when_full()
-    tell = progress or silent
+    tell, begun = progress or silent, datetime.now(UTC)
     with Plan(imp) as plan, closing(connect()) as pg, _alone(pg, imp.workspace_id):
         if imp.list_id and not List.objects.filter(id=imp.list_id, workspace_id=imp.workspace_id).exists():
             raise ImportProblem(gettext("The list of this import is gone: choose another."))
@@ -121,6 +122,7 @@ def run(imp: Import, progress: Tell | None = None) -> dict[str, Any]:
             known = {k: imp.counts[k] for k in ("lines", "new", "updated", "unchanged") if k in imp.counts}
             note(imp.workspace_id, "job", f"import.{imp.state}", imp, **known)
             origin.begin(imp)
+            kept.erase_again(imp, begun)
     imp.refresh_from_db()
     forget_file(imp)
     return imp.counts
