@@ -20,6 +20,8 @@ from pathlib import Path
 from envol.contacts.gone import OLDEST_COPY
 
 FORMAT = 4
+READ = 600
+"""Seconds for which the version before is left to those who still read it: no question takes that long."""
 DISTRIBUTED = "clickhouse"
 
 
@@ -69,9 +71,9 @@ def point(home: Path, version: str) -> None:
 
 
 def sweep(home: Path) -> None:
-    """The version before the current one goes, an hour after: nobody reads it any more."""
+    """The version before the current one goes soon after: it may hold people who were erased (`upkeep.ERASED`)."""
     now = current(home)
-    if now is None or time.time() - now.made_at < 3600:
+    if now is None or time.time() - now.made_at < READ:
         return
     for other in home.iterdir():
         if other.is_dir() and other.name != now.version and not _is_being_made(other):

@@ -1,8 +1,8 @@
 """When the slabs of a workspace are written anew: by the clock, in a child that ends.
 
 A base is copied once it has ``columns_from`` people; again when a few percent of its rows changed, when a property
-came or changed its type, every night, and within the hour after somebody was erased: until then she is masked in
-every answer, afterwards she is in no slab.
+came or changed its type, every night, and half an hour after somebody was erased: until then she is masked in every
+answer, and an hour after her erasure she is in no slab, not in those either that somebody was still reading.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import structlog
 from django.conf import settings
 from django.db import DatabaseError, transaction
+from django.utils import timezone
 
 from envol import db
 from envol.accounts.models import Workspace
@@ -27,8 +28,9 @@ from envol.events import tasks as events
 
 SHARE = 0.03  # of the rows: beyond it the delta costs more than a new version does once
 FEW = 5_000  # changed rows that are never worth a new version
-ERASED = 45 * 60.0  # seconds after which a version that may hold an erased person is replaced
+ERASED = 30 * 60.0  # seconds from an erasure on after which the version that may hold the person is replaced
 OLD = 24 * 3600.0
+GONE = "somebody is gone"
 TIMEOUT = 3600
 
 log = structlog.get_logger()
@@ -73,7 +75,7 @@ def state(workspace: Workspace) -> State:
     scored, unsent = _beyond(workspace.pk, manifest, most)
     age = time.time() - manifest.made_at
     erased = db.value(
-        "SELECT EXISTS (SELECT FROM contacts_gone WHERE workspace_id = %s AND what = 'contact' AND stamp >= %s)",
+        "SELECT min(at) FROM contacts_gone WHERE workspace_id = %s AND what = 'contact' AND stamp >= %s",
         [workspace.pk, manifest.watermark],
     )
     why = ""
@@ -83,8 +85,8 @@ def state(workspace: Workspace) -> State:
         why = "scores were computed anew"
     elif unsent:
         why = "a sending is finished"
-    elif erased and age > ERASED:
-        why = "somebody is gone"
+    elif erased and (timezone.now() - erased).total_seconds() > ERASED:
+        why = GONE
     elif age > OLD:
         why = "a day went by"
     return State(manifest.people, manifest, changed, why)
@@ -108,17 +110,18 @@ def look_after() -> list[int]:
     """Write what is missing or behind, one workspace after the other; their ids. Slabs of no workspace go."""
     gone.forget()
     made = []
-    known = set()
-    for workspace in Workspace.objects.order_by("pk"):
-        known.add(str(workspace.pk))
-        found = state(workspace)
+    found_all = [(workspace, state(workspace)) for workspace in Workspace.objects.order_by("pk")]
+    known = {str(workspace.pk) for workspace, _ in found_all}
+    for workspace, _ in found_all:
+        store.sweep(store.folder(settings.ENVOL.data, workspace.pk))
+    # Those with somebody in them who is gone do not wait for the large ones of others.
+    for workspace, found in sorted(found_all, key=lambda one: one[1].why != GONE):
         if found.why:
             log.info("columns are written", workspace=workspace.pk, why=found.why)
             write(workspace)
             made.append(workspace.pk)
-        elif found.manifest is not None and found.people < settings.ENVOL.columns_from:
+        elif found.people < settings.ENVOL.columns_from:  # also what an earlier program wrote and nobody reads
             shutil.rmtree(store.folder(settings.ENVOL.data, workspace.pk), ignore_errors=True)
-        store.sweep(store.folder(settings.ENVOL.data, workspace.pk))
     home = settings.ENVOL.data / "columns"
     for place in home.iterdir() if home.exists() else ():
         if place.is_dir() and place.name.isdigit() and place.name not in known:
