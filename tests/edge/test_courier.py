@@ -450,3 +450,40 @@ def test_a_lease_does_not_outlive_its_courier(workspace, version) -> None:
 
     run(work())
     assert db.rows("SELECT DISTINCT attempts FROM outbound_outcome") == [(2,)]
+
+
+def test_a_step_longer_than_a_lease_keeps_it_and_no_transaction_open(workspace, version) -> None:
+    """Its holder renews it; the other courier, which sweeps and leases meanwhile, finds nothing to take."""
+    one = queued(workspace, 4, version_id=version)
+    asked = asyncio.Event()
+
+    async def slowly(talk, verb):  # noqa: ANN001, ANN202
+        if verb == "DOT":
+            asked.set()
+            await asyncio.sleep(4)
+
+    def begun() -> int:
+        """Transactions that began before the final dot was sent, of anybody who speaks to this database."""
+        db.execute("SELECT pg_stat_clear_snapshot()")
+        return int(
+            db.value(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                " AND backend_type = 'client backend' AND xact_start < now() - interval '1 second'"
+                " AND NOT pid = ANY(%s)",
+                [others],
+            )
+            or 0
+        )
+
+    async def work() -> None:
+        async with Sink(slowly) as sink, couriers(sink, 2, connections=4, lease_seconds=1):
+            await asyncio.wait_for(asked.wait(), 20)
+            await asyncio.sleep(2.5)  # two and a half leases
+            assert await asyncio.to_thread(_closing, lambda: lease.sweep() == 0 and begun() == 0)
+            await until(lambda: states.finished(one.id))
+            assert len(sink.accepted) == 4 and not sink.repeated
+
+    others = [pid for (pid,) in db.rows("SELECT pid FROM pg_stat_activity WHERE datname = current_database()")]
+    run(work())
+    assert db.rows("SELECT DISTINCT state, attempts FROM outbound_outcome") == [("delivered", 1)]
+    assert states.invariants() == []
