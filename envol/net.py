@@ -7,6 +7,7 @@ user in the address, a few ports, a limit in time and size. Beside :mod:`envol.w
 from __future__ import annotations
 
 import contextlib
+import functools
 import http.client
 import ipaddress
 import socket
@@ -36,6 +37,12 @@ def _resolve(host: str, port: int) -> list[str]:
     return [str(found[4][0]) for found in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
+@functools.cache
+def trusted() -> ssl.SSLContext:
+    """Whom this machine trusts, read once: the certificates of all authorities take a twentieth of a second."""
+    return ssl.create_default_context()
+
+
 @dataclass(frozen=True, slots=True)
 class Fetcher:
     """How to fetch. For tests: `allow_private`, another port, their own certificate authority and names."""
@@ -44,7 +51,7 @@ class Fetcher:
     most_bytes: int = 10 * 2**20
     allow_private: bool = False
     port: int | None = None
-    context: ssl.SSLContext = field(default_factory=ssl.create_default_context)
+    context: ssl.SSLContext = field(default_factory=trusted)
     resolve: Callable[[str, int], list[str]] = _resolve
     headers: Mapping[str, str] = field(default_factory=dict)
 
@@ -104,7 +111,7 @@ class Poster:
     seconds: float = 10.0
     most_chars: int = 500  # kept of the answer's body
     allow_private: bool = False
-    context: ssl.SSLContext = field(default_factory=ssl.create_default_context)
+    context: ssl.SSLContext = field(default_factory=trusted)
     resolve: Callable[[str, int], list[str]] = _resolve
 
     def check(self, url: str) -> SplitResult:

@@ -6,12 +6,14 @@ Who objected to marketing or to profiling has no score in any rule, from the mom
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlglot import exp, parse_one
+from sqlglot import exp
 
 from envol.audience.delays import DELAY
 from envol.audience.language import Rule
+from envol.audience.snippets import in_postgres as _t
+from envol.audience.snippets import parsed
 
 if TYPE_CHECKING:
     from envol.audience.compile import Compiler
@@ -40,11 +42,6 @@ _BOUGHT = (
 )
 
 
-def _t(snippet: str, /, **parts: Any) -> exp.Expr:
-    """A fixed snippet with its places filled; code, never input."""
-    return exp.replace_placeholders(parse_one(snippet, dialect="postgres"), **parts)
-
-
 def _people(compiler: Compiler, select: exp.Expr) -> exp.Expr:
     assert isinstance(select, exp.Select)
     return exp.and_(compiler.profiled(), compiler.people(select), copy=False)
@@ -52,18 +49,18 @@ def _people(compiler: Compiler, select: exp.Expr) -> exp.Expr:
 
 def score(compiler: Compiler, rule: Rule) -> exp.Expr:
     """A score of 1 to 5 compared; whoever never bought has none."""
-    select = parse_one(_SCORED, dialect="postgres")
+    select = parsed(_SCORED)
     assert isinstance(select, exp.Select)
     where = compiler.about("s")
     if rule.op != "known":
-        value = exp.paren(parse_one(_SCORES[rule.field.inner], dialect="postgres"), copy=False)
+        value = exp.paren(parsed(_SCORES[rule.field.inner]), copy=False)
         where.append(compiler.compare(value, rule.op, rule.value))
     return _people(compiler, select.where(*where, copy=False))
 
 
 def expected(compiler: Compiler, rule: Rule) -> exp.Expr:
     """What a buyer is expected to do, as of the last computation; whoever never bought is in no rule."""
-    select = parse_one("SELECT x.contact_id FROM audience_expected AS x", dialect="postgres")
+    select = parsed("SELECT x.contact_id FROM audience_expected AS x")
     assert isinstance(select, exp.Select)
     where = compiler.about("x")
     if rule.op != "known":
@@ -74,16 +71,16 @@ def expected(compiler: Compiler, rule: Rule) -> exp.Expr:
 def standing(compiler: Compiler, rule: Rule) -> exp.Expr:
     """The named segment or the tier of a buyer is one of these."""
     if rule.field.inner != "tier":
-        select = parse_one(_SCORED, dialect="postgres")
+        select = parsed(_SCORED)
     elif compiler.days.limit is None:
-        select = parse_one(_TIERED + _NOW, dialect="postgres")
+        select = parsed(_TIERED + _NOW)
     else:
         select = _t(_TIERED + _THEN, day=compiler.bind(compiler.days.today.isoformat(), "text"))
     assert isinstance(select, exp.Select)
     where = compiler.about("s")
     if rule.op != "known":
         wanted = [rule.value] if rule.op == "is" else rule.value
-        value = parse_one(_STANDINGS[rule.field.inner], dialect="postgres")
+        value = parsed(_STANDINGS[rule.field.inner])
         where.append(_t(":v = ANY(:p)", v=value, p=compiler.bind(wanted, "text[]")))
     return _people(compiler, select.where(*where, copy=False))
 
@@ -102,7 +99,7 @@ def just_bought(compiler: Compiler, rule: Rule) -> exp.Expr:
     where = compiler.about("o")
     if rule.op != "anything":
         where.append(compiler.one_of(exp.column(what, "l"), rule.value))
-    kept = parse_one(_KEPT, dialect="postgres")
+    kept = parsed(_KEPT)
     return compiler.people(
         select.where(*where, copy=False)
         .group_by("o.contact_id", f"LOWER(l.{what})", copy=False)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlglot import exp, parse_one
+from sqlglot import exp
 
 from envol.audience.interests import WEIGHT
 from envol.audience.language import Rule
+from envol.audience.snippets import in_postgres as _t
+from envol.audience.snippets import parsed
 from envol.consent.gates import PROFILE_SQL
 
 if TYPE_CHECKING:
@@ -22,14 +24,9 @@ _INTERESTED = (
 )
 
 
-def _t(snippet: str, /, **parts: Any) -> exp.Expr:
-    """A fixed snippet with its places filled; code, never input."""
-    return exp.replace_placeholders(parse_one(snippet, dialect="postgres"), **parts)
-
-
 def interest(compiler: Compiler, rule: Rule) -> exp.Expr:
     """Interested in any, or in all, of these topics; the strength is that of the day asked about."""
-    select = parse_one(_INTERESTED, dialect="postgres")
+    select = parsed(_INTERESTED)
     assert isinstance(select, exp.Select)
     where = [*compiler.about("i"), compiler.stood("i")]
     if "origin" in rule.where:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from django.db.models import Count, Q
@@ -16,6 +16,7 @@ from django.db.models import Count, Q
 from envol.accounts.models import Workspace
 from envol.audience import reasons, stages, standings
 from envol.audience.models import Rhythm, Segment, SegmentPerson, Shop, Topic
+from envol.audience.snippets import parsed
 from envol.consent.models import Purpose
 from envol.contacts.models import List, Property
 from envol.events.models import CustomEvent
@@ -217,14 +218,7 @@ def activity_sql(kind: str) -> str | None:
 def activity_source(kind: str) -> exp.Expr | None:
     """The registered SELECT of ``kind``; None where events tell it."""
     found = _registered.get(kind)
-    return _parsed(found).copy() if found is not None else None
-
-
-@cache
-def _parsed(sql: str) -> exp.Expr:
-    import sqlglot
-
-    return sqlglot.parse_one(sql, dialect="postgres")
+    return parsed(found) if found is not None else None
 
 
 def _choices(raw: Any) -> tuple[Choice, ...]:

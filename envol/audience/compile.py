@@ -13,10 +13,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
-from functools import lru_cache
 from typing import Any
 
-import sqlglot
 from sqlglot import exp
 
 from envol.audience import buying, caring, happening, loyalty, quiet, territory
@@ -26,6 +24,8 @@ from envol.audience.days import Days
 from envol.audience.language import Group, Rule
 from envol.audience.models import SegmentPerson
 from envol.audience.operators import number_holds
+from envol.audience.snippets import in_postgres as _t
+from envol.audience.snippets import parsed
 from envol.consent import gates
 from envol.consent.models import Permission, Purpose, Silence
 from envol.contacts.models import Contact, Membership, Order, OrderLine
@@ -50,16 +50,6 @@ NEGATIVE = {
     "beyond": "within",
 }
 _COMPARISONS = {"is": "=", "gt": ">", "gte": ">=", "lt": "<", "lte": "<="}
-
-
-@lru_cache(maxsize=256)
-def _parsed(snippet: str) -> Node:
-    return sqlglot.parse_one(snippet, dialect="postgres")
-
-
-def _t(snippet: str, /, **parts: Node) -> Node:
-    """A fixed snippet with ``:name`` places filled by expressions. ``snippet`` is code, never input."""
-    return exp.replace_placeholders(_parsed(snippet), **parts)
 
 
 def _and(*parts: Node | None) -> Node:
@@ -306,7 +296,7 @@ class Compiler:
         if self.days.limit is not None:
             return self.answered(purpose)
         refusal = gates.refusal_sql(ALIAS, bit=purpose.bit, transactional=purpose.kind == "transactional")
-        return _t(":refusal IS NULL", refusal=exp.paren(_parsed(refusal).copy(), copy=False))
+        return _t(":refusal IS NULL", refusal=exp.paren(parsed(refusal), copy=False))
 
     def answered(self, purpose: Purpose) -> Node:
         """What she had answered when the day ended; who is blocked today is left out."""
@@ -356,7 +346,7 @@ class Compiler:
 
     def profiled(self) -> Node:
         """May what is worked out of her reading and buying be asked for? `gates.PROFILE_SQL`, over these columns."""
-        return _parsed(gates.PROFILE_SQL.format(ALIAS)).copy()
+        return parsed(gates.PROFILE_SQL.format(ALIAS))
 
     def unanswered(self, purpose: str) -> Node:
         """Neither agreed nor refused: who may be asked."""
@@ -367,7 +357,7 @@ class Compiler:
     def of_permitted(self, rule: Rule) -> Node:
         """When the permission that is in force (then) was given."""
         purpose = self.catalogue.purposes[rule.field.inner]
-        who = exp.select("p.contact_id").from_(exp.to_table(Permission._meta.db_table).as_("p"))
+        who = exp.select("p.contact_id").from_(exp.to_table(Permission._meta.db_table).as_("p"), copy=False)
         given = [
             *self.about("p"),
             _t("p.purpose_id = :p", p=self.bind(purpose.pk, "bigint")),
@@ -376,12 +366,12 @@ class Compiler:
         ]
         if rule.op != "known":
             given.append(self.moment(exp.column("since", "p"), rule))
-        return self.people(who.where(*given))
+        return self.people(who.where(*given, copy=False))
 
     def of_proved(self, rule: Rule) -> Node:
         """How far the proof goes of the permission that is in force (then)."""
         purpose = self.catalogue.purposes[rule.field.inner]
-        who = exp.select("p.contact_id").from_(exp.to_table(Permission._meta.db_table).as_("p"))
+        who = exp.select("p.contact_id").from_(exp.to_table(Permission._meta.db_table).as_("p"), copy=False)
         strength = "(SELECT e.strength FROM consent_evidence AS e WHERE e.id = p.evidence_id)"
         given = [
             *self.about("p"),
@@ -390,7 +380,7 @@ class Compiler:
             self.stood("p"),
             _t(f"COALESCE({strength}, 'none') = ANY(:s)", s=self.bind(rule.value, "text[]")),
         ]
-        return self.people(who.where(*given))
+        return self.people(who.where(*given, copy=False))
 
     def of_segment(self, rule: Rule) -> Node:
         assert rule.inner is not None
@@ -483,7 +473,7 @@ class Compiler:
                 if name in rule.where:
                     where.append(self.one_of(exp.column(name, "l"), rule.where[name]))
         amount = exp.Sum(this=exp.column("amount", "l" if lines else "o"))
-        count = _parsed("COUNT(DISTINCT o.id)" if lines else "COUNT(*)").copy()
+        count = parsed("COUNT(DISTINCT o.id)" if lines else "COUNT(*)")
         orders = orders.where(*where, copy=False).group_by("o.contact_id", copy=False)
         positive = NEGATIVE.get(rule.op, rule.op)
         if positive == "known":
@@ -493,7 +483,7 @@ class Compiler:
         elif rule.field.inner == "sum":
             having = self.compare(amount, positive, rule.value)
         elif rule.field.inner == "coded":
-            coded = _parsed("COUNT(DISTINCT CASE WHEN o.code <> '' THEN o.id END) * 100").copy()
+            coded = parsed("COUNT(DISTINCT CASE WHEN o.code <> '' THEN o.id END) * 100")
             having = self.compare(coded, positive, rule.value, times=count)
         elif rule.field.inner == "average":
             having = self.compare(amount, positive, rule.value, times=count)
@@ -517,7 +507,7 @@ class Compiler:
             where = [_t("a.kind = :k", k=self.bind(int(kind), "smallint")), _t("a.machine IS NULL")]
         else:
             assert isinstance(source, exp.Query)
-            seen = seen.from_(source.subquery("a"), copy=False)
+            seen = seen.from_(source.subquery("a", copy=False), copy=False)
             where = []
         where += [*self.about("a"), _t("a.contact_id IS NOT NULL"), *self.happened(exp.column("at", "a"))]
         if "within_days" in rule.where:
@@ -555,6 +545,6 @@ def contacts(compiler: Compiler, *columns: Node) -> exp.Select:
 
 def to_sql(query: Node) -> str:
     """The statement for psycopg: named places ``%(s0)s``, no other percent sign."""
-    text = query.sql(dialect="postgres")
+    text = query.sql(dialect="postgres", copy=False)  # made for this statement alone
     assert "%" not in text.replace("%(s", ""), "a percent sign outside a parameter"
     return text

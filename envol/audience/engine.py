@@ -11,7 +11,7 @@ from datetime import date
 from typing import Any, Protocol
 
 from django.utils import timezone
-from sqlglot import exp, parse_one
+from sqlglot import exp
 
 from envol import db
 from envol.accounts.models import Workspace
@@ -22,6 +22,7 @@ from envol.audience.days import Days, When
 from envol.audience.language import Group, Rule, parse
 from envol.audience.models import SegmentPerson
 from envol.audience.sentences import clause
+from envol.audience.snippets import parsed
 from envol.consent import gates
 from envol.consent.models import Purpose
 
@@ -82,7 +83,7 @@ class PostgresEngine:
     def _select(self, workspace: Whose, tree: Tree, now: When, *columns: exp.Expr) -> tuple[exp.Select, Compiler]:
         compiler = self.compiler(workspace, now)
         root = parse(tree, compiler.catalogue)
-        return contacts(compiler, *columns).where(compiler.condition(root)), compiler
+        return contacts(compiler, *columns).where(compiler.condition(root), copy=False), compiler
 
     def count(self, workspace: Whose, tree: Tree, *, now: When = None) -> int:
         select, compiler = self._select(workspace, tree, now, exp.Count(this=exp.Star()))
@@ -208,7 +209,7 @@ class PostgresEngine:
 def refusal(purpose: Purpose) -> exp.Expr:
     """The gate's reason for a contact row; an empty text when she may be written to."""
     refusal = gates.refusal_sql(ALIAS, bit=purpose.bit, transactional=purpose.kind == "transactional")
-    return exp.func("COALESCE", exp.paren(parse_one(refusal, dialect="postgres")), exp.Literal.string(""))
+    return exp.func("COALESCE", exp.paren(parsed(refusal)), exp.Literal.string(""))
 
 
 postgres = PostgresEngine()

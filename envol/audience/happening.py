@@ -10,11 +10,12 @@ from collections.abc import Callable
 from decimal import ROUND_HALF_UP, Decimal
 from typing import TYPE_CHECKING, Any
 
-from sqlglot import exp, parse_one
+from sqlglot import exp
 
 from envol.audience.columns.shape import THOUSANDTHS
 from envol.audience.language import Rule
 from envol.audience.operators import FACT_OPS, MEASURES, number_holds
+from envol.audience.snippets import in_postgres as _t
 from envol.events.models import Event
 
 _FIGURES = {"sum": "SUM({})", "average": "SUM({})", "smallest": "MIN({})", "largest": "MAX({})"}
@@ -24,11 +25,6 @@ if TYPE_CHECKING:
     from envol.audience.compile import Compiler
 
 _VALUE = "JSONB_EXTRACT_PATH(h.facts, 'told', :name)"
-
-
-def _t(snippet: str, /, **parts: Any) -> exp.Expr:
-    """A fixed snippet with its places filled; code, never input."""
-    return exp.replace_placeholders(parse_one(snippet, dialect="postgres"), **parts)
 
 
 def counted(compiler: Compiler, rule: Rule) -> exp.Expr:

@@ -6,12 +6,13 @@ PostgreSQL alone.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlglot import exp, parse_one
+from sqlglot import exp
 
 from envol.audience.catalogue import activity_source
 from envol.audience.language import Rule
+from envol.audience.snippets import in_postgres as _t
 from envol.events.models import Kind
 
 if TYPE_CHECKING:
@@ -36,11 +37,6 @@ _READ = (
     " ON k.contact_id = r.contact_id AND k.sending_id = r.sending_id"
     f" WHERE r.n <= {LAST} GROUP BY r.contact_id HAVING COUNT(*) >= {ENOUGH}"
 )
-
-
-def _t(snippet: str, /, **parts: Any) -> exp.Expr:
-    """A fixed snippet with its places filled; code, never input."""
-    return exp.replace_placeholders(parse_one(snippet, dialect="postgres"), **parts)
 
 
 def early(compiler: Compiler, list_id: int) -> exp.Expr:

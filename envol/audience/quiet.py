@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlglot import exp, parse_one
+from sqlglot import exp
 
 from envol.audience.language import Rule
+from envol.audience.snippets import in_postgres as _t
+from envol.audience.snippets import parsed
 from envol.events.models import Kind
 
 if TYPE_CHECKING:
@@ -26,14 +28,9 @@ _WITHIN = (
 _START = "CAST(CAST(:today AS date) - r.days * :times AS timestamp) AT TIME ZONE :zone"
 
 
-def _t(snippet: str, /, **parts: Any) -> exp.Expr:
-    """A fixed snippet with its places filled; code, never input."""
-    return exp.replace_placeholders(parse_one(snippet, dialect="postgres"), **parts)
-
-
 def answered(compiler: Compiler, rule: Rule) -> exp.Expr:
     """The answer in force is one of these; on a past day, the one of then."""
-    select = parse_one(_ANSWERED, dialect="postgres")
+    select = parsed(_ANSWERED)
     assert isinstance(select, exp.Select)
     where = [*compiler.about("q"), compiler.stood("q")]
     if rule.op != "known":
@@ -43,7 +40,7 @@ def answered(compiler: Compiler, rule: Rule) -> exp.Expr:
 
 def habit(compiler: Compiler, rule: Rule) -> exp.Expr:
     """One of these habits, as they showed last night. Who objected to marketing or profiling has none, from then on."""
-    select = parse_one(_HABIT, dialect="postgres")
+    select = parsed(_HABIT)
     assert isinstance(select, exp.Select)
     shown = _t("h.habit = ANY(:p)", p=compiler.bind(rule.value, "text[]"))
     found = compiler.people(select.where(*compiler.about("h"), shown, copy=False))

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sqlglot import exp, parse_one
+from sqlglot import exp
 
 from envol.audience.language import Rule
+from envol.audience.snippets import filled as _t
 from envol.contacts import places
 
 if TYPE_CHECKING:
@@ -27,15 +27,6 @@ HAVERSINE = (
     f"2 * {places.EARTH_KM} * ASIN(SQRT(LEAST(1, POWER(SIN(RADIANS((:lat) - (:lat0)) / 2), 2)"
     " + COS(RADIANS(:lat0)) * COS(RADIANS(:lat)) * POWER(SIN(RADIANS((:lon) - (:lon0)) / 2), 2))))"
 )
-
-
-@lru_cache(maxsize=64)
-def _parsed(snippet: str, dialect: str) -> Node:
-    return parse_one(snippet, dialect=dialect)
-
-
-def _t(dialect: str, snippet: str, /, **parts: Any) -> Node:
-    return exp.replace_placeholders(_parsed(snippet, dialect), **parts)
 
 
 def _zone(rule: Rule) -> places.Zone:

@@ -64,6 +64,7 @@ MIDDLEWARE: list[str] = [
 
 ROOT_URLCONF = "envol.web.urls"
 COTTON_DIR = "components"
+FORM_RENDERER = "envol.web.form_renderer.Renderer"
 TEMPLATES: list[dict[str, Any]] = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",

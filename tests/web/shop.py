@@ -62,11 +62,11 @@ class Shop:
     key: Any
     captured: Captured
     undo: Undo
-    bulk: Any
-    view: Any
-    picture: Media
-    export: Any
-    outlet: Outlet
+    bulk: Any = None
+    view: Any = None
+    picture: Media | None = None
+    export: Any = None
+    outlet: Outlet | None = None
     addresses: set[str] = field(default_factory=set)
     _known: tuple[str | None, dict[str, int]] | None = None
 
@@ -128,7 +128,13 @@ def member(workspace: Workspace, role: Role, name: str, language: str = "en", dp
     return add_member(workspace, user, role, dpo)
 
 
-def open_shop(title: str = "Librairie des Deux Rives", readers: int = 60, folder: Path | None = None) -> Shop:
+def open_shop(
+    title: str = "Librairie des Deux Rives", readers: int = 60, folder: Path | None = None, *, furnished: bool = True
+) -> Shop:
+    """``furnished``: with something on every page there is; without, with people, campaigns and what they need.
+
+    Half of the second that a shop takes is furniture, and a test that has a shop of its own seldom looks at it.
+    """
     workspace = create_workspace(f"w{secrets.token_hex(4)}", title=title)
     Workspace.objects.filter(pk=workspace.pk).update(postal_address="3 rue des Livres, 44000 Nantes")
     workspace.refresh_from_db()
@@ -180,13 +186,32 @@ def open_shop(title: str = "Librairie des Deux Rives", readers: int = 60, folder
         b"--b\r\nContent-Type: application/pdf\r\nContent-Disposition: attachment; filename=a.pdf\r\n\r\nPDF\r\n"
         b"--b--\r\n",
     )
-    act = bulk.prepare(workspace, "tag", {"tag": "fidèle"}, Filter(ids=(found[0].pk,)), member_id=members["owner"].pk)
-    bulk.apply(act)
-    view = saved_views.save(members["owner"], "De Nantes", "?q=nantes", shared=True)
-    export = export_files.prepare(
+    now = Contact.objects.in_bulk([one.pk for one in found])
+    found = [now[one.pk] for one in found]
+    key = workspace.api_keys.first()
+    made = Shop(
+        workspace, members, found, club, segment, domain, draft, sent, sending, imp,
+        key, captured, _undoable(workspace, members["owner"]), addresses={one.email for one in found},
+    )  # fmt: skip
+    if furnished:
+        _furnish(made, source)
+        now = Contact.objects.in_bulk([one.pk for one in found])
+        made.people = [now[one.pk] for one in found]
+    return made
+
+
+def _furnish(shop: Shop, source: Any) -> None:
+    """What stands on the pages beside people and campaigns."""
+    workspace, members, found = shop.workspace, shop.members, shop.people
+    shop.bulk = bulk.prepare(
+        workspace, "tag", {"tag": "fidèle"}, Filter(ids=(found[0].pk,)), member_id=members["owner"].pk
+    )
+    bulk.apply(shop.bulk)
+    shop.view = saved_views.save(members["owner"], "De Nantes", "?q=nantes", shared=True)
+    shop.export = export_files.prepare(
         workspace, Filter(), "csv", ["email"], reason="Sauvegarde", name="Tous", member_id=members["owner"].pk
     )
-    export_files.write(export)
+    export_files.write(shop.export)
     with translation.override("fr"):  # of those who keep the register
         breaches.begin(workspace, "Fichier égaré", datetime.now(UTC), drill=True, scope="everybody", playbook="file")
     desk.save_processor(
@@ -200,16 +225,9 @@ def open_shop(title: str = "Librairie des Deux Rives", readers: int = 60, folder
     informing.begin(workspace, "Salon du livre", date(2026, 1, 31), ("SELECT %(id)s::bigint", {"id": found[-1].pk}))
     _receipts(workspace, workspace.api_keys.first())
     _held(workspace, workspace.api_keys.first())
-    _circle(workspace, domain, club, newsletter, found[0])
+    _circle(workspace, shop.domain, shop.list, purposes.get(workspace, "newsletter"), found[0])
     _waiting(workspace)
-    now = Contact.objects.in_bulk([one.pk for one in found])
-    found = [now[one.pk] for one in found]
-    return Shop(
-        workspace, members, found, club, segment, domain, draft, sent, sending, imp,
-        workspace.api_keys.first(), captured, _undoable(workspace, members["owner"]), act, view,
-        _picture(workspace), export, _outlet(workspace),
-        {one.email for one in found},
-    )  # fmt: skip
+    shop.picture, shop.outlet = _picture(workspace), _outlet(workspace)
 
 
 def _readers(workspace: Workspace, count: int, source: Any, club: List) -> list[Contact]:

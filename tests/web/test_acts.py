@@ -22,7 +22,7 @@ Sign = Callable[..., Client]
 @pytest.fixture
 def own(tmp_path: Path) -> Shop:
     """A shop that a test may change."""
-    return open_shop(readers=30, folder=tmp_path)
+    return open_shop(readers=30, folder=tmp_path, furnished=False)
 
 
 def test_a_campaign_goes_from_nothing_to_sent_and_back(own: Shop, as_member: Sign) -> None:

@@ -22,7 +22,7 @@ NOBODY = {"v": 1, "match": "all", "rules": [{"field": "email", "op": "is", "valu
 
 @pytest.fixture
 def own(tmp_path: Path) -> Shop:
-    return open_shop(readers=30, folder=tmp_path)
+    return open_shop(readers=30, folder=tmp_path, furnished=False)
 
 
 def take_back(client: Client, own: Shop) -> None:

@@ -21,7 +21,7 @@ Sign = Callable[..., Client]
 
 @pytest.fixture
 def own(tmp_path: Path) -> Shop:
-    return open_shop(readers=30, folder=tmp_path)
+    return open_shop(readers=30, folder=tmp_path, furnished=False)
 
 
 def take_back(client: Client, shop: Shop, page: str) -> None:

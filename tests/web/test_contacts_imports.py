@@ -25,7 +25,7 @@ COLUMNS = {
 
 @pytest.fixture
 def own(tmp_path: Path) -> Shop:
-    return open_shop(readers=30, folder=tmp_path)
+    return open_shop(readers=30, folder=tmp_path, furnished=False)
 
 
 def bring(client: Client, own: Shop, text: str = FILE) -> tuple[str, Import]:

@@ -24,7 +24,7 @@ HTMX = {"HTTP_HX_REQUEST": "true"}
 @pytest.fixture
 def own(tmp_path: Path) -> Shop:
     """A shop that a test may change."""
-    return open_shop(readers=70, folder=tmp_path)
+    return open_shop(readers=70, folder=tmp_path, furnished=False)
 
 
 def text(client: Client, where: str, **more: str) -> str:

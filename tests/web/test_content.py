@@ -24,7 +24,7 @@ Sign = Callable[..., Client]
 
 @pytest.fixture
 def own(tmp_path: Any) -> Shop:
-    return open_shop(readers=30, folder=tmp_path)
+    return open_shop(readers=30, folder=tmp_path, furnished=False)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ LYON = {"name": "Lyon Bellecour", "postcode": "69002", "town": "Lyon", "country"
 
 @pytest.fixture
 def own(tmp_path: Path) -> Own:
-    made = open_shop(readers=30, folder=tmp_path)
+    made = open_shop(readers=30, folder=tmp_path, furnished=False)
     Shop.objects.filter(workspace=made.workspace).delete()
     return made
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from sqlglot import exp, parse_one
+from sqlglot import exp
 
 from envol.audience import reasons
 from envol.audience.catalogue import Catalogue
@@ -21,6 +21,7 @@ from envol.audience.compile import NEGATIVE
 from envol.audience.days import Days
 from envol.audience.language import MAX_LEVELS, Group, Rule, parse
 from envol.audience.operators import OPERATORS
+from envol.audience.snippets import parsed
 from envol.consent import gates
 from envol.consent.models import Purpose
 
@@ -163,7 +164,7 @@ class TreeCompiler:
     def refusal(self, purpose: Purpose) -> Node:
         """The gate's reason for a row of contacts ``c``, NULL when she may be written to."""
         told = gates.refusal_sql("c", bit=purpose.bit, transactional=purpose.kind == "transactional")
-        return self.words(parse_one(told, dialect="postgres"))
+        return self.words(parsed(told))
 
     def words(self, node: Node) -> Node:
         """The same in ClickHouse's words, from the leaves up."""

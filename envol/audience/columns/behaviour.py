@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from sqlglot import exp, parse_one
+from sqlglot import exp
 
 from envol.audience import happening
 from envol.audience.interests import HALF_LIFE
 from envol.audience.language import Rule
 from envol.audience.operators import FACT_OPS, MEASURES
+from envol.audience.snippets import in_duckdb as _t
 
 if TYPE_CHECKING:
     from envol.audience.columns.compile import LeafCompiler
@@ -21,11 +22,6 @@ _EACH = "CAST(thousandths AS HUGEINT)"  # a sum of many large numbers passes 64 
 # The weight of `interests.WEIGHT`, over columns.
 _AGE = "CASE WHEN last_on < :day THEN :day - last_on ELSE 0 END"
 _STRENGTH = f"100 * (1 - exp(-reads / 5.0)) * pow(2.0, -({_AGE}) / {HALF_LIFE})"
-
-
-def _t(snippet: str, /, **parts: exp.Expr) -> exp.Expr:
-    """A fixed snippet with its places filled; code, never input."""
-    return exp.replace_placeholders(parse_one(snippet, dialect="duckdb"), **parts)
 
 
 def happened(compiler: LeafCompiler, rule: Rule) -> tuple[exp.Select, bool]:

@@ -12,10 +12,9 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from functools import cached_property, lru_cache
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import sqlglot
 from sqlglot import exp
 
 from envol.audience import territory
@@ -28,6 +27,8 @@ from envol.audience.delays import DELAY
 from envol.audience.language import Rule
 from envol.audience.models import RepurchaseDelay
 from envol.audience.operators import number_holds
+from envol.audience.snippets import in_duckdb as _t
+from envol.audience.snippets import parsed
 from envol.consent.purposes import UNPROFILED
 
 if TYPE_CHECKING:
@@ -87,16 +88,6 @@ class Leaf:
     def key(self) -> str:
         """What the answer depends on, slabs apart; the same for every number of times."""
         return f"{self.source}|{self.kind}|{self.sql}|{json.dumps(self.params, sort_keys=True, default=str)}"
-
-
-@lru_cache(maxsize=256)
-def _parsed(snippet: str) -> Node:
-    return sqlglot.parse_one(snippet, dialect="duckdb")
-
-
-def _t(snippet: str, /, **parts: Node) -> Node:
-    """A fixed snippet with ``:name`` places filled by expressions. ``snippet`` is code, never input."""
-    return exp.replace_placeholders(_parsed(snippet), **parts)
 
 
 def cased(pg: psycopg.Connection[Any], texts: list[str], how: str) -> list[str]:
@@ -334,7 +325,7 @@ class LeafCompiler:
     # --- other tables
 
     def select(self, table: str, where: list[Node], *columns: str) -> exp.Select:
-        found = _parsed(f"SELECT {', '.join(columns or ('pos',))} FROM {table}").copy()
+        found = parsed(f"SELECT {', '.join(columns or ('pos',))} FROM {table}", "duckdb")
         assert isinstance(found, exp.Select)
         return found.where(*where, copy=False) if where else found
 
@@ -386,7 +377,7 @@ class LeafCompiler:
 
         def having(count: str, amount: str, first: str, last: str) -> Node:
             found = self.of_orders(
-                rule, positive, table, *(_parsed(told).copy() for told in (count, amount, first, last))
+                rule, positive, table, *(parsed(told, "duckdb") for told in (count, amount, first, last))
             )
             return exp.not_(exp.paren(found)) if empty_inside else found
 
@@ -407,8 +398,7 @@ class LeafCompiler:
             case "sum":
                 return self.compare(amount, op, rule.value, "bigint")
             case "coded":
-                coded = _parsed("COUNT(DISTINCT CASE WHEN :c THEN no END) * 100").copy()
-                coded = exp.replace_placeholders(coded, c=self.column("coded", table))
+                coded = _t("COUNT(DISTINCT CASE WHEN :c THEN no END) * 100", c=self.column("coded", table))
                 return self.compare(coded, op, rule.value, "double", times=count)
             case "average":
                 return self.compare(amount, op, rule.value, "bigint", times=count)
@@ -450,7 +440,7 @@ class LeafCompiler:
         if rule.field.kind == "standing" and rule.op != "known":
             p = self.bind([rule.value] if rule.op == "is" else rule.value, "varchar[]")
         if rule.field.inner == "tier":
-            query = _parsed(_TIERED).copy()
+            query = parsed(_TIERED, "duckdb")
             assert isinstance(query, exp.Select)
             stay = _t("t.until IS NULL")
             if self.days.limit is not None:
@@ -463,7 +453,7 @@ class LeafCompiler:
         if rule.field.kind == "standing":
             where = [] if p is None else [_t("list_contains(:p, named)", p=p)]
         else:
-            value = exp.paren(_parsed(_SCORES[rule.field.inner]).copy())
+            value = exp.paren(parsed(_SCORES[rule.field.inner], "duckdb"))
             where = [] if rule.op == "known" else [self.compare(value, rule.op, rule.value, "double")]
         return Leaf("scores", "set", self.select("scores", where), self.params)
 

@@ -22,7 +22,7 @@ import duckdb
 import numpy as np
 import psycopg
 from django.utils import timezone
-from sqlglot import exp, parse_one
+from sqlglot import exp
 
 from envol.accounts.models import Workspace
 from envol.audience.catalogue import Catalogue
@@ -36,6 +36,7 @@ from envol.audience.days import Days, When
 from envol.audience.engine import Moved, Tree, postgres
 from envol.audience.language import Group, Rule, parse, to_json
 from envol.audience.models import SegmentPerson
+from envol.audience.snippets import parsed
 from envol.consent import gates
 from envol.consent.models import Purpose
 from envol.events import tasks as events
@@ -430,7 +431,7 @@ class Question:
         if found is not None:
             return found
         refusal = gates.refusal_sql("c", bit=purpose.bit, transactional=purpose.kind == "transactional")
-        told = parse_one(refusal, dialect="postgres")
+        told = parsed(refusal)
         for reason in list(told.find_all(exp.Literal)):
             if reason.is_string:  # a number instead of its name: a million texts cost more than the question
                 reason.replace(exp.Literal.number(REASONS.index(reason.this)))
