@@ -14,7 +14,7 @@ from envol.accounts.models import ApiKey, Member
 from envol.api.models import Declaration
 from envol.consent import acts, informing
 from envol.consent.models import Permission, Purpose, Strength
-from envol.contacts import people
+from envol.contacts import people, whence
 from envol.contacts.models import Contact, Source
 
 GIVEN_BY = "given_by"
@@ -32,9 +32,11 @@ def declare(
     """From now on; people added before keep what they had. Raises `acts.Refusal` with a sentence.
 
     ``given_by``: who gave the program these people's data, where it was not they themselves: each has to be told so
-    within a month (GDPR art. 14).
+    within a month (GDPR art. 14). Of a key of which nothing was said before that holds of those too whom it brought
+    already: the month began with the first of them.
     """
     with transaction.atomic():
+        first = not Declaration.objects.filter(key=key).exists()
         proof = acts.evidence(
             key.workspace, Strength.STATEMENT, source, statement=statement, member_id=member.pk,
             facts={"key": key.pk} | ({GIVEN_BY: given_by} if given_by else {}),
@@ -42,6 +44,10 @@ def declare(
         Declaration.objects.filter(key=key, ended_at=None).update(ended_at=Now())
         made = Declaration.objects.create(workspace=key.workspace, key=key, purpose=purpose, evidence=proof)
         note(key.workspace, "member", "api_key.declared", key, actor_id=member.pk, purpose=purpose.key)
+        brought = whence.brought_by(key.workspace, key.pk) if first and given_by else None
+        if brought is not None:
+            since, them = brought
+            informing.begin(key.workspace, given_by, since, them, member_id=member.pk)
     return made
 
 

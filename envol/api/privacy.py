@@ -6,17 +6,22 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from envol.accounts.models import Workspace
-from envol.api.models import Once
+from envol.accounts.models import ApiKey, Workspace
+from envol.api.models import Declaration, Once
 from envol.consent import data_map, registry
 from envol.consent.data_map import Flow
 from envol.consent.registry import Data
+from envol.contacts import whence
+from envol.contacts.models import Contact
 from envol.events.models import Endpoint
 
 
 def erase(workspace_id: int, contact_id: int) -> dict[str, int]:
+    from envol.api.moving import jobs
+
     gone, _ = Once.objects.filter(workspace_id=workspace_id, contact_id=contact_id).delete()
-    return {"api_once": gone}
+    names = Contact.objects.filter(workspace_id=workspace_id, pk=contact_id).values_list("email_key", "email")
+    return {"api_once": gone, "moves": jobs.forget(workspace_id, {one.lower() for pair in names for one in pair})}
 
 
 def export(workspace_id: int, contact_id: int) -> dict[str, Any]:
@@ -45,7 +50,15 @@ def describe() -> list[Data]:
 
 
 def flows(workspace: Workspace) -> Iterator[Flow]:
-    """Programs that people's data go to."""
+    """Programs that people's data go to, and keys of programs by which people came, nobody having said who gave them.
+
+    What a program brings is kept and not written to until a member declares it (`envol.api.declared`): the origin is
+    then said as well (GDPR art. 14).
+    """
+    said = Declaration.objects.filter(workspace=workspace, ended_at=None).values_list("key_id", flat=True)
+    brought = ApiKey.objects.filter(workspace=workspace, revoked_at=None, pk__in=whence.keys_that_brought(workspace.pk))
+    for key in brought.exclude(pk__in=said).order_by("name"):
+        yield Flow("undeclared", key.name, ref=key.pk)
     for one in Endpoint.objects.filter(workspace=workspace).exclude(state="dead").order_by("id"):
         host = urlsplit(one.url).hostname or ""
         yield Flow("webhook", host, what=one.event or one.address or one.form, host=host, ref=one.pk)

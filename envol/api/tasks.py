@@ -71,11 +71,13 @@ def copy_list(job_id: int) -> None:
 def forget_batches(timestamp: int) -> None:
     """What a batch or a file held, and who got what once, is not kept longer than it is needed."""
     from envol.api import csv_work
+    from envol.api.moving import jobs
 
     ended = Job.objects.filter(kind="api.contacts", state__in=("done", "failed", "cancelled"))
     Batch.objects.filter(job__in=ended).delete()
     csv_work.forget()
     once.forget()
+    jobs.sweep()
 
 
 @app.task(queue="imports", name="api.move_on")

@@ -24,7 +24,7 @@ from envol.db import rows
 class Flow(NamedTuple):
     """One way in or out, or one thing that is kept: a form, a file, a key, a property, a route."""
 
-    kind: str  # form, import, key, property, route
+    kind: str  # form, import, key, undeclared (a key that brought people of unknown origin), property, route
     name: str
     what: str = ""
     host: str = ""

@@ -58,18 +58,20 @@ def begin(
 ) -> Origin | None:
     """These people (a SELECT of ids with its parameters) came from somebody else; None when nobody did.
 
-    Taken up again for the same import it only adds who is missing.
+    Taken up again for the same import it only adds who is missing; imports run one at a time.
     """
     query, params = people
     noon = datetime.combine(received_on, time(12), ZoneInfo(workspace.time_zone))
     with transaction.atomic():
-        made, new = Origin.objects.get_or_create(
-            workspace=workspace, import_id=import_id, name=name,
-            defaults={
-                "received_on": received_on, "due_at": requests.due(noon, 1, workspace.time_zone),
-                "member_id": member_id,
-            },
-        )  # fmt: skip
+        known = Origin.objects.filter(workspace=workspace, import_id=import_id, name=name)
+        made = (known if import_id else known.filter(received_on=received_on)).order_by("pk").first()
+        new = made is None
+        if made is None:
+            due = requests.due(noon, 1, workspace.time_zone)
+            made = Origin.objects.create(
+                workspace=workspace, import_id=import_id, name=name, received_on=received_on, due_at=due,
+                member_id=member_id,
+            )  # fmt: skip
         added = execute(
             "INSERT INTO consent_informing (workspace_id, origin_id, contact_id)"
             f" SELECT %(envol_w)s, %(envol_o)s, came.id FROM ({query}) AS came (id) ON CONFLICT DO NOTHING",

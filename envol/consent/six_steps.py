@@ -45,6 +45,7 @@ def steps(workspace: Workspace) -> list[Step]:
     purposes = list(Purpose.objects.filter(workspace=workspace).order_by("bit"))
     weighed = assessments.newest(workspace)
     idle = [flow.name for flow in drawn.flows if flow.kind == "property" and not flow.purposes]
+    unsaid = [flow.name for flow in drawn.flows if flow.kind == "undeclared"]
     red = [one.name for one in transfers.known(workspace) if transfers.judge(one).colour == transfers.RED]
     unproven = overview.strengths(workspace.pk)["none"].permissions
     unscreened = [one for one in purposes if (one.pk, assessments.DPIA) not in weighed]
@@ -68,6 +69,9 @@ def steps(workspace: Workspace) -> list[Step]:
         ]),
         Step(3, _("Put the gaps in order"), [
             Check(not unproven, _("Every permission has a proof"), "consent"),
+            Check(not unsaid, _("It is known who gave the data that programs bring") if not unsaid else
+                  _("Nobody said who gave the data that these programs bring: %(names)s")
+                  % {"names": ", ".join(unsaid[:6])}, "data_map"),
             Check(policies.newest(workspace, policies.NOTICE) is not None,
                   _("There is a notice for who signs up"), "texts"),
             Check(not red, _("No recipient is judged red") if not red else

@@ -13,7 +13,7 @@ from envol.accounts.models import Workspace
 from envol.consent import breaches, data_map, informing, registry
 from envol.consent.data_map import Flow
 from envol.consent.registry import Data
-from envol.contacts import catalogue, export_files, forgotten_words, sealing
+from envol.contacts import catalogue, export_files, forgotten_words, sealing, whence
 from envol.contacts.models import Contact, Import, Membership, Property
 from envol.db import dicts, execute, rows
 
@@ -85,8 +85,19 @@ def export(workspace_id: int, contact_id: int) -> Mapping[str, Any]:
         )
     }
     known = catalogue.of(workspace_id)
+    came = whence.of(workspace_id, contact_id)
     return {
         "contact": contact[0],
+        "first_source": {
+            "kind": came.kind,
+            "label": came.label,
+            "at": came.at.isoformat(),
+            "given_by": came.by,
+            "name": came.name,
+            "taken_over_from": came.moved,
+        }
+        if came
+        else None,
         "properties": [
             {
                 "property": key,

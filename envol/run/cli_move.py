@@ -22,10 +22,23 @@ Purpose = Annotated[
 ]
 
 
+GivenBy = Annotated[
+    str,
+    typer.Option(
+        "--given-by", help='Who gave you these data: "people", when they did themselves, or the name of somebody else.'
+    ),
+]
+ReceivedOn = Annotated[
+    str, typer.Option("--received-on", help="Day on which somebody else's data came to you (YYYY-MM-DD).")
+]
+
+
 @move_in.command("files")
 def files(
     paths: Annotated[list[Path], typer.Argument(help="Exports (CSV, ZIP) or a dump (SQL) of one service.")],
     purpose: Purpose = "",
+    given_by: GivenBy = "",
+    received_on: ReceivedOn = "",
     dry_run: DryRun = False,
     data: Data = None,
     workspace: Ws = "",
@@ -33,13 +46,14 @@ def files(
 ) -> None:
     """Take in what another service gave away as files; which service it is, its files say."""
     opened(data)
+    _must_say(given_by, dry_run)
     from envol.api.moving import read
 
     try:
         found = read.read(paths)
     except (read.Unknown, OSError) as error:
         fail(str(error), 2)
-    _move(found, purpose, dry_run, workspace, json)
+    _move(found, purpose, given_by, received_on, dry_run, workspace, json)
 
 
 @move_in.command("mailjet")
@@ -47,6 +61,8 @@ def mailjet(
     key: Annotated[str, typer.Option("--key", help="The public key of the account; its secret is read from stdin.")],
     address: Annotated[str, typer.Option("--address", help="Where its API is.")] = "https://api.mailjet.com",
     purpose: Purpose = "",
+    given_by: GivenBy = "",
+    received_on: ReceivedOn = "",
     dry_run: DryRun = False,
     data: Data = None,
     workspace: Ws = "",
@@ -54,6 +70,7 @@ def mailjet(
 ) -> None:
     """Take in a Mailjet account by its own API."""
     opened(data)
+    _must_say(given_by, dry_run)
     from envol.api.moving import mailjet as service
     from envol.net import NotFetched
 
@@ -62,7 +79,7 @@ def mailjet(
         found = service.read(service.asking(address, key, secret))
     except (NotFetched, ValueError, KeyError) as error:
         fail(f"The account could not be read: {error}")
-    _move(found, purpose, dry_run, workspace, json)
+    _move(found, purpose, given_by, received_on, dry_run, workspace, json)
 
 
 @move_in.command("undo")
@@ -84,8 +101,20 @@ def undo(
     show(left, json, lambda: say(f"{left['removed']} people removed, {left['restored']} as before."))
 
 
-def _move(found: Found, purpose: str, dry_run: bool, workspace: str, json: bool) -> None:
+def _must_say(given_by: str, dry_run: bool) -> None:
+    if not given_by and not dry_run:
+        fail(
+            "Say who gave you these data (GDPR art. 14): --given-by people when they did themselves, there or before,"
+            " or --given-by NAME --received-on YYYY-MM-DD when it was somebody else; then they are told.",
+            2,
+        )
+
+
+def _move(
+    found: Found, purpose: str, given_by: str, received_on: str, dry_run: bool, workspace: str, json: bool
+) -> None:
     from envol.api.moving import move
+    from envol.contacts import imports
 
     space = workspace_named(workspace)
     try:
@@ -94,6 +123,12 @@ def _move(found: Found, purpose: str, dry_run: bool, workspace: str, json: bool)
             move.discard(made.imp)
             show(made.report, json, lambda: _say(made.report))
             return
+        by = imports.PEOPLE if given_by.strip().lower() == "people" else imports.OTHER
+        try:
+            imports.set_origin(made.imp, by, given_by, received_on)
+        except imports.ImportProblem:
+            move.discard(made.imp)
+            raise
         done = move.carry_out(space, found, made)
     except (ValueError, LookupError) as error:
         fail(str(error))

@@ -7,8 +7,11 @@ import csv
 import io
 import json
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from django.test import Client
+from django.utils import timezone
 
 from envol.accounts.models import Job, Member, Role, User
 from envol.accounts.workspaces import add_member, create_workspace
@@ -90,12 +93,47 @@ def test_of_whom_somebody_else_gave_the_month_begins(program: Program) -> None:
     taken_in(program, club, "email\nluc@lecteurs.example\n")
     unsaid = Import.objects.filter(workspace=program.workspace).latest("id")
     assert unsaid.origin == {"by": "program", "name": program.key.name}
+    luc = people.find(program.workspace, "luc@lecteurs.example")
+    assert luc is not None and not informing.of_person(program.workspace.pk, luc.pk)
     newsletter = purposes.get(program.workspace, "newsletter")
     who = owner(program.workspace)
     declared.declare(program.key, newsletter, "le salon", "case", who, given_by="Salon du livre")
     taken_in(program, club, "email\nluc@lecteurs.example\neve@lecteurs.example\n")
-    (origin,) = Origin.objects.filter(workspace=program.workspace)
-    assert origin.name == "Salon du livre" and informing.standing(origin).waiting == 1, "Luc was here before"
+    before, by_file = Origin.objects.filter(workspace=program.workspace).order_by("id")
+    assert {before.name, by_file.name} == {"Salon du livre"} and before.import_id is None
+    assert [informing.standing(one).waiting for one in (before, by_file)] == [1, 1], "Luc was here, and waits as well"
+    (came,) = informing.of_person(program.workspace.pk, luc.pk)
+    assert came["received_on"] == timezone.localdate(timezone=ZoneInfo(program.workspace.time_zone))
+
+
+def test_of_a_program_of_which_nothing_is_said_the_origin_is_unknown(program: Program) -> None:
+    """Whom it brings is kept and not written to; the page of each, the data map and the six steps say what lacks."""
+    who = owner(program.workspace)
+    user = who.user
+    user.language = "en"
+    user.save()
+    client = Client(HTTP_HOST="localhost")
+    client.force_login(user, "allauth.account.auth_backends.AuthenticationBackend")
+    seen = "Nobody said who gave"
+
+    def pages() -> list[str]:
+        luc = people.find(program.workspace, "luc@lecteurs.example")
+        where = [f"/contacts/{luc.pk}"] if luc else []
+        return [client.get(one).content.decode() for one in (*where, "/consent/map", "/consent/steps")]
+
+    assert "of unknown origin" not in pages()[0] and seen not in pages()[1]
+    club = program.made_one("contactslist", {"Name": "Club"})["ID"]
+    taken_in(program, club, "email\nluc@lecteurs.example\n")
+    hers, drawn, steps = pages()
+    assert seen in hers and f"/settings/keys/{program.key.pk}#declared" in hers
+    assert "people of unknown origin, brought by" in drawn and seen in steps
+    luc = people.find(program.workspace, "luc@lecteurs.example")
+    assert luc is not None and not any(
+        line["allowed"] for line in people.permissions(luc) if line["kind"] == "marketing"
+    )
+    declared.declare(program.key, purposes.get(program.workspace, "newsletter"), "la caisse", "case", who)
+    hers, drawn, steps = pages()
+    assert "the people give the data themselves" in hers and seen not in hers + steps and "unknown origin" not in drawn
 
 
 def test_what_each_method_makes_of_the_list(program: Program) -> None:

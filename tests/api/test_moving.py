@@ -5,22 +5,28 @@ from __future__ import annotations
 import io
 import json
 import zipfile
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
+from django.conf import settings
 from django.core.files.base import ContentFile
 from django.test import Client
+from django.utils import timezone
+from typer.testing import CliRunner
 
 from envol.accounts.models import Job, Member, Role, User
 from envol.accounts.workspaces import add_member, create_workspace
 from envol.api.models import StoredTemplate
 from envol.api.moving import dumps, jobs, mailjet, move, read
 from envol.api.moving.found import Found
-from envol.consent import suppression
-from envol.contacts import catalogue, people, subscriptions
-from envol.contacts.models import Contact, List
+from envol.consent import informing, suppression
+from envol.contacts import catalogue, imports, people, subscriptions
+from envol.contacts.models import Contact, Import, List
 from envol.net import NotFetched
+from envol.run import cli_move
 from tests.api.program import Program
 
 
@@ -36,6 +42,7 @@ def asked(program: Program) -> mailjet.Ask:
 
 def moved(workspace: Any, found: Found, purpose: str = "") -> tuple[move.Plan, dict[str, Any]]:
     made = move.plan(workspace, found, purpose=purpose)
+    imports.set_origin(made.imp, imports.PEOPLE)
     return made, move.carry_out(workspace, found, made)
 
 
@@ -66,6 +73,11 @@ def test_an_account_comes_by_its_own_api_and_goes_again(workspace: Any, monkeypa
     assert not Contact.objects.filter(workspace_id=workspace.pk).exists()  # a try writes nobody
     assert not List.objects.filter(workspace=workspace).exists()
 
+    with pytest.raises(imports.ImportProblem, match="who gave you these data"):
+        move.carry_out(workspace, found, made)
+    assert not Contact.objects.filter(workspace_id=workspace.pk).exists()
+    assert not List.objects.filter(workspace=workspace).exists()
+    imports.set_origin(made.imp, imports.PEOPLE)
     done = move.carry_out(workspace, found, made)
     p0, p3, p4 = (people.find(workspace, f"p{n}@lecteurs.example") for n in (0, 3, 4))
     assert p0 and p3 and p4
@@ -237,8 +249,15 @@ def test_a_move_by_page_is_tried_then_done_then_taken_back(workspace: Any, monke
     page = client.get(answer["Location"]).content.decode()
     assert "Moving in from Mailchimp" in page and "Move 5 people in" in page
     assert not Contact.objects.filter(workspace_id=workspace.pk).exists() and job.result["member"] == owner.pk
-    client.post(f"{answer['Location']}/act", {"act": "run"})
+    refused = client.post(f"{answer['Location']}/act", {"act": "run"})
+    assert refused.status_code == 422 and b"who gave you these data" in refused.content
+    assert not Contact.objects.filter(workspace_id=workspace.pk).exists()
+    client.post(f"{answer['Location']}/act", {"act": "run", "given_by": "people"})
     assert allowed(workspace, "anna@lecteurs.example")
+    anna = people.find(workspace, "anna@lecteurs.example")
+    assert anna is not None
+    shown = client.get(f"/contacts/{anna.pk}").content.decode()
+    assert "The people gave these data themselves" in shown and "Taken over from Mailchimp." in shown
     page = client.get(answer["Location"]).content.decode()
     assert "Take the move back" in page and "Whom may we ask for an agreement?" in page
     client.post(f"{answer['Location']}/act", {"act": "undo"})
@@ -246,3 +265,88 @@ def test_a_move_by_page_is_tried_then_done_then_taken_back(workspace: Any, monke
     assert job.result["left"]["removed"] == 5 and not Contact.objects.filter(workspace_id=workspace.pk).exists()
     again = client.post("/imports/moving", {"address": "http://x.example", "key": "k", "secret": "s"})
     assert again.status_code == 422 and b"https://" in again.content
+
+
+def owner_of(workspace: Any) -> tuple[Client, Member]:
+    user = User.objects.create_user(f"moves{workspace.pk}@equipe.example", "x", language="en")
+    member = add_member(workspace, user, Role.OWNER)
+    client = Client(HTTP_HOST="localhost")
+    client.force_login(user, "allauth.account.auth_backends.AuthenticationBackend")
+    return client, member
+
+
+def test_people_that_the_former_platform_had_from_somebody_else_are_told(
+    workspace: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, _ = owner_of(workspace)
+    monkeypatch.setattr(jobs, "start", lambda job, act: jobs.work(job.pk, act))
+    files = [ContentFile(text.encode(), name) for name, text in MAILCHIMP.items()]
+    where = client.post("/imports/moving", {"files": files})["Location"]
+    day = (timezone.localdate(timezone=ZoneInfo(workspace.time_zone)) - timedelta(days=3)).isoformat()
+    said = {"act": "run", "given_by": "other", "origin": "Salon du livre", "received_on": "demain"}
+    refused = client.post(f"{where}/act", said)
+    assert refused.status_code == 422 and b"Salon du livre" in refused.content, "what was typed comes back"
+    client.post(f"{where}/act", said | {"received_on": day})
+    anna = people.find(workspace, "anna@lecteurs.example")
+    assert anna is not None
+    (came,) = informing.of_person(workspace.pk, anna.pk)
+    assert came["source"] == "Salon du livre" and came["told_at"] is None
+    page = client.get(f"/contacts/{anna.pk}").content.decode()
+    assert "Salon du livre" in page and "The person has to be told by" in page and "Taken over from Mailchimp." in page
+    held = people.export(anna)["rooms"]["contacts"]["first_source"]
+    assert (held["given_by"], held["name"], held["taken_over_from"]) == ("other", "Salon du livre", "Mailchimp")
+
+
+def test_a_move_by_command_says_who_gave_the_data(
+    workspace: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cli_move, "opened", lambda data: None)  # this process has it open
+    app = cli_move.move_in
+    paths = []
+    for name, text in MAILCHIMP.items():
+        paths.append(str(tmp_path / name))
+        Path(paths[-1]).write_text(text)
+    call = ["files", *paths, "--workspace", workspace.name]
+    silent = CliRunner().invoke(app, call)
+    assert silent.exit_code == 2 and "--given-by" in silent.output
+    wrong = CliRunner().invoke(app, [*call, "--given-by", "Salon du livre"])
+    assert wrong.exit_code == 1 and not Import.objects.filter(workspace=workspace).exists(), wrong.output
+    assert CliRunner().invoke(app, [*call, "--dry-run"]).exit_code == 0
+    assert not Contact.objects.filter(workspace_id=workspace.pk).exists()
+    done = CliRunner().invoke(app, [*call, "--given-by", "people"])
+    assert done.exit_code == 0, done.output
+    assert Import.objects.get(workspace=workspace).origin == {"by": "people", "moved": "Mailchimp"}
+
+
+def test_an_erasure_reaches_what_waits_to_be_moved_in(workspace: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, _ = owner_of(workspace)
+    here = people.source(workspace, "member", "Fiche contact")
+    anna = people.upsert(workspace, "anna@lecteurs.example", source=here)
+    monkeypatch.setattr(jobs, "start", lambda job, act: jobs.work(job.pk, act))
+    files = [ContentFile(text.encode(), name) for name, text in MAILCHIMP.items()]
+    where = client.post("/imports/moving", {"files": files})["Location"]
+    job = Job.objects.get(workspace=workspace, kind="move")
+    there = jobs._folder(job.pk)
+
+    def named() -> list[str]:
+        kept = [*there.rglob("*"), Path(settings.ENVOL.data) / Import.objects.get(workspace=workspace).path]
+        return [one.name for one in kept if one.is_file() and b"anna@lecteurs" in one.read_bytes().lower()]
+
+    assert len(named()) == 2, "what was found, and the file of the import"
+    assert people.erase(anna, cause="request 4")["moves"] == 1 and named() == []
+    client.post(f"{where}/act", {"act": "run", "given_by": "people"})
+    assert people.find(workspace, "anna@lecteurs.example") is None
+    assert people.find(workspace, "ben@lecteurs.example") is not None
+
+
+def test_a_move_that_nobody_carried_out_is_dropped_after_a_month(
+    workspace: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, _ = owner_of(workspace)
+    monkeypatch.setattr(jobs, "start", lambda job, act: jobs.work(job.pk, act))
+    client.post("/imports/moving", {"files": [ContentFile(text.encode(), n) for n, text in MAILCHIMP.items()]})
+    job = Job.objects.get(workspace=workspace, kind="move")
+    jobs.sweep(timezone.now() + timedelta(days=29))
+    assert jobs._folder(job.pk).is_dir()
+    jobs.sweep(timezone.now() + timedelta(days=31))
+    assert not jobs._folder(job.pk).exists() and not Import.objects.filter(workspace=workspace).exists()

@@ -17,7 +17,7 @@ from envol.campaigns.models import Campaign
 from envol.campaigns.refusals import Refused
 from envol.consent import acts, gates, purposes
 from envol.consent.models import Evidence, Permission
-from envol.contacts import catalogue, people
+from envol.contacts import catalogue, imports, people
 from envol.contacts.models import Contact
 from envol.contacts.orders import NewOrder, add_bulk
 from envol.content import links
@@ -71,7 +71,9 @@ def moved(workspace: Any, owner: Member) -> Job:
             one.left.add(found.list_named("Lettre"))
         if name == "hal":
             one.since, one.proof = "2024-03-05", "confirmed"
-    done = move.carry_out(workspace, found, move.plan(workspace, found, purpose="newsletter", member_id=owner.pk))
+    made = move.plan(workspace, found, purpose="newsletter", member_id=owner.pk)
+    imports.set_origin(made.imp, imports.PEOPLE)
+    done = move.carry_out(workspace, found, made)
     add_bulk(
         workspace,
         [

@@ -23,6 +23,7 @@ from envol.campaigns import actions, asking, expand, tick
 from envol.campaigns.models import Campaign
 from envol.campaigns.refusals import Refused
 from envol.consent import breaches, policies
+from envol.contacts import imports
 from envol.contacts.models import List, Membership
 from envol.contacts.orders import NewOrder, add_bulk
 from envol.outbound import accept, mailing, requests, resend
@@ -194,6 +195,7 @@ def _ask_once(world: World, everybody: Sequence[Person]) -> None:
     if not orders:
         return
     made = move.plan(world.workspace, found, purpose="newsletter", member_id=world.member.pk)
+    imports.set_origin(made.imp, imports.PEOPLE)
     job = Job.objects.get(pk=move.carry_out(world.workspace, found, made)["move"])
     add_bulk(world.workspace, orders)
     sale = {"product_family": "livres", "optout_offered": True}

@@ -6,8 +6,10 @@ of the former service lies there sealed and goes as soon as its account was read
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,7 @@ from envol.accounts.jobs import Progress
 from envol.accounts.models import Job, Workspace
 from envol.api.moving import mailjet, move, read
 from envol.api.moving.found import Found
+from envol.contacts.imports.kept import KEPT
 from envol.contacts.imports.receive import folder, refuse_when_full
 from envol.contacts.models import Import
 from envol.net import NotFetched
@@ -67,14 +70,62 @@ def plan(job_id: int) -> None:
     there = _folder(job_id)
     with Progress(job_id) as progress:
         progress.result = dict(job.result)
-        found = _read(job, there)
-        (there / "found").write_bytes(msgspec.json.encode(found))
+        found = _found(there) or _read(job, there)
+        _keep(there, found)
         made = move.plan(
             job.workspace, found, purpose=job.result.get("purpose", ""), member_id=job.result.get("member"),
             tell=progress.at,
         )  # fmt: skip
         progress.result |= {"report": made.report, "import": made.imp.pk, "state": "tried"}
     Job.objects.filter(pk=job_id).update(object_id=made.imp.pk)
+
+
+def _found(there: Path) -> Found | None:
+    place = there / "found"
+    return msgspec.json.decode(place.read_bytes(), type=Found) if place.is_file() else None
+
+
+def _keep(there: Path, found: Found) -> None:
+    """What was found, whole or not at all; the files that it was read from are needed no more."""
+    new = there / "found.new"
+    with open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as out:
+        out.write(msgspec.json.encode(found))
+        out.flush()
+        os.fsync(out.fileno())
+    new.replace(there / "found")
+    shutil.rmtree(there / "files", ignore_errors=True)
+
+
+def forget(workspace_id: int, names: set[str]) -> int:
+    """Take somebody out of what waits to be moved in (GDPR art. 17); in how many moves she was. ``names``: her address
+    in small letters, as she writes it and as it is compared.
+
+    Files that could not be read go whole: who is in them is not known.
+    """
+    gone = 0
+    for job in Job.objects.filter(workspace_id=workspace_id, kind=move.KIND):
+        there = _folder(job.pk)
+        if not there.is_dir():
+            continue
+        found = _found(there)
+        if found is not None:
+            if names & found.people.keys():
+                for name in names:
+                    found.people.pop(name, None)
+                _keep(there, found)
+                gone += 1
+        elif job.state in ("failed", "cancelled"):
+            shutil.rmtree(there, ignore_errors=True)
+    return gone
+
+
+def sweep(now: datetime | None = None) -> int:
+    """A move that nobody carried out is dropped after as long as a file that nobody took in; how many."""
+    old = Job.objects.filter(kind=move.KIND, created_at__lt=(now or timezone.now()) - KEPT)
+    waiting = [job for job in old.exclude(state__in=("waiting", "running")) if _folder(job.pk).is_dir()]
+    for job in waiting:
+        drop(job)
+    return len(waiting)
 
 
 def _read(job: Job, there: Path) -> Found:
@@ -98,7 +149,8 @@ def _read(job: Job, there: Path) -> Found:
 
 def carry_out(job_id: int) -> None:
     job = Job.objects.select_related("workspace").get(pk=job_id)
-    found = msgspec.json.decode((_folder(job_id) / "found").read_bytes(), type=Found)
+    found = _found(_folder(job_id))
+    assert found is not None
     imp = Import.objects.get(workspace=job.workspace, pk=job.result["import"])
     report = job.result["report"]
     with Progress(job_id) as progress:

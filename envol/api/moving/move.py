@@ -29,6 +29,7 @@ from envol.api.moving.found import REFUSALS, SCOPES, Found
 from envol.api.rest import names
 from envol.consent import purposes, suppression
 from envol.contacts import catalogue, fields, imports, lists, subscriptions
+from envol.contacts.imports import origin
 from envol.contacts.imports.receive import copy_of
 from envol.contacts.models import Import, ImportRefusal, List, Property
 from envol.wire.address import AddressError, normalise
@@ -72,7 +73,8 @@ def plan(
     new = [name for name, key in columns.items() if key not in known]
     imports.set_mapping(imp, _mapping(columns, set(known)))
     imports.set_permission(imp, _permission(workspace, found, purpose))
-    imports.set_origin(imp, imports.MOVED, found.origin)  # the same organisation had them there
+    # The same organisation had them there; who gave it the data is said before they come in (`imports.set_origin`).
+    imports.set_origin(imp, imports.MOVED, found.origin)
     counts = imports.dry_run(imp, tell)
     evidenced = sum(1 for one in found.people.values() if one.since and one.proof and not one.refusal)
     refusals = Counter(one.refusal for one in found.people.values() if one.refusal)
@@ -106,7 +108,11 @@ def discard(imp: Import) -> None:
 def carry_out(
     workspace: Workspace, found: Found, made: Plan, tell: Tell | None = None, *, job: Job | None = None
 ) -> dict[str, Any]:
-    """Do what was tried; what it made is told, and kept with a job: :func:`undo` finds it by that number."""
+    """Do what was tried; what it made is told, and kept with a job: :func:`undo` finds it by that number.
+
+    ImportProblem, and nothing is done, while nobody said who gave these people's data (GDPR art. 14).
+    """
+    origin.must_be_said(made.imp)
     done: dict[str, Any] = {"import": made.imp.pk, "lists": [], "properties": [], "templates": {}, "refusals": {}}
     done["refusals"] = _refuse(workspace, found)
     purpose = made.report["purpose"]

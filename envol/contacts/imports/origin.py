@@ -24,7 +24,8 @@ _NEW = (
 
 
 PEOPLE, OTHER, MOVED, PROGRAM = "people", "other", "moved", "program"
-"""They themselves; somebody else; this organisation's former platform; a program whose key says nothing of it."""
+"""They themselves; somebody else; this organisation's former platform, as long as nobody said who gave it the data; a
+program whose key says nothing of it."""
 
 
 def set_origin(imp: Import, by: str, name: str = "", received_on: str = "") -> Import:
@@ -34,6 +35,8 @@ def set_origin(imp: Import, by: str, name: str = "", received_on: str = "") -> I
     """
     must_be_open(imp)
     name = " ".join(name.split())[:200]
+    # Which platform it was stays, also once it is known who gave the data.
+    moved = imp.origin.get("moved") or (imp.origin.get("name", "") if imp.origin.get("by") == MOVED else "")
     if by == PEOPLE:
         imp.origin = {"by": by}
     elif by in (MOVED, PROGRAM):
@@ -53,13 +56,15 @@ def set_origin(imp: Import, by: str, name: str = "", received_on: str = "") -> I
         if day > timezone.localdate(timezone=ZoneInfo(imp.workspace.time_zone)):
             raise ImportProblem(gettext("The day on which you got the data lies in the future: correct it."))
         imp.origin = {"by": by, "name": name, "on": day.isoformat()}
+    if moved and by != MOVED:
+        imp.origin["moved"] = moved
     imp.save(update_fields=["origin"])
     return imp
 
 
 def must_be_said(imp: Import) -> None:
     """Nobody is written from a file of which nobody said who gave it. Raises ImportProblem."""
-    if not imp.origin:
+    if imp.origin.get("by", OTHER if imp.origin else "") in ("", MOVED):
         raise ImportProblem(gettext("Say first who gave you these data: the people themselves, or somebody else."))
 
 

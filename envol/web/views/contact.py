@@ -17,13 +17,14 @@ from django.views.decorators.http import require_POST, require_safe
 
 from envol.accounts import looks
 from envol.accounts.journal import note
-from envol.accounts.models import Role, User, Workspace
+from envol.accounts.models import ApiKey, Role, User, Workspace
+from envol.api import declared
 from envol.audience import hands, reasons, shops
 from envol.audience.models import Segment
 from envol.consent import acts, ages, informing, restriction, silence, why
 from envol.consent import purposes as purpose_service
 from envol.consent.models import Basis, Purpose, PurposeText
-from envol.contacts import beyond, bulk, people, places
+from envol.contacts import beyond, bulk, people, places, whence
 from envol.contacts.filters import Filter
 from envol.contacts.models import Contact, Identifier, List, Membership, Note, Order, Property, PropertyHistory, Source
 from envol.contacts.sealing import opened
@@ -129,6 +130,7 @@ def page(request: MemberRequest, person: Contact, *, status: int = 200, **more: 
     lines = people.permissions(person)
     rests = silence.of(workspace.id, person.id)
     purposes = {p.key: p for p in Purpose.objects.filter(workspace=workspace)}
+    came = whence.of(workspace.id, person.id)
     given = NothingTyped(more.pop("given", {}))
     granting = _granting(request, given)  # one form, where it is asked for: six of them were half of the page
     texts = PurposeText.objects.filter(purpose__workspace=workspace, language=workspace.language)
@@ -178,9 +180,23 @@ def page(request: MemberRequest, person: Contact, *, status: int = 200, **more: 
         "problem": "",
         "cares": cared_for(workspace, person),
         "why_quiet": _why_quiet(workspace, person),
+        "whence": came,
+        "whence_said": _said_of(workspace, came),
         "came_from": informing.of_person(workspace.id, person.id),
     }
     return render(request, "contacts/one.html", facts | more, status=status)
+
+
+def _said_of(workspace: Workspace, came: whence.Whence | None) -> str:
+    """Who gave what a program brought, as a member says it of the program's key by now; empty: nobody does."""
+    key = ApiKey.objects.filter(workspace=workspace, pk=came.key_id or 0).first() if came else None
+    declaration = declared.of(key) if key else None
+    if declaration is None:
+        return ""
+    given_by = declaration.evidence.facts.get(declared.GIVEN_BY, "")
+    if given_by:
+        return _("Of this program it is said that %(name)s gives the data.") % {"name": given_by}
+    return _("Of this program it is said that the people give the data themselves.")
 
 
 def _granting(request: MemberRequest, given: Any) -> int | None:

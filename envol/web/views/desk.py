@@ -27,6 +27,7 @@ WAYS = {
     "form": (gettext_lazy("sign-up form"), "signup"),
     "import": (gettext_lazy("file of people"), "import"),
     "key": (gettext_lazy("program with an API key"), "key"),
+    "undeclared": (gettext_lazy("people of unknown origin, brought by"), "key"),
     "property": (gettext_lazy("field"), "field"),
     "smart_host": (gettext_lazy("relay"), ""),
     "webhook": (gettext_lazy("webhook"), "webhook"),

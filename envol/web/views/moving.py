@@ -19,7 +19,9 @@ from envol.api.moving.move import KIND
 from envol.campaigns.refusals import Refused
 from envol.consent.models import Purpose
 from envol.consent.purposes import ASKED_ONCE
+from envol.contacts import imports
 from envol.contacts.imports.problem import ImportProblem
+from envol.contacts.models import Import
 from envol.web.answers import refuse, see
 from envol.web.doors import MemberRequest, audience
 from envol.web.paging import page_of
@@ -99,6 +101,9 @@ def _page(request: MemberRequest, job: Job, given: dict[str, str] | None = None,
         "problem": problem,
         "asked": [(GROUNDS[one["ground"]], one["people"], one["campaign"]) for one in job.result.get("asked", ())],
     }
+    if job.result.get("state") == "tried":
+        tried = Import.objects.filter(workspace=request.workspace, pk=facts["import_id"] or 0).only("origin").first()
+        facts["origin"] = tried.origin if tried else {}
     if facts["shown"] == "done" and report.get("not_evidenced"):
         facts["standing"] = asking.standing(request.workspace, job)
     partial = request.headers.get("HX-Request") == "true"
@@ -124,6 +129,10 @@ def act_on_move(request: MemberRequest, move_id: int) -> HttpResponse:
         return refuse(request, "move", job.pk, said=_("Something is running already; wait until it ends."))
     now = job.result.get("state", "")
     if act == "run" and now == "tried" and job.state != "cancelled":
+        try:
+            _say_origin(request, job)
+        except ImportProblem as error:
+            return _page(request, job, request.POST.dict(), str(error))
         jobs.start(job, "run")
         return see(request, "move", job.pk)
     if act == "drop" and now != "moved":
@@ -135,6 +144,17 @@ def act_on_move(request: MemberRequest, move_id: int) -> HttpResponse:
     if act == "ask" and now == "moved":
         return _ask(request, job)
     return refuse(request, "move", job.pk, said=_("There is no such act; nothing was changed."))
+
+
+def _say_origin(request: MemberRequest, job: Job) -> None:
+    """Who gave these people's data to this organisation (GDPR art. 14). Raises ImportProblem."""
+    imp = Import.objects.filter(workspace=request.workspace, pk=job.result.get("import", 0)).first()
+    if imp is None:
+        raise ImportProblem(_("What was tried is gone: begin again with the same files."))
+    by = request.POST.get("given_by", "")
+    by = by if by in (imports.PEOPLE, imports.OTHER) else ""
+    if imp.state not in ("cancelled", "failed") or by:  # taken up again it was said before
+        imports.set_origin(imp, by, request.POST.get("origin", ""), request.POST.get("received_on", ""))
 
 
 def _ask(request: MemberRequest, job: Job) -> HttpResponse:
