@@ -48,6 +48,8 @@ HANGS = {
     "content_attachment": Parent("version_id", "content_version"),
     "content_media_use": Parent("media_id", "content_media"),
     "outbound_chunk": Parent("sending_id", "outbound_sending"),
+    "outbound_daily_reader": Parent("mailing_list_id", "outbound_mailing_list"),
+    "outbound_digest_item": Parent("mailing_list_id", "outbound_mailing_list"),
     "outbound_dkim_key": Parent("domain_id", "outbound_domain"),
     "outbound_domain_report": Parent("domain_id", "outbound_domain"),
     "outbound_domain_report_row": Parent("report_id", "outbound_domain_report"),

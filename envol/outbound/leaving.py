@@ -11,7 +11,11 @@ from envol.consent.models import Permission, Purpose
 from envol.events.models import Kind
 from envol.events.writing import NewEvent, record
 
-_SOURCES = {"mail": "mail to the address of List-Unsubscribe", "program": "told by a program of the organisation"}
+_SOURCES = {
+    "mail": "mail to the address of List-Unsubscribe",
+    "list": "signed mail to the address for leaving a mailing list",
+    "program": "told by a program of the organisation",
+}
 
 
 def unsubscribe(

@@ -34,7 +34,7 @@ from envol.db_role import as_owner
 from envol.events.writing import request_mail
 from envol.outbound import domains, records
 from envol.outbound.accept import Outgoing, Refused, accept_post
-from envol.outbound.models import Domain, MailingList, Moderator, Post, PostState, Sending
+from envol.outbound.models import DigestItem, Domain, MailingList, Moderator, Post, PostState, Sending
 from envol.outbound.records import Resolver, Unknown, lookup, return_host
 from envol.wire import list_headers
 from envol.wire.address import AddressError, domain_of, normalise
@@ -60,10 +60,14 @@ _RUNS = re.compile(
 )
 
 
-def address_of(one: MailingList) -> str:
+DAILY, EACH, LEAVE = "daily", "each", "leave"
+"""What members tell a list by writing to NAME-daily@ and so on (`list_commands`)."""
+
+
+def address_of(one: MailingList, command: str = "") -> str:
     """Where people write to: at the return host when mail comes home there, else at the domain."""
     host = return_host(one.domain.name) if one.domain.returns_at else one.domain.name
-    return f"{one.name}@{host}"
+    return f"{one.name}{command and '-'}{command}@{host}"
 
 
 def found_by(recipient: str) -> MailingList | None:
@@ -188,7 +192,7 @@ def take(one: MailingList, raw: bytes, found: Explanation, proven: bool) -> str:
     fields = fields_of(raw)
     if found.type != "not_bounce":
         return found.type
-    if _goes_round(one, fields):
+    if goes_round(one, fields):
         return "loop"
     author = author_of(fields)
     if author is None:
@@ -227,7 +231,7 @@ def take(one: MailingList, raw: bytes, found: Explanation, proven: bool) -> str:
     return "post held"
 
 
-def _goes_round(one: MailingList, fields: list[tuple[bytes, bytes]]) -> bool:
+def goes_round(one: MailingList, fields: list[tuple[bytes, bytes]]) -> bool:
     """Mail of a machine or of a list, ours come back above all (RFC 3834 §2, RFC 2919 §2)."""
     if value_of(fields, b"auto-submitted").lower().partition(";")[0].strip() not in ("", "no"):
         return True
@@ -329,11 +333,11 @@ def distribute(post_id: int) -> int | None:
         post = Post.objects.select_for_update().filter(pk=post_id, state=PostState.ACCEPTED).first()
         if post is None:
             return None
-        one = MailingList.objects.select_related("workspace", "domain").get(pk=post.mailing_list_id)
+        one = locked(post.mailing_list_id)
         try:
             message = _made(one, post)
-            people = _people(one)
-            accept_post(one.sending_id, PRIORITY, message, people)
+            people = reached(one)
+            accept_post(one.sending_id, PRIORITY, message, _at_once(one, post, people))
         except (Refused, Unreadable, ValueError) as error:
             log.warning("a post cannot leave", post=post.pk, why=str(error))
             Post.objects.filter(pk=post.pk).update(state=PostState.HELD, reason="cannot leave")
@@ -342,7 +346,22 @@ def distribute(post_id: int) -> int | None:
     return len(people)
 
 
-def _people(one: MailingList) -> list[tuple[int, str]]:
+def locked(list_id: int) -> MailingList:
+    """A list, for the caller's transaction alone: who takes what how is settled one after another."""
+    return MailingList.objects.select_for_update(of=("self",)).select_related("workspace", "domain").get(pk=list_id)
+
+
+def _at_once(one: MailingList, post: Post, people: list[tuple[int, str]]) -> list[tuple[int, str]]:
+    """Those who take each message; for the others it waits for their message of the day."""
+    daily = set(one.daily_readers.values_list("contact_id", flat=True))
+    DigestItem.objects.bulk_create(
+        [DigestItem(mailing_list=one, post=post, contact_id=pk) for pk, _address in people if pk in daily],
+        ignore_conflicts=True,
+    )
+    return [person for person in people if person[0] not in daily]
+
+
+def reached(one: MailingList) -> list[tuple[int, str]]:
     """Who is on the list and allows its purpose; the lease asks all gates again before each leaves."""
     bit = Purpose.objects.values_list("bit", flat=True).get(pk=one.purpose_id)
     on_it = Membership.objects.filter(workspace_id=one.workspace_id, list_id=one.list_id, until=None)
@@ -352,11 +371,22 @@ def _people(one: MailingList) -> list[tuple[int, str]]:
 
 def _made(one: MailingList, post: Post) -> Outgoing:
     """The post as the list sends it: From ours, replies to the list or to who wrote it."""
-    mine, home = f"{one.name}@{one.domain.name}", address_of(one)
     name = post.author_name or parseaddr(post.author)[1].partition("@")[0]
-    label = one.title if one.title.isascii() else ""
     tag = f"[{one.title}] "
     subject = post.subject if not one.prefix or tag.strip() in post.subject else tag + post.subject
+    reply_to = None if one.discussion else Mailbox(post.author_name, post.author)
+    return outgoing(one, bytes(post.raw), name, subject, reply_to, post=post.pk)
+
+
+def outgoing(
+    one: MailingList, raw: bytes, name: str, subject: str, reply_to: Mailbox | None = None, **facts: int
+) -> Outgoing:
+    """A message in the list's own name. ``name``: who speaks; ``reply_to``: who is answered, instead of the list.
+
+    Raises `Unreadable`.
+    """
+    mine, home = f"{one.name}@{one.domain.name}", address_of(one)
+    label = one.title if one.title.isascii() else ""
     extra = [
         ("List-Id", list_headers.list_id(f"{one.name}.{one.domain.name}", label)),
         ("List-Post", f"<mailto:{home}>" if one.discussion else "NO"),
@@ -364,11 +394,11 @@ def _made(one: MailingList, post: Post) -> Outgoing:
         ("Precedence", "list"),
         ("X-Loop", home),
     ]
-    raw = pass_on(
-        bytes(post.raw),
-        sender=Mailbox(f"{name} – {one.title}", mine),
+    sent = pass_on(
+        raw,
+        sender=Mailbox(f"{name} – {one.title}" if name else one.title, mine),
         to=[Mailbox(one.title, home)],
-        reply_to=[Mailbox(one.title, home) if one.discussion else Mailbox(post.author_name, post.author)],
+        reply_to=[reply_to or Mailbox(one.title, home)],
         subject=" ".join(subject.split())[:900],
         extra=extra,
     )
@@ -377,8 +407,8 @@ def _made(one: MailingList, post: Post) -> Outgoing:
         (name, mine),
         [("", home)],
         subject=subject,
-        raw=raw,
-        facts={"by": "list", "leave": True, "post": post.pk},
+        raw=sent,
+        facts={"by": "list", "leave": True, **facts},
     )
 
 

@@ -429,6 +429,7 @@ class MailingList(models.Model):
     sending = models.OneToOneField(Sending, on_delete=models.PROTECT)  # carries its posts, for as long as it lives
     created_at = models.DateTimeField(db_default=Now())
     closed_at = models.DateTimeField(null=True)
+    digest_on = models.DateField(null=True)  # the day, where the workspace is, of its last message of the day
 
     class Meta:
         db_table = "outbound_mailing_list"
@@ -476,3 +477,7 @@ class Post(models.Model):
     class Meta:
         db_table = "outbound_post"
         indexes = [models.Index(fields=["mailing_list", "-id"], name="post_newest")]
+
+
+# A file of their own; whoever asks for the models finds them here.
+from envol.outbound.models_digest import DailyReader, DigestItem  # noqa: E402, F401

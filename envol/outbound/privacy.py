@@ -85,9 +85,20 @@ def erase(workspace_id: int, contact_id: int) -> dict[str, int]:
         given,
     )
     sends = db.execute(f"UPDATE outbound_send s SET address = '{ERASED}', site = 'invalid' WHERE {mine}", given)
+    for table in ("outbound_daily_reader", "outbound_digest_item"):
+        db.execute(
+            f"DELETE FROM {table} d USING outbound_mailing_list l WHERE l.id = d.mailing_list_id"
+            " AND l.workspace_id = %(w)s AND d.contact_id = %(c)s",
+            given,
+        )
+    hers = "l.workspace_id = %(w)s AND (p.contact_id = %(c)s OR lower(p.author) = ANY(%(addresses)s::text[]))"
+    db.execute(
+        "DELETE FROM outbound_digest_item d USING outbound_post p, outbound_mailing_list l"
+        f" WHERE p.id = d.post_id AND l.id = p.mailing_list_id AND {hers}",
+        given,
+    )
     posts = db.execute(
-        "DELETE FROM outbound_post p USING outbound_mailing_list l WHERE l.id = p.mailing_list_id"
-        " AND l.workspace_id = %(w)s AND (p.contact_id = %(c)s OR lower(p.author) = ANY(%(addresses)s::text[]))",
+        f"DELETE FROM outbound_post p USING outbound_mailing_list l WHERE l.id = p.mailing_list_id AND {hers}",
         given,
     )
     return {"outbound_post": posts, "outbound_send": sends, "outbound_message": messages, "outbound_captured": captured}
@@ -113,7 +124,21 @@ def export(workspace_id: int, contact_id: int) -> dict[str, Any]:
     for row in written:
         row["received_at"] = row["received_at"].isoformat()
         row["message"] = bytes(row["message"]).decode("utf-8", "replace")
-    return {"messages": found, "replies": written}
+    posts = db.dicts(
+        "SELECT p.received_at, l.title AS mailing_list, p.subject, p.raw AS message FROM outbound_post p"
+        " JOIN outbound_mailing_list l ON l.id = p.mailing_list_id WHERE l.workspace_id = %s AND p.contact_id = %s"
+        " ORDER BY p.id",
+        [workspace_id, contact_id],
+    )
+    for row in posts:
+        row["received_at"] = row["received_at"].isoformat()
+        row["message"] = bytes(row["message"]).decode("utf-8", "replace")
+    daily = db.dicts(
+        "SELECT l.title AS mailing_list FROM outbound_daily_reader d JOIN outbound_mailing_list l"
+        " ON l.id = d.mailing_list_id WHERE l.workspace_id = %s AND d.contact_id = %s ORDER BY l.title",
+        [workspace_id, contact_id],
+    )
+    return {"messages": found, "replies": written, "posts": posts, "one_message_a_day": daily}
 
 
 def describe() -> list[Data]:
@@ -122,6 +147,8 @@ def describe() -> list[Data]:
         Data("outbound_message", "words of single messages", True, "1 month, then without words"),
         Data("outbound_grouping", "words under which programs count their messages together", False),
         Data("outbound_post", "messages to mailing lists, with who wrote them", True, "90 days"),
+        Data("outbound_daily_reader", "who takes one message a day of a mailing list", True, "while she does"),
+        Data("outbound_digest_item", "messages that wait for one person's message of the day", True, "a day"),
         Data("outbound_moderator", "addresses of those who decide on such messages", True, "while they do"),
         Data(
             "outbound_outcome",

@@ -23,7 +23,18 @@ from envol.content import links
 from envol.events import outbox
 from envol.events.models import Endpoint, Kind
 from envol.events.writing import NewEvent, record
-from envol.outbound import domain_reports, domains, leaving, mailbox, mailing, notices, rolls, settle, shaping
+from envol.outbound import (
+    domain_reports,
+    domains,
+    leaving,
+    list_commands,
+    mailbox,
+    mailing,
+    notices,
+    rolls,
+    settle,
+    shaping,
+)
 from envol.outbound.models import CapturedKind, Send, Sending
 from envol.outbound.sites import site_of
 from envol.wire.address import AddressError, domain_of, normalise
@@ -56,7 +67,8 @@ def is_ours(recipient: str) -> bool:
         return True
     local = _local(recipient)
     if local not in _SERVICES:
-        return mailing.found_by(recipient) is not None or route_of(recipient) is not None
+        to_list = mailing.found_by(recipient) is not None or list_commands.of(recipient) is not None
+        return to_list or route_of(recipient) is not None
     domain = domains.at_host(domain_of(recipient))
     return domain is not None and (local != mailbox.REPLIES or bool(domain.replies_to))
 
@@ -81,11 +93,16 @@ def take(batch: Sequence[Returned]) -> list[str]:
     Raises `disk.Full` and database errors: then nothing of the batch was taken.
     """
     disk.refuse_when_full()
-    read = [(one, explain(one.raw), _reports(one), mailing.proven(one.recipient, one.raw)) for one in batch]
+    read = [(one, explain(one.raw), _reports(one), _proven(one)) for one in batch]
     with transaction.atomic(durable=not connection.in_atomic_block):
         taken = [_take(*found) for found in read]
     rolls.flush_if_due()
     return taken
+
+
+def _proven(one: Returned) -> bool:
+    """Is it somebody's own word, to a list or about it? Asks DNS."""
+    return mailing.proven(one.recipient, one.raw) or list_commands.proven(one.recipient, one.raw)
 
 
 def _reports(one: Returned) -> list[domain_reports.Read]:
@@ -116,6 +133,8 @@ def _take(one: Returned, found: Explanation, reports: list[domain_reports.Read],
         return "for a program"
     if target is None and local != COMPLAINTS and (to := mailing.found_by(one.recipient)) is not None:
         return mailing.take(to, one.raw, found, proven)
+    if target is None and local != COMPLAINTS and (asked := list_commands.of(one.recipient)) is not None:
+        return list_commands.take(*asked, one.raw, found, proven)
     if found.type == "feedback":
         target = target or next(filter(None, map(_marked, found.marks)), None)
     if target is None or target.no is None:

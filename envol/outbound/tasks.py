@@ -101,3 +101,12 @@ def distribute(post_id: int) -> None:
     from envol.outbound import mailing
 
     mailing.distribute(post_id)
+
+
+@app.periodic(cron="3 * * * *")
+@app.task(queue="house", name="outbound.digests", queueing_lock="outbound.digests")
+def digests(timestamp: int) -> None:
+    """Every hour: where it is morning, the message of the day of mailing lists."""
+    from envol.outbound import digests as of_lists
+
+    of_lists.run()

@@ -21,7 +21,7 @@ from envol.content.links import Kind
 from envol.content.models import Version
 from envol.content.preview import person_of
 from envol.web.doors import anybody
-from envol.web.public import cares, choices, own_data
+from envol.web.public import cares, choices, mailing_lists, own_data
 from envol.web.public.choices import Visitor
 from envol.web.public.page import LANGUAGES, POLICY, nowhere, page, private, spoken, switches
 from envol.web.public.words import Words
@@ -148,6 +148,7 @@ def preferences(request: HttpRequest, token: str) -> HttpResponse:
             seen = _numbers(form.get("seen", ""))
             changed = choices.choose(who, wanted, language=form.get("language"), seen=seen)
             changed |= cares.choose(who, form)
+            changed |= mailing_lists.choose(who, form)
             changed |= "often" in form and own_data.seldom(who, form["often"])
             said = "saved" if changed else "unchanged"
             language = who.language  # what she has just chosen, if she did
@@ -171,6 +172,7 @@ def preferences(request: HttpRequest, token: str) -> HttpResponse:
             "shown": ",".join(str(c.purpose.pk) for c in offered if c.purpose.kind != "transactional"),
             "seen": ",".join(str(c.words.pk) for c in offered),
             "topics": cares.rows(who, words),
+            "lists": mailing_lists.rows(who),
             "often": own_data.frequencies(who, words),
             "unprofiled": own_data.unprofiled(who),
             "after": own_data.wishes(who, words, typed),

@@ -34,6 +34,13 @@ WORDS: dict[str, dict[str, str]] = {
         "fr": "Rien n’est parti pour l’instant : l’un de ces boutons décide.",
         "en": "Nothing has left yet: one of these buttons decides.",
     },
+    "lists": {"fr": "Listes de diffusion", "en": "Mailing lists"},
+    "lists_intro": {
+        "fr": "Un message par jour les réunit tous ; il part le matin, s’il y en a.",
+        "en": "One message a day holds them all; it leaves in the morning, if there are any.",
+    },
+    "lists_each": {"fr": "chaque message", "en": "each message"},
+    "lists_daily": {"fr": "un message par jour", "en": "one message a day"},
     "post_accept": {"fr": "Laisser passer", "en": "Let it through"},
     "post_refuse": {"fr": "Refuser", "en": "Refuse"},
     "post_accepted": {"fr": "Le message part maintenant.", "en": "The message leaves now."},

@@ -171,6 +171,7 @@ def _page(request: MemberRequest, one: MailingList, form: MailingForm | None = N
         "one": one,
         "address": mailing.address_of(one),
         "members": mailing.members(one),
+        "daily": one.daily_readers.count(),
         "people": List.objects.filter(pk=one.list_id).first(),
         "purpose": Purpose.objects.filter(pk=one.purpose_id).first(),
         "held": one.posts.filter(state=PostState.HELD).defer("raw").order_by("id"),
