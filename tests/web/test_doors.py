@@ -298,6 +298,15 @@ def test_no_page_needs_what_its_policy_forbids(shop: Shop, as_member: Sign) -> N
         assert not re.search(r"\b[A-Z]\w+ object \(", text), f"{name}: a row shown by its number, not by its name"
 
 
+def test_whoever_sees_addresses_is_told_that_she_may_look_for_one(shop: Shop, as_member: Sign) -> None:
+    pages = ("/contacts", f"/segments/{shop.segment.pk}")
+    for role, by_address in (("viewer", False), ("dpo", True), ("editor", True)):
+        client = as_member(role)
+        for where in pages:
+            told = client.get(where).content.decode()
+            assert ("Search by name" not in told) == by_address, (role, where)
+
+
 def test_a_viewer_never_sees_a_whole_address(shop: Shop, as_member: Sign) -> None:
     """Every page she may open, every group of people, the CSV too."""
     client = as_member("viewer")

@@ -22,6 +22,7 @@ from envol.contacts import filters, saved_views
 from envol.contacts.models import Contact, List
 from envol.web.answers import refuse, see, see_path
 from envol.web.doors import MemberRequest, audience
+from envol.web.masking import sees_addresses
 from envol.web.people_filter import KEYS, chips_of, filter_of, query_of, tree_of
 
 COUNTED = 10_000  # up to here the page counts while it is made; beyond, the figure follows by itself
@@ -108,6 +109,7 @@ def contacts(request: MemberRequest) -> HttpResponse:
             "lists": List.objects.filter(workspace=workspace).order_by("name")[:200],
             "segments": Segment.objects.filter(workspace=workspace).order_by("name")[:200],
             "purposes": purposes,
+            "by_address": sees_addresses(request),
             "anybody": bool(people) or Contact.objects.filter(workspace_id=workspace.id).exists(),
         }
         answer = render(request, "contacts/list.html", facts)

@@ -192,7 +192,7 @@ def _why(request: MemberRequest, catalogue: Catalogue, segment: Segment) -> dict
     words = request.GET.get("who", "").strip()
     chosen = request.GET.get("person", "")
     rows = Contact.objects.filter(workspace_id=request.workspace.id)
-    facts: dict[str, Any] = {"who": words}
+    facts: dict[str, Any] = {"who": words, "by_address": sees_addresses(request)}
     if chosen.isascii() and chosen.isdigit() and len(chosen) < 19:
         person: Any = rows.filter(id=int(chosen)).first()
         if person is None:
