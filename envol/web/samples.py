@@ -128,8 +128,8 @@ def written(language: str, base: str, key: str) -> list[Sample]:
         Sample(
             _("Take somebody in"),
             _(
-                "In Envol’s own words. Being known permits nothing: what may be sent is said on the page of the key. The"
-                " Idempotency-Key names the sign-up in your own program: sent twice, it is taken once."
+                "In Envol’s own words. Being known permits nothing: what may be sent is said on the page of the key."
+                " The Idempotency-Key names the sign-up in your own program: sent twice, it is taken once."
             ),
             _CONTACT[language].format(base=base, key=key),
         ),
