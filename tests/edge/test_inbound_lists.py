@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from envol import db
-from envol.consent import acts, purposes
+from envol.consent import acts, purposes, registry
 from envol.contacts import people
-from envol.contacts.models import List
+from envol.contacts.models import Contact, List
 from envol.content import links
 from envol.events.models import MailRequest
 from envol.outbound import domains, lease, mailing
@@ -228,12 +228,20 @@ def test_leaving_takes_the_permission_back_and_the_next_post_does_not_go_there(
 
 
 def test_erasing_a_person_takes_her_posts(inbound: Running, workspace: Any, club: MailingList) -> None:
-    from envol.contacts.models import Contact
     from envol.outbound import privacy
 
     inbound.send(CLUB, written(LUC), LUC)
     assert privacy.erase(workspace.pk, Contact.objects.get(email_key=LUC).pk)["outbound_post"] == 1
     assert states() == []
+
+
+def test_erasing_a_reader_takes_nothing_from_the_others(inbound: Running, workspace: Any, club: MailingList) -> None:
+    inbound.send(CLUB, written(LUC), LUC)
+    mailing.decide(Post.objects.get().pk, True, ZOE)
+    assert mailing.distribute(Post.objects.get().pk) == 2
+    registry.erase_person(workspace.pk, Contact.objects.get(email_key=ROSE).pk, ROSE, cause="request 1")
+    ((address, raw),) = leaving()
+    assert address == LUC and "À samedi." in (read(raw).text or "")
 
 
 def test_nothing_waits_for_ever(inbound: Running, club: MailingList) -> None:

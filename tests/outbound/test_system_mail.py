@@ -119,3 +119,23 @@ def test_an_erased_person_is_nowhere_in_the_queue(workspace) -> None:
     assert db.value("SELECT cause FROM outbound_outcome") == "erased"
     assert states.invariants() == []
     assert suppression.lookup(workspace.id, [address])
+
+
+def test_an_erasure_takes_nothing_from_others_who_wait_for_the_same_message(workspace) -> None:
+    (contact, address), (_, other) = people(workspace, 2)
+    accept.accept_messages(
+        [
+            accept.Outgoing(
+                workspace.id,
+                ("S", "s@librairie.example"),
+                [("", address), ("", other), ("", "x@un.example")],
+                "Hi",
+                "x",
+            )
+        ]
+    )
+    registry.erase_person(workspace.id, contact, address, cause="request 1")
+    assert states.invariants() == []
+    leased = {row.address: row for lot in lease.lease("test", 10, seconds=60) for row in lot.rows}
+    assert set(leased) == {other, "x@un.example"}
+    assert db.value("SELECT count(*) FROM outbound_message WHERE raw IS NULL AND text = '' AND html = ''") == 0
