@@ -23,7 +23,7 @@ from django.utils.translation import gettext as _
 
 from envol import disk
 from envol.accounts.models import Workspace
-from envol.consent import breaches, data_map, pack, record, six_steps, transfers
+from envol.consent import breaches, data_map, demands, pack, record, six_steps, transfers
 from envol.consent.models import Assessment, Breach, PolicyVersion, Processor, PurposeText
 from envol.consent.paper import Paper
 
@@ -100,6 +100,7 @@ def _parts(workspace: Workspace) -> list[tuple[str, str, Callable[[], _Files | N
         ("notices", _("Notices, policies and terms, by version (art. 13, 14)"), lambda: _notices(workspace)),
         ("assessments", _("Assessments (art. 6(1)(f), 35)"), lambda: _assessments(workspace)),
         ("breaches", _("Register of breaches (art. 33(5))"), lambda: _breaches(workspace)),
+        ("demands", _("Demands of foreign authorities (art. 48)"), lambda: _demands(workspace)),
         ("steps", _("The six steps"), lambda: _steps(workspace)),
     ]
 
@@ -180,6 +181,11 @@ def _breaches(workspace: Workspace) -> _Files:
         lines = [{"at": line.at, "kind": line.kind, "said": line.said} for line in state.lines]
         said.append({"no": one.pk, "title": one.title, "drill": one.drill, "state": state.name, "lines": lines})
     return {"register.json": _json(said)}
+
+
+def _demands(workspace: Workspace) -> _Files | None:
+    said = demands.register(workspace)
+    return {"register.json": _json(said)} if said else None
 
 
 def _steps(workspace: Workspace) -> _Files:

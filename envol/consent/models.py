@@ -203,6 +203,7 @@ class Suppression(models.Model):
 
 # The organisation's desk and people's rights are files of their own; whoever asks for the models finds them here.
 from envol.consent.models_breach import Breach, BreachLine, BreachTold  # noqa: E402
+from envol.consent.models_demand import Demand  # noqa: E402
 from envol.consent.models_desk import Assessment, Desk, MapReading, Processor  # noqa: E402
 from envol.consent.models_origin import Informing, Origin  # noqa: E402
 from envol.consent.models_partner import Handing, Partner  # noqa: E402
@@ -224,6 +225,7 @@ __all__ = [
     "Breach",
     "BreachLine",
     "BreachTold",
+    "Demand",
     "Desk",
     "Directive",
     "Erasure",

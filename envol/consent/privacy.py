@@ -131,6 +131,12 @@ def describe() -> list[Data]:
         ),
         Data("consent_breach", "breaches, suspicions and drills", False, "without end"),
         Data("consent_breach_line", "what was found, decided and told of a breach", False, "without end"),
+        Data(
+            "consent_demand",
+            "what authorities of third countries demanded, and what was answered",
+            False,
+            "without end",
+        ),
         Data("consent_breach_told", "who was told of a breach, and when", True, "as long as the contact"),
         Data("consent_assessment", "assessments of purposes", False, "5 years"),
         Data("consent_policy_version", "notices, policies and terms by version", False, "without end"),

@@ -9,7 +9,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from envol.accounts.models import Job, Workspace
-from envol.consent import assessments, breaches, data_map, desk, overview, policies, transfers
+from envol.consent import assessments, breaches, data_map, demands, desk, overview, policies, transfers
 from envol.consent.models import Breach, Purpose
 
 YEAR = timedelta(days=366)
@@ -89,6 +89,7 @@ def steps(workspace: Workspace) -> list[Step]:
             Check(drill is not None and _recent(timezone.localdate(drill.created_at)),
                   _("A breach was rehearsed within a year"), "breaches"),
             Check(not running, _("No breach is late"), "breaches"),
+            Check(not demands.late(workspace), _("No foreign authority waits beyond its day"), "demands"),
             Check(_recent(found.trained_on), _("The team was trained within a year"), "controller"),
             Check(_recent(found.rights_reviewed_on), _("Who may do what was looked over within a year"), "controller"),
         ]),

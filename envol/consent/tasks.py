@@ -175,10 +175,11 @@ def certify(timestamp: int) -> None:
 @app.periodic(cron="31 * * * *")
 @app.task(queue="house", name="consent.warn", queueing_lock="consent.warn")
 def warn(timestamp: int) -> None:
-    """Every hour: owners are told of requests about data that wait."""
-    from envol.consent import requests
+    """Every hour: owners are told of requests about data that wait, and of foreign authorities that do."""
+    from envol.consent import demands, requests
 
     requests.warn()
+    demands.warn()
 
 
 EVIDENCE = "consent.evidence"

@@ -75,6 +75,10 @@ WORDS = {
     "assessment.lia": gettext_lazy("weighed a legitimate interest"),
     "evidence.made": gettext_lazy("made an evidence pack"),
     "evidence.taken": gettext_lazy("downloaded an evidence pack"),
+    "demand.received": gettext_lazy("wrote down a foreign authority's demand"),
+    "demand.refused": gettext_lazy("refused a foreign authority's demand"),
+    "demand.given": gettext_lazy("granted a foreign authority's demand"),
+    "demand.answered": gettext_lazy("answered a foreign authority"),
     "breach.suspected": gettext_lazy("suspected a breach"),
     "breach.aware": gettext_lazy("became aware of a breach"),
     "breach.facts": gettext_lazy("wrote down facts of a breach"),
@@ -198,7 +202,7 @@ ACTORS = {
 _SEEN_AT = {
     "campaign": "campaign", "segment": "segment", "contact": "contact", "import": "import", "domain": "domain",
     "list": "list", "export": "export", "shop": "shop",
-    "processor": "processor", "breach": "breach",
+    "processor": "processor", "breach": "breach", "demand": "demand",
 }  # fmt: skip
 
 

@@ -87,6 +87,7 @@ MORE = (
     Place("data_map", _("Data map"), "table"),
     Place("processors", _("Processors and transfers"), "globe"),
     Place("breaches", _("Breaches"), "alert", least=Role.EDITOR),
+    Place("demands", _("Foreign authorities"), "globe", least=Role.EDITOR),
     Place("settings", _("Organisation"), "gear", least=Role.OWNER),
     Place("domains", _("Domains"), "globe", least=Role.EDITOR),
     Place("stored", _("Mail that waits for its server"), "clock", least=Role.EDITOR),

@@ -24,7 +24,7 @@ from envol.audience.models import Shop as Outlet
 from envol.campaigns import actions
 from envol.campaigns.models import Campaign
 from envol.collect import signup
-from envol.consent import breaches, desk, informing, partners, purposes, requests
+from envol.consent import breaches, demands, desk, informing, partners, purposes, requests
 from envol.consent.models import Erasure, Permission, RightsRequest
 from envol.contacts import bulk, catalogue, export_files, happenings, imports, orders, people, saved_views
 from envol.contacts.filters import Filter
@@ -111,6 +111,7 @@ class Shop:
             "held_id": Held.objects.get(workspace=self.workspace).pk,
             "mailing_id": self.workspace.mailing_lists.get().pk,
             "breach_id": self.workspace.breaches.get(drill=True).pk,
+            "demand_id": self.workspace.demands.get().pk,
             "processor_id": self.workspace.processors.get().pk,
             "stored_id": self.workspace.stored_domains.get().pk,
             "notice_no": 1_000_000_007,
@@ -214,6 +215,8 @@ def _furnish(shop: Shop, source: Any) -> None:
     export_files.write(shop.export)
     with translation.override("fr"):  # of those who keep the register
         breaches.begin(workspace, "Fichier égaré", datetime.now(UTC), drill=True, scope="everybody", playbook="file")
+        today = demands.today(workspace)
+        demands.receive(workspace, "District Court", "US", "Adresses et ouvertures", today, answer_by=today)
     desk.save_processor(
         workspace, {"name": "Hébergeur du Ponant", "kind": "hosting", "country": "FR", "dpa_on": date(2026, 1, 5)}
     )

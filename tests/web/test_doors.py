@@ -37,7 +37,7 @@ POST_ONLY = {
     "segment_figures", "leave_segment", "restore_segment",
     "new_topic", "infer_interests", "change_interest", "change_happening", "change_rhythm",
     "compute_scores", "change_tiers", "change_delays", "export_act", "follow_segment",
-    "confirm_map", "end_processor", "new_breach", "breach_step",
+    "confirm_map", "demand_step", "end_processor", "new_breach", "breach_step",
     "new_request", "add_partner", "object_to_change", "cancel_change", "purpose_term", "ask_again",
     "make_evidence",
     "release_hold",
@@ -48,6 +48,7 @@ POST_ONLY = {
 # Those that answer GET and POST both.
 BOTH = {
     "analysis",
+    "demands",
     "moves",
     "content",
     "media",

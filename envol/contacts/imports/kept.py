@@ -39,6 +39,10 @@ Version = tuple[int, ...]
 """Which file it was that lay there: an erasure puts another in its place."""
 
 
+class _NoTable(Exception):
+    """A line longer than any of a table."""
+
+
 def forget(workspace_id: int, words: Sequence[str], named: Named) -> int:
     """Take a person out of the files that wait; in how many she was. ``words``: what she may be called by.
 
@@ -81,7 +85,7 @@ def _without(copy: Path, form: dict[str, Any], words: Sequence[str], named: Name
             copy.unlink()
             return True
         return _may_name(copy, form, words) and _rewrite(copy, form, named)
-    except (OSError, ValueError, LookupError):
+    except (OSError, ValueError, LookupError, _NoTable):
         copy.unlink(missing_ok=True)
         return True
 
@@ -155,7 +159,7 @@ def _records(file: io.TextIOBase) -> Iterator[list[str]]:
     waiting: list[str] = []
     for line in file:
         if len(line) > formats.LINE_LIMIT:
-            raise ValueError("no line of a table")
+            raise _NoTable
         waiting.append(line)
         while waiting and (size := _closed(waiting) or (len(waiting) >= _JOIN)):
             yield waiting[:size]
