@@ -1,8 +1,9 @@
 """Gate: what asking everybody's permission adds to the expansion of a campaign, from "send it" to one row per person.
 
 The whole road is run (`envol.campaigns.expand`): the people are chosen, asked, and queued, in batches that are durable
-each. Once with its gates (the masks on the contact row, and who is too young to have agreed alone, by the birth date
-among twenty properties), once with nothing asked. All may be written to, so that both write the same rows. The turns
+each. Once with its gates (the masks on the contact row, who is too young to have agreed alone, by the birth date among
+twenty properties, and of every fifth, who is a customer, whether she bought what the campaign is about), once with
+nothing asked. All may be written to, so that both write the same rows. The turns
 alternate; what is compared is the processor time of this process and of its database backend, for other work on the
 machine moves the time on the clock. ``reading`` in the notes is the one statement that chooses and asks, alone.
 """
@@ -19,6 +20,7 @@ from bench import ground
 GOAL = 1.10
 BATCH = 20_000
 PROPERTIES = 19  # beside the birth date
+BOUGHT = "Livres anciens"
 
 
 def run(json: bool = False, **options: Any) -> dict[str, Any]:
@@ -30,6 +32,7 @@ def measure(people: int = 300_000, rounds: int = 6, keep: str = "", **_: Any) ->
     with ground.installation(keep=keep) as here:
         from envol.campaigns import choosing, expand
         from envol.consent import purposes
+        from envol.consent.similar import Offer
         from envol.db import rows, value
 
         _people(here, people)
@@ -37,14 +40,14 @@ def measure(people: int = 300_000, rounds: int = 6, keep: str = "", **_: Any) ->
         version, backend = here.version(), value("SELECT pg_backend_pid()")
 
         def expanded() -> None:
-            sending = here.empty_sending(version, "preparing")
+            sending = here.empty_sending(version, "preparing", product_family=BOUGHT)
             done = expand.run(sending.pk, batch=BATCH)
             if done.queued != people:
                 raise RuntimeError(f"{done.queued} of {people} people were queued")
 
         def read() -> None:
             after, seen = 0, 0
-            refusal = choosing.refusal_sql(newsletter, []).replace("%", "%%")
+            refusal = choosing.refusal_sql(newsletter, [], (), Offer(BOUGHT)).replace("%", "%%")
             while batch := rows(
                 f"SELECT c.id, c.email, {refusal} FROM contacts_contact c WHERE c.workspace_id = %s AND c.id > %s"
                 " ORDER BY c.id LIMIT %s",
@@ -86,7 +89,7 @@ def measure(people: int = 300_000, rounds: int = 6, keep: str = "", **_: Any) ->
 
 
 def _people(here: ground.Ground, people: int) -> None:
-    from envol.consent import purposes
+    from envol.consent import acts, purposes
     from envol.contacts import beyond, catalogue
     from envol.db import execute
 
@@ -98,7 +101,22 @@ def _people(here: ground.Ground, people: int) -> None:
         " FROM (SELECT n, 'p' || n || '@lecteurs.example' AS a FROM generate_series(1, %s) n) x",
         [here.workspace.pk, 1 << purposes.get(here.workspace, "newsletter").bit, people],
     )
-    execute("VACUUM ANALYZE contacts_contact")
+    sale = {"sale_ref": "F-1", "sale_date": "2026-02-01", "product_family": BOUGHT, "optout_offered": True}
+    till, book = (acts.evidence(here.workspace, "document", name, document=b"signed", facts=facts)
+                  for name, facts in (("caisse", sale), ("carnet", {})))  # fmt: skip
+    execute(
+        "INSERT INTO consent_permission (workspace_id, contact_id, purpose_id, state, basis, since, evidence_id, block,"
+        " leaf, leaf_key) SELECT workspace_id, id, %(purpose)s, 'granted',"
+        " CASE WHEN id %% 5 = 0 THEN 'customer' ELSE 'consent' END, now(),"
+        " CASE WHEN id %% 5 = 0 THEN %(till)s ELSE %(book)s END, 1, row_number() OVER (), ''"
+        " FROM contacts_contact WHERE workspace_id = %(place)s",
+        {
+            "place": here.workspace.pk, "till": till.pk, "book": book.pk,
+            "purpose": purposes.get(here.workspace, "newsletter").pk,
+        },
+    )  # fmt: skip
+    for table in ("contacts_contact", "consent_permission"):
+        execute(f"VACUUM ANALYZE {table}")
 
 
 @contextmanager

@@ -228,7 +228,7 @@ class Ground:
                 accept.expand_batch(made, batch)
             last = batch[-1][0]
 
-    def empty_sending(self, version: Any, state: str = "paused") -> Any:
+    def empty_sending(self, version: Any, state: str = "paused", **more: Any) -> Any:
         """A campaign's sending that has nobody yet."""
         from envol.consent.purposes import get
         from envol.outbound.models import Sending
@@ -240,6 +240,7 @@ class Ground:
             version_id=version.id,
             purpose_id=get(self.workspace, "newsletter").id,
             sender={"name": "La Librairie", "address": SENDER},
+            **more,
         )
 
     @staticmethod

@@ -135,6 +135,8 @@ def _decide(
             purpose_id=campaign.purpose.pk,
             version_id=version.pk,
             sender=_sender(campaign),
+            product_family=campaign.product_family,
+            seller=campaign.seller,
             audience=checks.tree_of(campaign, freeze=True),
             state=SendingState.HELD if waits else SendingState.SCHEDULED,
             not_before=at or now,
@@ -314,7 +316,12 @@ def send_test(campaign: Campaign, address: str, member: Member | None = None) ->
     if campaign.purpose is not None:
         # Colleagues need not have agreed to anything; but a test is no way to reach somebody who said no.
         answer = gates.may_send(
-            campaign.workspace.id, contact.pk if contact else None, to.key, campaign.purpose.pk, informs=version.informs
+            campaign.workspace.id,
+            contact.pk if contact else None,
+            to.key,
+            campaign.purpose.pk,
+            informs=version.informs,
+            offer=campaign.offer,
         )
         if answer.reason not in ("", gates.NO_PERMISSION):
             raise Refused(answer.sentence((get_language() or "en")[:2]))
@@ -329,6 +336,8 @@ def send_test(campaign: Campaign, address: str, member: Member | None = None) ->
             purpose_id=campaign.purpose.pk if campaign.purpose else None,
             version_id=version.pk,
             sender=_sender(campaign),
+            product_family=campaign.product_family,
+            seller=campaign.seller,
             state=SendingState.SENDING,
             priority=1,
             lifetime_seconds=3600,

@@ -82,7 +82,7 @@ def summary(campaign: Campaign, seconds: float | None = None, catalogue: Catalog
         return Summary(chosen, 0, {gates.NO_PERMISSION: chosen} if chosen else {})
     if found is None:
         found = engine.by_reason(catalogue, tree, campaign.purpose)
-    if barred := choosing.barred(catalogue, tree, campaign.purpose, _informs(campaign)):
+    if barred := choosing.barred(catalogue, tree, campaign.purpose, _informs(campaign), campaign.offer):
         found[""] = found.get("", 0) - sum(barred.values())
         found |= barred
     return Summary(sum(found.values()), found.pop("", 0), dict(sorted(found.items(), key=lambda item: -item[1])))
@@ -95,7 +95,7 @@ def allowed_ids(campaign: Campaign, catalogue: Catalogue | None = None) -> tuple
     tree = tree_of(campaign, catalogue)
     query, params = engine.ids_sql(catalogue, tree)
     asked = choosing.unserved(catalogue, tree, campaign.purpose)
-    refusal = choosing.refusal_sql(campaign.purpose, asked, _informs(campaign))
+    refusal = choosing.refusal_sql(campaign.purpose, asked, _informs(campaign), campaign.offer)
     joined = f"SELECT c.id FROM ({query}) s JOIN contacts_contact c ON c.id = s.id WHERE ({refusal}) IS NULL"
     return joined, params
 
@@ -394,6 +394,8 @@ def _chosen_by(campaign: Campaign, catalogue: Catalogue, who: Summary | None) ->
     found = []
     if n := who.excluded.get(gates.NOT_SERVED, 0):
         found.append(choosing.told(choosing.unserved(catalogue, tree_of(campaign, catalogue), campaign.purpose), n))
+    if n := who.excluded.get(gates.OTHER_PRODUCTS, 0):
+        found.append(choosing.other_products(campaign.offer, n))
     if n := who.excluded.get(gates.TOO_YOUNG, 0):
         found.append(choosing.too_young(n))
     if n := who.excluded.get(gates.NOT_TOLD, 0):

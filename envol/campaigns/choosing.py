@@ -2,7 +2,8 @@
 
 Whoever is chosen by a rule that reads a property of hers, and allowed none of the purposes which that property serves
 (`audience.serving`), is left out of the sending with this reason. Beside it, who said that she wants to hear less often
-is left out while that is so; and who must first be told where her data came from, unless the message says it.
+is left out while that is so; who must first be told where her data came from, unless the message says it; and a
+customer who bought something else than the message is about.
 """
 
 from __future__ import annotations
@@ -14,38 +15,53 @@ from envol.audience import counting, engine
 from envol.audience.catalogue import Catalogue
 from envol.audience.serving import Unserved, barred_sql, unserved
 from envol.campaigns.check import ADVICE, Check
-from envol.consent import gates, restriction
+from envol.consent import gates, restriction, similar
 from envol.consent.models import Purpose, Restriction
+from envol.consent.similar import ANYTHING, Offer
 from envol.contacts import beyond
 from envol.db import rows, sql
 
 __all__ = ["Unserved", "barred", "barred_sql", "refusal_sql", "told", "unserved"]
 
-MOST_YOUNG = 10_000
-"""So many who are too young are asked for one by one; of more the whole audience is read."""
+MOST_BY_NUMBER = 10_000
+"""So many who are too young, or bought something else, are asked for one by one; of more the whole audience is read."""
 
 
-def refusal_sql(purpose: Purpose, found: list[Unserved], informs: Sequence[int] = (), *, ages_too: bool = True) -> str:
+def refusal_sql(
+    purpose: Purpose,
+    found: list[Unserved],
+    informs: Sequence[int] = (),
+    offer: Offer = ANYTHING,
+    *,
+    one_by_one: bool = True,
+    among: str = "",
+) -> str:
     """`gates.refusal_sql` over ``c`` with these gates behind it: NULL when she may be written to and chosen.
 
-    ``informs``: origins of data that the message names (`consent.informing`)."""
+    ``informs``: origins of data that the message names (`consent.informing`); ``offer``: what it is about
+    (`consent.similar`); ``one_by_one``: also of whom few are found by number; ``among``: as there."""
     transactional = purpose.kind == "transactional"
     gate = gates.refusal_sql("c", bit=purpose.bit, transactional=transactional)
     more = [f"WHEN {barred_sql('c', found)} THEN '{gates.NOT_SERVED}'"] if found else []
     if not transactional and _some_seldom(purpose):
         more.append(f"WHEN {sql('campaigns', 'too_often')} THEN '{gates.TOO_OFTEN}'")
-    more += beyond.tests("c", beyond.asked(purpose.pk), informs, ages_too=ages_too)
+    more += beyond.tests("c", beyond.asked(purpose.pk), informs, offer, one_by_one=one_by_one, among=among)
     return beyond.behind(gate, more)
 
 
-def _too_young(catalogue: Catalogue, purpose: Purpose) -> list[int] | None:
-    """Everybody who is too young to agree alone, parent or not: asked of columns, in milliseconds; None: too many."""
+def _by_number(catalogue: Catalogue, purpose: Purpose, offer: Offer) -> list[int] | None:
+    """Everybody who is too young to agree alone, parent or not (asked of columns, in milliseconds), and every customer
+    who bought something else, in the audience or not; None: too many."""
     about = beyond.asked(purpose.pk)
-    if about.born_since is None or not about.marketing:
+    if not about.marketing:
         return []
-    rule = {"field": f"prop.{beyond.BORN}", "op": "after", "value": about.born_since.isoformat()}
-    found = counting.people(catalogue, {"v": 1, "match": "all", "rules": [rule]}, 0, MOST_YOUNG + 1)
-    return found if len(found) <= MOST_YOUNG else None
+    found: list[int] = []
+    if about.born_since is not None:
+        rule = {"field": f"prop.{beyond.BORN}", "op": "after", "value": about.born_since.isoformat()}
+        found += counting.people(catalogue, {"v": 1, "match": "all", "rules": [rule]}, 0, MOST_BY_NUMBER + 1)
+    if about.some_buy and len(found) <= MOST_BY_NUMBER:
+        found += similar.unlike_ids(offer, purpose.pk, about.own, MOST_BY_NUMBER + 1)
+    return found if len(found) <= MOST_BY_NUMBER else None
 
 
 def _some_seldom(purpose: Purpose) -> bool:
@@ -55,24 +71,28 @@ def _some_seldom(purpose: Purpose) -> bool:
 
 
 def barred(
-    catalogue: Catalogue, tree: Mapping[str, Any], purpose: Purpose, informs: Sequence[int] = ()
+    catalogue: Catalogue,
+    tree: Mapping[str, Any],
+    purpose: Purpose,
+    informs: Sequence[int] = (),
+    offer: Offer = ANYTHING,
 ) -> dict[str, int]:
     """How many who may be written to are left out by these gates, by reason; mostly nobody is asked."""
-    found, young = unserved(catalogue, tree, purpose), None
-    mine = [gates.NOT_SERVED, gates.TOO_OFTEN, gates.NOT_TOLD, gates.TOO_YOUNG]
+    found, few = unserved(catalogue, tree, purpose), None
+    mine = [gates.NOT_SERVED, gates.TOO_OFTEN, gates.NOT_TOLD, gates.OTHER_PRODUCTS, gates.TOO_YOUNG]
     only = ""
-    if not any(one in refusal_sql(purpose, found, informs, ages_too=False) for one in mine):
-        young = _too_young(catalogue, purpose)
-        if young == []:
+    if not any(one in refusal_sql(purpose, found, informs, offer, one_by_one=False) for one in mine):
+        few = _by_number(catalogue, purpose, offer)
+        if few == []:
             return {}
-        only = "" if young is None else " WHERE c.id = ANY(%(envol_young)s)"
-    refusal = refusal_sql(purpose, found, informs)
+        only = "" if few is None else " WHERE c.id = ANY(%(envol_few)s)"
+    refusal = refusal_sql(purpose, found, informs, offer)
     query, params = engine.ids_sql(catalogue, dict(tree))
     counted = (
         f"SELECT reason, count(*) FROM (SELECT ({refusal}) AS reason FROM ({query}) s"
         f" JOIN contacts_contact c ON c.id = s.id{only}) judged WHERE reason = ANY(%(envol_why)s) GROUP BY 1"
     )
-    return dict(rows(counted, {**params, "envol_why": mine, "envol_young": young}))
+    return dict(rows(counted, {**params, "envol_why": mine, "envol_few": few}))
 
 
 def too_young(n: int) -> Check:
@@ -87,6 +107,26 @@ def too_young(n: int) -> Check:
         " article 8). A parent's agreement is recorded on the page of the person."
     )
     return Check(ADVICE, gates.TOO_YOUNG, fr, en, "audience", {"people": n})
+
+
+def other_products(offer: Offer, n: int) -> Check:
+    """That so many customers are left out because they bought something else, said before the sending."""
+    fr = (
+        f"{n} client{'s' if n > 1 else ''} ne recevr{'ont' if n > 1 else 'a'} pas ce message\u202f: sans consentement,"
+        " on n'écrit à un client qu'au sujet de produits semblables du même vendeur (CPCE, article L34-5), et "
+    )
+    en = (
+        f"{n} {'customers' if n > 1 else 'customer'} will not get this message: without a consent, customers are"
+        " written to about similar products of the same seller only (directive 2002/58, article 13(2)), and "
+    )
+    if offer.family:
+        about = ", ".join(part for part in offer if part)
+        fr += f"celui-ci parle de «\u202f{about}\u202f». Écrivez-leur à part, ou demandez un consentement."
+        en += f"this one is about “{about}”. Write to them apart, or ask for a consent."
+    else:
+        fr += "celui-ci ne dit pas de quoi il parle. Dites-le dans l'audience, ou demandez un consentement."
+        en += "this one does not say what it is about. Say it in the audience, or ask for a consent."
+    return Check(ADVICE, gates.OTHER_PRODUCTS, fr, en, "audience", {"people": n})
 
 
 def told(found: list[Unserved], n: int) -> Check:

@@ -21,12 +21,13 @@ from envol.content.models import Template
 from envol.wire.address import AddressError, normalise
 
 EDITABLE = (State.DRAFT, State.STOPPED, State.FAILED)
-_FIELDS = ("name", "purpose", "segment", "template", "from_name", "from_address", "reply_to", "unmeasured")
+_OFFER = ("product_family", "seller")
+_FIELDS = ("name", "purpose", "segment", "template", "from_name", "from_address", "reply_to", "unmeasured", *_OFFER)
 
 
 def create(workspace: Workspace, name: str, *, member: Member | None = None, **fields: Any) -> Campaign:
     """A new draft. ``fields``: purpose, segment, template (rows or ids of this workspace), from_name,
-    from_address, reply_to, unmeasured. Raises :class:`Refused`.
+    from_address, reply_to, unmeasured, product_family, seller. Raises :class:`Refused`.
     """
     values = _checked(workspace, {"name": name, **fields})
     with transaction.atomic():
@@ -149,6 +150,7 @@ def _checked(workspace: Workspace, given: dict[str, Any]) -> dict[str, Any]:
                 values[key] = normalise(str(values[key])).written
             except AddressError as error:
                 raise Refused(error.told(_)) from None
-    if "from_name" in values:
-        values["from_name"] = " ".join(str(values["from_name"]).split())[:200]
+    for key in ("from_name", *_OFFER):
+        if key in values:
+            values[key] = " ".join(str(values[key]).replace("\0", "").split())[:200]
     return values

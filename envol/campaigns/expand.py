@@ -137,7 +137,8 @@ def _next(sending: Sending, catalogue: Catalogue, now: datetime, size: int) -> l
     purpose = Purpose.objects.get(pk=sending.purpose_id or 0)
     unserved = choosing.unserved(catalogue, sending.audience or EVERYBODY, purpose)
     version = Version.objects.filter(pk=sending.version_id or 0).only("informs").first()
-    refusal = choosing.refusal_sql(purpose, unserved, version.informs if version else ())
+    informs = version.informs if version else ()
+    refusal = choosing.refusal_sql(purpose, unserved, informs, sending.offer, among="chosen")
     rest = db.sql("campaigns", "unclicked" if sending.kind == "resend" else "unsent")
     statement = (
         db.sql("campaigns", "expand").replace("{audience}", query).replace("{refusal}", refusal).replace("{rest}", rest)

@@ -8,6 +8,7 @@ from django.db.models.functions import Now
 from envol.accounts.models import Workspace
 from envol.audience.models import Segment
 from envol.consent.models import Purpose
+from envol.consent.similar import Offer
 from envol.content.models import Template
 
 
@@ -35,6 +36,9 @@ class Campaign(models.Model):
     from_address = models.CharField(max_length=254, blank=True)
     reply_to = models.CharField(max_length=254, blank=True)
     unmeasured = models.BooleanField(default=False, db_default=False)  # no opens, no clicks, of anybody
+    # What it is about: existing customers are asked by it (`consent.similar`); empty: anything, from the organisation.
+    product_family = models.CharField(max_length=200, blank=True, default="", db_default="")
+    seller = models.CharField(max_length=200, blank=True, default="", db_default="")
     scheduled_at = models.DateTimeField(null=True)
     revision = models.PositiveIntegerField(default=0)
     created_at = models.DateTimeField(db_default=Now())
@@ -43,6 +47,10 @@ class Campaign(models.Model):
     class Meta:
         db_table = "campaigns_campaign"
         indexes = [models.Index(fields=["workspace", "-id"], name="campaign_newest")]
+
+    @property
+    def offer(self) -> Offer:
+        return Offer(self.product_family, self.seller)
 
 
 class ContentDraft(models.Model):

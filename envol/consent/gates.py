@@ -19,6 +19,7 @@ from envol.accounts.models import Workspace
 from envol.accounts.workspaces import address_digest
 from envol.consent.measuring import without_consent
 from envol.consent.purposes import MEASURE_CLICKS, MEASURE_OPENS, UNPROFILED
+from envol.consent.similar import ANYTHING, Offer
 from envol.db import rows
 
 log = logging.getLogger(__name__)
@@ -32,8 +33,10 @@ SUPPRESSED, OBJECTED, SILENCED, WITHDRAWN, NO_PERMISSION, RESTRICTED = REASONS =
     "restricted",
 )
 NOT_SERVED, TOO_OFTEN, NOT_TOLD, TOO_YOUNG = "not_served", "too_often", "not_told", "too_young"
+OTHER_PRODUCTS = "other_products"
 """Of a sending alone: she may be written to, and was chosen by something that she did not allow to be used so, wants to
-hear less often, must first be told where her data came from, or is too young to have agreed alone."""
+hear less often, must first be told where her data came from, is too young to have agreed alone, or is a customer who
+bought something else than the message is about."""
 
 _SENTENCES = {
     "": ("Autorisé.", "Allowed."),
@@ -70,6 +73,12 @@ _SENTENCES = {
         "Cette personne est trop jeune pour avoir accepté seule, et l'accord d'un parent n'est pas enregistré.",
         "This person is too young to have agreed alone, and no parent's agreement is recorded.",
     ),
+    OTHER_PRODUCTS: (
+        "Cette personne est cliente : on ne lui écrit qu'au sujet de produits semblables du même vendeur, et ce message"
+        " n'en parle pas.",
+        "This person is a customer: she may be written to about similar products of the same seller only, and this"
+        " message is not about them.",
+    ),
     RESTRICTED: (
         "L'usage des données est limité, ou l'autorisation n'a pas pu être vérifiée : rien ne part.",
         "The use of the data is restricted, or the permission could not be checked: nothing leaves.",
@@ -93,13 +102,13 @@ def explain(reason: str, language: str = "fr") -> str:
     return _SENTENCES.get(reason, _SENTENCES[RESTRICTED])[language != "fr"]
 
 
-Beyond = Callable[[int, int, int, datetime | None, Sequence[int]], str]
+Beyond = Callable[[int, int, int, datetime | None, Sequence[int], Offer | None], str]
 _beyond: list[Beyond] = []
 
 
 def beyond(ask: Beyond) -> None:
-    """``ask(workspace_id, contact_id, permission_id, now, informs)`` tells why a permission for marketing does not
-    suffice: what it asks lies with the person, in a room above us."""
+    """``ask(workspace_id, contact_id, permission_id, now, informs, offer)`` tells why a permission for marketing
+    does not suffice: what it asks lies with the person, in a room above us."""
     _beyond[:] = [ask]
 
 
@@ -111,14 +120,16 @@ def may_send(
     channel: str = "email",
     now: datetime | None = None,
     informs: Sequence[int] = (),
+    offer: Offer | None = ANYTHING,
 ) -> Answer:
     """May this person be written to for this purpose, now or at a past moment?
 
     A transactional purpose needs no permission (GDPR art. 6(1)(b)), but honours suppression and a
-    refusal of that very purpose. ``informs``: origins of data that the message names (`envol.consent.informing`).
+    refusal of that very purpose. ``informs``: origins of data that the message names (`envol.consent.informing`);
+    ``offer``: what it is about (`envol.consent.similar`), None: no message in particular is asked about.
     Whatever fails, the answer is no.
     """
-    each = may_send_each(workspace_id, contact_id, email_key, [purpose_id], channel, now, informs)
+    each = may_send_each(workspace_id, contact_id, email_key, [purpose_id], channel, now, informs, offer)
     return each[purpose_id]
 
 
@@ -130,6 +141,7 @@ def may_send_each(
     channel: str = "email",
     now: datetime | None = None,
     informs: Sequence[int] = (),
+    offer: Offer | None = ANYTHING,
 ) -> dict[int, Answer]:
     """`may_send` for several purposes of one person, by one question to the database."""
     refused = dict.fromkeys(purpose_ids, Answer(False, RESTRICTED))
@@ -137,7 +149,7 @@ def may_send_each(
         return refused
     try:
         with transaction.atomic():
-            return refused | _may_send(workspace_id, contact_id, email_key, purpose_ids, now, informs)
+            return refused | _may_send(workspace_id, contact_id, email_key, purpose_ids, now, informs, offer)
     except Exception:
         log.exception("may_send failed for contact %s and purposes %s: refused", contact_id, purpose_ids)
         return refused
@@ -150,6 +162,7 @@ def _may_send(
     purpose_ids: Sequence[int],
     now: datetime | None,
     informs: Sequence[int],
+    offer: Offer | None,
 ) -> dict[int, Answer]:
     """The answers of those that there are, of whom none has two answers at once."""
     # One round trip: the purposes, the suppression and the answers in force, even where one is missing.
@@ -181,7 +194,7 @@ def _may_send(
     )
     twice = {one for one, times in Counter(row[0] for row in found).items() if times > 1}
     return {
-        purpose_id: _answer(kind, state, *limits, person=(workspace_id, contact_id, permission_id, now, informs))
+        purpose_id: _answer(kind, state, *limits, person=(workspace_id, contact_id, permission_id, now, informs, offer))
         for purpose_id, kind, permission_id, state, *limits in found
         if purpose_id not in twice
     }
@@ -194,10 +207,10 @@ def _answer(
     silenced: bool,
     limited: bool,
     *,
-    person: tuple[int, int | None, int | None, datetime | None, Sequence[int]],
+    person: tuple[int, int | None, int | None, datetime | None, Sequence[int], Offer | None],
 ) -> Answer:
     """What one answer in force allows. person: what `Beyond` is asked with."""
-    workspace_id, contact_id, permission_id, now, informs = person
+    workspace_id, contact_id, permission_id, now, informs, offer = person
     if limited:
         return Answer(False, RESTRICTED, permission_id)
     if "all" in scopes:
@@ -214,7 +227,7 @@ def _answer(
         case "granted":
             assert contact_id is not None and permission_id is not None
             for more in _beyond if kind == "marketing" else ():
-                if reason := more(workspace_id, contact_id, permission_id, now, informs):
+                if reason := more(workspace_id, contact_id, permission_id, now, informs, offer):
                     return Answer(False, reason, permission_id)
             return Answer(True, "", permission_id)
         case None | "requested" | "lapsed":  # never asked, not yet confirmed, or past its term

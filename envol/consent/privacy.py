@@ -45,7 +45,9 @@ def answers(workspace_id: int, contact_id: int) -> list[dict[str, Any]]:
     return dicts(
         "SELECT p.id, u.key AS purpose, p.state, p.basis, p.since, p.until, p.proof, p.block, p.leaf,"
         " e.strength, e.source, e.statement, e.document_name, t.version AS text_version, t.language AS text_language,"
-        " t.text FROM consent_permission p JOIN consent_purpose u ON u.id = p.purpose_id"
+        " t.text, CASE p.basis WHEN 'customer' THEN e.facts ->> 'product_family' END AS product_family,"
+        " CASE p.basis WHEN 'customer' THEN e.facts ->> 'entity_id' END AS seller"
+        " FROM consent_permission p JOIN consent_purpose u ON u.id = p.purpose_id"
         " LEFT JOIN consent_evidence e ON e.id = p.evidence_id"
         " LEFT JOIN consent_purpose_text t ON t.id = e.text_id"
         " WHERE p.workspace_id = %s AND p.contact_id = %s ORDER BY p.since, p.block, p.leaf",

@@ -16,7 +16,8 @@ from django.utils.translation import gettext as _
 
 from envol.accounts.models import Workspace
 from envol.consent import gates
-from envol.consent.models import Evidence, LedgerBlock, Permission, Purpose
+from envol.consent.models import Basis, Evidence, LedgerBlock, Permission, Purpose
+from envol.consent.similar import Offer
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,8 @@ class Why:
     permission: Permission | None
     evidence: Evidence | None
     recorded_at: datetime | None
+    offer: Offer | None = None
+    """What the message would be about; None: no message in particular."""
 
     @property
     def learnt_later(self) -> bool:
@@ -61,9 +64,27 @@ class Why:
         else:
             said = _("No, not for “%(purpose)s”: %(reason)s (answer of %(day)s; line %(leaf)s of block %(block)s).")
         told = said % facts
+        if self.answer.allowed and self.only is not None:
+            told += " " + self._only(self.only)
         if self.learnt_later and self.recorded_at is not None:
             told += " " + _("It was not known here before %(day)s.") % {"day": self._day(self.recorded_at)}
         return told
+
+    @property
+    def only(self) -> Offer | None:
+        """What she may be written to about, where the answer in force is that of a customer; None: about anything."""
+        if self.permission is None or self.permission.basis != Basis.CUSTOMER:
+            return None
+        facts = self.evidence.facts if self.evidence else {}
+        return Offer(str(facts.get("product_family") or ""), str(facts.get("entity_id") or ""))
+
+    def _only(self, offer: Offer) -> str:
+        if not offer.family:
+            return _("As a customer, whose products are not recorded: about nothing, before they are.")
+        if not offer.seller:
+            return _("As a customer: only about products like “%(family)s”.") % {"family": offer.family}
+        said = _("As a customer: only about products like “%(family)s”, of “%(seller)s”.")
+        return said % {"family": offer.family, "seller": offer.seller}
 
     def _day(self, moment: datetime) -> str:
         local = moment.astimezone(ZoneInfo(self.workspace.time_zone))
@@ -78,6 +99,7 @@ class Why:
             "purpose": self.purpose.key,
             "channel": "email",
             "at": self.at.isoformat() if self.at else None,
+            "only": self.only._asdict() if self.answer.allowed and self.only is not None else None,
             "sentence": {language: self.sentence(language) for language in ("fr", "en")},
             "line": {
                 "id": row.pk,
@@ -104,9 +126,10 @@ def why(
     *,
     channel: str = "email",
     at: datetime | None = None,
+    offer: Offer | None = None,
 ) -> Why:
-    """Ask the gate, and find what its answer rests on. ``at`` None: now."""
-    answer = gates.may_send(workspace.pk, contact_id, email_key, purpose.pk, channel, at)
+    """Ask the gate, and find what its answer rests on. ``at`` None: now; ``offer`` None: no message in particular."""
+    answer = gates.may_send(workspace.pk, contact_id, email_key, purpose.pk, channel, at, offer=offer)
     row = evidence = recorded = None
     if answer.permission_id is not None and contact_id is not None:
         row = Permission.objects.filter(
@@ -118,7 +141,7 @@ def why(
         )
         if row.evidence_id is not None:
             evidence = Evidence.objects.filter(workspace=workspace, pk=row.evidence_id).defer("document").first()
-    return Why(workspace, purpose, answer, at, row, evidence, recorded)
+    return Why(workspace, purpose, answer, at, row, evidence, recorded, offer)
 
 
 def read_moment(text: str, workspace: Workspace) -> datetime:

@@ -344,7 +344,8 @@ def _same_workspace(workspace_id: int, contact: Contact) -> None:
 
 class Permitted(dict[str, Any]):
     """One purpose of one person: ``purpose`` (key), ``label_fr``, ``label_en``, ``kind``, ``allowed``, ``reason``,
-    ``sentence_fr``, ``sentence_en``, ``state``, ``basis``, ``since``, ``strength``, ``source``, ``text``;
+    ``sentence_fr``, ``sentence_en``, ``state``, ``basis``, ``since``, ``strength``, ``source``, ``text``, of a
+    customer ``product_family`` and ``seller``, which messages may be about;
     ``answer``: the id of her present answer, whose proof can be shown.
     """
 
@@ -353,7 +354,8 @@ def permissions(contact: Contact) -> list[Permitted]:
     """May I write to her? One line per purpose, from the very gate that sending asks."""
     present = {row["purpose"]: row for row in answers(contact.workspace_id, contact.id) if row["until"] is None}
     purposes = list(Purpose.objects.filter(workspace_id=contact.workspace_id).order_by("bit"))
-    said = gates.may_send_each(contact.workspace_id, contact.id, contact.email_key, [one.pk for one in purposes])
+    keys = [one.pk for one in purposes]
+    said = gates.may_send_each(contact.workspace_id, contact.id, contact.email_key, keys, offer=None)
     lines = []
     for purpose in purposes:
         answer = said[purpose.pk]
@@ -369,7 +371,10 @@ def permissions(contact: Contact) -> list[Permitted]:
                 sentence_fr=answer.sentence("fr"),
                 sentence_en=answer.sentence("en"),
                 answer=row.get("id"),
-                **{key: row.get(key) for key in ("state", "basis", "since", "strength", "source", "text")},
+                **{
+                    key: row.get(key)
+                    for key in ("state", "basis", "since", "strength", "source", "text", "product_family", "seller")
+                },
             )
         )
     return lines

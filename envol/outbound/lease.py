@@ -12,7 +12,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import msgspec
@@ -22,6 +22,7 @@ from django.db import transaction
 from envol import db
 from envol.consent import gates, suppression
 from envol.consent.models import Purpose
+from envol.consent.similar import Offer
 from envol.contacts import beyond
 from envol.content.models import Version
 from envol.outbound import arrays, limits, rolls
@@ -46,6 +47,8 @@ class SendingFacts:
     sender: Mapping[str, Any]
     lifetime_seconds: int
     priority: int
+    product_family: str = ""
+    seller: str = ""
 
     @property
     def transactional(self) -> bool:
@@ -175,7 +178,7 @@ def lease(
 
 def sendings(ids: set[int]) -> dict[int, SendingFacts]:
     """What a courier must know of each of these."""
-    names = ("id", "workspace_id", "kind", "version_id", "purpose_id", "sender", "lifetime_seconds", "priority")
+    names = [one.name for one in fields(SendingFacts)]
     return {row[0]: SendingFacts(*row) for row in Sending.objects.filter(id__in=ids).values_list(*names)}
 
 
@@ -270,7 +273,8 @@ def _refusal(sending: SendingFacts, bit: int | None) -> str:
 
 def _beyond(sending: SendingFacts) -> list[str]:
     """What its purpose asks of each beside her answer."""
-    return beyond.tests("c", beyond.asked(sending.purpose_id or 0), lambda: _informs(sending))
+    offer = Offer(sending.product_family, sending.seller)
+    return beyond.tests("c", beyond.asked(sending.purpose_id or 0), lambda: _informs(sending), offer)
 
 
 def _informs(sending: SendingFacts) -> list[int]:

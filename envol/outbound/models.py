@@ -16,6 +16,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from envol.accounts.models import Workspace
+from envol.consent.similar import Offer
 
 
 class Domain(models.Model):
@@ -81,6 +82,9 @@ class Sending(models.Model):
     version_id = models.BigIntegerField(null=True)  # content.Version
     sender = models.JSONField(default=dict)  # name, address, reply_to, campaign_name
     audience = models.JSONField(null=True)  # the segment's tree, frozen when sending was decided
+    # What it is about, frozen too (`consent.similar`); empty: anything, from the organisation itself.
+    product_family = models.CharField(max_length=200, blank=True, default="", db_default="")
+    seller = models.CharField(max_length=200, blank=True, default="", db_default="")
     state = models.CharField(max_length=10, choices=SendingState.choices, default="scheduled")
     priority = models.SmallIntegerField(default=5)  # 0 first; codes 0, transactional 2, marketing 5
     lifetime_seconds = models.IntegerField(default=48 * 3600)
@@ -95,6 +99,10 @@ class Sending(models.Model):
     class Meta:
         db_table = "outbound_sending"
         indexes = [models.Index(fields=["workspace", "state"], name="sending_state")]
+
+    @property
+    def offer(self) -> Offer:
+        return Offer(self.product_family, self.seller)
 
 
 class Message(models.Model):

@@ -96,7 +96,9 @@ def _of_campaign(workspace_id: int, one: Entry, language: str) -> tuple[int, int
         raise Refused(_("This person is gone."))
     if before.purpose_id is not None:
         named = Version.objects.filter(pk=before.version_id or 0).values_list("informs", flat=True).first()
-        answer = gates.may_send(workspace_id, person.pk, person.email_key, before.purpose_id, informs=named or ())
+        answer = gates.may_send(
+            workspace_id, person.pk, person.email_key, before.purpose_id, informs=named or (), offer=before.offer
+        )
         if not answer.allowed:
             raise Refused(answer.sentence(language))
     made = Sending.objects.create(
@@ -106,6 +108,8 @@ def _of_campaign(workspace_id: int, one: Entry, language: str) -> tuple[int, int
         purpose_id=before.purpose_id,
         version_id=before.version_id,
         sender=before.sender,
+        product_family=before.product_family,
+        seller=before.seller,
         state=SendingState.SENDING,
         priority=before.priority,
         expand_cursor=person.pk,

@@ -95,6 +95,8 @@ def consent_why(
     address: Annotated[str, typer.Argument(help="The person's address.")],
     purpose: Annotated[str, typer.Argument(help="Key of the purpose, such as newsletter.")],
     at: Annotated[str, typer.Option(help="A past day or moment, such as 2026-03-31T18:00; left out: now.")] = "",
+    about: Annotated[str, typer.Option(help="Kind of product that the message is about, for customers.")] = "",
+    seller: Annotated[str, typer.Option(help="Who sells it; left out: the organisation itself.")] = "",
     language: Annotated[str, typer.Option(help="fr or en.")] = "en",
     workspace: Ws = "",
     data: Data = None,
@@ -104,6 +106,7 @@ def consent_why(
     opened(data)
     from envol.consent import purposes, why
     from envol.consent.models import Purpose
+    from envol.consent.similar import Offer
     from envol.contacts import people
     from envol.wire.address import AddressError, normalise
 
@@ -115,6 +118,7 @@ def consent_why(
     except (AddressError, Purpose.DoesNotExist, ValueError) as error:
         fail(str(error), 2)
     person = people.find(place, key)
-    found = why.why(place, person.pk if person else None, key, wanted, at=moment)
+    offer = Offer(about, seller) if about else None
+    found = why.why(place, person.pk if person else None, key, wanted, at=moment, offer=offer)
     facts: dict[str, Any] = {"contact": person.pk if person else None, **found.facts()}
     show(facts, json, lambda: console.print(found.sentence(language), markup=False, highlight=False, soft_wrap=True))

@@ -85,6 +85,7 @@ _REASONS = {
     "restricted": _("permission could not be checked"),
     "too_often": _("want to hear less often"),
     "too_young": _("too young to have agreed without a parent"),
+    "other_products": _("customers of other products or of another seller"),
     "not_told": _("to be told first where their data came from"),
     "not_served": _("chosen by something they did not allow to be used so"),
 }

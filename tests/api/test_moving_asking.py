@@ -43,7 +43,7 @@ def allowed(workspace: Any, name: str) -> set[str]:
     """The purposes of marketing for which she may be written to."""
     one = who(workspace, name)
     mine = purposes.Purpose.objects.filter(workspace=workspace, kind="marketing")
-    return {p.key for p in mine if gates.may_send(workspace.pk, one.pk, one.email_key, p.pk).allowed}
+    return {p.key for p in mine if gates.may_send(workspace.pk, one.pk, one.email_key, p.pk, offer=None).allowed}
 
 
 @pytest.fixture
@@ -112,7 +112,8 @@ def test_only_those_whom_the_law_lets_us_ask_are_asked_and_nothing_more_reaches_
         ask(moved, owner, "consent", SALE)
     assert not purposes.Purpose.objects.filter(workspace=workspace, key="asked_once").exists(), "nothing was declared"
 
-    made = ask(moved, owner, "customer", SALE)
+    made = ask(moved, owner, "customer", {**SALE, "entity_id": "Papeterie Zoé"})
+    assert (made.product_family, made.seller) == ("livres", "Papeterie Zoé"), "or nobody of these would get it"
     assert made.unmeasured and actions.summary(made).allowed == 1
     assert allowed(workspace, "anna") == {"asked_once"}, "the newsletter may still not be sent to her"
     assert allowed(workspace, "hal") == {"newsletter"}

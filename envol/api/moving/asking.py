@@ -85,8 +85,9 @@ def ask(
 ) -> Campaign:  # fmt: skip
     """Declare the ground for those who have it, and make the campaign ready that asks exactly them.
 
-    ``facts`` as in `envol.consent.bases.unmet`: of customers ``product_family`` and ``optout_offered``, of business
-    contacts ``relation_note``; sale and job are each person's own. Raises Refused with what is missing.
+    ``facts`` as in `envol.consent.bases.unmet`: of customers ``product_family``, ``optout_offered`` and, of another
+    seller, ``entity_id``, of business contacts ``relation_note``; sale and job are each person's own. Raises Refused
+    with what is missing.
     """
     if ground not in GROUNDS:
         raise Refused(_("There is no such act; nothing was changed."))
@@ -110,6 +111,8 @@ def ask(
         for place in range(0, len(lines), _AT_ONCE):
             ledger.append(workspace.pk, lines[place : place + _AT_ONCE], at=now)
         sender.pop("purpose", None)  # the question has its own
+        if ground == "customer":
+            sender |= {"product_family": told["product_family"], "seller": told.get("entity_id", "")}
         made = asking.for_agreement(purpose, base_url=base_url, member=member, **sender)
         note(workspace, "member", "move.asked", job, actor_id=member.pk, ground=ground, people=len(found))
         asked = [*job.result.get("asked", ()), {"ground": ground, "people": len(found), "campaign": made.pk}]
@@ -210,9 +213,11 @@ def _told(ground: str, facts: Mapping[str, Any], found: list[dict[str, Any]]) ->
     own = _("told for each person")
     if ground == "business":
         return {"job_role": own, "relation_note": str(facts.get("relation_note") or "").strip()[:500]}
+    seller = str(facts.get("entity_id") or "").strip()[:200]
     return {
         "sale_ref": own,
         "sale_date": min(one["day"] for one in found).isoformat(),
+        **({"entity_id": seller} if seller else {}),
         "product_family": str(facts.get("product_family") or "").strip()[:200],
         "optout_offered": facts.get("optout_offered") is True,
     }

@@ -17,6 +17,7 @@ from envol.api.own.people import contact_row, key_of
 from envol.consent import acts, partners, requests
 from envol.consent import why as reasons
 from envol.consent.models import Partner, Purpose, RightsRequest
+from envol.consent.similar import Offer
 from envol.contacts import people
 from envol.contacts.models import Contact
 from envol.outbound import leaving
@@ -67,8 +68,15 @@ class Line(Struct):
     source: str | None
 
 
+class Only(Struct):
+    """Of a customer: what messages may be about. An empty ``seller`` is the organisation itself."""
+
+    family: str
+    seller: str
+
+
 class Allowed(Struct):
-    """``contact`` is null for a stranger, to whom nothing is allowed."""
+    """``contact`` is null for a stranger, to whom nothing is allowed. ``only``: the permission is a customer's."""
 
     contact: int | None
     allowed: bool
@@ -77,14 +85,18 @@ class Allowed(Struct):
     at: str | None
     sentence: dict[str, str]
     line: Line | None
+    only: Only | None
 
 
 class WhyQuery(Input):
-    """``at``: as of a day or a moment in the past."""
+    """``at``: as of a day or a moment in the past. ``about``: the kind of product that a message is about, ``seller``:
+    who sells it; customers may be written to about products like those they bought."""
 
     email: Email
     purpose: Reference
     at: Annotated[str, Meta(max_length=40)] = ""
+    about: Annotated[str, Meta(max_length=200)] = ""
+    seller: Annotated[str, Meta(max_length=200)] = ""
 
 
 class GrantInput(Input):
@@ -151,14 +163,21 @@ def _purpose(call: Call, key: str) -> Purpose:
     return found
 
 
-def _allowed(call: Call, key: str, contact: Contact | None, purpose: Purpose, at: datetime | None = None) -> Allowed:
+def _allowed(
+    call: Call,
+    key: str,
+    contact: Contact | None,
+    purpose: Purpose,
+    at: datetime | None = None,
+    offer: Offer | None = None,
+) -> Allowed:
     facts: dict[str, Any] = reasons.why(
-        call.workspace, contact.pk if contact else None, key, purpose, at=at
+        call.workspace, contact.pk if contact else None, key, purpose, at=at, offer=offer
     ).facts()  # fmt: skip
     line = Line(**facts["line"]) if facts["line"] else None
     return Allowed(
         contact.pk if contact else None, facts["allowed"], facts["reason"], purpose.key, facts["at"],
-        facts["sentence"], line,
+        facts["sentence"], line, Only(**facts["only"]) if facts["only"] else None,
     )  # fmt: skip
 
 
@@ -169,7 +188,8 @@ def ask_permission(call: Call) -> Allowed:
         at = reasons.read_moment(query.at, call.workspace) if query.at else None
     except (ValueError, OverflowError) as error:
         raise Wrong("invalid", str(error), [Fault("at", str(error))]) from None
-    return _allowed(call, key, people.find(call.workspace, query.email), purpose, at)
+    offer = Offer(query.about, query.seller) if query.about else None
+    return _allowed(call, key, people.find(call.workspace, query.email), purpose, at, offer)
 
 
 def grant_permission(call: Call) -> Allowed:

@@ -1,7 +1,7 @@
 -- The next people of a sending, in order of id: who may be written to comes back with her address,
 -- who may not is written down with the reason. One statement, in the transaction that moves the cursor.
--- The places in braces: a SELECT of ids after the cursor, limited; the gate over c; what the kind of
--- sending asks beside (not sent before, did not click), over c.
+-- The places in braces: a SELECT of ids after the cursor, limited; the gate over c, which may read chosen; what the
+-- kind of sending asks beside (not sent before, did not click), over c.
 WITH chosen AS MATERIALIZED (
     {audience}
 ), judged AS (

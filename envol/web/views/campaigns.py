@@ -20,6 +20,7 @@ from envol.audience.catalogue import Catalogue
 from envol.audience.models import Segment
 from envol.campaigns import actions, checks, content, drafts
 from envol.campaigns.models import Campaign, ContentDraft, State
+from envol.consent import similar
 from envol.consent.models import Purpose
 from envol.consent.purposes import UNSENT
 from envol.content import designs, gallery
@@ -145,6 +146,7 @@ def facts_of(campaign: Campaign, seconds: float | None = None) -> dict[str, Any]
 def _choices(request: MemberRequest, campaign: Campaign) -> dict[str, Any]:
     workspace = campaign.workspace
     version = checks.latest_version(campaign)
+    bought = similar.known(workspace.pk) if similar.some(workspace.pk) else []
     return {
         "purposes": Purpose.objects.filter(workspace=workspace)
         .exclude(kind="measuring")
@@ -164,7 +166,12 @@ def _choices(request: MemberRequest, campaign: Campaign) -> dict[str, Any]:
             "segment": campaign.segment.pk if campaign.segment else "",
             "name": campaign.name,
             "unmeasured": campaign.unmeasured,
+            "product_family": campaign.product_family,
+            "seller": campaign.seller,
         },
+        "bought": bought,
+        "families": sorted({family for family, _seller, _n in bought if family}),
+        "sellers": sorted({seller for _family, seller, _n in bought if seller}),
         "problems": [],
         "own_address": request.user.email,
         "local": settings.ENVOL.route == "local",
@@ -197,7 +204,8 @@ def save(request: MemberRequest, campaign_id: int) -> HttpResponse:
                 _edit(request, found, revision, name=request.POST.get("name", ""))
             case "audience":
                 chosen = {key: _id(request, key) for key in ("purpose", "segment")}
-                _edit(request, found, revision, **chosen, unmeasured="unmeasured" in request.POST)
+                about = {key: request.POST[key] for key in ("product_family", "seller") if key in request.POST}
+                _edit(request, found, revision, **chosen, **about, unmeasured="unmeasured" in request.POST)
             case "sender":
                 fields = {key: request.POST.get(key, "").strip() for key in ("from_name", "from_address", "reply_to")}
                 _edit(request, found, revision, **fields)
@@ -237,6 +245,8 @@ def _changed(found: Campaign) -> str:
         "purpose": _("the purpose"),
         "segment": _("the segment"),
         "unmeasured": _("whether it is measured"),
+        "product_family": _("what it is about"),
+        "seller": _("who sells that"),
         "template": _("the content"),
         "from_name": _("the name of the sender"),
         "from_address": _("the address of the sender"),

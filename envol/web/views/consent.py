@@ -78,6 +78,7 @@ _FACTS = {
     "double_opt_in": gettext_lazy("confirmed from her mailbox"),
     "sale_ref": gettext_lazy("sale"),
     "sale_date": gettext_lazy("date of the sale"),
+    "entity_id": gettext_lazy("seller"),
     "product_family": gettext_lazy("products"),
     "optout_offered": gettext_lazy("a refusal was offered"),
     "job_role": gettext_lazy("job"),

@@ -413,7 +413,7 @@ def grant(request: MemberRequest, contact_id: int) -> HttpResponse:
             text = purpose_service.text(purpose, workspace.language, int(version) if version.isdigit() else None)
         facts: dict[str, Any] = {
             key: posted[key].strip()
-            for key in ("sale_ref", "sale_date", "product_family", "job_role", "relation_note")
+            for key in ("sale_ref", "sale_date", "entity_id", "product_family", "job_role", "relation_note")
             if posted.get(key, "").strip()
         }
         facts["optout_offered"] = posted.get("optout_offered") == "on"

@@ -9,6 +9,7 @@ from django.views.decorators.http import require_safe
 from envol.accounts.models import Scope, Workspace
 from envol.consent import purposes, why
 from envol.consent.models import Purpose
+from envol.consent.similar import Offer
 from envol.contacts import people
 from envol.web.doors import api_key
 from envol.wire.address import AddressError, normalise
@@ -17,7 +18,8 @@ from envol.wire.address import AddressError, normalise
 @require_safe
 @api_key(Scope.CONSENT)
 def why_json(request: HttpRequest) -> JsonResponse:
-    """``?email=…&purpose=KEY``, now or ``&at=2026-03-31T18:00``; for a stranger the answer is no, as for a sending."""
+    """``?email=…&purpose=KEY``, now or ``&at=2026-03-31T18:00``, and of a message about a kind of product
+    ``&about=…&seller=…``; for a stranger the answer is no, as for a sending."""
     workspace: Workspace = request.workspace  # type: ignore[attr-defined]
     with override("en"):
         try:
@@ -28,6 +30,8 @@ def why_json(request: HttpRequest) -> JsonResponse:
         except (AddressError, Purpose.DoesNotExist, ValueError) as error:
             return JsonResponse({"error": str(error)}, status=400)
     person = people.find(workspace, address.key)
+    about = request.GET.get("about", "")[:200]
+    offer = Offer(about, request.GET.get("seller", "")[:200]) if about else None
     channel = request.GET.get("channel", "email")
-    found = why.why(workspace, person.pk if person else None, address.key, purpose, channel=channel, at=at)
+    found = why.why(workspace, person.pk if person else None, address.key, purpose, channel=channel, at=at, offer=offer)
     return JsonResponse({"contact": person.pk if person else None, **found.facts(), "channel": channel})
