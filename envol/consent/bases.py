@@ -6,8 +6,11 @@ conditions are not met grants nothing: the person may be stored, and is not mail
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from functools import cache
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from envol.consent.models import Basis, Strength
@@ -96,8 +99,9 @@ def unmet(
 
     ``strength`` is that of the evidence. ``facts`` for customer: ``sale_ref``, ``sale_date``
     (YYYY-MM-DD), ``product_family``, ``optout_offered`` (true); for business: ``job_role``,
-    ``relation_note``. ``email_key`` is looked at for business contacts; leave it out to check what a whole file
-    shares, then ask `free_mail` per line.
+    ``relation_note``, unless the address is a company's general one (`generic`): no person is written to there whose
+    profession it could concern. ``email_key`` is looked at for business contacts; leave it out to check what a whole
+    file shares, then ask `free_mail` per line.
     """
     facts = facts or {}
     if basis not in Basis.values:
@@ -110,7 +114,7 @@ def unmet(
     if basis == Basis.CUSTOMER:
         missing = _customer(facts)
     elif basis == Basis.BUSINESS:
-        if not _said(facts, "job_role") or not _said(facts, "relation_note"):
+        if not (_said(facts, "job_role") and _said(facts, "relation_note")) and not generic(email_key):
             missing = _JOB
         elif email_key and free_mail(email_key):
             missing = _FREE_MAIL
@@ -122,6 +126,23 @@ def unmet(
 def free_mail(email_key: str) -> bool:
     """Is this the mailbox of a consumer provider, which no business contact may have?"""
     return email_key.rpartition("@")[2] in FREE_MAIL
+
+
+@cache
+def _generic_names() -> frozenset[str]:
+    file = Path(__file__).parent / "data" / "generic.json"
+    return frozenset(json.loads(file.read_text("utf-8"))["names"])
+
+
+def generic(email_key: str) -> bool:
+    """Is this the general address of a company, such as info@ or commandes@, and no person's?
+
+    The rule of consent protects natural persons (CPCE art. L34-5), so a business may be written to there without one.
+    Everything else holds: the sender is named, and each message can be unsubscribed from. At a consumer provider
+    nobody knows whose address it is, so it counts as a person's.
+    """
+    name, _at, domain = email_key.rpartition("@")
+    return bool(domain) and domain not in FREE_MAIL and name.partition("+")[0] in _generic_names()
 
 
 def _said(facts: Mapping[str, Any], key: str) -> bool:

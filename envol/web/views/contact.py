@@ -21,7 +21,7 @@ from envol.accounts.models import ApiKey, Role, User, Workspace
 from envol.api import declared
 from envol.audience import hands, reasons, shops
 from envol.audience.models import Segment
-from envol.consent import acts, ages, informing, restriction, silence, why
+from envol.consent import acts, ages, bases, informing, restriction, silence, why
 from envol.consent import purposes as purpose_service
 from envol.consent.models import Basis, Purpose, PurposeText
 from envol.contacts import beyond, bulk, people, places, whence
@@ -181,6 +181,7 @@ def page(request: MemberRequest, person: Contact, *, status: int = 200, **more: 
         "cares": cared_for(workspace, person),
         "why_quiet": _why_quiet(workspace, person),
         "whence": came,
+        "generic": bases.generic(person.email_key),
         "whence_said": _said_of(workspace, came),
         "came_from": informing.of_person(workspace.id, person.id),
     }
