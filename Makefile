@@ -1,13 +1,15 @@
 # Everything from nothing: Python 3.11+ with venv, make, and the package registries.
 PYTHON ?= python3
 BIN := .venv/bin
+# Two processes, cut off from every other machine: a test that reaches out fails, and so does what it starts.
+PYTEST = ENVOL_LOOPBACK=1 $(BIN)/python -m pytest -n 2 --dist loadscope
 ARGS ?=
 FACTOR ?= 20
 
 .DEFAULT_GOAL := help
 # A process of ours reads a thousand modules: compiled anew at each start they cost it two seconds of three.
 unexport PYTHONDONTWRITEBYTECODE
-.PHONY: help demo demo-check picture looks screenshots journeys promised test test-peers lint bench crash faults compatibility fuzz wheel clean lock setup messages
+.PHONY: help demo demo-check picture looks screenshots journeys promised test test-slow test-peers lint bench crash faults compatibility fuzz wheel clean lock setup messages
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -43,7 +45,10 @@ demo-check: setup ## the same without a screen; fails unless every figure is rig
 	@$(BIN)/envol demo --data demo-check-data --check $(ARGS)
 
 test: setup lint ## everything that needs nothing but this machine
-	@$(BIN)/python -m pytest -n 2 --dist loadscope -m "not peers and not road and not looks" $(ARGS)
+	@$(PYTEST) -m "not peers and not road and not looks and not slow" $(ARGS)
+
+test-slow: setup ## what takes longer than twenty seconds each: every page by axe, every form besieged, engines against each other
+	@$(PYTEST) -m "slow and not peers and not road and not looks" $(ARGS)
 
 test-peers: setup ## against Debian's mail servers and clients (apt-get install postfix opendkim-tools swaks unbound)
 	@$(BIN)/python -m pytest -m peers $(ARGS)

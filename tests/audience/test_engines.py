@@ -88,6 +88,7 @@ def _names_one_of(catalogue: Catalogue, tree: dict[str, Any], left_out: dict[tup
     return inside(parse(tree, catalogue))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("state", ["as copied", "changed"])
 def test_the_engines_choose_the_same_people(
     base: Workspace,
@@ -159,6 +160,7 @@ def test_the_engines_choose_the_same_people(
     assert len(sizes) > 20, "the segments tell people apart"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("now", [NOW, NOW.date() - timedelta(days=31)])
 def test_every_operator_alone_is_answered_or_listed(
     base: Workspace,

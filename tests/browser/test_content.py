@@ -98,6 +98,7 @@ def test_two_windows_hear_of_one_another(writing: Any) -> None:
     frame(other).get_by_role("heading", name="Là").wait_for()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("language", "theme", "width"), [("en", "light", 1280), ("fr", "dark", 320)])
 def test_the_pages_of_content_are_accessible(
     browser: Any, address: str, shop: Any, language: str, theme: str, width: int

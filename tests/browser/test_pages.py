@@ -55,6 +55,7 @@ TAB_SEEN = """[...document.querySelectorAll('.tabs [aria-current]')].map(one => 
     .every(one => one.left >= 0 && one.right <= window.innerWidth)"""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("language", "looks"), PAIRINGS)
 def test_every_page_is_accessible(
     browser: Any, address: str, shop: Any, language: str, looks: list[tuple[str, int]]

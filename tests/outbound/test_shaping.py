@@ -169,6 +169,7 @@ def test_a_complaint_of_today_is_remembered_by_the_calendar() -> None:
     assert db.value("SELECT complaints FROM outbound_warmup") == 1
 
 
+@pytest.mark.slow
 def test_thirty_days_of_eight_couriers_never_go_beyond_a_days_allowance() -> None:
     """Each courier takes leave, uses some, dies now and then with what it has left, and wants more than there is."""
     dice = random.Random(11)

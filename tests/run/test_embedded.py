@@ -536,6 +536,7 @@ def test_a_supervised_server_that_was_killed_comes_back(data: Path) -> None:
     assert not server.alive()
 
 
+@pytest.mark.slow
 def test_a_server_whose_data_directory_vanished_is_still_stopped(data: Path) -> None:
     gone = Embedded(data)
     gone.start()

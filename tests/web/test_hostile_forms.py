@@ -16,6 +16,8 @@ from envol.web.doors import routes
 from tests.web.shop import Shop, open_shop
 from tests.web.test_doors import POST_ONLY, address, ours
 
+pytestmark = pytest.mark.slow
+
 HOSTILE = {
     "nul": "a\0b",
     "line ends": "a\r\nBcc: x@y.example\x0b\u2028\x85",
