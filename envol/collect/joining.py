@@ -23,7 +23,7 @@ from django.utils import timezone
 from envol import events
 from envol.collect import limits, mail
 from envol.collect.models import Day, SignupForm, SignupRequest
-from envol.collect.signup import texts_of
+from envol.collect.signup import must, texts_of
 from envol.consent import acts, ages, ledger, policies
 from envol.consent.models import Evidence, Permission, Purpose, PurposeText, Strength
 from envol.contacts import catalogue, people
@@ -108,7 +108,7 @@ def read(form: SignupForm, shown: Shown, posted: Mapping[str, Sequence[str]]) ->
             continue
         given = [part for part in posted.get(f"field_{prop.key}", ()) if part.strip()]
         if not given:
-            if field["required"]:
+            if must(field):
                 wrong[f"field_{prop.key}"] = "field_needed"
             continue
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -305,7 +306,15 @@ def advice(form: SignupForm) -> list[str]:
         if prop is None:
             continue
         delicate = prop.type == "date" or re.search(r"gender|sex|civil|genre|phone|tel|birth|naiss", prop.key)
-        if field["required"] and delicate:
+        if field["required"] and asks_title(prop):
+            said.append(
+                _(
+                    "“%(field)s” is required, and nobody needs a title or gender to write to people (Court of Justice,"
+                    " C-394/23): let them leave it empty, and greet by name."
+                )
+                % {"field": label_of(prop, language)}
+            )
+        elif field["required"] and delicate:
             said.append(
                 _("“%(field)s” is required: ask for it only if you cannot do without, or let people leave it empty.")
                 % {"field": label_of(prop, language)}
@@ -318,6 +327,30 @@ def advice(form: SignupForm) -> list[str]:
     if len(form.fields) > 3:
         said.append(_("Each question loses people: ask later what you do not need at once."))
     return said
+
+
+def must(field: Mapping[str, Any]) -> bool:
+    """Has this question to be answered? Never one that people answer freely or not at all, whatever is kept of it."""
+    return bool(field["required"]) and field["key"] not in catalogue.FREE
+
+
+_TITLE = re.compile(r"\b(civilite|civility|gender|geschlecht|sexe?|salutation|anrede)\b")
+_ADDRESSED = {
+    "madame", "mme", "monsieur", "m", "mr", "mrs", "ms", "miss", "mademoiselle", "mlle", "herr", "frau", "femme",
+    "homme", "woman", "man", "female", "male", "feminin", "masculin",
+}  # fmt: skip
+
+
+def asks_title(prop: Property) -> bool:
+    """Does this field ask how somebody is addressed, or for the gender, whatever it is called?"""
+    choices = {_plain(choice[part]) for choice in prop.choices for part in ("value", "label_fr", "label_en")}
+    named = " ".join(_plain(text) for text in (prop.key, prop.label_fr, prop.label_en))
+    return prop.key == "gender" or _TITLE.search(named) is not None or len(choices & _ADDRESSED) > 1
+
+
+def _plain(text: str) -> str:
+    base = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
+    return re.sub(r"[^a-z0-9]+", " ", base).strip()
 
 
 def label_of(prop: Property, language: str) -> str:

@@ -214,7 +214,7 @@ def _age(form: SignupForm, posted: dict[str, list[str]], words: Words) -> list[d
 
 def _fields(form: SignupForm) -> list[tuple[Property, bool]]:
     known = catalogue.of(form.workspace)
-    return [(known[f["key"]], bool(f["required"])) for f in form.fields if f["key"] in known]
+    return [(known[f["key"]], signup.must(f)) for f in form.fields if f["key"] in known]
 
 
 def _input(
