@@ -288,7 +288,7 @@ def expand_batch(sending: Sending, people: Iterable[tuple[int, str]], *, due: da
     """
     rows = [(contact, contact, None, address) for contact, address in people]
     tiers = _tiers([row[0] for row in rows]) if warms_up() and sending.priority >= 5 else {}
-    return _expand(sending.id, sending.priority, due, rows, tiers)
+    return _expand(sending, due, rows, tiers)
 
 
 def warms_up() -> bool:
@@ -320,12 +320,11 @@ def accept_into(sending: Sending, batch: Sequence[Outgoing], site: str) -> None:
 def accept_address(sending: Sending, address: str) -> None:
     """Queue one address that is no contact (a test message of a campaign's version)."""
     no = _reserve("outbound_send_no", 1)[0]
-    _expand(sending.id, sending.priority, None, [(no, None, None, address)])
+    _expand(sending, None, [(no, None, None, address)])
 
 
 def _expand(
-    sending_id: int,
-    priority: int,
+    sending: Sending,
     due: datetime | None,
     rows: Sequence[tuple[int, int | None, int | None, str]],
     tiers: Mapping[int, int] = MappingProxyType({}),
@@ -339,8 +338,9 @@ def _expand(
         db.value(
             db.sql("outbound", "expand"),
             {
-                "sending": sending_id,
-                "priority": priority,
+                "sending": sending.id,
+                "purpose": sending.purpose_id,
+                "priority": sending.priority,
                 "due": due,
                 "no": [row[0] for row in rows],
                 "contact": [row[1] for row in rows],

@@ -148,6 +148,7 @@ class Send(models.Model):
     address = models.CharField(max_length=254)  # as it was when chosen
     site = models.CharField(max_length=253)
     chunk = models.BigIntegerField()
+    permission_id = models.BigIntegerField(null=True)  # the answer on the ground of which it leaves
     created_at = models.DateTimeField(db_default=Now())
 
     class Meta:

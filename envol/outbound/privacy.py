@@ -116,8 +116,8 @@ def erase(workspace_id: int, contact_id: int) -> dict[str, int]:
 def export(workspace_id: int, contact_id: int) -> dict[str, Any]:
     """Every mail to the person: when, to which address, how it ended."""
     found = db.dicts(
-        "SELECT s.sending_id, x.kind, s.address, s.created_at, o.state, o.at, o.code FROM outbound_send s"
-        " JOIN outbound_sending x ON x.id = s.sending_id"
+        "SELECT s.sending_id, x.kind, s.address, s.created_at, o.state, o.at, o.code, s.permission_id AS permission"
+        " FROM outbound_send s JOIN outbound_sending x ON x.id = s.sending_id"
         " LEFT JOIN outbound_outcome o ON o.sending_id = s.sending_id AND o.no = s.no"
         " WHERE x.workspace_id = %s AND s.contact_id = %s ORDER BY s.created_at",
         [workspace_id, contact_id],

@@ -130,10 +130,12 @@ Named = Annotated[str, typer.Argument(help="Its id (12/345), number or Message-I
 def mail_show(message: Named, workspace: Ws = "", data: Data = None, json: Json = False) -> None:
     """One message: each attempt with its whole dialogue, what came back later, what she did with it."""
     opened(data)
-    from envol.outbound import dialogues
+    from envol.outbound import dialogues, grounds
     from envol.outbound import mail_log as log
 
-    one = _one(workspace_named(workspace), message)
+    space = workspace_named(workspace)
+    one = _one(space, message)
+    ground = grounds.of(space.pk, one.sending_id, one.no)
     steps = log.history(one)
     said = dialogues.found(one.sending_id, one.no, [step["at"] for step in steps])
     for step in steps:
@@ -144,13 +146,19 @@ def mail_show(message: Named, workspace: Ws = "", data: Data = None, json: Json 
             f"{one.subject or '–'}  to {one.address}  {one.state}"
             + (f", next try {one.due:%H:%M:%S}" if one.due else "")
         )
+        if ground is not None:
+            line = "the answer was erased since" if ground.block is None else (
+                f"{ground.basis}, {ground.since:%Y-%m-%d}, line {ground.leaf} of block {ground.block}"
+            )  # fmt: skip
+            say(f"  on the ground of answer {ground.permission_id}: {line}")
         for step in steps:
             said = " ".join(str(step[name]) for name in ("code", "enhanced", "reply", "host", "tls") if step[name])
             say(f"  {step['at']:%Y-%m-%d %H:%M:%S}  {step['what']:<12} {step['cause']:<16} {said}")
             for line in step["dialogue"].splitlines():
                 say(f"      {line}")
 
-    show({**_facts(one), "message_id": log.message_id_of(one), "history": steps}, json, human)
+    more = {"message_id": log.message_id_of(one), "ground": ground.facts() if ground else None, "history": steps}
+    show({**_facts(one), **more}, json, human)
 
 
 @mail.command("resend")

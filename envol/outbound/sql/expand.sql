@@ -1,4 +1,5 @@
--- Write ledger rows and the chunks that lease them, in one statement.
+-- Write ledger rows and the chunks that lease them, in one statement. With each goes the number of the answer in force,
+-- on the ground of which it leaves.
 -- A person who is in this sending already is left alone: whoever repeats a batch after a crash queues nobody twice.
 WITH given AS (
     SELECT * FROM unnest(%(no)s::bigint[], %(contact)s::bigint[], %(message)s::bigint[], %(address)s::text[],
@@ -9,9 +10,11 @@ WITH given AS (
     -- address meets them first, and nobody waits for ever.
     SELECT part, early, nextval('outbound_chunk_no') AS chunk FROM (SELECT part, min(early) AS early FROM given GROUP BY 1) p
 ), fresh AS (
-    INSERT INTO outbound_send (sending_id, no, contact_id, message_id, address, site, chunk)
-    SELECT %(sending)s, g.no, g.contact_id, g.message_id, g.address, g.site, n.chunk
+    INSERT INTO outbound_send (sending_id, no, contact_id, message_id, address, site, chunk, permission_id)
+    SELECT %(sending)s, g.no, g.contact_id, g.message_id, g.address, g.site, n.chunk, p.id
       FROM given g JOIN numbered n USING (part)
+      LEFT JOIN consent_permission p ON p.contact_id = g.contact_id AND p.purpose_id = %(purpose)s
+                                    AND p.until IS NULL AND p.state = 'granted'
     ON CONFLICT (sending_id, no) DO NOTHING
     RETURNING no, site, chunk
 ), made AS (

@@ -17,7 +17,7 @@ from django.views.decorators.http import require_POST, require_safe
 from envol import db
 from envol.accounts.models import ApiKey, Role
 from envol.campaigns.models import Campaign
-from envol.outbound import accept, dialogues, mail_log
+from envol.outbound import accept, dialogues, grounds, mail_log
 from envol.outbound import resend as service
 from envol.outbound.mail_log import Entry, Query
 from envol.outbound.states import FINAL, STATES
@@ -127,6 +127,7 @@ def sent_message(request: MemberRequest, sending_id: int, recipient_no: int) -> 
     campaign = Campaign.objects.filter(workspace=request.workspace, pk=one.campaign_id or 0).first()
     facts = {
         "campaign": campaign,
+        "ground": grounds.of(request.workspace.pk, one.sending_id, one.no),
         "ours": mail_log.message_id_of(one) if sees_addresses(request) else "",
         "steps": [{**_step(step), "dialogue": said.get(step["at"], "")} for step in steps],
         "days": settings.ENVOL.dialogue_days,

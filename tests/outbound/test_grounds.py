@@ -1,0 +1,104 @@
+"""Each message names the answer on the ground of which it left, whatever the person answered since."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import pytest
+from django.test import Client
+
+from envol import db
+from envol.accounts.models import Role, User, Workspace
+from envol.accounts.workspaces import add_member
+from envol.campaigns import actions
+from envol.consent import acts, gates, registry
+from envol.contacts import people
+from envol.contacts.models import Contact
+from envol.outbound import accept, grounds, mail_log, resend
+from envol.outbound.accept import Outgoing
+from tests.campaigns.shop import Shop, deliver, open_shop, start
+
+
+@pytest.fixture
+def shop(workspace: Workspace) -> Shop:
+    return open_shop(workspace)
+
+
+def reader(shop: Shop) -> Contact:
+    address = f"{secrets.token_hex(5)}@lecteurs.example"
+    one = people.upsert(shop.workspace, address, {}, source=people.source(shop.workspace, "form", "Salon"))
+    agree(shop, one, "carnet du salon")
+    return one
+
+
+def agree(shop: Shop, one: Contact, source: str) -> None:
+    proof = acts.evidence(shop.workspace, "document", source, document=b"signed")
+    people.grant(one, shop.newsletter, proof_of=proof)
+
+
+def line(shop: Shop, one: Contact) -> int | None:
+    return gates.may_send(shop.workspace.pk, one.pk, one.email_key, shop.newsletter.pk).permission_id
+
+
+def ground(shop: Shop, sending_id: int, no: int) -> grounds.Ground:
+    found = grounds.of(shop.workspace.pk, sending_id, no)
+    assert found is not None
+    return found
+
+
+def test_a_message_keeps_the_line_by_which_it_was_allowed(shop: Shop) -> None:
+    one, other = reader(shop), reader(shop)
+    first = line(shop, one)
+    sending = start(shop)
+    mine = ground(shop, sending.pk, one.pk)
+    assert (mine.permission_id, mine.basis, mine.source) == (first, "consent", "carnet du salon")
+    assert ground(shop, sending.pk, other.pk).permission_id == line(shop, other) != first
+    agree(shop, one, "boutique")
+    assert line(shop, one) != first == ground(shop, sending.pk, one.pk).permission_id, "of that day"
+    assert ground(shop, sending.pk, one.pk).source == "carnet du salon"
+    deliver(sending)
+    entry = mail_log.entry(shop.workspace.pk, sending.pk, one.pk)
+    assert entry is not None
+    again, no = resend.resend(shop.workspace.pk, entry, actor="command")
+    assert ground(shop, again, no).permission_id == line(shop, one), "sent again on the ground of today"
+    tested = actions.send_test(shop.campaign, one.email)
+    assert ground(shop, tested.pk, one.pk).permission_id == line(shop, one)
+    exported = people.export(one)["rooms"]["outbound"]["messages"]
+    assert {row["permission"] for row in exported if row["sending_id"] == sending.pk} == {first}
+    assert grounds.of(shop.workspace.pk + 1, sending.pk, one.pk) is None, "another workspace's"
+
+
+def test_a_contract_has_no_ground_and_neither_has_a_stranger(shop: Shop) -> None:
+    one = reader(shop)
+    letter = Outgoing(shop.workspace.pk, ("Zoé", "zoe@boutique.example"), [("", one.email)], "Commande", "Partie",
+                      contact_ids=[one.pk])  # fmt: skip
+    ((single, no),) = accept.accept_messages([letter])[0].recipients
+    assert grounds.of(shop.workspace.pk, single, no) is None
+    tested = actions.send_test(shop.campaign, "collegue@equipe.example")
+    (queued,) = db.rows("SELECT contact_id, permission_id FROM outbound_send WHERE sending_id = %s", [tested.pk])
+    assert queued == (None, None)
+
+
+def test_the_page_says_the_ground_and_leads_to_its_proof(shop: Shop) -> None:
+    one = reader(shop)
+    sending = start(shop)
+    user = User.objects.create_user(f"{secrets.token_hex(4)}@equipe.example", "x", language="en")
+    add_member(shop.workspace, user, Role.OWNER)
+    client = Client(HTTP_HOST="localhost")
+    client.force_login(user, "allauth.account.auth_backends.AuthenticationBackend")
+    where = f"/mail/{sending.pk}/{one.pk}"
+
+    def page() -> Any:
+        answer = client.get(where)
+        assert answer.status_code == 200
+        return answer.content.decode()
+
+    mine = ground(shop, sending.pk, one.pk)
+    said = page()
+    assert "On the ground of" in said and f"line {mine.leaf} of block {mine.block}" in said
+    proof = f"/consent/proof/{mine.permission_id}"
+    assert f'href="{proof}"' in said and client.get(proof).status_code == 200
+    registry.erase_person(shop.workspace.pk, one.pk, one.email_key, cause="her request")
+    said = page()
+    assert f"answer {mine.permission_id}, which was erased with the person" in said and proof not in said
