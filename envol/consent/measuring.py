@@ -2,7 +2,8 @@
 
 A pixel reads on the terminal of a person (directive 2002/58/EC art. 5(3)); authorities exempt different things from
 consent. A line holds from its day on, until a later one of its country; where nothing is known of the country, the line
-without one counts, which is the strictest. What an authority changes is changed in the table.
+without one counts, which is the strictest. What an authority changes is changed in the table. The grace that the CNIL
+left until 14 July 2026 for addresses collected before its recommendation is not made use of: not known is no.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 What the database's clock ends by itself is left to tests that move the row: a person's pause
 (`tests/web/test_rights.py`), metadata of messages (`tests/outbound/test_emptying.py`), files of people
-(`tests/contacts/test_export_files.py`). Who was erased is gone from the columns beside the database within two hours
+(`tests/contacts/test_export_files.py`). Who was erased is gone from the columns beside the database within an hour
 (`tests/consent/test_erased_everywhere.py`).
 """
 
