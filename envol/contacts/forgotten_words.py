@@ -59,13 +59,13 @@ def files(workspace_id: int, contact_id: int) -> int:
 
     A short number without a letter may be a year or a sum of somebody else: it takes no record away.
     """
-    said = [
+    hers = [
         one
-        for one in _said(workspace_id, contact_id)
+        for one in said(workspace_id, contact_id)
         if one.kind != "number" or len(one.words[0]) > _SHORT + 1 or not one.words[0].isdigit()
     ]
-    words = [word for one in said for word in one.words]
-    return kept.forget(workspace_id, words, lambda text: any(one.stands_in(text) for one in said))
+    words = [word for one in hers for word in one.words]
+    return kept.forget(workspace_id, words, lambda text: any(one.stands_in(text) for one in hers))
 
 
 def refusals(workspace_id: int, contact_id: int) -> int:
@@ -77,7 +77,7 @@ def refusals(workspace_id: int, contact_id: int) -> int:
             " WHERE lower(r.value || ' ' || r.row) !~ word)",
             [workspace_id, one.patterns()],
         )
-        for one in _said(workspace_id, contact_id)
+        for one in said(workspace_id, contact_id)
     )
 
 
@@ -88,8 +88,8 @@ def forget(workspace_id: int, contact_id: int) -> None:
         " AND state IN ('done', 'undone') AND format ? 'samples'",
         [workspace_id],
     )
-    said = _said(workspace_id, contact_id)
-    for one in said:
+    found = said(workspace_id, contact_id)
+    for one in found:
         together = one.patterns()
         hers = "NOT EXISTS (SELECT FROM unnest(%s::text[]) AS word WHERE lower({}) !~ word)"
         for table in ("contacts_bulk_act", "contacts_export"):
@@ -105,18 +105,19 @@ def forget(workspace_id: int, contact_id: int) -> None:
                 f"UPDATE {table} SET {name} = %s WHERE workspace_id = %s AND {hers.format(name)}",
                 [_NOBODY, workspace_id, together],
             )
-    _forget_views(workspace_id, said)
+    _forget_views(workspace_id, found)
 
 
-def _forget_views(workspace_id: int, said: list[Said]) -> None:
+def _forget_views(workspace_id: int, hers: list[Said]) -> None:
     """A view's filter is kept as the address of its page: every letter beyond ASCII in octets."""
     for view in SavedView.objects.filter(workspace_id=workspace_id).iterator():
         text = unquote_plus(view.query).lower()
-        if any(one.stands_in(text) for one in said):
+        if any(one.stands_in(text) for one in hers):
             view.delete()
 
 
-def _said(workspace_id: int, contact_id: int) -> list[Said]:
+def said(workspace_id: int, contact_id: int) -> list[Said]:
+    """What she is called here: her addresses, numbers, and her whole name."""
     found = (
         Contact.objects.filter(workspace_id=workspace_id, pk=contact_id).values("email", "email_key", "props").first()
     )
@@ -126,8 +127,8 @@ def _said(workspace_id: int, contact_id: int) -> list[Said]:
         "value", flat=True
     )
     name = [str(sealing.opened(workspace_id, found["props"].get(key)) or "") for key in ("first_name", "last_name")]
-    said = [Said((one.strip().lower(),), "address") for one in (found["email_key"], found["email"])]
-    said += [Said((one.strip().lower(),), "number") for one in numbers if len(one.strip()) >= _SHORT]
+    hers = [Said((one.strip().lower(),), "address") for one in (found["email_key"], found["email"])]
+    hers += [Said((one.strip().lower(),), "number") for one in numbers if len(one.strip()) >= _SHORT]
     if all(name) and sum(map(len, name)) >= _SHORT:
-        said.append(Said(tuple(word.strip().lower() for word in name), "name"))
-    return list(dict.fromkeys(said))
+        hers.append(Said(tuple(word.strip().lower() for word in name), "name"))
+    return list(dict.fromkeys(hers))

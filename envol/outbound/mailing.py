@@ -32,7 +32,7 @@ from envol.contacts.models import Contact, List, Membership
 from envol.content import links
 from envol.db_role import as_owner
 from envol.events.writing import request_mail
-from envol.outbound import domains, records
+from envol.outbound import archive, domains, records
 from envol.outbound.accept import Outgoing, Refused, accept_post
 from envol.outbound.models import DigestItem, Domain, MailingList, Moderator, Post, PostState, Sending
 from envol.outbound.records import Resolver, Unknown, lookup, return_host
@@ -342,7 +342,8 @@ def distribute(post_id: int) -> int | None:
             log.warning("a post cannot leave", post=post.pk, why=str(error))
             Post.objects.filter(pk=post.pk).update(state=PostState.HELD, reason="cannot leave")
             return None
-        Post.objects.filter(pk=post.pk).update(state=PostState.SENT, people=len(people))
+        kept = archive.keep(one, post)
+        Post.objects.filter(pk=post.pk).update(state=PostState.SENT, people=len(people), **kept)
     return len(people)
 
 
@@ -394,6 +395,8 @@ def outgoing(
         ("Precedence", "list"),
         ("X-Loop", home),
     ]
+    if one.archive == archive.PUBLIC:
+        extra.append(("List-Archive", f"<{settings.ENVOL.base_url}/l/at/{home}>"))
     sent = pass_on(
         raw,
         sender=Mailbox(f"{name} – {one.title}" if name else one.title, mine),
@@ -420,6 +423,7 @@ def tidy() -> None:
     Post.objects.filter(state=PostState.HELD, received_at__lt=_ago(days=HELD_DAYS)).update(
         state=PostState.EXPIRED, decided_at=Now()
     )
+    archive.tidy(KEPT_DAYS)
     Post.objects.exclude(state__in=[PostState.HELD, PostState.ACCEPTED]).filter(
-        received_at__lt=_ago(days=KEPT_DAYS)
+        archived="", received_at__lt=_ago(days=KEPT_DAYS)
     ).delete()

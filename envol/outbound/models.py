@@ -438,6 +438,7 @@ class MailingList(models.Model):
     sending = models.OneToOneField(Sending, on_delete=models.PROTECT)  # carries its posts, for as long as it lives
     created_at = models.DateTimeField(db_default=Now())
     closed_at = models.DateTimeField(null=True)
+    archive = models.CharField(max_length=8, default="none")  # who may read what was sent: none, members, public
     digest_on = models.DateField(null=True)  # the day, where the workspace is, of its last message of the day
 
     class Meta:
@@ -482,6 +483,8 @@ class Post(models.Model):
     decided_at = models.DateTimeField(null=True)
     decided_by = models.CharField(max_length=254, blank=True)  # a moderator's address, or a member's
     people = models.PositiveIntegerField(null=True)  # to whom it went
+    archived = models.CharField(max_length=8, blank=True, default="")  # who may read it later, as its author knew it
+    text = models.TextField(blank=True, default="")  # of an archived one, without addresses
 
     class Meta:
         db_table = "outbound_post"

@@ -16,6 +16,7 @@ from envol.consent.registry import Data
 from envol.contacts import people
 from envol.contacts.models import Contact
 from envol.events import outbox
+from envol.outbound import archive
 
 ERASED = "erased@invalid"  # RFC 2606 §2: nobody's
 
@@ -100,6 +101,7 @@ def erase(workspace_id: int, contact_id: int) -> dict[str, int]:
             " AND l.workspace_id = %(w)s AND d.contact_id = %(c)s",
             given,
         )
+    archive.forget(workspace_id, contact_id)
     hers = "l.workspace_id = %(w)s AND (p.contact_id = %(c)s OR lower(p.author) = ANY(%(addresses)s::text[]))"
     db.execute(
         "DELETE FROM outbound_digest_item d USING outbound_post p, outbound_mailing_list l"
@@ -134,14 +136,15 @@ def export(workspace_id: int, contact_id: int) -> dict[str, Any]:
         row["received_at"] = row["received_at"].isoformat()
         row["message"] = bytes(row["message"]).decode("utf-8", "replace")
     posts = db.dicts(
-        "SELECT p.received_at, l.title AS mailing_list, p.subject, p.raw AS message FROM outbound_post p"
+        "SELECT p.received_at, l.title AS mailing_list, p.subject, p.text, p.raw AS message FROM outbound_post p"
         " JOIN outbound_mailing_list l ON l.id = p.mailing_list_id WHERE l.workspace_id = %s AND p.contact_id = %s"
         " ORDER BY p.id",
         [workspace_id, contact_id],
     )
     for row in posts:
         row["received_at"] = row["received_at"].isoformat()
-        row["message"] = bytes(row["message"]).decode("utf-8", "replace")
+        row["message"] = bytes(row["message"]).decode("utf-8", "replace") or row["text"]
+        del row["text"]
     daily = db.dicts(
         "SELECT l.title AS mailing_list FROM outbound_daily_reader d JOIN outbound_mailing_list l"
         " ON l.id = d.mailing_list_id WHERE l.workspace_id = %s AND d.contact_id = %s ORDER BY l.title",
@@ -155,7 +158,7 @@ def describe() -> list[Data]:
         Data("outbound_send", "which mail was for whom, at which address", True, "13 months, then totals"),
         Data("outbound_message", "words of single messages", True, "1 month, then without words"),
         Data("outbound_grouping", "words under which programs count their messages together", False),
-        Data("outbound_post", "messages to mailing lists, with who wrote them", True, "90 days"),
+        Data("outbound_post", "messages to mailing lists, with who wrote them", True, "90 days; archives 2 years"),
         Data("outbound_daily_reader", "who takes one message a day of a mailing list", True, "while she does"),
         Data("outbound_digest_item", "messages that wait for one person's message of the day", True, "a day"),
         Data("outbound_moderator", "addresses of those who decide on such messages", True, "while they do"),

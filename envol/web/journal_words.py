@@ -134,6 +134,7 @@ WORDS = {
     "mailing_list.changed": gettext_lazy("changed a mailing list"),
     "mailing_list.closed": gettext_lazy("closed a mailing list"),
     "mailing_list.made": gettext_lazy("made a mailing list"),
+    "mailing_list.removed": gettext_lazy("took a message out of the archive of a mailing list"),
     "mailing_list.refused": gettext_lazy("refused a message to a mailing list"),
     "ledger.verified": gettext_lazy("verified the ledger"),
     "masks.mended": gettext_lazy("found contacts whose permissions differed from the ledger, and put them right"),

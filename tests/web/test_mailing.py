@@ -38,6 +38,7 @@ def test_a_list_is_made_and_its_rules_changed(club: Any) -> None:
     typed = {
         "title": "Bureau", "name": "bureau", "domain": club.domain.pk, "people": club.list.pk,
         "purpose": club.workspace.purposes.get(key="newsletter").pk, "kind": "announcement", "max_kib": "64",
+        "archive": "members",
         "moderators": "a@equipe.example\nb@equipe.example",
     }  # fmt: skip
     bad = client.post("/lists/mail/new", {**typed, "moderators": "pas une adresse"})
@@ -48,12 +49,26 @@ def test_a_list_is_made_and_its_rules_changed(club: Any) -> None:
     answer = client.post("/lists/mail/new", typed)
     made = MailingList.objects.get(name="bureau", workspace=club.workspace)
     assert answer.status_code == 303 and answer["Location"] == f"/lists/mail/{made.pk}"
-    assert made.moderators.count() == 2 and not made.discussion
+    assert made.moderators.count() == 2 and not made.discussion and made.archive == "members"
     client.post(f"/lists/mail/{made.pk}/change", {**typed, "kind": "open", "moderators": "a@equipe.example"})
     made.refresh_from_db()
     assert made.open and made.moderators.get().address == "a@equipe.example"
     client.post(f"/lists/mail/{made.pk}/change", {"act": "close"})
     assert mailing.found_by("bureau@boutique.example") is None
+
+
+def test_a_member_takes_a_message_out_of_the_archive(club: Any) -> None:
+    client, post = client_of(club), post_of(club)
+    MailingList.objects.filter(pk=post.mailing_list_id).update(archive="public")
+    where = f"/l/at/{mailing.address_of(MailingList.objects.get(pk=post.mailing_list_id))}"
+    assert where in client.get(f"/lists/mail/{post.mailing_list_id}").content.decode()
+    client.post(f"/lists/mail/posts/{post.pk}/decide", {"act": "accept"})
+    mailing.distribute(post.pk)
+    assert "salle 2" in Client(HTTP_HOST="localhost").get(f"{where}/{post.pk}").content.decode()
+    assert "Take it out of the archive" in client.get(f"/lists/mail/posts/{post.pk}").content.decode()
+    assert client_of(club, "viewer").post(f"/lists/mail/posts/{post.pk}/decide", {"act": "remove"}).status_code == 403
+    assert client.post(f"/lists/mail/posts/{post.pk}/decide", {"act": "remove"}).status_code == 303
+    assert Client(HTTP_HOST="localhost").get(f"{where}/{post.pk}").status_code == 404
 
 
 def test_a_member_lets_a_message_through(club: Any) -> None:

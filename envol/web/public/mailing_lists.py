@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from envol.outbound import digests
+from envol.outbound import archive, digests
 from envol.web.public.choices import Visitor
 
 
@@ -14,6 +14,7 @@ class Row:
     name: str
     title: str
     daily: bool
+    archive: str  # the path of what was written to it, or nothing
 
 
 def rows(who: Visitor) -> list[Row]:
@@ -21,7 +22,11 @@ def rows(who: Visitor) -> list[Row]:
     if who.contact is None:
         return []
     found = digests.lists_of(who.workspace.id, who.contact.id)
-    return [Row(f"list_{one.pk}", one.title, daily) for one, daily in found]
+    token = who.preferences.rpartition("/")[2]
+    return [
+        Row(f"list_{one.pk}", one.title, daily, f"/l/{token}/{one.pk}" if one.archive != archive.NONE else "")
+        for one, daily in found
+    ]
 
 
 def choose(who: Visitor, form: Mapping[str, str]) -> bool:

@@ -18,7 +18,7 @@ from envol.accounts.journal import note
 from envol.accounts.models import Role, Workspace
 from envol.consent.models import Purpose
 from envol.contacts.models import List
-from envol.outbound import mailing
+from envol.outbound import archive, mailing
 from envol.outbound.models import Domain, MailingList, Post, PostState
 from envol.web.answers import refuse, see
 from envol.web.doors import MemberRequest, audience
@@ -47,6 +47,19 @@ class MailingForm(forms.Form):
             " confirms it."
         ),
     )
+    archive = forms.ChoiceField(
+        label=gettext_lazy("Archive"),
+        choices=[
+            (archive.NONE, gettext_lazy("none: messages are forgotten after 90 days")),
+            (archive.MEMBERS, gettext_lazy("its people read it, by the link on their own page")),
+            (archive.PUBLIC, gettext_lazy("everybody reads it")),
+        ],
+        initial=archive.NONE,
+        help_text=gettext_lazy(
+            "For messages that leave from now on, for two years. Addresses are never shown; authors take theirs out"
+            " themselves."
+        ),
+    )
     max_kib = forms.IntegerField(
         label=gettext_lazy("Largest message, in KiB"), min_value=8, max_value=8192, initial=256
     )
@@ -63,6 +76,7 @@ class MailingForm(forms.Form):
             "discussion": found["kind"] != "announcement",
             "open": found["kind"] == "open",
             "max_kib": found["max_kib"],
+            "archive": found["archive"],
             "attachments": found["attachments"],
             "prefix": found["tagged"],
         }
@@ -89,7 +103,7 @@ class NewMailingForm(MailingForm):
         empty_label=None,
         help_text=gettext_lazy("What its people allow, and take back when they leave."),
     )
-    field_order = ("title", "name", "domain", "people", "purpose", "moderators", "kind", "max_kib")
+    field_order = ("title", "name", "domain", "people", "purpose", "moderators", "kind", "archive", "max_kib")
 
     def __init__(self, *args: Any, workspace: Workspace, **more: Any) -> None:
         super().__init__(*args, **more)
@@ -167,6 +181,7 @@ def _page(request: MemberRequest, one: MailingList, form: MailingForm | None = N
     kind = "announcement" if not one.discussion else "open" if one.open else "discussion"
     moderators = "\n".join(one.moderators.order_by("address").values_list("address", flat=True))
     rules = {"title": one.title, "moderators": moderators, "kind": kind, "max_kib": one.max_kib}
+    rules["archive"] = one.archive
     facts = {
         "one": one,
         "address": mailing.address_of(one),
@@ -178,6 +193,7 @@ def _page(request: MemberRequest, one: MailingList, form: MailingForm | None = N
         "page": page_of(request, one.posts.exclude(state=PostState.HELD).defer("raw")),
         "form": form or MailingForm(initial={**rules, "attachments": one.attachments, "tagged": one.prefix}),
         "takes": bool(settings.ENVOL.inbound),
+        "public": f"{settings.ENVOL.base_url}/l/at/{mailing.address_of(one)}" if one.archive == archive.PUBLIC else "",
         "ask": "ask" in request.GET,
         "many": one.open and mailing.members(one) > mailing.OPEN_MOST,
     }
@@ -221,7 +237,8 @@ def _post(request: MemberRequest, post_id: int) -> Post:
 def post(request: MemberRequest, post_id: int) -> HttpResponse:
     one = _post(request, post_id)
     message = read(bytes(one.raw))
-    return render(request, "mailing/post.html", {"post": one, "message": message, "size": len(bytes(one.raw))})
+    facts = {"post": one, "message": message, "text": message.text or one.text, "size": len(bytes(one.raw))}
+    return render(request, "mailing/post.html", facts)
 
 
 @require_POST
@@ -229,6 +246,11 @@ def post(request: MemberRequest, post_id: int) -> HttpResponse:
 def decide_post(request: MemberRequest, post_id: int) -> HttpResponse:
     one = _post(request, post_id)
     act = request.POST.get("act")
+    if act == "remove" and one.archived:
+        archive.remove(one)
+        note(one.mailing_list.workspace, "member", "mailing_list.removed", one.mailing_list,
+             actor_id=request.member.pk, post=one.pk)  # fmt: skip
+        return see(request, "mailing_list", one.mailing_list_id, said=_("The message is out of the archive."))
     if act not in ("accept", "refuse"):
         return refuse(request, "post", one.pk, said=_("There is no such act; nothing was changed."))
     if not mailing.decide(one.pk, act == "accept", request.user.email, request.member):
