@@ -114,6 +114,7 @@ def _sending(world: World, **more: Any) -> Sending:
         version_id=version.pk if version else None,
         sender={"name": SENDER[0], "address": SENDER[1]},
         campaign_id=world.shop.campaign.pk,
+        product_family=world.shop.campaign.product_family,
         **more,
     )
 

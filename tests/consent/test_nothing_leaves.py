@@ -26,10 +26,11 @@ from hypothesis import strategies as st
 from envol import db
 from envol.accounts.models import Member, Role, User, Workspace
 from envol.accounts.workspaces import NewKey, add_member, create_api_key, create_workspace
-from envol.campaigns import actions, choosing
+from envol.campaigns import actions, choosing, drafts
 from envol.consent import acts, ages, gates, informing, ledger, purposes, registry, restriction, silence, suppression
 from envol.consent import why as whys
 from envol.consent.models import Evidence, Purpose
+from envol.consent.similar import Offer
 from envol.contacts import beyond, people
 from envol.contacts.models import Contact
 from envol.edge import certificates
@@ -43,9 +44,12 @@ from tests.examples import examples
 
 ACTS = (
     "grant", "withdraw", "object", "suppress", "lift", "silence", "settle", "import", "join", "no orders", "erase",
-    "a child", "of age", "a parent", "from elsewhere", "told", "restrict", "unrestrict",
+    "a child", "of age", "a parent", "from elsewhere", "told", "restrict", "unrestrict", "buys books", "buys records",
 )  # fmt: skip
 PEOPLE = 2
+BOOKS, RECORDS = "livres", "disques"
+ABOUT_BOOKS = ("campaign", "again", "test")
+"""Roads whose messages say so; the others say nothing, and reach no customer on the ground of a sale."""
 SLOW = ("asking", "asked once")
 """Roads on which a whole campaign, or a move, is made each time."""
 _moments = count()
@@ -66,6 +70,8 @@ class Person:
     by_parent: bool = False
     to_tell: bool = False
     restricted: bool = False
+    bought: str = ""
+    """She answers as a customer, who bought this."""
     asked_once: bool = False
     """A member declared a ground on which she may be asked for a consent."""
 
@@ -73,6 +79,10 @@ class Person:
     def ready(self) -> bool:
         """Old enough or helped by a parent, and told where her data came from."""
         return not self.to_tell and (self.by_parent or not self.child)
+
+    def wants(self, road: str) -> bool:
+        """Does the message of this road speak of what she bought? What names no kind of product does not."""
+        return self.bought in ("", BOOKS if road in ABOUT_BOOKS else "")
 
     def may(self, road: str) -> bool:
         if "all" in self.lists or (self.here and self.restricted):
@@ -82,13 +92,13 @@ class Person:
         if road in DUTIES:  # the law wants it (GDPR art. 12 and 34), of somebody we know: whoever was erased is nobody
             return self.here
         if road == "test":  # a colleague's look, which must not reach somebody who said no
-            if self.here and self.answer == "yes" and not self.ready:
+            if self.here and self.answer == "yes" and not (self.ready and self.wants(road)):
                 return False
             return not (self.here and (self.answer == "no" or self.silenced or "marketing" in self.lists))
         open_ = self.here and not self.silenced and "marketing" not in self.lists
         if road == "asked once":  # a purpose of its own, for which no parent spoke
             return open_ and self.asked_once and not self.to_tell and not self.child
-        return open_ and self.answer == "yes" and self.ready
+        return open_ and self.answer == "yes" and self.ready and self.wants(road)
 
 
 @dataclass
@@ -96,6 +106,7 @@ class World:
     shop: Shop
     proof: Evidence
     parents: Evidence
+    sales: dict[str, Evidence]
     orders: Purpose
     member: Member
     key: NewKey
@@ -131,9 +142,20 @@ class World:
                         place, who.contact_id, who.address, newsletter, proof_of=self.proof, since=at, own_act=own
                     )
                     assert not barred, "nobody brings back who said no"
-                    who.answer, who.by_parent = "yes", False
+                    who.answer, who.by_parent, who.bought = "yes", False, ""
                 except acts.Refusal:
                     assert barred
+            case "buys books" | "buys records":
+                bought = BOOKS if act == "buys books" else RECORDS
+                try:
+                    acts.grant(
+                        place, who.contact_id, who.address, newsletter, basis="customer",
+                        proof_of=self.sales[bought], since=at,
+                    )  # fmt: skip
+                    assert not who.lists and who.answer != "no", "nobody brings back who said no"
+                    who.answer, who.by_parent, who.bought = "yes", False, bought
+                except acts.Refusal:
+                    assert who.lists or who.answer == "no"
             case "withdraw":
                 acts.withdraw(place, who.contact_id, [newsletter], since=at)
                 who.answer = "no"
@@ -150,7 +172,7 @@ class World:
                 who.lists.discard("all")
             case "a parent" if who.answer == "yes" and not who.lists:
                 acts.grant(place, who.contact_id, who.address, newsletter, proof_of=self.parents, since=at)
-                who.by_parent = True
+                who.by_parent, who.bought = True, ""
             case "a child" | "of age":
                 one, born = Contact.objects.get(pk=who.contact_id), "2020-02-29" if act == "a child" else "1980-01-01"
                 people.set_values(one, {"birth_date": born}, people.source(place, "form", "Salon"))
@@ -179,6 +201,7 @@ class World:
             case "erase":
                 registry.erase_person(place, who.contact_id, who.address, cause="her request")
                 who.here, who.silenced, who.orders_refused, who.answer = False, False, False, ""
+                who.bought = ""
                 who.child = who.by_parent = who.to_tell = who.restricted = who.asked_once = False
                 who.lists.add("marketing")
 
@@ -211,9 +234,15 @@ def world(empty_database: None, kept: certificates.Kept, http: Server) -> Iterat
     proof = acts.evidence(workspace, "document", "carnet", document=b"signed")
     parents = acts.evidence(workspace, "document", "carnet", document=b"both", facts={ages.PARENT: "agreed too"})
     owner = add_member(workspace, User.objects.create_user(f"{secrets.token_hex(4)}@equipe.example", "x"), Role.OWNER)
+    told = {"sale_ref": "F-1", "sale_date": "2026-01-01", "optout_offered": True}
+    sales = {
+        one: acts.evidence(workspace, "document", "caisse", document=b"till", facts={**told, "product_family": one})
+        for one in (BOOKS, RECORDS)
+    }
+    shop.campaign = drafts.edit(shop.campaign, shop.campaign.revision, product_family=BOOKS)
     orders = Purpose.objects.get(workspace=workspace, key="transactional")
     running = Running(kept, _keep)
-    yield World(shop, proof, parents, orders, owner, create_api_key(workspace, "la boutique"), running, http)
+    yield World(shop, proof, parents, sales, orders, owner, create_api_key(workspace, "la boutique"), running, http)
     running.stop()
 
 
@@ -268,7 +297,7 @@ def _told_right(world: World, everybody: Sequence[Person]) -> None:
     once = Purpose.objects.filter(workspace=world.workspace, key=purposes.ASKED_ONCE).first()
     for one in everybody:
         contact = one.contact_id if one.here else None
-        found = whys.why(world.workspace, contact, one.address, newsletter)
+        found = whys.why(world.workspace, contact, one.address, newsletter, offer=Offer(BOOKS))
         assert found.answer.allowed == one.may("campaign"), (one, found.answer)
         assert found.sentence("en").startswith("Yes" if one.may("campaign") else "No")
         orders = whys.why(world.workspace, contact, one.address, world.orders)
@@ -277,7 +306,8 @@ def _told_right(world: World, everybody: Sequence[Person]) -> None:
             asked = whys.why(world.workspace, contact, one.address, once)
             assert asked.answer.allowed == one.may("asked once"), (one, asked.answer)
         if one.here:
-            gate = beyond.behind(gates.refusal_sql("c", bit=bit), beyond.tests("c", beyond.asked(newsletter.pk)))
+            more = beyond.tests("c", beyond.asked(newsletter.pk), offer=Offer(BOOKS))
+            gate = beyond.behind(gates.refusal_sql("c", bit=bit), more)
             (reason,) = db.rows(f"SELECT {gate} FROM contacts_contact c WHERE id = %s", [one.contact_id])[0]
             said = gates.RESTRICTED if one.restricted and reason == gates.SUPPRESSED else reason or ""  # one mask
             assert said == found.answer.reason, "the masks say what the ledger says"
@@ -373,7 +403,8 @@ BEYOND = {
     "a message sent again": ("again", gates, "_beyond", 0),
     "a test": ("test", gates, "_beyond", 0),
 }
-"""Roads that must also ask how old she is and whether she was told: where, and at which instant it matters."""
+"""Roads that must also ask how old she is, whether she was told and what she bought: where, and at which instant it
+matters."""
 _BLIND = SimpleNamespace(asked=lambda *a: None, tests=lambda *a, **m: [], behind=lambda gate, more: gate)
 
 
@@ -395,8 +426,8 @@ def test_a_road_without_its_gate_is_caught(world: World) -> None:
                 pytest.fail(f"nobody noticed {name}")
 
 
-@pytest.mark.parametrize("act", ["a child", "from elsewhere"])
-def test_a_road_that_asks_neither_age_nor_origin_is_caught(world: World, act: str) -> None:
+@pytest.mark.parametrize("act", ["a child", "from elsewhere", "buys records"])
+def test_a_road_that_asks_neither_age_nor_origin_nor_what_was_bought_is_caught(world: World, act: str) -> None:
     for name, (road, where, gate, stage) in BEYOND.items():
         lives: list[list[tuple[int, str]]] = [[(0, "grant")], [], []]
         lives[stage].append((0, act))
