@@ -212,6 +212,8 @@ class _Session(Session):
             found = await self._submission.ask(lambda: relay.proved(given.identity)) if given.proved else None
         how = "refused" if found is None else "shut" if isinstance(found, str) else "signed in"
         rolls.count("auth", peer, how)
+        if how != "signed in" and (failed := await self._submission.ask(lambda: relay.whose(given.identity))):
+            rolls.count("auth_key", str(failed[0]), how, workspace=failed[1])
         if found is None:
             times = door.failed(peer)
             log.info("submission sign-in refused", peer=peer)

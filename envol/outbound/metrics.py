@@ -73,6 +73,7 @@ _BY_KEY = (
     " JOIN accounts_workspace w ON w.id = r.workspace_id"
     " WHERE r.series = 'key' AND r.hour > now() - interval '1 day' GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"
 )
+_FAILED_BY_KEY = _BY_KEY.replace("r.series = 'key'", "r.series = 'auth_key'")
 # Senders count by the domain of their address, which names an organisation and no person.
 _BY_DOMAIN = (
     "SELECT subject, outcome, n FROM (SELECT subject, outcome, sum(n)::bigint AS n, sum(sum(n)) OVER whole AS all_of_it"
@@ -93,6 +94,10 @@ def _of_a_day() -> Iterable[tuple[str, str, list[tuple[dict[str, str], float]]]]
     yield (
         "envol_day_handed_in", "Messages handed in within 24 hours, by key.",
         [({"workspace": name, "key": key, "result": result}, n) for name, key, result, n in db.rows(_BY_KEY)],
+    )  # fmt: skip
+    yield (
+        "envol_day_failed_sign_ins", "Sign-ins to submission that failed within 24 hours, by key.",
+        [({"workspace": name, "key": key, "result": how}, n) for name, key, how, n in db.rows(_FAILED_BY_KEY)],
     )  # fmt: skip
     for series, label, name, about in (
         ("domain", "state", "envol_day_domain_messages", "Attempts of the last 24 hours, by domains with most."),

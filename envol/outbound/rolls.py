@@ -7,6 +7,7 @@ What is not written because the database is away is kept and written later.
     key        by key and what became    sender    by address of ours                 returned, complained  by domain
     in         by peer and what became   out_to    by host and what became            auth      by peer and result
     said       our own refusals, by code and service
+    auth_key   sign-ins that failed, by key and result
 """
 
 from __future__ import annotations
@@ -128,6 +129,20 @@ def sums(series: str, since: datetime, workspaces: Iterable[int], most: int = 10
             " WHERE series = %s AND workspace_id = ANY(%s) AND hour >= %s GROUP BY 1, 2) x"
             " ORDER BY whole DESC, subject, n DESC, outcome LIMIT %s",
             [series, list(workspaces), since, most],
+        )
+    ]
+
+
+def accounts(since: datetime, most: int = 1000) -> list[Line]:
+    """Messages out by workspace and state, those with most first; the subject is its name."""
+    return [
+        Line(*row)
+        for row in db.rows(
+            "SELECT name, outcome, n, octets FROM (SELECT w.name, w.id, r.outcome, sum(r.n)::bigint AS n,"
+            " sum(r.octets)::bigint AS octets, sum(sum(r.n)) OVER (PARTITION BY w.id) AS whole FROM outbound_roll r"
+            " JOIN accounts_workspace w ON w.id = r.workspace_id WHERE r.series = 'out' AND r.hour >= %s"
+            " GROUP BY w.id, w.name, r.outcome) x ORDER BY whole DESC, id, outcome LIMIT %s",
+            [since, most],
         )
     ]
 

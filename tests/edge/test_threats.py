@@ -17,11 +17,12 @@ import pytest
 from django.conf import settings
 
 from envol import db
+from envol.accounts.models import ApiKey
 from envol.accounts.workspaces import NewKey
 from envol.content import links
 from envol.edge import smtp_session
 from envol.edge import submission as module
-from envol.outbound import domains, lease
+from envol.outbound import domains, lease, rolls
 from envol.outbound.making import Makers
 from envol.wire.message.read import read
 from tests.edge.test_inbound import Running as Mx
@@ -310,6 +311,8 @@ def test_junk_is_answered_and_the_session_stays_sane(tls: Wire, key: NewKey, mon
 
 def test_guessing_is_slow_and_the_same_for_unknown_keys(tls: Wire, key: NewKey, monkeypatch: Any) -> None:  # noqa: F811
     monkeypatch.setattr(module, "SECOND", 0.2)
+    rolls.flush()  # what other tests counted
+    db.execute("DELETE FROM outbound_roll")
     said, took = [], []
     for user in (key.key, "nobody", key.key):
         began = time.monotonic()
@@ -318,6 +321,11 @@ def test_guessing_is_slow_and_the_same_for_unknown_keys(tls: Wire, key: NewKey, 
     assert said[0] == said[1] == said[2] and said[0].startswith("535")
     assert took[2] >= 0.2, "from the third on each waits a second more"
     assert plain(tls, key.key, "wrong").startswith("421"), "this relay hears nobody from there after three"
+    rolls.flush()
+    row = ApiKey.objects.get(public_id=key.key)
+    assert db.rows("SELECT subject, outcome, workspace_id, n FROM outbound_roll WHERE series = 'auth_key'") == [
+        (str(row.pk), "refused", row.workspace_id, 2)
+    ], "an unknown key is nobody's, and might be a secret typed in its place"
 
 
 # ---- who writes

@@ -122,6 +122,7 @@ def test_metrics_tell_a_day_by_account_key_and_domain_and_nobodys_own(workspace:
     for series, subject, outcome, n in (
         ("out", "google", "delivered", 7),
         ("key", "4711", "accepted", 5),
+        ("auth_key", "4711", "refused", 6),
         ("sender", "zoe@boutique.example", "accepted", 5),
         ("sender", "luc@boutique.example", "accepted", 2),
         ("domain", "many.example", "delivered", 90),
@@ -135,6 +136,7 @@ def test_metrics_tell_a_day_by_account_key_and_domain_and_nobodys_own(workspace:
     for line in (
         f'envol_day_messages{{workspace="{workspace.name}",state="delivered"}} 7',
         f'envol_day_handed_in{{workspace="{workspace.name}",key="4711",result="accepted"}} 5',
+        f'envol_day_failed_sign_ins{{workspace="{workspace.name}",key="4711",result="refused"}} 6',
         'envol_day_sender_messages{domain="boutique.example",result="accepted"} 7',
         'envol_day_domain_messages{domain="many.example",state="delivered"} 90',
         'envol_day_domain_messages{domain="many.example",state="bounced"} 10',

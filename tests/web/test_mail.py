@@ -8,7 +8,7 @@ import pytest
 from django.test import Client
 
 from envol import db
-from envol.accounts.models import Member, Workspace
+from envol.accounts.models import ApiKey, Member, Workspace
 from envol.events import NewEvent, record
 from envol.events.models import Kind
 from envol.outbound import domains, lease, mail_log, rolls
@@ -134,6 +134,36 @@ def test_traffic_is_told_by_receiver_domain_key_and_hour(shop: Shop, as_member: 
     assert lines[0] == "Receiver,delivered,put off,refused,given up,Data"
     assert lines[1] == "Google,1840,0,0,0,13064000"
     assert client.get("/mail/traffic", {"report": "nothing"}).status_code == 404
+
+
+def test_failed_sign_ins_are_told_by_key(shop: Shop, as_member: Sign) -> None:
+    key = ApiKey.objects.filter(workspace=shop.workspace).order_by("pk").first()
+    assert key is not None
+    rolls.count("auth_key", str(key.pk), "refused", workspace=shop.workspace.pk, n=9)
+    rolls.flush()
+    client = as_member("viewer", shop)
+    page = client.get("/mail/traffic", {"report": "auth_key"}).content.decode()
+    assert key.name in page and "wrong key or secret" in page
+    assert (
+        f"{key.name},wrong key or secret,9" in client.get("/mail/traffic.csv", {"report": "auth_key"}).content.decode()
+    )
+
+
+def test_every_workspace_is_told_to_who_runs_the_machine_alone(shop: Shop, as_member: Sign) -> None:
+    owner = as_member("owner", shop)
+    first = Workspace.objects.order_by("pk").first()
+    assert first is not None
+    if first.pk != shop.workspace.pk:
+        assert owner.get("/mail/traffic.csv", {"report": "account"}).status_code == 404
+        Member.objects.get_or_create(workspace=first, user=shop.members["owner"].user, defaults={"role": "owner"})
+        session = owner.session
+        session["workspace"] = first.pk
+        session.save()
+    rolls.count("out", "google", "delivered", workspace=shop.workspace.pk, n=3)
+    rolls.flush()
+    said = owner.get("/mail/traffic.csv", {"report": "account"}).content.decode()
+    assert f"\n{shop.workspace.name}," in said.replace('"', "") and said.startswith("\ufeffWorkspace,")
+    assert as_member("viewer", shop).get("/mail/traffic.csv", {"report": "account"}).status_code == 404
 
 
 def test_connections_are_shown_to_who_runs_the_machine(shop: Shop, as_member: Sign) -> None:

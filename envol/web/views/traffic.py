@@ -78,11 +78,15 @@ def is_operator(request: MemberRequest) -> bool:
 
 def _states(view: View, series: str, head: str, caption: str, name: Callable[[str], str]) -> Table:
     """A subject a line, its messages by state across."""
+    return _by_state(rolls.sums(series, view.since, view.own, MOST * 4), Table(series, caption, [head]), name)
+
+
+def _by_state(lines: list[rolls.Line], table: Table, name: Callable[[str], str]) -> Table:
     sums: dict[str, dict[str, rolls.Line]] = {}
-    for line in rolls.sums(series, view.since, view.own, MOST * 4):
+    for line in lines:
         sums.setdefault(line.subject, {})[line.outcome] = line
     most = max((sum(one.n for one in found.values()) for found in sums.values()), default=0)
-    table = Table(series, caption, [head, *(str(label) for _state, label in STATES), _("Data")])
+    table.head = [*table.head, *(str(label) for _state, label in STATES), _("Data")]
     for subject, found in list(sums.items())[:MOST]:
         whole, octets = sum(one.n for one in found.values()), sum(one.octets for one in found.values())
         table.rows.append(
@@ -109,6 +113,25 @@ def _outcomes(view: View, series: str, caption: str, heads: tuple[str, str], *, 
         for line in found
     ]
     return table
+
+
+def _failed(view: View) -> Table:
+    """Sign-ins that failed, by key: only those of keys that exist, whoever typed them."""
+    names = key_names(view.request)
+    table = Table("auth_key", _("Sign-ins that failed, by key"), [_("Key"), _("Result"), _("How often")])
+    found = rolls.sums("auth_key", view.since, view.own, MOST)
+    most = max((line.n for line in found), default=0)
+    for line in found:
+        name = names.get(int(line.subject), "") if line.subject.isdigit() else ""
+        how = str(OUTCOMES.get(line.outcome, line.outcome))
+        table.rows.append([words(name or line.subject, "", bar(line.n, most)), words(how), figure(line.n)])
+    return table
+
+
+def _accounts(view: View) -> Table:
+    with as_owner():  # of all workspaces of this machine
+        found = rolls.accounts(view.since, MOST * 4)
+    return _by_state(found, Table("account", _("By workspace"), [_("Workspace")]), str)
 
 
 def _by_time(view: View) -> Table:
@@ -167,9 +190,11 @@ REPORTS: dict[str, Callable[[View], Table]] = {
     "returned": lambda v: _outcomes(v, "returned", _("Came back later"), (_("Domain"), _("Cause"))),
     "complained": lambda v: _outcomes(v, "complained", _("Reported as unwanted"), (_("Domain"), _("By"))),
     "key": _keys,
+    "auth_key": _failed,
     "sender": lambda v: _outcomes(v, "sender", _("Who sends most"), (_("Sender"), _("Result"))),
 }
 MACHINE: dict[str, Callable[[View], Table]] = {
+    "account": _accounts,
     "auth": lambda v: _outcomes(v, "auth", _("Sign-ins to submission"), (_("From"), _("Result")), operator=True),
     "in": lambda v: _outcomes(v, "in", _("Connections to us"), (_("From"), _("Result")), operator=True),
     "out_to": lambda v: _outcomes(v, "out_to", _("Connections to others"), (_("Host"), _("Result")), operator=True),
