@@ -181,7 +181,9 @@ def _waits(verdict: Verdict | None) -> bool:
     return verdict is not None and verdict.action == HOLD
 
 
-def accept_post(sending_id: int, priority: int, message: Outgoing, people: Sequence[tuple[int, str]]) -> int:
+def accept_post(
+    sending_id: int, priority: int, message: Outgoing, people: Sequence[tuple[int, str]], purpose_id: int
+) -> int:
     """Queue one message of a mailing list for many (contact id, address), in the caller's transaction; how many.
 
     Raises :class:`Refused`: nothing was written. A post that outgoing control holds is refused too, for it has its own
@@ -194,7 +196,7 @@ def accept_post(sending_id: int, priority: int, message: Outgoing, people: Seque
     if not people:
         return 0
     disk.refuse_when_full()
-    enter([Entry(message, Stream(sending_id, priority), people)], {})
+    enter([Entry(message, Stream(sending_id, priority), people)], {}, purpose_id=purpose_id)
     return len(people)
 
 

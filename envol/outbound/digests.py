@@ -81,7 +81,7 @@ def _send(list_id: int, moment: datetime) -> int:
         try:
             for numbers, readers in alike.items():
                 posts = list(Post.objects.filter(pk__in=numbers).order_by("pk"))
-                accept_post(one.sending_id, mailing.PRIORITY, message_of(one, posts, local), readers)
+                accept_post(one.sending_id, mailing.PRIORITY, message_of(one, posts, local), readers, one.purpose_id)
         except (Refused, Unreadable, ValueError) as error:
             log.warning("a message of the day cannot leave", mailing_list=one.pk, why=str(error))
             transaction.set_rollback(True)

@@ -55,18 +55,22 @@ class Gone(Exception):
 Counted = Mapping[tuple[int, str, str], int]
 
 
-def enter(entries: Sequence[Entry], counted: Counted, *, site: str = "") -> list[tuple[int, list[int]]]:
+def enter(
+    entries: Sequence[Entry], counted: Counted, *, site: str = "", purpose_id: int | None = None
+) -> list[tuple[int, list[int]]]:
     """Write all or none; of each its number in our log and the numbers of its copies. Raises :class:`Gone`.
 
     Durable when it returns, unless the caller's transaction is not done yet. counted: what `habits` counts of it.
-    site: where all of them go, whatever their domain.
+    site: where all of them go, whatever their domain. purpose_id: for what all of them are, where that asks for an
+    answer.
     """
     pieces = list(_pieces(entries))
     if len(pieces) == 1:
         with as_owner():
-            return _enter(entries, counted, site)
+            return _enter(entries, counted, site, purpose_id)
     with as_owner(), transaction.atomic():
-        return [one for piece in pieces for one in _enter(piece, counted if piece is pieces[0] else {}, site)]
+        done = ((piece, counted if piece is pieces[0] else {}) for piece in pieces)
+        return [one for piece, once in done for one in _enter(piece, once, site, purpose_id)]
 
 
 def _pieces(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
@@ -81,7 +85,9 @@ def _pieces(entries: Sequence[Entry]) -> Iterator[Sequence[Entry]]:
     yield entries[begins:]
 
 
-def _enter(entries: Sequence[Entry], counted: Counted, site: str) -> list[tuple[int, list[int]]]:
+def _enter(
+    entries: Sequence[Entry], counted: Counted, site: str, purpose_id: int | None
+) -> list[tuple[int, list[int]]]:
     streams = [entry.stream for entry in entries]
     known = {(one.stream.sending_id, one.message.workspace_id, one.stream.kind) for one in entries if one.stream.kind}
     copies = [(number, *person) for number, entry in enumerate(entries, 1) for person in entry.people]
@@ -106,6 +112,7 @@ def _enter(entries: Sequence[Entry], counted: Counted, site: str) -> list[tuple[
         arrays.texts([what for _, what, _ in counted]),
         arrays.texts([name for _, _, name in counted]),
         arrays.numbers(counted.values()),
+        None if purpose_id is None else str(purpose_id),
     )
     if found.ntuples != len(copies):
         raise Gone

@@ -337,7 +337,7 @@ def distribute(post_id: int) -> int | None:
         try:
             message = _made(one, post)
             people = reached(one)
-            accept_post(one.sending_id, PRIORITY, message, _at_once(one, post, people))
+            accept_post(one.sending_id, PRIORITY, message, _at_once(one, post, people), one.purpose_id)
         except (Refused, Unreadable, ValueError) as error:
             log.warning("a post cannot leave", post=post.pk, why=str(error))
             Post.objects.filter(pk=post.pk).update(state=PostState.HELD, reason="cannot leave")

@@ -14,9 +14,11 @@ from envol.accounts.workspaces import add_member
 from envol.campaigns import actions
 from envol.consent import acts, gates, registry
 from envol.contacts import people
-from envol.contacts.models import Contact
-from envol.outbound import accept, grounds, mail_log, resend
+from envol.contacts.models import Contact, List, Membership
+from envol.outbound import accept, grounds, mail_log, mailing, resend
 from envol.outbound.accept import Outgoing
+from envol.outbound.models import Domain, Post
+from envol.wire.bounce.judged import Explanation
 from tests.campaigns.shop import Shop, deliver, open_shop, start
 
 
@@ -102,3 +104,20 @@ def test_the_page_says_the_ground_and_leads_to_its_proof(shop: Shop) -> None:
     registry.erase_person(shop.workspace.pk, one.pk, one.email_key, cause="her request")
     said = page()
     assert f"answer {mine.permission_id}, which was erased with the person" in said and proof not in said
+
+
+def test_a_post_to_a_mailing_list_keeps_it_too(shop: Shop) -> None:
+    one, silent = reader(shop), reader(shop)
+    acts.withdraw(shop.workspace.pk, silent.pk, [shop.newsletter])
+    club = List.objects.create(workspace=shop.workspace, name="Club")
+    domain = Domain.objects.get(workspace=shop.workspace)
+    made = mailing.create(shop.workspace, domain, "club", club, shop.newsletter, title="Club")
+    author = f"{secrets.token_hex(4)}@equipe.example"
+    mailing.moderate(made, [author])
+    for person in (one, silent):
+        Membership.objects.create(workspace_id=shop.workspace.pk, list_id=club.pk, contact_id=person.pk)
+    raw = f"From: {author}\r\nTo: club@boutique.example\r\nSubject: Samedi\r\n\r\nBonjour\r\n".encode()
+    assert mailing.take(made, raw, Explanation("not_bounce", ""), True) == "post"
+    mailing.distribute(Post.objects.get(author=author).pk)
+    kept = dict(db.rows("SELECT contact_id, permission_id FROM outbound_send WHERE sending_id = %s", [made.sending_id]))
+    assert kept[one.pk] == line(shop, one) is not None and not kept.get(silent.pk), "a refusal is no ground"

@@ -1,6 +1,7 @@
 -- Write single messages, their ledger rows, the chunks that lease them, and what was counted of their keys: one
 -- statement, so it is one round trip, and outside a transaction one commit.
 -- Nothing at all is written when a sending that is known by heart ($13–$15) is not there as it was any more.
+-- Of messages for a purpose ($20) the answer in force goes with each copy; most have none, and nobody is asked.
 WITH letter AS MATERIALIZED (
     SELECT g.*, nextval('outbound_message_id_seq') AS id
       FROM unnest($1::bigint[], $2::int[], $3::smallint[], $4::text[], $5::text[], $6::text[], $7::bytea[])
@@ -21,8 +22,11 @@ WITH letter AS MATERIALIZED (
 ), copy AS MATERIALIZED (
     SELECT l.sending_id, l.priority, l.id, p.* FROM person p JOIN letter l USING (letter)
 ), sent AS (
-    INSERT INTO outbound_send (sending_id, no, contact_id, message_id, address, site, chunk)
-    SELECT sending_id, no, contact_id, id, address, site, chunk FROM copy JOIN numbered USING (part)
+    INSERT INTO outbound_send (sending_id, no, contact_id, message_id, address, site, chunk, permission_id)
+    SELECT sending_id, no, contact_id, id, address, site, chunk, CASE WHEN $20::bigint IS NOT NULL THEN (
+               SELECT a.id FROM consent_permission a WHERE a.contact_id = copy.contact_id AND a.purpose_id = $20
+                  AND a.until IS NULL AND a.state = 'granted') END
+      FROM copy JOIN numbered USING (part)
 ), chunk AS (
     INSERT INTO outbound_chunk (sending_id, no, lo, hi, site, size, priority, due)
     SELECT min(sending_id), chunk, min(no), max(no), CASE WHEN min(site) = max(site) THEN min(site) ELSE '*' END,
