@@ -151,6 +151,39 @@ def test_an_erasure_while_a_file_is_tried_leaves_no_refused_line_of_hers(
     assert [line for line in lines if "Max" in line] and not [line for line in lines if named(line)]
 
 
+def test_a_letter_that_json_writes_by_its_number_is_read(workspace: Workspace, tmp_path: Path, add: Any) -> None:
+    eva = add("eva", first_name="Éva", last_name="Ly")
+    lines = [
+        json.dumps({"email": "", "prenom": "ÉVA", "nom": "LY"}),
+        json.dumps({"email": "lea@lecteurs.example", "prenom": "Évangéline", "nom": "Lys"}),
+    ]
+    assert "\\u00c9VA" in lines[0]
+    imp = sent(workspace, tmp_path, "\n".join(lines).encode(), "salon.jsonl")
+    people.erase(eva, cause="request 12")
+    assert copy(imp).read_text().split("\n") == ["", lines[1]]
+
+
+def test_a_workbook_that_went_while_it_ran_is_no_failure(workspace: Workspace, tmp_path: Path, zoe: Contact) -> None:
+    out = io.BytesIO()
+    with xlsxwriter.Workbook(out) as book:
+        sheet = book.add_worksheet("Salon")
+        for i, row in enumerate([HEAD, HERS, *OTHERS]):
+            sheet.write_row(i, 0, row)
+    imp = sent(workspace, tmp_path, out.getvalue(), "salon.xlsx")
+    gone: list[Any] = []
+
+    def erase(done: int, total: int | None, step: str) -> None:
+        if step == "writing" and not gone:
+            gone.append(people.erase(zoe, cause="request 12"))
+
+    imports.run(imp, erase)
+    imp.refresh_from_db()
+    assert gone and imp.state == "done" and not copy(imp).exists()
+    assert not ImportRefusal.objects.filter(import_id=imp.pk).exists(), "which lines were hers is not known any more"
+    keys = set(Contact.objects.filter(workspace_id=workspace.pk).values_list("email_key", flat=True))
+    assert keys == {row[0].lower() for row in OTHERS}
+
+
 def test_who_is_erased_while_a_file_runs_does_not_come_back(workspace: Workspace, tmp_path: Path, zoe: Contact) -> None:
     imp = sent(workspace, tmp_path, written([HEAD, HERS, *OTHERS], "csv").encode())
     met: list[bool] = []

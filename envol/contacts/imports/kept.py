@@ -129,8 +129,8 @@ def _rewrite(copy: Path, form: dict[str, Any], named: Named) -> bool:
             open(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", newline="", **coded) as out,
         ):
             for lines in _records(file) if form["kind"] == "csv" else ([line] for line in file):
-                text = "".join(lines).lower()
-                if named(_unescaped(text) if form["kind"] == "jsonl" else text):
+                text = "".join(lines)
+                if named((_unescaped(text) if form["kind"] == "jsonl" else text).lower()):
                     found = True
                     lines = ["".join(sign for sign in line if sign in "\r\n") for line in lines]
                 out.writelines(lines)
