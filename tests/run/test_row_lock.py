@@ -49,6 +49,7 @@ AS_OWNER = {
     "outbound/mailing.py",
     "outbound/stored.py",
     "web/doors.py",
+    "web/public/archive.py",
     "web/public/choices.py",
     "web/public/moderation.py",
     "web/public/rights.py",

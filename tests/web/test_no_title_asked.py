@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +25,7 @@ from envol.web.public.urls import urlpatterns
 from tests.web.test_public import Reader
 from tests.web.test_signup_public import early
 
+TEMPLATES = Path(__file__).resolve().parents[2] / "envol" / "web" / "templates" / "public"
 TITLE = re.compile(
     r"gender|civilit|genre|sexe|salutation|\bmme\b|madame|monsieur|\bm\.(?=\s|$)|\bmrs?\b|femme|homme|woman", re.I
 )
@@ -76,12 +78,13 @@ def test_no_public_page_demands_it(workspace: Workspace, asking: SignupForm) -> 
         "signup_sent": f"/s/{token}/sent",
         "signup_notice": f"/s/{token}/notice",
     }
-    elsewhere = {
-        "picture",
-        "moderation",
-        "rights",
-        "signup_confirm",
-    }  # a picture, and pages of one button behind a mail
+    # A picture, pages of one button behind a mail, and archives, which ask for nothing (`no_field` below).
+    elsewhere = {"picture", "moderation", "rights", "signup_confirm"}
+    elsewhere |= {"archive", "archive_post", "members_archive", "members_post"}
+    no_field = [
+        one for one in TEMPLATES.glob("*archive*.html") if re.search(r"<select|<textarea|required", one.read_text())
+    ]
+    assert not no_field
     assert {one.name for one in urlpatterns if isinstance(one, URLPattern)} == at.keys() | elsewhere, "a new page"
     browser = Client(HTTP_HOST="localhost", HTTP_ACCEPT_LANGUAGE="fr")
     for name, path in {**at, "own": f"/p/{person}", "sign_in": "/login/"}.items():
