@@ -88,14 +88,21 @@ def summary(campaign: Campaign, seconds: float | None = None, catalogue: Catalog
     return Summary(sum(found.values()), found.pop("", 0), dict(sorted(found.items(), key=lambda item: -item[1])))
 
 
-def allowed_ids(campaign: Campaign, catalogue: Catalogue | None = None) -> tuple[str, dict[str, Any]]:
-    """A SELECT of the ids of those who would get it, with its parameters."""
+def refusal_sql(campaign: Campaign, catalogue: Catalogue | None = None) -> str:
+    """SQL over a contact ``c``: why she would not get it, NULL when she would: all the gates that an expansion asks.
+
+    Raises SegmentProblem."""
     assert campaign.purpose is not None
     catalogue = catalogue or Catalogue(campaign.workspace)
-    tree = tree_of(campaign, catalogue)
-    query, params = engine.ids_sql(catalogue, tree)
-    asked = choosing.unserved(catalogue, tree, campaign.purpose)
-    refusal = choosing.refusal_sql(campaign.purpose, asked, _informs(campaign), campaign.offer)
+    asked = choosing.unserved(catalogue, tree_of(campaign, catalogue), campaign.purpose)
+    return choosing.refusal_sql(campaign.purpose, asked, _informs(campaign), campaign.offer)
+
+
+def allowed_ids(campaign: Campaign, catalogue: Catalogue | None = None) -> tuple[str, dict[str, Any]]:
+    """A SELECT of the ids of those who would get it, with its parameters."""
+    catalogue = catalogue or Catalogue(campaign.workspace)
+    query, params = engine.ids_sql(catalogue, tree_of(campaign, catalogue))
+    refusal = refusal_sql(campaign, catalogue)
     joined = f"SELECT c.id FROM ({query}) s JOIN contacts_contact c ON c.id = s.id WHERE ({refusal}) IS NULL"
     return joined, params
 

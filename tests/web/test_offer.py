@@ -10,6 +10,7 @@ from django.test import Client
 from django.utils import timezone
 
 from envol.accounts.models import User
+from envol.campaigns import checks
 from envol.campaigns.models import Campaign
 from envol.consent import acts
 from envol.consent.models import Evidence, Permission, Purpose
@@ -102,3 +103,23 @@ def test_who_sold_is_written_down_with_a_permission_by_hand(shop: Shop, as_membe
     page = client.get(f"/contacts/{one.pk}").content.decode()
     assert "Only about products like “livres”, Papeterie Zoé" in page
     assert Evidence.objects.get(pk=row.evidence_id or 0).facts["entity_id"] == "Papeterie Zoé"
+
+
+def test_each_reason_opens_the_people_it_counts(as_member: Sign) -> None:
+    """Also of gates that ask more than the answer: a customer who bought something else, a child, a stranger's file."""
+    own = open_shop("Librairie aux enfants", readers=30, furnished=False)
+    client, draft = as_member("editor", own), own.draft
+    Campaign.objects.filter(pk=draft.pk).update(segment=None, state="draft", product_family="livres")
+    draft.refresh_from_db()
+    assert draft.purpose is not None
+    for family in ("livres", "disques", "disques"):
+        customer(own, draft.purpose, family, "")
+    young = own.people[0]
+    Contact.objects.filter(pk=young.pk).update(props={**young.props, "birth_date": f"{timezone.now().year - 9}-01-02"})
+    summary = checks.summary(draft)
+    assert {"other_products": 2, "too_young": 1}.items() <= summary.excluded.items()
+    for show, n in [("excluded:" + why, n) for why, n in summary.excluded.items()] + [("allowed", summary.allowed)]:
+        page = client.get(f"/campaigns/{draft.pk}/people", {"show": show, "part": "count"}).content.decode()
+        assert str(n) in page, show
+        rows = client.get(f"/campaigns/{draft.pk}/people.csv", {"show": show})
+        assert len(b"".join(rows.streaming_content).decode().strip().splitlines()) == n + 1, show

@@ -23,6 +23,7 @@ from envol.accounts.journal import note
 from envol.accounts.models import Role
 from envol.audience import segments
 from envol.audience.language import SegmentProblem
+from envol.campaigns import checks
 from envol.campaigns.models import Campaign
 from envol.consent import gates
 from envol.contacts.export_files import needs_approval
@@ -135,12 +136,11 @@ def _group(campaign: Campaign, show: str, sendings: list[int]) -> QuerySet[Conta
         return rows.none()
     if group == "chosen":
         return rows
-    purpose = campaign.purpose
-    reason = gates.refusal_sql(
-        Contact._meta.db_table,
-        bit=purpose.bit if purpose else None,
-        transactional=bool(purpose and purpose.kind == "transactional"),
-    )
+    if campaign.purpose is None:
+        nobody = group == "allowed" or part not in ("", gates.NO_PERMISSION)
+        return rows.none() if nobody else rows
+    # Over the row itself, so that a page of the list ends where it is full.
+    reason = f"SELECT ({checks.refusal_sql(campaign)}) FROM (SELECT {Contact._meta.db_table}.*) AS c"
     rows = rows.annotate(refusal=RawSQL(reason, []))  # noqa: S611 - an expression of the gates
     if group == "allowed":
         return rows.filter(refusal__isnull=True)
