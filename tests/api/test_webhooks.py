@@ -1,19 +1,16 @@
-# ruff: noqa: E501 -- payloads are read better on one line
+# ruff: noqa: E501, F811 -- payloads are read better on one line; fixtures are imported
 """Programs that are told what happened: payloads, order, tries, refusals. A real server takes what is posted."""
 
 from __future__ import annotations
 
 import base64
 import json
-import threading
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
-from anymail.webhooks.mailjet import MailjetInboundWebhookView, MailjetTrackingWebhookView
+from anymail.webhooks.mailjet import MailjetTrackingWebhookView
 from django.conf import settings
 
 from envol import db
@@ -27,62 +24,12 @@ from envol.events import outbox
 from envol.events.models import Endpoint, Kind, Outbox
 from envol.events.writing import NewEvent, record
 from envol.net import NotFetched, Poster
-from envol.outbound import domains, returned, states
+from envol.outbound import domains, states
 from envol.outbound.models import Sending
+from tests.api.listening import Server, listening, server  # noqa: F401 -- fixtures
 from tests.api.program import Program
 
 FROM = {"Email": "zoe@boutique.example"}
-
-
-class Server:
-    """A program that listens: what it was posted, and what it answers."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, dict[str, str], Any]] = []
-        self.answer: Callable[[Any], int] = lambda said: 200
-        server = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                said = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-                server.calls.append((self.path, {k.lower(): v for k, v in self.headers.items()}, said))
-                status = server.answer(said)
-                self.send_response(status)
-                if 300 <= status < 400:
-                    self.send_header("Location", "http://127.0.0.1:1/elsewhere")
-                self.send_header("Content-Length", "2")
-                self.end_headers()
-                self.wfile.write(b"OK")
-
-            def log_message(self, *args: Any) -> None:
-                pass
-
-        self.http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        threading.Thread(target=self.http.serve_forever, daemon=True).start()
-
-    def url(self, path: str = "/hook") -> str:
-        return f"http://127.0.0.1:{self.http.server_port}{path}"
-
-    def said(self) -> list[Any]:
-        found = [said for _, _, said in self.calls]
-        self.calls.clear()
-        return found
-
-
-@pytest.fixture(scope="module")
-def listening() -> Iterator[Server]:
-    server = Server()
-    yield server
-    server.http.shutdown()
-    server.http.server_close()
-
-
-@pytest.fixture
-def server(listening: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
-    monkeypatch.setattr(settings, "ENVOL", replace(settings.ENVOL, webhooks_inside=True))
-    listening.calls.clear()
-    listening.answer = lambda said: 200
-    return listening
 
 
 @pytest.fixture
@@ -500,67 +447,3 @@ def test_without_anybody_who_listens_nothing_is_written(program: Program) -> Non
     (no,) = send(program, "luc@lecteurs.example")
     ends(no)
     assert not Outbox.objects.filter(workspace_id=program.workspace.pk).exists()
-
-
-MAIL = b"""From: Luc <luc@lecteurs.example>\r
-To: aide@boutique.example\r
-Subject: =?utf-8?q?Une_id=C3=A9e?=\r
-Date: Fri, 10 Apr 2026 18:06:38 +0200\r
-X-Route: one\r
-X-Route: two\r
-MIME-Version: 1.0\r
-Content-Type: multipart/mixed; boundary=b\r
-\r
---b\r
-Content-Type: text/plain; charset=iso-8859-1\r
-\r
-Caf\xe9\r
---b\r
-Content-Type: image/png; name="a.png"\r
-Content-ID: <a@x>\r
-Content-Disposition: inline; filename="a.png"\r
-Content-Transfer-Encoding: base64\r
-\r
-AAEC\r
---b\r
-Content-Type: application/pdf\r
-Content-Disposition: attachment; filename*=UTF-8''re%C3%A7u.pdf\r
-Content-Transfer-Encoding: base64\r
-\r
-JVBERg==\r
---b--\r
-"""
-
-
-def test_mail_for_a_program(program: Program, server: Server) -> None:
-    domains.add(program.workspace, "courrier.example", trusted=True)
-    address = "aide@courrier.example"
-    assert not returned.is_ours(address)
-    made = program.made_one("parseroute", {"Url": server.url("/mail"), "Email": address.upper()})
-    assert made == {"APIKeyID": program.key.pk, "Email": address, "ID": made["ID"], "Url": server.url("/mail")}
-    assert returned.is_ours("Aide@courrier.example")
-    for given, why in (
-        ({"Url": server.url("/"), "Email": "b@courrier.example"}, "names a path"),
-        ({"Url": server.url("/x"), "Email": address}, "MJ18 A ParseRoute resource"),
-        ({"Url": server.url("/x"), "Email": "a@elsewhere.example"}, "no domain of this workspace"),
-        ({"Url": server.url("/x"), "Email": "fbl@courrier.example"}, "read here already"),
-        ({"Url": server.url("/x")}, "Mail of none of your domains comes here yet"),
-    ):
-        status, told = program("POST", "parseroute", given)
-        assert status == 400 and why in told["ErrorMessage"], (given, told)
-    assert returned.take([returned.Returned(address, MAIL, "luc@lecteurs.example")]) == ["for a program"]
-    assert runner.run_due() == 1
-    (said,) = server.said()
-    assert (said["Sender"], said["Recipient"], said["Date"]) == ("luc@lecteurs.example", address, "20260410T160638")
-    assert said["From"] == "Luc <luc@lecteurs.example>" and said["Subject"] == "Une idée"
-    assert said["Headers"]["Subject"] == "Une idée" and said["Headers"]["X-Route"] == ["one", "two"]
-    assert said["Text-part"] == "Café" and "Html-part" not in said
-    assert [part["ContentRef"] for part in said["Parts"]] == ["Text-part", "InlineAttachment1", "Attachment1"]
-    assert (said["InlineAttachment1"], said["Attachment1"]) == ("AAEC", "JVBERg==")
-    heard = MailjetInboundWebhookView().esp_to_anymail_event(said).message
-    assert heard.subject == "Une idée" and heard.text.strip() == "Café"
-    assert [one.get_filename() for one in heard.attachments] == ["reçu.pdf"]
-    assert heard.content_id_map["a@x"].get_content_bytes() == b"\x00\x01\x02"
-    assert db.value("SELECT raw FROM events_outbox WHERE workspace_id = %s", [program.workspace.pk]) is None
-    assert program("PUT", f"parseroute/{address}", {"Url": server.url("/autre")})[0] == 200
-    assert program("DELETE", f"parseroute/{made['ID']}")[0] == 204 and not returned.is_ours(address)
