@@ -89,6 +89,7 @@ def _second_opinion(message: Message, parts: list[Message]) -> Explanation | Non
     for name in ("From", "Subject", "Sender"):
         if isinstance(message.get(name), Header):  # raw octets: its detectors ask for words
             message.replace_header(name, header(message, name).encode("ascii", "replace").decode())
+    _shorten(message)
     temporary, permanent = all_failures(message)
     found = {(one.decode("ascii", "replace").lower(), False) for one in temporary}
     found |= {(one.decode("ascii", "replace").lower(), True) for one in permanent}
@@ -100,6 +101,22 @@ def _second_opinion(message: Message, parts: list[Message]) -> Explanation | Non
     return Explanation(
         kind, "second opinion: flufl.bounce", [judged(address, failed, "", text) for address, failed in known]
     )
+
+
+MOST_LINE, MOST_LINES = 500, 512
+"""For the second opinion, of all parts together: its patterns take time by the square of a line."""
+
+
+def _shorten(message: Message) -> None:
+    left = MOST_LINES
+    for part in message.walk():
+        body = part.get_payload()
+        if not isinstance(body, str):
+            continue
+        lines = body.splitlines()
+        if len(lines) > left or any(len(line) > MOST_LINE for line in lines):
+            part.set_payload("\n".join(line[:MOST_LINE] for line in lines[:left]))
+        left = max(0, left - len(lines))
 
 
 def _who(layout: rules.Layout, here: re.Match[str], low: str, ours: set[str]) -> list[tuple[int, int, str]]:
