@@ -155,7 +155,8 @@ def test_who_leaves_by_a_programs_campaign_is_told_with_its_list(program: Progra
     club = program.made_one("contactslist", {"Name": "Club"})["ID"]
     words = {"Locale": "fr_FR", "Sender": "Zoé", "SenderEmail": FROM["Email"], "Subject": "Automne"}
     draft = program.made_one("campaigndraft", {**words, "ContactsListID": club})["ID"]
-    for campaign_id, list_id, email in ((draft, club, "luc@lecteurs.example"), (5, 0, "lea@lecteurs.example")):
+    nobodys = draft + 1_000_000
+    for campaign_id, list_id, email in ((draft, club, "luc@lecteurs.example"), (nobodys, 0, "lea@lecteurs.example")):
         sending, contact = campaign(program.workspace, email)
         Sending.objects.filter(pk=sending).update(campaign_id=campaign_id)
         record([NewEvent(program.workspace.pk, Kind.UNSUBSCRIBED, contact, sending, facts={"scope": "purpose"})])
