@@ -209,6 +209,20 @@ def _nobody_outside() -> Iterator[None]:
 
 
 @pytest.fixture
+def nothing_in_dns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Domains are looked up as those of a newcomer who has published nothing yet, and no name server is asked."""
+    import dns.resolver
+
+    from envol.outbound import domains
+
+    class Nothing:
+        def resolve(self, name: str, kind: str) -> Any:
+            raise dns.resolver.NXDOMAIN
+
+    monkeypatch.setattr(domains, "own_resolver", Nothing)
+
+
+@pytest.fixture
 def database_url() -> str:
     """Address of this run's database, for processes that a test starts."""
     return os.environ["DATABASE_URL"]

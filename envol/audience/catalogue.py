@@ -16,7 +16,6 @@ from django.db.models import Count, Q
 from envol.accounts.models import Workspace
 from envol.audience import reasons, stages, standings
 from envol.audience.models import Rhythm, Segment, SegmentPerson, Shop, Topic
-from envol.audience.snippets import parsed
 from envol.consent.models import Purpose
 from envol.contacts.models import List, Property
 from envol.events.models import CustomEvent
@@ -217,6 +216,8 @@ def activity_sql(kind: str) -> str | None:
 
 def activity_source(kind: str) -> exp.Expr | None:
     """The registered SELECT of ``kind``; None where events tell it."""
+    from envol.audience.snippets import parsed  # commands that read no rule start without sqlglot
+
     found = _registered.get(kind)
     return parsed(found) if found is not None else None
 

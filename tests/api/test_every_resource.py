@@ -255,6 +255,7 @@ def test_every_resource_has_a_row() -> None:
         }, name
 
 
+@pytest.mark.usefixtures("nothing_in_dns")
 @pytest.mark.parametrize("name", doors.RESOURCES)
 class TestEvery:
     def test_good(self, place: Place, name: str) -> None:

@@ -76,7 +76,8 @@ def test_a_parent_agrees_by_a_link_of_the_parents_own(workspace: Workspace) -> N
     assert asked.status_code == 303
 
     def mails() -> list[str]:
-        return list(MailRequest.objects.filter(workspace_id=workspace.pk).values_list("recipient", flat=True))
+        asked = MailRequest.objects.filter(workspace_id=workspace.pk).order_by("id")
+        return list(asked.values_list("recipient", flat=True))
 
     assert mails() == ["zoe@lecteurs.example"], "her own mailbox first: nobody else is written to for her"
     hers = link(workspace)

@@ -4,25 +4,16 @@ from __future__ import annotations
 
 from typing import Any
 
-import dns.resolver
 import pytest
 
 from tests.journeys.traveller import Traveller
 
 
 @pytest.mark.parametrize("language", ["fr", "en"])
-@pytest.mark.usefixtures("empty_database")
-def test_first_run(browser: Any, address: str, language: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.usefixtures("empty_database", "nothing_in_dns")
+def test_first_run(browser: Any, address: str, language: str) -> None:
     from envol.accounts import first
-    from envol.outbound import domains
 
-    class Nothing:
-        """A resolver that finds what a newcomer's domain has before she publishes anything."""
-
-        def resolve(self, name: str, kind: str) -> Any:
-            raise dns.resolver.NXDOMAIN
-
-    monkeypatch.setattr(domains, "own_resolver", Nothing)
     context = browser.new_context(locale=language)
     one = Traveller(context.new_page(), address, language)
     one.page.goto(f"{address}/setup/{first.token()}")

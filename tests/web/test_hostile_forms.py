@@ -16,7 +16,7 @@ from envol.web.doors import routes
 from tests.web.shop import Shop, open_shop
 from tests.web.test_doors import POST_ONLY, address, ours
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("nothing_in_dns")]
 
 HOSTILE = {
     "nul": "a\0b",
