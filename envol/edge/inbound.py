@@ -158,6 +158,8 @@ def run(config: Any, ready: Callable[[], None]) -> None:
         while not stopping.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), RELOAD_SECONDS)
+            if stopping.is_set():
+                await inbound.drain()  # first of all: what is counted below may wait for the database
             await inbound.ask(rolls.flush)
             tls.reload()
         await inbound.close()

@@ -1,7 +1,7 @@
 """One SMTP connection of a listener of ours, between the socket and the pure machine (`envol.wire.smtp.server`).
 
 What is the same for all listeners: the greeting, questions answered in order while nothing more is read, time-outs,
-a drain that lets the message in hand be answered, the handshake of STARTTLS. What a listener thinks of senders,
+a drain that lets the message in hand end and be answered, the handshake of STARTTLS. What a listener thinks of senders,
 recipients and messages is its own: it answers questions, at once or in its own time.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import structlog
@@ -38,6 +38,12 @@ log = structlog.get_logger()
 IDLE_SECONDS = 300.0  # RFC 5321 §4.5.3.2.7
 HANDSHAKE_SECONDS = 60.0
 MOST_CONNECTIONS = 500
+DRAIN_SECONDS = 20.0
+"""How long a message that has begun may take to end once we are asked to stop; the supervisor waits 30."""
+LAST_SECONDS = 4.0
+"""And then: for answers that are on their way, and for clients to hear that we close."""
+
+CLOSING = reply(421, "4.3.2", "Service closing, come back later")
 
 Answer = Reply | Challenge
 
@@ -49,6 +55,8 @@ class Listener:
     """Its name in the reports on traffic; without one it is in none."""
     most_connections = MOST_CONNECTIONS
     tls: ssl.SSLContext | None = None
+    drain_seconds = DRAIN_SECONDS
+    draining = False
 
     def __init__(self, options: ServerOptions) -> None:
         self.options = options
@@ -78,17 +86,28 @@ class Listener:
         return name[0], name[1]
 
     async def drain(self) -> None:
-        """Take no new session, answer what was received, say 421 to the rest."""
+        """Take no new session, say 421 to the idle ones, and answer the messages that are on their way.
+
+        A message whose dot has not come within `drain_seconds` is told 421 and nothing is kept of it. May be called
+        again.
+        """
+        self.draining = True
         for server in self._servers:
             server.close()
         for session in list(self.sessions):
-            session.shutdown()
-        for _ in range(200):
-            if not self.sessions:
-                break
-            await asyncio.sleep(0.02)
+            session.drain()
+        await self._until(lambda: all(session.server.closed for session in self.sessions), self.drain_seconds)
+        for session in list(self.sessions):
+            session.give_up()
+        await self._until(lambda: not self.sessions, LAST_SECONDS)
         for session in list(self.sessions):
             session.cut()
+
+    async def _until(self, done: Callable[[], bool], seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        end = loop.time() + seconds
+        while not done() and loop.time() < end:
+            await asyncio.sleep(0.02)
 
 
 class Session(asyncio.Protocol):
@@ -99,7 +118,6 @@ class Session(asyncio.Protocol):
         self.server = Server(listener.options, tls=implicit)
         self._transport: Any = None
         self._answering: asyncio.Task[None] | None = None
-        self._stop = False
         self._early: bytearray | None = None  # while hands are shaken: what came right behind it, in TLS
         self._timer: asyncio.TimerHandle | None = None
         self._heard = 0.0
@@ -128,6 +146,8 @@ class Session(asyncio.Protocol):
         refusal = self.refuse_connection()
         if len(self.listener.sessions) >= self.listener.most_connections:
             refusal = Reply(421, "4.3.2", ("Too many connections, come back later",))
+        if self.listener.draining:  # it shook hands while we began to stop
+            refusal = CLOSING
         if self.listener.service:
             rolls.count("in", self.peer, f"{self.listener.service}: {'refused' if refusal else 'served'}")
         if refusal is not None:
@@ -157,11 +177,21 @@ class Session(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
 
-    def shutdown(self) -> None:
-        """Say 421 when nothing is being answered, else after its answer."""
-        self._stop = True
-        if self._answering is None:
-            self._act(self.server.shutdown())
+    def drain(self) -> None:
+        """Say 421 as soon as no message is on its way and nothing is being answered."""
+        self._act(self.server.drain())
+
+    def give_up(self) -> None:
+        """The time to end is over: 421 to a message whose dot did not come.
+
+        What is being answered is left to its answer: it may be on disk already, and a 421 would have it sent twice.
+        """
+        if self.server.closed or self._answering is not None:
+            return
+        self.server.shutdown()
+        self._flush()
+        # A socket that is closed with octets unread is reset, and the reset overtakes our 421: read on for a moment.
+        asyncio.get_running_loop().call_later(LAST_SECONDS / 2, self._transport.close)
 
     def cut(self) -> None:
         self._transport.abort()
@@ -231,8 +261,6 @@ class Session(asyncio.Protocol):
         self._wait()
         self._count(answer)
         self._act(self.server.answer(answer))
-        if self._stop and not self.server.closed and self._answering is None:
-            self._act(self.server.shutdown())
 
     async def _handshake(self) -> None:
         """RFC 3207: what was said in clear before is forgotten by the machine."""
@@ -253,8 +281,8 @@ class Session(asyncio.Protocol):
         self.server.tls_started()
         self._wait()
         early, self._early = bytes(self._early), None
-        if self._stop:
-            self._act(self.server.shutdown())
+        if self.listener.draining:
+            self._act(self.server.drain())
         elif early:
             self._act(self.server.receive_data(early))
 

@@ -349,6 +349,8 @@ def run(config: Any, ready: Callable[[], None]) -> None:
         while not stopping.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stopping.wait(), RELOAD_SECONDS)
+            if stopping.is_set():
+                await submission.drain()  # first of all: what is counted below may wait for the database
             await submission.ask(rolls.flush)
             if tls.reload():
                 log.info("certificate of submission read anew", file=str(tls.certificate))

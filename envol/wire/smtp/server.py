@@ -113,6 +113,7 @@ class Server:
         self._out: list[bytes] = [f"220 {options.hostname} ESMTP\r\n".encode()]
         self._greeted = False
         self._closed = False
+        self._ending: Reply | None = None
         self._handshake = False
         self._question: Question | None = None
         self._envelope: Envelope | None = None
@@ -136,6 +137,11 @@ class Server:
     def closed(self) -> bool:
         """Has Closed been given?"""
         return self._closed
+
+    @property
+    def receiving(self) -> bool:
+        """A message has begun (354 was said, or a first chunk was named) and is not whole yet."""
+        return self._in_data or self._chunks is not None
 
     def data_to_send(self) -> bytes:
         """The bytes to write now."""
@@ -211,11 +217,20 @@ class Server:
         """Say 421 (RFC 5321 §3.8): a time-out, or we are stopping."""
         return [] if self._closed else [self._refuse_and_close(reply(421, "4.3.2", text))]
 
+    def drain(self, text: str = "Service closing, come back later") -> list[Event]:
+        """Say 421 as soon as nothing is in hand: now, or when the message that has begun and the question that is open
+        are answered. What was pipelined behind them is not begun (RFC 5321 §3.8: not in the middle of a command)."""
+        self._ending = reply(421, "4.3.2", text)
+        return self._run()
+
     # ---- reading ----------------------------------------------------------------------------
 
     def _run(self) -> list[Event]:
         events: list[Event] = []
         while not self._closed and self._question is None and not self._handshake:
+            if self._ending is not None and not self.receiving:
+                events.append(self._refuse_and_close(self._ending))
+                break
             if self._in_data:
                 step = self._read_data()
             else:

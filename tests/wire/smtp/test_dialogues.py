@@ -7,7 +7,7 @@ A dialogue is a text. Lines that begin with # say what it shows and which rule i
               anything on one line, ** anything at all. A line without escapes ends with CRLF;
               a line with \\r \\n \\0 \\xNN is taken as it stands.
     do:       what the owner of the machine does: send FROM -> TO TO | DATA, quit, cut,
-              cut unsent, tls, tls failed, shutdown; ask PARAMETERS | OF EACH RECIPIENT is what the next
+              cut unsent, tls, tls failed, shutdown, drain; ask PARAMETERS | OF EACH RECIPIENT is what the next
               send wants to hear (- for nothing); follow FROM -> TO TO | DATA sends as soon as
               the machine lets a transaction follow the one that runs
     is:       an event of the machine (patterns too)
@@ -178,6 +178,8 @@ class ServerReplay(Replay):
             self.machine.tls_started()
         elif text == "shutdown":
             self.note(self.machine.shutdown())
+        elif text == "drain":
+            self.note(self.machine.drain())
         else:
             raise AssertionError(text)
 
