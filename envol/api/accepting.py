@@ -23,7 +23,7 @@ from envol.accounts.api_keys import Barred
 from envol.accounts.models import ApiKey, Scope
 from envol.accounts.workspaces import check_api_key
 from envol.api import calls as log_of_calls
-from envol.api import filling, once, send_v3, send_v31
+from envol.api import declared, filling, once, send_v3, send_v31
 from envol.api.send_v31 import Letter, Problem, Refused
 from envol.api.uuids import message_uuid
 from envol.contacts import strangers
@@ -305,7 +305,7 @@ def _keep(calls: Sequence[_Call]) -> None:
         going = [
             (one, place) for one, place in going if not (one.older and one.problems)
         ]  # all of an older call, or none
-        known = _people([each for one, place in going for each in one.outgoing[place]])
+        known = _people([(one.key, each) for one, place in going for each in one.outgoing[place]])
         left = [_left(one, place, known) for one, place in going]
         messages = [each for some in left for each in some]
         kept = accept.accept_messages(messages)
@@ -342,19 +342,22 @@ def _left(one: _Call, place: int, known: Mapping[tuple[int, str], int]) -> list[
     return made
 
 
-def _people(messages: Sequence[accept.Outgoing]) -> dict[tuple[int, str], int]:
+def _people(messages: Sequence[tuple[ApiKey, accept.Outgoing]]) -> dict[tuple[int, str], int]:
     """The contacts these go to, by workspace and address: their suppression and their timeline know of it.
 
     Whoever is none becomes one, with no permission to anything; only whoever was erased does not come back.
     """
     by_workspace: dict[int, dict[str, str]] = {}
-    for message in messages:
-        wanted = by_workspace.setdefault(message.workspace_id, {})
-        wanted.update((normalise(email).key, email) for _, email in message.to)
+    givers: dict[int, dict[str, strangers.Giver]] = {}
+    programs = {key.pk: declared.giver(key) for key, _ in messages}
+    for key, message in messages:
+        to = {normalise(email).key: email for _, email in message.to}
+        by_workspace.setdefault(message.workspace_id, {}).update(to)
+        givers.setdefault(message.workspace_id, {}).update(dict.fromkeys(to, programs[key.pk]))
     return {
-        (workspace_id, key): pk
+        (workspace_id, address): pk
         for workspace_id, wanted in by_workspace.items()
-        for key, pk in strangers.meet(workspace_id, wanted).items()
+        for address, pk in strangers.meet(workspace_id, wanted, givers[workspace_id]).items()
     }
 
 

@@ -6,6 +6,9 @@ member (GDPR art. 7(1)), and no stronger: who withdrew, refused or objected stay
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+
 from django.db import transaction
 from django.db.models.functions import Now
 
@@ -64,6 +67,17 @@ def source_of(key: ApiKey, declaration: Declaration | None) -> Source:
     """Where values come from that this program brings."""
     purpose = declaration.purpose if declaration else None
     return people.source(key.workspace_id, "api", key.name, purpose=purpose, actor=f"key {key.pk}")
+
+
+def giver(key: ApiKey) -> Callable[[], int]:
+    """The source of addresses that nobody knew before a message of this program went to them; written when the first
+    of them is met."""
+
+    @cache
+    def source_id() -> int:
+        return people.source(key.workspace_id, "message", key.name, actor=f"key {key.pk}").pk
+
+    return source_id
 
 
 def permit(contact: Contact, declaration: Declaration | None) -> bool:

@@ -19,7 +19,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from envol.accounts.models import ApiKey
-from envol.api import edited
+from envol.api import declared, edited
 from envol.api.models import StoredTemplate
 from envol.api.rest import names
 from envol.api.send_v31 import Letter, Problem
@@ -127,7 +127,8 @@ def letters(key: ApiKey, letter: Letter, *, meet: bool = False) -> Iterator[tupl
         strange = [one for one in people if normalise(one.address).key not in known]
         if meet and strange and any(_OF_CONTACTS.search(getattr(letter, part) or "") for part in PARTS):
             with transaction.atomic():
-                strangers.meet(key.workspace_id, {normalise(one.address).key: one.address for one in strange})
+                written = {normalise(one.address).key: one.address for one in strange}
+                strangers.meet(key.workspace_id, written, dict.fromkeys(written, declared.giver(key)))
             known |= _known(key, strange)
         for one in people:
             yield [one], _tagged(_filled(key, letter, one, known.get(normalise(one.address).key)))

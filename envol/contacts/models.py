@@ -61,7 +61,7 @@ class Source(models.Model):
     """Where values came from: one row per import, form, call, member or inference, not per value."""
 
     workspace = models.ForeignKey(Workspace, on_delete=models.CASCADE)
-    kind = models.CharField(max_length=12)  # import, form, api, member, inference, simulation
+    kind = models.CharField(max_length=12)  # import, form, api, message, member, inference, simulation
     label = models.CharField(max_length=200)
     at = models.DateTimeField(db_default=Now())
     declared = models.BooleanField(default=True)
@@ -86,6 +86,7 @@ class Contact(models.Model):
     time_zone = models.CharField(max_length=64, null=True)
     props = models.JSONField(default=dict)
     sources = models.JSONField(default=dict)
+    source_id = models.BigIntegerField(null=True)  # by which the address came
     tags = models.JSONField(default=list)
     allowed = models.BigIntegerField(default=0)
     refused = models.BigIntegerField(default=0)

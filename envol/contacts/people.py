@@ -53,7 +53,8 @@ def source(
     actor: str = "",
     import_id: int | None = None,
 ) -> Source:
-    """Where values come from: import, form, api, member, inference, simulation, person.
+    """Where people and values come from: import, form, api, message (one that a program sent), member, inference,
+    simulation, person.
 
     One row for all values of one kind, label and day, not one for each value; an import has its own.
     """
@@ -122,9 +123,9 @@ def _take_in(workspace_id: int, email: str, email_key: str, source: Source) -> C
         raise Refused(_("This person had her data erased: only she herself can come back, by a form of yours."))
     # Two doors may take in the same person at once: the second finds the row of the first.
     execute(
-        "INSERT INTO contacts_contact (workspace_id, email, email_key) VALUES (%s, %s, %s)"
+        "INSERT INTO contacts_contact (workspace_id, email, email_key, source_id) VALUES (%s, %s, %s, %s)"
         " ON CONFLICT (workspace_id, email_key) DO NOTHING",
-        [workspace_id, email, email_key],
+        [workspace_id, email, email_key, source.pk],
     )
     masks.project_suppression(workspace_id, [email_key])
     contact = _present(workspace_id, email_key)

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from envol.consent import suppression
 from envol.contacts import masks
 from envol.contacts.models import Contact
 from envol.db import rows
 
+Giver = Callable[[], int]
+"""The number of the source of those who came by it; asked for when there is somebody new."""
 
-def meet(workspace_id: int, addresses: Mapping[str, str]) -> dict[str, int]:
+
+def meet(workspace_id: int, addresses: Mapping[str, str], givers: Mapping[str, Giver]) -> dict[str, int]:
     """Contacts of these (normalised → as written), by normalised address; made where there was none, without any
-    permission. Whoever was erased is not taken in again, and is absent.
+    permission. Whoever was erased is not taken in again, and is absent. ``givers``: by normalised
+    address, by whom it came.
 
     One query where all are known, in the caller's transaction.
     """
@@ -24,10 +28,10 @@ def meet(workspace_id: int, addresses: Mapping[str, str]) -> dict[str, int]:
     blocked = suppression.lookup(workspace_id, new)
     new = [key for key in new if key not in blocked or not blocked[key].erased]
     made = rows(
-        "INSERT INTO contacts_contact (workspace_id, email, email_key)"
-        " SELECT %s, e, k FROM unnest(%s::text[], %s::text[]) AS n (e, k)"
+        "INSERT INTO contacts_contact (workspace_id, email, email_key, source_id)"
+        " SELECT %s, e, k, s FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS n (e, k, s)"
         " ON CONFLICT (workspace_id, email_key) DO NOTHING RETURNING email_key, id",
-        [workspace_id, [addresses[key] for key in new], new],
+        [workspace_id, [addresses[key] for key in new], new, [givers[key]() for key in new]],
     )
     if refused := [key for key in new if key in blocked]:
         masks.project_suppression(workspace_id, refused)

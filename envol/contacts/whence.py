@@ -17,7 +17,7 @@ class Whence(NamedTuple):
     """The first source that is known. ``by``: who gave the data, as `envol.contacts.imports.origin` calls it, or her
     own act (``herself``), a member (``member``), a program whose key says nothing (``program``); "" when not known."""
 
-    kind: str  # import, form, api, member, …
+    kind: str  # import, form, api, message, member, …
     label: str
     at: datetime
     by: str
@@ -33,6 +33,7 @@ _FIRST = (
     " WHERE s.workspace_id = %(w)s AND s.kind <> 'inference' AND s.id IN ("
     "  SELECT e.value::bigint FROM contacts_contact c, jsonb_each_text(c.sources) e"
     "   WHERE c.workspace_id = %(w)s AND c.id = %(c)s"
+    "  UNION SELECT c.source_id FROM contacts_contact c WHERE c.workspace_id = %(w)s AND c.id = %(c)s"
     "  UNION SELECT m.source_id FROM contacts_membership m WHERE m.workspace_id = %(w)s AND m.contact_id = %(c)s"
     "  UNION SELECT h.source_id FROM contacts_property_history h"
     "   WHERE h.workspace_id = %(w)s AND h.contact_id = %(c)s) ORDER BY s.at, s.id LIMIT 1"
@@ -41,7 +42,7 @@ _OWN = {"form": "herself", "person": "herself", "member": "member"}
 
 
 def of(workspace_id: int, contact_id: int) -> Whence | None:
-    """None when nobody wrote it down: an address alone, met when a program wrote to it."""
+    """None when nobody wrote it down: an address alone, of before that was kept."""
     found = rows(_FIRST, {"w": workspace_id, "c": contact_id})
     if not found:
         return None
@@ -49,7 +50,7 @@ def of(workspace_id: int, contact_id: int) -> Whence | None:
     origin = json.loads(said) if isinstance(said, str) else said or {}
     by = origin.get("by", OTHER if origin else _OWN.get(kind, ""))
     key_id = int(actor[4:]) if actor.startswith("key ") and actor[4:].isdigit() else None
-    if kind == "api" and not origin:
+    if kind in ("api", "message") and not origin:
         by = PROGRAM
     moved = origin.get("moved", origin.get("name", "") if by == MOVED else "")
     return Whence(kind, label, at, by, origin.get("name", ""), moved, import_id, key_id)
@@ -78,6 +79,7 @@ def brought_by(workspace: Workspace, key_id: int) -> tuple[date, tuple[str, dict
     query = (
         "SELECT c.id FROM contacts_contact c WHERE c.workspace_id = %(w)s AND EXISTS (SELECT FROM"
         " jsonb_each_text(c.sources) e WHERE e.value = ANY(%(texts)s))"
+        " UNION SELECT c.id FROM contacts_contact c WHERE c.workspace_id = %(w)s AND c.source_id = ANY(%(ids)s)"
         " UNION SELECT m.contact_id FROM contacts_membership m WHERE m.workspace_id = %(w)s"
         " AND m.source_id = ANY(%(ids)s)"
     )

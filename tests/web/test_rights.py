@@ -19,7 +19,7 @@ from envol.accounts.models import Workspace
 from envol.consent import desk, directives, gates, purposes, registry, requests, restriction, suppression
 from envol.consent.models import RightsRequest
 from envol.contacts import people
-from envol.contacts.models import Contact
+from envol.contacts.models import Contact, Import
 from envol.db import execute
 from envol.events.models import MailRequest
 from envol.outbound import domains, returned
@@ -68,6 +68,8 @@ def test_anybody_may_ask_and_learns_nothing_of_who_is_known(reader: Reader, brow
 
 
 def test_the_link_shows_and_only_a_post_acts(reader: Reader, browser: Client) -> None:
+    form = people.source(reader.workspace, "form", "La lettre")
+    Contact.objects.filter(pk=reader.contact).update(source_id=form.pk)
     browser.post(f"/r/at/{reader.workspace.name}", {"email": "zoe.martin@lecteurs.example", "kind": "access"})
     where = link(reader.workspace)
     for _ in range(2):
@@ -76,6 +78,15 @@ def test_the_link_shows_and_only_a_post_acts(reader: Reader, browser: Client) ->
     assert browser.post(where, {"act": "download"})["Content-Type"].startswith("text/html"), "not before she confirmed"
     page = browser.post(where, {"act": "confirm"}).content.decode()
     assert 'value="download"' in page
+    assert "Vous avez donné votre adresse vous-même, le" in page and "La lettre." in page
+    fair = Import.objects.create(workspace=reader.workspace, origin={"by": "other", "name": "Salon du livre"})
+    for source, said in (
+        (people.source(reader.workspace, "import", "salon.csv", import_id=fair.pk), "Salon du livre l’a donnée."),
+        (people.source(reader.workspace, "message", "Le site", actor="key 4711"), "Le site."),
+        (None, "D’où vient votre adresse n’a pas été noté."),
+    ):
+        Contact.objects.filter(pk=reader.contact).update(source_id=source.pk if source else None)
+        assert said in browser.get(where).content.decode()
     answer = browser.post(where, {"act": "download"})
     with zipfile.ZipFile(io.BytesIO(answer.content)) as file:
         assert "zoe.martin@lecteurs.example" in file.read("data.json").decode()

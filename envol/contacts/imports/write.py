@@ -48,7 +48,10 @@ CHUNK = 25_000
 """New people written in one transaction."""
 SENT = 10_000
 """Rows handed to COPY at once: the server stores them while the next are made."""
-_ROW = "id, workspace_id, email, email_key, language, time_zone, props, sources, tags, allowed, suppressed, objected"
+_ROW = (
+    "id, workspace_id, email, email_key, language, time_zone, props, sources, tags, allowed, suppressed, objected,"
+    " source_id"
+)
 _LOCK = "hashtext('envol contacts import')"
 
 
@@ -281,6 +284,7 @@ class _Writer:
                 pl.when("grants").then(1 << self.grant.bit if self.grant else 0).otherwise(0).alias("allowed"),
                 "suppressed",
                 "objected",
+                pl.lit(imp.source_id).alias("source_id"),
             )
             try:
                 with pg.transaction(), pg.cursor() as cursor:

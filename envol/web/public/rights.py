@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from babel.dates import format_date
 from django.http import HttpRequest, HttpResponse
@@ -13,6 +14,7 @@ from envol import db_role
 from envol.accounts.models import Workspace
 from envol.consent import access, requests
 from envol.consent.models import RightsRequest, RightsStep
+from envol.contacts import whence
 from envol.web.doors import anybody
 from envol.web.public.page import POLICY, nowhere, of_browser, page, private, spoken, switches
 from envol.web.public.words import Words
@@ -77,7 +79,7 @@ def rights(request: HttpRequest, secret: str) -> HttpResponse:
             return answer
         if request.POST.get("act") == "confirm":
             found = requests.prove(found)
-    return page("rights", language, {**_facts(request, workspace, words), **_told(found, words)})
+    return page("rights", language, {**_facts(request, workspace, words), **_told(found, workspace, words)})
 
 
 def _file(found: RightsRequest, workspace: Workspace, language: str) -> bytes | None:
@@ -90,7 +92,7 @@ def _file(found: RightsRequest, workspace: Workspace, language: str) -> bytes | 
     return access.packed(workspace, person.contact_id, language, portable=found.kind == "portability")
 
 
-def _told(found: RightsRequest, words: Words) -> dict[str, Any]:
+def _told(found: RightsRequest, workspace: Workspace, words: Words) -> dict[str, Any]:
     due = format_date(found.due_at, "long", locale="fr_FR" if words.language == "fr" else "en_GB")
     if found.state == "unproven":
         return {
@@ -119,7 +121,23 @@ def _told(found: RightsRequest, words: Words) -> dict[str, Any]:
         return {"title": words("rights"), "lead": words("rights_nothing"), "more": ""}
     told["lead"] = words(said, reference=f"{found.workspace_id}-{found.erasure_id}")
     told["download"] = said == "rights_ready"
+    if told["download"] and (person := requests.person_of(found)) is not None:
+        told["whence"] = _whence(workspace, person.contact_id, words)
     return told
+
+
+def _whence(workspace: Workspace, contact_id: int, words: Words) -> str:
+    """Where her data came from first, in one sentence; the file says the rest. GDPR art. 15(1)(g)."""
+    came = whence.of(workspace.pk, contact_id)
+    if came is None:
+        return words("rights_whence_unknown")
+    there = came.at.astimezone(ZoneInfo(workspace.time_zone))
+    day = format_date(there, "long", locale="fr_FR" if words.language == "fr" else "en_GB")
+    if came.by == "herself":
+        return words("rights_whence_herself", day=day, label=came.label)
+    if came.by == whence.OTHER:
+        return words("rights_whence_other", day=day, giver=came.name)
+    return words("rights_whence", day=day, label=came.label)
 
 
 def _facts(request: HttpRequest, workspace: Workspace, words: Words, **more: Any) -> dict[str, Any]:

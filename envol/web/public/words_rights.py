@@ -92,6 +92,22 @@ RIGHTS: dict[str, dict[str, str]] = {
         "en": "Your data are ready, in one file: a page to read, tables (CSV) and a form for machines (JSON). The link "
         "is valid for 7 days.",
     },
+    "rights_whence": {
+        "fr": "{workspace} a votre adresse depuis le {day}, par : {label}.",
+        "en": "{workspace} has had your address since {day}, by: {label}.",
+    },
+    "rights_whence_herself": {
+        "fr": "Vous avez donné votre adresse vous-même, le {day} : {label}.",
+        "en": "You gave your address yourself, on {day}: {label}.",
+    },
+    "rights_whence_other": {
+        "fr": "{workspace} a votre adresse depuis le {day} : {giver} l’a donnée.",
+        "en": "{workspace} has had your address since {day}: {giver} gave it.",
+    },
+    "rights_whence_unknown": {
+        "fr": "D’où vient votre adresse n’a pas été noté.",
+        "en": "Where your address came from was not written down.",
+    },
     "rights_download": {"fr": "Télécharger mes données", "en": "Download my data"},
     "rights_erased": {
         "fr": "Vos données sont effacées. Référence de l’attestation : {reference}. Un message déjà parti peut encore "
