@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
 
 from django.contrib.auth.base_user import AbstractBaseUser, BaseUserManager
 from django.db import models
 from django.db.models.functions import Now
+from django.utils import timezone
 
 
 class Role(models.TextChoices):
@@ -81,6 +84,14 @@ class Workspace(models.Model):
 
     def __str__(self) -> str:
         return self.title
+
+    @property
+    def zone(self) -> ZoneInfo:
+        return ZoneInfo(self.time_zone)
+
+    def today(self) -> date:
+        """The day it is where the organisation is; terms, ages and dates in its registers are reckoned by it."""
+        return timezone.localdate(timezone=self.zone)
 
 
 class Member(models.Model):

@@ -17,10 +17,8 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.utils import timezone
 
 from envol.accounts.jobs import Cancelled, Progress
 from envol.accounts.models import ApiKey, Job
@@ -161,7 +159,7 @@ def _received(key: ApiKey, path: Path, one: List | None, facts: dict[str, Any]) 
     imp.save(update_fields=["source_id", "permission"])
     given_by = declaration.evidence.facts.get(declared.GIVEN_BY, "") if declaration else ""
     if given_by:
-        today = timezone.localdate(timezone=ZoneInfo(key.workspace.time_zone)).isoformat()
+        today = key.workspace.today().isoformat()
         imports.set_origin(imp, imports.OTHER, given_by, today)
     elif declaration:
         imports.set_origin(imp, imports.PEOPLE)

@@ -51,10 +51,6 @@ def year_before(day: date) -> date:
         return date(day.year - 1, 3, 1)
 
 
-def today_of(workspace: Workspace) -> date:
-    return Days.of(timezone.now(), workspace.time_zone).today
-
-
 def compute(
     workspace: Workspace,
     reference: date | None = None,
@@ -68,7 +64,7 @@ def compute(
     workspace at a time; readers see the scores before it or those after it.
     """
     tell = tell or (lambda done, total, step: None)
-    today = reference or today_of(workspace)
+    today = reference or workspace.today()
     days = Days.of(timezone.now(), workspace.time_zone)
     begins = year_begins or year_before(today)
     with transaction.atomic():

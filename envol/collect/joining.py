@@ -128,7 +128,7 @@ def read(form: SignupForm, shown: Shown, posted: Mapping[str, Sequence[str]]) ->
 def _age(form: SignupForm, posted: Mapping[str, Sequence[str]], made: Written) -> None:
     """Old enough to agree alone? Who is younger names a parent, who is asked too; else nothing of hers is kept."""
     said, limit = _first(posted, "age"), ages.limit(form.workspace)
-    born, since = made.values.get("birth_date"), ages.of_age_since(limit, timezone.localdate()).isoformat()
+    born, since = made.values.get("birth_date"), ages.of_age_since(limit, form.workspace.today()).isoformat()
     if said not in ("older", "younger"):
         made.wrong["age"] = "age_needed"
     elif said == "older" and not (isinstance(born, str) and born > since):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from datetime import date, timedelta
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import transaction
@@ -30,10 +29,6 @@ NEAR = timedelta(days=3)
 
 class Refused(ValueError):
     """This cannot be written down so; the sentence says why."""
-
-
-def today(workspace: Workspace) -> date:
-    return timezone.localdate(timezone=ZoneInfo(workspace.time_zone))
 
 
 def receive(
@@ -58,7 +53,7 @@ def receive(
                 " the law of the Union or of its state, and article 48 does not concern it."
             )
         )
-    if received_on > today(workspace):
+    if received_on > workspace.today():
         raise Refused(_("The day on which it came lies ahead: correct it."))
     if answer_by is not None and answer_by < received_on:
         raise Refused(_("The day by which to answer is before the day on which it came: correct one of them."))
@@ -109,7 +104,7 @@ def answer(demand: Demand, said: str, on: date, actor_id: int) -> Demand:
             raise Refused(_("Decide first: nothing is answered before."))
         if mine.answered_on:
             raise Refused(_("It is answered already; what was answered stays."))
-        if not mine.received_on <= on <= today(mine.workspace):
+        if not mine.received_on <= on <= mine.workspace.today():
             raise Refused(_("The day of the answer lies before the demand, or ahead: correct it."))
         mine.answer, mine.answered_on = said, on
         mine.save(update_fields=["answer", "answered_on"])
@@ -123,12 +118,12 @@ def waiting(workspace: Workspace) -> QuerySet[Demand]:
 
 def is_late(demand: Demand) -> bool:
     """Is the day over that the authority set, and nothing answered?"""
-    return demand.answered_on is None and demand.answer_by is not None and demand.answer_by < today(demand.workspace)
+    return demand.answered_on is None and demand.answer_by is not None and demand.answer_by < demand.workspace.today()
 
 
 def late(workspace: Workspace) -> bool:
     """Is there one to which nothing was answered by the day that was set?"""
-    return waiting(workspace).filter(answer_by__lt=today(workspace)).exists()
+    return waiting(workspace).filter(answer_by__lt=workspace.today()).exists()
 
 
 def warn() -> int:
@@ -139,7 +134,7 @@ def warn() -> int:
         Q(answered_on=None), answer_by__lte=soon, warned__lt=2
     ):
         assert one.answer_by is not None
-        left = one.answer_by - today(one.workspace)
+        left = one.answer_by - one.workspace.today()
         level = 2 if left < timedelta(0) else 1 if left <= NEAR else 0
         if level <= one.warned:
             continue

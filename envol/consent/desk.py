@@ -7,7 +7,6 @@ from typing import Any
 
 from django.db import transaction
 from django.db.models.functions import Now
-from django.utils import timezone
 
 from envol.accounts.journal import note
 from envol.accounts.models import Workspace
@@ -47,7 +46,7 @@ def save_processor(
 def end_processor(one: Processor, *, member_id: int | None = None) -> None:
     """It gets no more data; the register keeps it, because records speak of the past as well."""
     with transaction.atomic():
-        today = timezone.localdate()
+        today = one.workspace.today()
         on = max(today, one.since) if one.since else today
         Processor.objects.filter(pk=one.pk, ended_on=None).update(ended_on=on)
         note(one.workspace, "member", "processor.ended", one, actor_id=member_id)

@@ -199,7 +199,7 @@ def _steps(workspace: Workspace) -> _Files:
 
 def _index(workspace: Workspace, index: list[tuple[str, str, list[str]]], language: str) -> str:
     title = _("Evidence pack of %(name)s") % {"name": workspace.title}
-    day = date_format(timezone.localdate(), "DATE_FORMAT")
+    day = date_format(workspace.today(), "DATE_FORMAT")
     rows = ""
     for name, words, files in index:
         links = "<br>".join(f'<a href="{name}/{file}">{escape(file)}</a>' for file in files)

@@ -11,10 +11,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
 from django.db import transaction
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from envol import events
@@ -61,7 +59,7 @@ def begin(
     Taken up again for the same import it only adds who is missing; imports run one at a time.
     """
     query, params = people
-    noon = datetime.combine(received_on, time(12), ZoneInfo(workspace.time_zone))
+    noon = datetime.combine(received_on, time(12), workspace.zone)
     with transaction.atomic():
         known = Origin.objects.filter(workspace=workspace, import_id=import_id, name=name)
         made = (known if import_id else known.filter(received_on=received_on)).order_by("pk").first()
@@ -88,7 +86,7 @@ def begin(
 
 def came(workspace: Workspace, name: str, contact_id: int, *, member_id: int | None = None) -> Origin:
     """One person came from somebody else, by a program. Those of a week share a clock: that of the first of them."""
-    today = timezone.now().astimezone(ZoneInfo(workspace.time_zone)).date()
+    today = workspace.today()
     with transaction.atomic():
         Workspace.objects.select_for_update().only("id").get(pk=workspace.pk)  # two programs at once begin one clock
         mine = Origin.objects.filter(
@@ -96,7 +94,7 @@ def came(workspace: Workspace, name: str, contact_id: int, *, member_id: int | N
         )
         made = mine.order_by("received_on").first()
         if made is None:
-            noon = datetime.combine(today, time(12), ZoneInfo(workspace.time_zone))
+            noon = datetime.combine(today, time(12), workspace.zone)
             due = requests.due(noon, 1, workspace.time_zone)
             made = Origin.objects.create(
                 workspace=workspace, name=name[:200], received_on=today, due_at=due, member_id=member_id

@@ -13,7 +13,6 @@ from zoneinfo import ZoneInfo
 
 from django.db import transaction
 from django.db.models import Q
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from envol.accounts.journal import note
@@ -62,7 +61,7 @@ def change(purpose: Purpose, months: int | None, member_id: int | None = None, *
     if months == before:
         return
     later = before is not None and months is not None and months > before
-    kept = getattr(purpose, begins) if later else timezone.localdate() + AHEAD
+    kept = getattr(purpose, begins) if later else purpose.workspace.today() + AHEAD
     with transaction.atomic():
         setattr(purpose, term, months)
         setattr(purpose, begins, kept if months is not None else None)

@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from django.db import transaction
 from django.db.models.functions import Now
-from django.utils import timezone, translation
+from django.utils import translation
 from django.utils.translation import gettext as _
 
 from envol.accounts.journal import note
@@ -90,7 +90,7 @@ def add(
             written = {
                 "name": name, "role": "recipient", "kind": KIND, "country": country, "contact": contact.strip()[:300],
                 "what": purpose.label_fr if purpose.workspace.language == "fr" else purpose.label_en,
-                "since": timezone.localdate(),
+                "since": purpose.workspace.today(),
             }  # fmt: skip
             entry = desk.save_processor(purpose.workspace, written, member_id=member_id)
         version = purposes.text(purpose).version + 1

@@ -9,12 +9,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import NamedTuple
 
 from django.db import transaction
 from django.db.models.functions import Now
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -65,7 +64,7 @@ def publish(
         before = newest(workspace, kind)
         if before is not None and (before.texts, before.short) == (texts, short):
             raise Problem(_("These words are in force already."))
-        today = timezone.localdate()
+        today = workspace.today()
         made = PolicyVersion.objects.create(
             workspace=workspace, kind=kind, no=before.no + 1 if before else 1, texts=texts, short=short,
             sha256=hashlib.sha256(json.dumps([texts, short], sort_keys=True).encode()).digest(),
@@ -106,10 +105,12 @@ def accept(workspace_id: int, contact_id: int, how: str = "signup") -> None:
 def applied(workspace: Workspace, contact_id: int, kind: str, on: date) -> PolicyVersion | None:
     """Which version applied to this person on this day: what she had taken by then, or what bound everybody."""
     found = PolicyVersion.objects.filter(workspace=workspace, kind=kind).order_by("-no")
+    day = min(on, date.max - timedelta(days=2))  # its day, not that of UTC; and some day follows
+    over = datetime.combine(day + timedelta(days=1), time(), workspace.zone)
     taken = {
         row.version.pk
         for row in Acceptance.objects.select_related("version").filter(
-            workspace_id=workspace.pk, contact_id=contact_id, version__kind=kind, how="signup", at__date__lte=on
+            workspace_id=workspace.pk, contact_id=contact_id, version__kind=kind, how="signup", at__lt=over
         )
     }
     return next((one for one in found if one.pk in taken or one.binds_on <= on), None)

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
-from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db import transaction
@@ -93,7 +92,7 @@ def origins(workspace: Workspace, now: datetime | None = None) -> int:
             continue
 
         def words(one: informing.Open = one, late: bool = level == 2) -> tuple[str, str, str]:
-            day = one.origin.due_at.astimezone(ZoneInfo(workspace.time_zone)).date().isoformat()
+            day = one.origin.due_at.astimezone(workspace.zone).date().isoformat()
             facts = {"people": one.waiting, "name": one.origin.name, "day": day}
             text = _("%(people)s people from “%(name)s” have to be told by %(day)s where their data came from.")
             if late:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.utils import formats, translation
 from django.utils.translation import gettext as _
@@ -87,7 +86,7 @@ class Why:
         return said % {"family": offer.family, "seller": offer.seller}
 
     def _day(self, moment: datetime) -> str:
-        local = moment.astimezone(ZoneInfo(self.workspace.time_zone))
+        local = moment.astimezone(self.workspace.zone)
         return formats.date_format(local, "DATETIME_FORMAT")
 
     def facts(self) -> dict[str, Any]:
@@ -157,7 +156,7 @@ def read_moment(text: str, workspace: Workspace) -> datetime:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
         raise ValueError(said) from None
-    zone = ZoneInfo(workspace.time_zone)
+    zone = workspace.zone
     now = datetime.now(zone)
     if len(text.strip()) <= 10:
         day = moment.date()

@@ -6,7 +6,6 @@ from __future__ import annotations
 import json
 from datetime import date, datetime
 from typing import Any, NamedTuple
-from zoneinfo import ZoneInfo
 
 from envol.accounts.models import Workspace
 from envol.contacts.imports.origin import MOVED, OTHER, PEOPLE, PROGRAM
@@ -84,7 +83,7 @@ def brought_by(workspace: Workspace, key_id: int) -> tuple[date, tuple[str, dict
         " AND m.source_id = ANY(%(ids)s)"
     )
     ids = [number for number, _ in sources]
-    first = sources[0][1].astimezone(ZoneInfo(workspace.time_zone)).date()
+    first = sources[0][1].astimezone(workspace.zone).date()
     return first, (query, {"w": workspace.pk, "ids": ids, "texts": [str(number) for number in ids]})
 
 

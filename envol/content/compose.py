@@ -18,7 +18,6 @@ from email.utils import parseaddr
 from hashlib import blake2b
 from threading import Lock
 from typing import Any, NamedTuple, Protocol
-from zoneinfo import ZoneInfo
 
 from envol.accounts.keys import derive
 from envol.accounts.models import Workspace
@@ -167,7 +166,7 @@ class Composer:
         }
         self._tiers = _Tiers(workspace) if any(name.startswith("tier.") for name in names) else None
         self._wants_today = "today" in names
-        self._zone = ZoneInfo(workspace.time_zone)
+        self._zone = workspace.zone
         self._urls_wanted = [
             (name, kind)
             for name, kind in (

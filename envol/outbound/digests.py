@@ -12,7 +12,6 @@ from dataclasses import replace
 from datetime import datetime
 from email.message import EmailMessage
 from email.policy import SMTP
-from zoneinfo import ZoneInfo
 
 import structlog
 from django.db import transaction
@@ -67,7 +66,7 @@ def run(now: datetime | None = None) -> int:
 def _send(list_id: int, moment: datetime) -> int:
     with transaction.atomic():
         one = mailing.locked(list_id)
-        local = moment.astimezone(ZoneInfo(one.workspace.time_zone))
+        local = moment.astimezone(one.workspace.zone)
         if one.closed_at is None and (local.hour < MORNING or one.digest_on == local.date()):
             return 0
         wanted: dict[int, list[int]] = defaultdict(list)

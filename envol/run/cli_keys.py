@@ -6,7 +6,6 @@ import json as _json
 import sys
 from datetime import date, datetime, time
 from typing import TYPE_CHECKING, Annotated, Any
-from zoneinfo import ZoneInfo
 
 import typer
 
@@ -61,7 +60,7 @@ def _limits(
             day = date.fromisoformat(expires)
         except ValueError:
             fail(f"{expires!r} is no day: write it as 2027-01-31.", 2)
-        ends = datetime.combine(day, time(23, 59, 59), ZoneInfo(workspace.time_zone))
+        ends = datetime.combine(day, time(23, 59, 59), workspace.zone)
     senders = [*(domain or ()), *(address or ())]
     return Limits(scope or (), senders, rates.get("hour"), rates.get("day"), recipients, ends)
 

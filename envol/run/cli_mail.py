@@ -92,7 +92,6 @@ def mail_log(
 
 
 def _moment(text: str, space: Any) -> datetime | None:
-    from zoneinfo import ZoneInfo
 
     if not text:
         return None
@@ -100,7 +99,7 @@ def _moment(text: str, space: Any) -> datetime | None:
         found = datetime.fromisoformat(text)
     except ValueError:
         fail(f"{text!r} is no moment: write 2026-11-26, or 2026-11-26T09:00.", 2)
-    return found if found.tzinfo else found.replace(tzinfo=ZoneInfo(space.time_zone))
+    return found if found.tzinfo else found.replace(tzinfo=space.zone)
 
 
 def _facts(one: Any) -> dict[str, Any]:

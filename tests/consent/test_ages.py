@@ -55,7 +55,7 @@ def test_a_form_asks_and_keeps_nothing_of_who_is_younger(workspace: Workspace) -
     )  # fmt: skip
     form.refresh_from_db()
     for years in (12, 14):  # of fourteen in France nobody agrees alone either
-        young = (timezone.localdate() - timedelta(days=365 * years + 30)).isoformat()
+        young = (form.workspace.today() - timedelta(days=365 * years + 30)).isoformat()
         posted = filled(form, age="older", field_birth_date=young)
         assert browser.post(f"/s/{form.token}", posted).status_code == 422
     assert not SignupRequest.objects.filter(form=form).exists()

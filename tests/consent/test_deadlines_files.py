@@ -98,7 +98,7 @@ def _customer(place: Place) -> Over:
 
 def _demand(level: int) -> Callable[[Place], Over]:
     def begin(place: Place) -> Over:
-        today = demands.today(place.workspace)
+        today = place.workspace.today()
         demands.receive(place.workspace, "Court", "US", "All", today, answer_by=today + timedelta(days=10))
 
         def over() -> bool:

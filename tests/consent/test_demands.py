@@ -27,7 +27,7 @@ def owner(workspace: Workspace) -> Member:
 
 
 def came(workspace: Workspace, **more: Any) -> Demand:
-    today = demands.today(workspace)
+    today = workspace.today()
     return demands.receive(workspace, "District Court", "US", "Opens of one person", today, **more)
 
 
@@ -39,16 +39,16 @@ def test_without_an_international_agreement_nothing_may_be_given(workspace: Work
     with transaction.atomic(), pytest.raises(IntegrityError), transaction.atomic():
         Demand.objects.filter(pk=one.pk).update(decision="given")
     with pytest.raises(demands.Refused, match="Decide first"):
-        demands.answer(one, "No.", demands.today(workspace), owner.pk)
+        demands.answer(one, "No.", workspace.today(), owner.pk)
     with pytest.raises(demands.Refused, match="reasons"):
         demands.decide(one, demands.REFUSED, " ", owner.pk)
     decided = demands.decide(one, demands.REFUSED, "It rests on no treaty.", owner.pk)
     assert (decided.decision, decided.decided_by) == ("refused", owner.pk) and decided.decided_at is not None
     with pytest.raises(demands.Refused, match="decided already"):
         demands.decide(one, demands.GIVEN, "After all.", owner.pk, agreement="A treaty")
-    demands.answer(one, "Refused by letter; pointed to mutual legal assistance.", demands.today(workspace), owner.pk)
+    demands.answer(one, "Refused by letter; pointed to mutual legal assistance.", workspace.today(), owner.pk)
     with pytest.raises(demands.Refused, match="answered already"):
-        demands.answer(one, "Something else.", demands.today(workspace), owner.pk)
+        demands.answer(one, "Something else.", workspace.today(), owner.pk)
     done = set(JournalEntry.objects.filter(workspace_id=workspace.pk).values_list("action", flat=True))
     assert {"demand.received", "demand.refused", "demand.answered"} <= done
 
@@ -71,7 +71,7 @@ def test_under_an_agreement_it_may_be_given_with_its_grounds(workspace: Workspac
 def test_what_makes_no_sense_is_not_written_down(
     workspace: Workspace, country: str, day: int, by: int | None, said: str
 ) -> None:
-    today = demands.today(workspace)
+    today = workspace.today()
     until = today + timedelta(days=by) if by is not None else None
     with pytest.raises(demands.Refused, match=said):
         demands.receive(workspace, "Court", country, "All", today + timedelta(days=day), answer_by=until)
@@ -79,7 +79,7 @@ def test_what_makes_no_sense_is_not_written_down(
 
 
 def test_owners_hear_of_it_before_its_day_and_once_it_is_over(workspace: Workspace, owner: Member) -> None:
-    by = demands.today(workspace) + timedelta(days=10)
+    by = workspace.today() + timedelta(days=10)
     one = came(workspace, answer_by=by)
 
     def step() -> Any:

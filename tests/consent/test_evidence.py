@@ -30,7 +30,7 @@ def test_each_step_is_done_by_what_is_there(workspace: Workspace) -> None:
         "Somebody has read the data map",
         "A breach was rehearsed within a year",
     } <= undone(workspace)
-    today = timezone.localdate()
+    today = workspace.today()
     who = {"legal_name": "SARL", "dpo_name": "Ana", "dpo_contact": "dpo@sarl.example"}
     desk.save(workspace, who | {"trained_on": today, "rights_reviewed_on": today - timedelta(days=400)})
     desk.save_processor(workspace, {"name": "Relay Inc.", "country": "US"})

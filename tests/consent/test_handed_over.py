@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
@@ -42,7 +42,7 @@ def test_it_starts_without_permission_and_whoever_is_new_is_told(workspace: Work
     with pytest.raises(imports.ImportProblem, match="who gave you"):
         imports.run(taken)
     assert not Contact.objects.filter(workspace_id=workspace.pk).exists(), "nothing is written before"
-    today = datetime.now(UTC).date()
+    today = workspace.today()
     imports.set_origin(taken, imports.OTHER, "La Voisine", (today - timedelta(days=2)).isoformat())
     counts = imports.run(taken)
     assert (counts["new"], counts["mailable"]) == (2, 0)

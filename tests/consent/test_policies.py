@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from django.test import Client
-from django.utils import timezone
 
 from envol.accounts.models import Workspace
 from envol.collect import signup
@@ -23,7 +22,7 @@ def person(workspace: Workspace, name: str) -> Contact:
 
 
 def test_who_was_there_before_is_bound_after_thirty_days_and_who_comes_at_once(workspace: Workspace) -> None:
-    today = timezone.localdate()
+    today = workspace.today()
     before = person(workspace, "zoe")
     assert policies.applied(workspace, before.pk, "terms", today) is None
     first = policies.publish(workspace, "terms", FIRST)
@@ -38,6 +37,7 @@ def test_who_was_there_before_is_bound_after_thirty_days_and_who_comes_at_once(w
 
     assert (on(before, -1), on(before, 0), on(before, 29), on(before, 30)) == (None, first.no, first.no, second.no)
     assert (on(later, -1), on(later, 0)) == (None, second.no)
+    assert policies.applied(workspace, later.pk, "terms", date.max) == second
 
 
 def test_people_are_told_once_of_a_new_version_but_not_who_took_it(workspace: Workspace) -> None:

@@ -105,7 +105,7 @@ def test_of_whoever_is_not_of_age_nothing_is_worked_out(
     workspace: Workspace, buyers: list[Contact], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two, three = buyers
-    today = timezone.localdate()
+    today = workspace.today()
     eighteen = ages.of_age_since(beyond.ADULT, today)
     source = people.source(workspace, "form", "Salon")
     for who, born in ((one, eighteen + timedelta(days=1)), (two, eighteen)):

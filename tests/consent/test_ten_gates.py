@@ -104,7 +104,7 @@ def is_a_child(shop: Shop, one: Contact) -> None:
 
 def was_not_told(shop: Shop, one: Contact) -> None:
     query = ("SELECT %(id)s::bigint", {"id": one.pk})
-    assert informing.begin(shop.workspace, "Salon du livre", datetime.now(UTC).date(), query) is not None
+    assert informing.begin(shop.workspace, "Salon du livre", shop.workspace.today(), query) is not None
 
 
 def had_one_this_week(shop: Shop, one: Contact) -> None:

@@ -76,7 +76,7 @@ def test_what_was_suppressed_then_is_answered_though_it_was_lifted_since(workspa
 def test_a_day_means_its_end_and_the_future_is_refused(workspace: Workspace) -> None:
     assert why.read_moment("2026-03-02", workspace).isoformat() == "2026-03-02T23:59:59.999999+01:00"
     assert why.read_moment("2026-03-02T09:00Z", workspace) == MONDAY
-    assert why.read_moment(timezone.localdate().isoformat(), workspace) <= timezone.now() + timedelta(days=1)
+    assert why.read_moment(workspace.today().isoformat(), workspace) <= timezone.now() + timedelta(days=1)
     for wrong, said in (("yesterday", "Write a day"), ("2999-01-01", "future"), ("", "Write a day")):
         with pytest.raises(ValueError, match=said):
             why.read_moment(wrong, workspace)

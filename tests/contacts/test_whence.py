@@ -41,7 +41,7 @@ def test_a_file_says_who_gave_it_of_an_address_alone_too(workspace: Workspace, t
     club = List.objects.create(workspace=workspace, name="Club") if on_a_list else None
     columns = {column.name: column.target for column in imports.propose(imp)}
     imports.set_mapping(imp, columns, club.pk if club else None)
-    imports.set_origin(imp, imports.OTHER, "Salon du livre", timezone.localdate().isoformat())
+    imports.set_origin(imp, imports.OTHER, "Salon du livre", workspace.today().isoformat())
     imports.run(imp)
     zoe = Contact.objects.get(workspace_id=workspace.pk)
     assert not zoe.sources

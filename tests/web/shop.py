@@ -215,7 +215,7 @@ def _furnish(shop: Shop, source: Any) -> None:
     export_files.write(shop.export)
     with translation.override("fr"):  # of those who keep the register
         breaches.begin(workspace, "Fichier égaré", datetime.now(UTC), drill=True, scope="everybody", playbook="file")
-        today = demands.today(workspace)
+        today = workspace.today()
         demands.receive(workspace, "District Court", "US", "Adresses et ouvertures", today, answer_by=today)
     desk.save_processor(
         workspace, {"name": "Hébergeur du Ponant", "kind": "hosting", "country": "FR", "dpa_on": date(2026, 1, 5)}

@@ -16,7 +16,7 @@ Sign = Callable[..., Client]
 
 
 def test_from_the_order_to_the_answer(shop: Shop, as_member: Sign) -> None:
-    editor, day = as_member("editor"), demands.today(shop.workspace).isoformat()
+    editor, day = as_member("editor"), shop.workspace.today().isoformat()
     given = {"authority": "High Court", "country": "GB", "reference": "7", "what": "Addresses", "received_on": day}
     for wrong in ({"country": "FR"}, {"authority": ""}, {"what": " "}, {"received_on": "2999-01-01"}):
         assert editor.post("/consent/demands", given | wrong).status_code == 422
@@ -44,7 +44,7 @@ def test_from_the_order_to_the_answer(shop: Shop, as_member: Sign) -> None:
 
 
 def test_the_register_is_paged(shop: Shop, as_member: Sign) -> None:
-    day = demands.today(shop.workspace)
+    day = shop.workspace.today()
     made = [demands.receive(shop.workspace, f"Court no. {n}", "US", "All", day) for n in range(60)]
     try:
         editor = as_member("editor")

@@ -92,7 +92,7 @@ def test_who_sold_is_written_down_with_a_permission_by_hand(shop: Shop, as_membe
     client, one = as_member("editor", shop), newcomer(shop)
     assert shop.draft.purpose is not None
     assert 'name="entity_id"' in client.get(f"/contacts/{one.pk}?grant={shop.draft.purpose.pk}").content.decode()
-    day = timezone.localdate().replace(day=1).isoformat()
+    day = shop.workspace.today().replace(day=1).isoformat()
     given = {
         "purpose": str(shop.draft.purpose.pk), "basis": "customer", "source": "caisse", "date": day, "statement": "vu",
         "sale_ref": "F-9", "sale_date": "2026-02-01", "product_family": "livres", "entity_id": "Papeterie Zoé",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import datetime, time
-from zoneinfo import ZoneInfo
 
 from envol.api.rest import campaign_filters
 from envol.api.rest.ground import Call
@@ -17,6 +16,6 @@ def span(call: Call) -> tuple[datetime | None, datetime | None]:
     since = moment(query["eventfromts"]) if query.get("eventfromts") else since
     until = moment(query["eventtots"]) if query.get("eventtots") else until
     if since is None and until is None:
-        zone = ZoneInfo(call.workspace.time_zone)
+        zone = call.workspace.zone
         return datetime.combine(datetime.now(zone).date(), time(), zone), None
     return since, until

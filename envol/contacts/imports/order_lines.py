@@ -81,7 +81,7 @@ class Reader:
         self.names = imp.format["columns"]
         self.of_buyer = next((t for t in BUYERS[1:] if t in self.place), "")
         try:
-            zone = ZoneInfo(imp.workspace.time_zone)
+            zone = imp.workspace.zone
         except (ZoneInfoNotFoundError, ValueError):
             zone = ZoneInfo("UTC")
         self.latest = datetime.now(UTC) + timedelta(days=1)

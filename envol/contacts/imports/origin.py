@@ -6,9 +6,7 @@ Of somebody else's data the month in which the people are told begins on the day
 from __future__ import annotations
 
 from datetime import date
-from zoneinfo import ZoneInfo
 
-from django.utils import timezone
 from django.utils.translation import gettext
 
 from envol.consent import informing
@@ -53,7 +51,7 @@ def set_origin(imp: Import, by: str, name: str = "", received_on: str = "") -> I
                 gettext("Say on which day you got the data: the month to tell the people begins then.")
             ) from None
         # It is tomorrow there before it is in UTC.
-        if day > timezone.localdate(timezone=ZoneInfo(imp.workspace.time_zone)):
+        if day > imp.workspace.today():
             raise ImportProblem(gettext("The day on which you got the data lies in the future: correct it."))
         imp.origin = {"by": by, "name": name, "on": day.isoformat()}
     if moved and by != MOVED:

@@ -16,7 +16,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from rich.progress import Progress
 
@@ -102,7 +101,7 @@ def _first(data: Path, base: str, server: subprocess.Popen[bytes], headless: boo
     workspace = Workspace.objects.get(name=prepare.NAME)
     workspace.title = prepare.TITLE
     workspace.save()
-    today = datetime.now(ZoneInfo(workspace.time_zone)).date()
+    today = workspace.today()
     people, purchases = prepare.invented(limit, today)
     key, secret = prepare.key_of(workspace, data)
     shop = prepare.Shop(workspace, {p.email: p for p in people}, purchases, today, key, secret)

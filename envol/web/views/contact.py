@@ -163,7 +163,7 @@ def page(request: MemberRequest, person: Contact, *, status: int = 200, **more: 
         "rest": next((one for one in rests if one.until is None), None),
         "restricted": restriction.now(workspace.id, person.id),
         "unprofiled": restriction.now(workspace.id, person.id, restriction.PROFILING),
-        "minor": beyond.is_minor(person.props, timezone.localdate()),
+        "minor": beyond.is_minor(person.props, workspace.today()),
         "rested": [one for one in rests if one.until is not None],
         "hands": hands_of(workspace, person.id),
         "nearest": _nearest(workspace, properties),

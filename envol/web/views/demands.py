@@ -23,7 +23,7 @@ from envol.web.views.desk import WRITES
 @audience(WRITES)
 def demands(request: MemberRequest) -> HttpResponse:
     """The register, the newest first, and a form to write one down."""
-    form = NewDemandForm(request.POST or None, initial={"received_on": service.today(request.workspace)})
+    form = NewDemandForm(request.POST or None, initial={"received_on": request.workspace.today()})
     if request.method == "POST" and form.is_valid():
         try:
             made = service.receive(request.workspace, member_id=request.member.pk, **form.cleaned_data)
@@ -58,7 +58,7 @@ def demand(request: MemberRequest, demand_id: int) -> HttpResponse:
 
 def _page(request: MemberRequest, one: Demand, form: Any = None) -> HttpResponse:
     if form is None:
-        form = AnswerForm(initial={"on": service.today(request.workspace)}) if one.decision else DecisionForm()
+        form = AnswerForm(initial={"on": request.workspace.today()}) if one.decision else DecisionForm()
     by = Member.objects.filter(pk=one.decided_by).select_related("user").first() if one.decided_by else None
     facts = {"one": one, "country": country_name(one.country), "state": _state(one), "by": by.user if by else None}
     status = 422 if form.is_bound else 200

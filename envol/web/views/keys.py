@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime, time
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.db.models.functions import Now
 from django.http import Http404, HttpResponse
@@ -108,7 +107,7 @@ def _key(request: MemberRequest, key_id: int) -> ApiKey:
 
 
 def _day(key: ApiKey, workspace: Workspace) -> Any:
-    return key.expires_at.astimezone(ZoneInfo(workspace.time_zone)).date() if key.expires_at else None
+    return key.expires_at.astimezone(workspace.zone).date() if key.expires_at else None
 
 
 def _one(
@@ -158,7 +157,7 @@ def key(request: MemberRequest, key_id: int) -> HttpResponse:
             return refuse(request, "key", one.pk, said=_("The key is revoked: it opens nothing any more."))
         given = dict(form.cleaned_data)
         ends_on = given.pop("ends_on")
-        ends = datetime.combine(ends_on, time(23, 59, 59), ZoneInfo(workspace.time_zone)) if ends_on else None
+        ends = datetime.combine(ends_on, time(23, 59, 59), workspace.zone) if ends_on else None
         api_keys.limit(one, Limits(**given, expires_at=ends), by="member", actor_id=request.member.pk)
         return see(request, "key", one.pk, said=_("Saved: the key may do this from its next message on."))
     return _one(request, one, form, DeclareForm(workspace), 422 if request.method == "POST" else 200)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
@@ -48,7 +47,7 @@ def facts_of(purpose: Purpose) -> dict[str, Any]:
 def _begins(purpose: Purpose) -> Any:
     """The day from which the term counts, while it lies ahead."""
     day = purpose.lapses_from
-    return day if day is not None and day > datetime.now(UTC).date() else None
+    return day if day is not None and day > purpose.workspace.today() else None
 
 
 def _written_for(purpose: Purpose) -> Purpose | None:

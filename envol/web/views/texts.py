@@ -7,7 +7,6 @@ from typing import Any
 
 from django.http import Http404, HttpResponse
 from django.shortcuts import render
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
@@ -32,7 +31,7 @@ def texts(request: MemberRequest) -> HttpResponse:
         {"route": f"web:text_{kind}", "words": words, "newest": policies.newest(request.workspace, kind)}
         for kind, words in policies.KINDS.items()
     ]
-    day = request.POST.get("on", request.GET.get("on", "")) or timezone.localdate().isoformat()
+    day = request.POST.get("on", request.GET.get("on", "")) or request.workspace.today().isoformat()
     facts: dict[str, Any] = {
         "lines": lines,
         "may_write": may_write(request),
