@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -115,15 +116,32 @@ def search(workspace_id: int, query: Query, before: str = "", most: int = PAGE) 
     """
     place = _place(before)
     words = " ".join(query.words.split())
-    with db.within(PATIENCE), transaction.atomic():
-        # A page is a few rows found through keys, however old the statistics are.
-        db.execute("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off")
+    with _by_keys():
         if (keys := _keys(workspace_id, words)) is not None:
             rows = _of_keys(workspace_id, keys, query, place, most + 1)
         elif query.addresses and (address := _address(words)) is not None:
             rows = _of_address(workspace_id, address, query, place, most + 1)
         else:
             rows = _of_streams(workspace_id, words, query, place, most + 1)
+    return _page(rows, most)
+
+
+def of_address(workspace_id: int, address: str, before: str = "", most: int = PAGE) -> Page:
+    """What went to an address and to whom it is of now, paged as `search` does, which reads words as it can."""
+    place = _place(before)
+    with _by_keys():
+        return _page(_of_address(workspace_id, address, Query(), place, most + 1), most)
+
+
+@contextmanager
+def _by_keys() -> Iterator[None]:
+    with db.within(PATIENCE), transaction.atomic():
+        # A page is a few rows found through keys, however old the statistics are.
+        db.execute("SET LOCAL enable_hashjoin = off; SET LOCAL enable_mergejoin = off")
+        yield
+
+
+def _page(rows: Sequence[tuple[Any, ...]], most: int) -> Page:
     found = _with_subjects([Entry(*row) for row in rows])
     return Page(found[:most], found[most - 1].cursor if len(found) > most else "")
 
@@ -283,6 +301,10 @@ def _of_keys(
 def _of_address(
     workspace_id: int, address: str, query: Query, place: tuple[datetime, int, int] | None, most: int
 ) -> list[tuple[Any, ...]]:
+    return _of_keys(workspace_id, keys_of_address(workspace_id, address), query, place, most)
+
+
+def keys_of_address(workspace_id: int, address: str) -> list[tuple[int, int]]:
     """Single messages by their index; of campaigns the rows of who has this address now; tests one by one."""
     contacts = list(
         Contact.objects.filter(workspace_id=workspace_id, email_key=normalise(address).key).values_list("pk", flat=True)
@@ -295,7 +317,7 @@ def _of_address(
         "contacts": contacts,
     }
     with as_owner():  # the index of lower(address); the sendings are this workspace's
-        keys = db.rows(
+        return db.rows(
             "SELECT sending_id, no FROM outbound_send WHERE message_id IS NOT NULL"
             "  AND lower(address) = lower(%(address)s) AND sending_id = ANY(%(streams)s)"
             " UNION SELECT s.sending_id, s.no FROM unnest(%(campaigns)s::bigint[]) k (id) CROSS JOIN"
@@ -304,7 +326,6 @@ def _of_address(
             "  AND lower(s.address) = lower(%(address)s)",
             given,
         )
-    return _of_keys(workspace_id, keys, query, place, most)
 
 
 def _ordered(

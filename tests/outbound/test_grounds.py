@@ -10,7 +10,7 @@ from django.test import Client
 
 from envol import db
 from envol.accounts.models import Role, User, Workspace
-from envol.accounts.workspaces import add_member
+from envol.accounts.workspaces import add_member, create_workspace
 from envol.campaigns import actions
 from envol.consent import acts, gates, registry
 from envol.contacts import people
@@ -19,12 +19,18 @@ from envol.outbound import accept, grounds, mail_log, mailing, resend
 from envol.outbound.accept import Outgoing
 from envol.outbound.models import Domain, Post
 from envol.wire.bounce.judged import Explanation
+from tests.api.test_own import Own
 from tests.campaigns.shop import Shop, deliver, open_shop, start
 
 
 @pytest.fixture
 def shop(workspace: Workspace) -> Shop:
     return open_shop(workspace)
+
+
+@pytest.fixture
+def elsewhere() -> Workspace:
+    return create_workspace(f"w{secrets.token_hex(4)}", title="Autre")
 
 
 def reader(shop: Shop) -> Contact:
@@ -47,6 +53,14 @@ def ground(shop: Shop, sending_id: int, no: int) -> grounds.Ground:
     found = grounds.of(shop.workspace.pk, sending_id, no)
     assert found is not None
     return found
+
+
+def signed_in(shop: Shop) -> Client:
+    user = User.objects.create_user(f"{secrets.token_hex(4)}@equipe.example", "x", language="en")
+    add_member(shop.workspace, user, Role.OWNER)
+    client = Client(HTTP_HOST="localhost")
+    client.force_login(user, "allauth.account.auth_backends.AuthenticationBackend")
+    return client
 
 
 def test_a_message_keeps_the_line_by_which_it_was_allowed(shop: Shop) -> None:
@@ -85,10 +99,7 @@ def test_a_contract_has_no_ground_and_neither_has_a_stranger(shop: Shop) -> None
 def test_the_page_says_the_ground_and_leads_to_its_proof(shop: Shop) -> None:
     one = reader(shop)
     sending = start(shop)
-    user = User.objects.create_user(f"{secrets.token_hex(4)}@equipe.example", "x", language="en")
-    add_member(shop.workspace, user, Role.OWNER)
-    client = Client(HTTP_HOST="localhost")
-    client.force_login(user, "allauth.account.auth_backends.AuthenticationBackend")
+    client = signed_in(shop)
     where = f"/mail/{sending.pk}/{one.pk}"
 
     def page() -> Any:
@@ -121,3 +132,53 @@ def test_a_post_to_a_mailing_list_keeps_it_too(shop: Shop) -> None:
     mailing.distribute(Post.objects.get(author=author).pk)
     kept = dict(db.rows("SELECT contact_id, permission_id FROM outbound_send WHERE sending_id = %s", [made.sending_id]))
     assert kept[one.pk] == line(shop, one) is not None and not kept.get(silent.pk), "a refusal is no ground"
+
+
+def test_a_program_reads_of_each_message_on_which_ground_it_left(shop: Shop, elsewhere: Workspace) -> None:
+    program, one = Own(shop.workspace), reader(shop)
+    letter = {"from": {"email": "zoe@boutique.example"}, "to": [{"email": one.email}], "subject": "Commande",
+              "text": "Partie", "reference": "C-17"}  # fmt: skip
+    number = program("POST", "/messages", letter)[1]["recipients"][0]["id"]
+    status, single = program("GET", f"/messages/{number}")
+    assert status == 200 and (single["id"], single["email"], single["reference"]) == (number, one.email, "C-17")
+    assert (single["kind"], single["state"], single["contact"]) == ("transactional", "queued", one.pk)
+    assert single["ground"] is None, "a contract needs none"
+    sending = start(shop)
+    status, sent = program("GET", f"/sendings/{sending.pk}/messages/{one.pk}")
+    assert status == 200 and (sent["campaign"], sent["email"]) == (shop.campaign.pk, one.email)
+    mine = ground(shop, sending.pk, one.pk)
+    assert mine.since is not None and sent["ground"].pop("since") == mine.since.isoformat().replace("+00:00", "Z")
+    assert sent["ground"] == {
+        "id": mine.permission_id, "block": mine.block, "leaf": mine.leaf, "basis": "consent", "source": mine.source,
+    }  # fmt: skip
+    listed, cursor = [], ""
+    while cursor is not None:
+        status, page = program("GET", f"/contacts/{one.pk}/messages?limit=1&cursor={cursor}")
+        assert status == 200 and len(page["items"]) == 1
+        listed, cursor = [*listed, *page["items"]], page["next"]
+    assert [(row["sending"], row["id"]) for row in listed] == [(sending.pk, one.pk), (single["sending"], number)]
+
+    foreign = Own(elsewhere)
+    for path in (f"/messages/{number}", f"/sendings/{sending.pk}/messages/{one.pk}", f"/contacts/{one.pk}/messages"):
+        status, problem = foreign("GET", path)
+        assert status == 404 and problem["type"].endswith("#problem-not-found"), path
+        assert Own(shop.workspace, "smtp")("GET", path)[0] == 403, path
+    assert program("GET", f"/contacts/{one.pk}/messages?cursor=x")[0] == 422
+    registry.erase_person(shop.workspace.pk, one.pk, one.email_key, cause="her request")
+    _, sent = program("GET", f"/sendings/{sending.pk}/messages/{one.pk}")
+    assert sent["email"] is None and (sent["ground"]["id"], sent["ground"]["block"]) == (mine.permission_id, None)
+
+
+def test_a_proof_names_what_was_sent_on_its_ground(shop: Shop) -> None:
+    one = reader(shop)
+    sending, first = start(shop), line(shop, one)
+    agree(shop, one, "boutique")
+    second = line(shop, one)
+    again = actions.send_test(shop.campaign, one.email)
+    client = signed_in(shop)
+    for answer, sent in ((first, sending), (second, again)):
+        (told,) = client.get(f"/consent/proof/{answer}?format=json").json()["messages"]
+        assert (told["sending"], told["no"]) == (sent.pk, one.pk)
+        page = client.get(f"/consent/proof/{answer}").content.decode()
+        assert f'href="/mail/{sent.pk}/{one.pk}"' in page
+    assert "No message, as far as is kept." in client.get(f"/consent/proof/{line(shop, reader(shop))}").content.decode()

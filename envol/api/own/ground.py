@@ -274,6 +274,8 @@ def _done(route: Route, call: Call) -> Answer:
 
 # ---- pages
 
+STRANGE_CURSOR = "This cursor is none of ours: give the `next` of the page before, as it is."
+
 
 def after(call: Call) -> int:
     """The number that the cursor stands behind."""
@@ -285,7 +287,7 @@ def after(call: Call) -> int:
     except ValueError:
         found = ""
     if not found.startswith("after ") or not _NUMBER.fullmatch(found[6:]):
-        raise Wrong("invalid", "This cursor is none of ours: give the `next` of the page before, as it is.")
+        raise Wrong("invalid", STRANGE_CURSOR)
     return int(found[6:])
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -12,11 +13,27 @@ from msgspec import Meta, Struct
 from envol import db_role
 from envol.accounts.models import Scope
 from envol.api import accepting
-from envol.api.own.ground import Call, Email, Fault, Input, Page, Paged, Route, Wrong, missing, page
+from envol.api.own.ground import (
+    STRANGE_CURSOR,
+    Call,
+    Email,
+    Fault,
+    Input,
+    Page,
+    Paged,
+    Route,
+    Wrong,
+    missing,
+    page,
+)
+from envol.api.own.people import contact_row
 from envol.api.send_v31 import LONGEST_SUBJECT, MOST_PARTS, MOST_RECIPIENTS, Letter
 from envol.campaigns.models import Campaign
 from envol.collect.models import SignupForm
 from envol.insight import report
+from envol.outbound import grounds, mail_log
+from envol.outbound.mail_log import Entry
+from envol.outbound.privacy import ERASED
 from envol.wire.address import AddressError, normalise
 from envol.wire.message.headers import Mailbox
 from envol.wire.message.parts import Attachment
@@ -107,6 +124,83 @@ def send_message(call: Call) -> Accepted:
         problem = entry["Errors"][0]
         raise Wrong("forbidden" if problem["StatusCode"] in (401, 403) else "invalid", problem["ErrorMessage"])
     return Accepted([Copy(one["Email"], one["MessageID"]) for part in ("To", "Cc", "Bcc") for one in entry[part]])
+
+
+class Ground(Struct):
+    """The answer in force when the message was queued, as the ledger has it: ``leaf`` of ``block``.
+
+    All but ``id`` is null where the person was erased since.
+    """
+
+    id: int
+    block: int | None
+    leaf: int | None
+    basis: str | None
+    since: datetime | None
+    source: str | None
+
+
+class MessageTold(Struct):
+    """One message to one person, and what became of it. ``id`` counts within ``sending``.
+
+    ``email`` is null where the person was erased since. ``ground`` is null where the message needed none (a contract,
+    a test to a colleague). ``ended_at`` is null while it waits; ``code``, ``enhanced`` and ``reply``: what the other
+    side said last.
+    """
+
+    id: int
+    sending: int
+    kind: str
+    campaign: int | None
+    contact: int | None
+    email: str | None
+    subject: str
+    reference: str
+    message_id: str
+    state: str
+    attempts: int
+    accepted_at: datetime
+    ended_at: datetime | None
+    code: int | None
+    enhanced: str | None
+    reply: str
+    ground: Ground | None
+
+
+def _messages(call: Call, entries: Sequence[Entry]) -> list[MessageTold]:
+    found = grounds.of_each(call.workspace.pk, [(one.sending_id, one.no) for one in entries])
+    return [
+        MessageTold(
+            one.no, one.sending_id, one.kind, one.campaign_id, one.contact_id,
+            one.address if one.address != ERASED else None, one.subject, one.custom_id, mail_log.message_id_of(one),
+            one.state, one.attempts, one.at, one.ended_at, one.code, one.enhanced, one.reply,
+            Ground(*ground) if (ground := found.get((one.sending_id, one.no))) else None,
+        )
+        for one in entries
+    ]  # fmt: skip
+
+
+def _message(call: Call, found: Entry | None) -> MessageTold:
+    if found is None:
+        raise missing("message")
+    return _messages(call, [found])[0]
+
+
+def get_message(call: Call) -> MessageTold:
+    return _message(call, mail_log.single(call.workspace.pk, call.at["message"]))
+
+
+def get_message_of_sending(call: Call) -> MessageTold:
+    return _message(call, mail_log.entry(call.workspace.pk, call.at["sending"], call.at["message"]))
+
+
+def list_messages_of_contact(call: Call) -> Page[MessageTold]:
+    person = contact_row(call, call.at["contact"])
+    try:
+        found = mail_log.of_address(call.workspace.pk, person.email, call.query.cursor, call.query.limit)
+    except mail_log.BadCursor:
+        raise Wrong("invalid", STRANGE_CURSOR) from None
+    return Page(_messages(call, found.entries), found.next or None)
 
 
 # ---- campaigns
@@ -208,6 +302,13 @@ def get_form(call: Call) -> FormTold:
 ROUTES = (
     Route("POST", "/messages", Scope.SMTP, send_message, _("Send one message, to somebody who waits for it."), Accepted,
           body=MessageInput, status=202),
+    Route("GET", "/messages/{message}", Scope.RESULTS, get_message,
+          _("What became of a message, by the number that its call answered, and on which ground it left."),
+          MessageTold),
+    Route("GET", "/sendings/{sending}/messages/{message}", Scope.RESULTS, get_message_of_sending,
+          _("The same of any message, campaigns’ too."), MessageTold),
+    Route("GET", "/contacts/{contact}/messages", Scope.RESULTS, list_messages_of_contact,
+          _("What went to a person’s address, newest first."), Page[MessageTold], Paged),
     Route("GET", "/campaigns", Scope.RESULTS, list_campaigns, _("Campaigns, in the order they were made."),
           Page[CampaignTold], Paged),
     Route("GET", "/campaigns/{campaign}", Scope.RESULTS, get_campaign, _("One campaign."), CampaignTold),

@@ -22,6 +22,7 @@ from envol.consent import ledger, overview, purposes, suppression, tasks
 from envol.consent.models import Purpose, PurposeText
 from envol.contacts import counting
 from envol.contacts.models import Contact
+from envol.outbound import grounds
 from envol.web.answers import refuse, see
 from envol.web.doors import MemberRequest, audience, may
 from envol.web.meanwhile import moved, sentence
@@ -29,6 +30,7 @@ from envol.web.paging import PAGE, page_of
 from envol.web.templatetags.envol import label
 from envol.web.views import partners, purpose_terms
 from envol.web.views.contacts import name_of
+from envol.web.views.mail import KINDS as SENDINGS
 from envol.wire.address import AddressError, normalise
 
 STRENGTHS = (
@@ -43,6 +45,8 @@ KINDS = {
     "transactional": gettext_lazy("messages a contract needs"),
     "measuring": gettext_lazy("measuring reactions"),
 }
+SENT = 20
+"""Messages that a proof shows; the others stand in its file."""
 SCOPES = {"all": gettext_lazy("nothing at all is sent"), "marketing": gettext_lazy("no marketing is sent")}
 REASONS = {
     "hard_bounce": gettext_lazy("the mailbox does not exist"),
@@ -456,11 +460,15 @@ def proof(request: MemberRequest, permission_id: int) -> HttpResponse:
     found = overview.proof(request.workspace.pk, permission_id)
     if found is None:
         raise Http404
+    person = Contact.objects.filter(workspace_id=request.workspace.pk, pk=found.permission.contact_id).first()
+    sent = grounds.sent_on(request.workspace.pk, permission_id, person.email) if person else []
     if request.GET.get("format") == "json":
-        answer = JsonResponse(overview.as_json(found), json_dumps_params={"ensure_ascii": False, "indent": 1})
+        told = overview.as_json(found) | {
+            "messages": [{"sending": one.sending_id, "no": one.no, "at": one.at.isoformat()} for one in sent]
+        }
+        answer = JsonResponse(told, json_dumps_params={"ensure_ascii": False, "indent": 1})
         answer["Content-Disposition"] = f'attachment; filename="proof-{permission_id}.json"'
         return answer
-    person = Contact.objects.filter(workspace_id=request.workspace.pk, pk=found.permission.contact_id).first()
     evidence = found.evidence
     member = User.objects.filter(memberships__pk=evidence.member_id or 0).first() if evidence else None
     facts = {
@@ -468,6 +476,9 @@ def proof(request: MemberRequest, permission_id: int) -> HttpResponse:
         "permission": found.permission,
         "person": person,
         "name": name_of(person.props) if person else "",
+        "sent": [(one, SENDINGS.get(one.kind, one.kind)) for one in sent[:SENT]],
+        "sent_in_all": len(sent),
+        "sent_most": grounds.MOST,
         "label": label(found.purpose),
         "basis": BASES.get(found.permission.basis, found.permission.basis),
         "evidence": evidence,
