@@ -175,9 +175,18 @@ def too_fast(form: SignupForm, shown: Shown, now: datetime | None = None) -> boo
 
 
 def ask(
-    form: SignupForm, written: Written, shown: Shown, *, client: str, language: str, now: datetime | None = None
+    form: SignupForm,
+    written: Written,
+    shown: Shown,
+    *,
+    client: str,
+    language: str,
+    now: datetime | None = None,
+    mailing_list: tuple[int, str] | None = None,
 ) -> str:
     """Keep a request and have the confirmation mailed; the limit that held it back, or "".
+
+    ``mailing_list``: its number and title when she asked by a mail to it.
 
     The answer to the visitor does not depend on what this returns. Nothing here looks at who is known or
     suppressed: the courier asks that before a message leaves. Over a limit the same rows are written, and taken back.
@@ -201,10 +210,12 @@ def ask(
             of_age=written.of_age,
             parent=written.parent,
             pasted=shown.pasted,
+            mailing_list_id=mailing_list[0] if mailing_list else None,
             asked_at=now,
             expires_at=now + VALID,
         )
-        mail.confirmation(form, written.email, secret, [text.purpose for text in written.texts], language)
+        purposes, title = [text.purpose for text in written.texts], mailing_list[1] if mailing_list else ""
+        mail.confirmation(form, written.email, secret, purposes, language, mailing_list=title)
         if held:
             transaction.savepoint_rollback(kept)
         else:
@@ -359,7 +370,8 @@ def _utc(moment: datetime) -> str:
 
 def _evidence(request: SignupRequest, text: PurposeText, page: str) -> Evidence:
     """One row for each form and version of its words, not one for each person."""
-    place = "pasted_form" if request.pasted else "hosted_page"
+    by_mail = {"mailing_list": request.mailing_list_id} if request.mailing_list_id else {}
+    place = "mail_to_list" if by_mail else "pasted_form" if request.pasted else "hosted_page"
     return Evidence.objects.get_or_create(
         workspace_id=request.workspace_id,
         strength=Strength.LINE,
@@ -369,12 +381,14 @@ def _evidence(request: SignupRequest, text: PurposeText, page: str) -> Evidence:
             "form": request.form.pk,
             "page": page,
             "place": place,
-            "mechanism": "unticked_box",
+            # Who wrote a mail read the words on the page of its confirmation, above the button.
+            "mechanism": "mail_and_button" if by_mail else "unticked_box",
             "double_opt_in": True,
             "actor": "person",
             "channel": "email",
             **policies.notice_shown(request.workspace_id, request.asked_at),
             **_age_facts(request),
+            **by_mail,
         },
     )[0]
 

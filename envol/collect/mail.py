@@ -58,17 +58,27 @@ _PARENT = {
 
 
 def confirmation(
-    form: SignupForm, address: str, secret: str, purposes: Sequence[Purpose], language: str, *, child: str = ""
+    form: SignupForm,
+    address: str,
+    secret: str,
+    purposes: Sequence[Purpose],
+    language: str,
+    *,
+    child: str = "",
+    mailing_list: str = "",
 ) -> None:
     """Ask, in the caller's transaction, that the confirmation be mailed; it is transactional and untracked.
 
-    ``child``: whose address it is about, when this goes to a parent of hers. She proved that the mailbox is hers.
+    ``mailing_list``: the title of the list that was written to. ``child``: whose address it is about, when this goes
+    to a parent of hers. She proved that the mailbox is hers.
     """
     language = language if language in _WORDS else "en"
     known = _WORDS[language] | (_PARENT[language] if child else {})
     words = {name: text.format(workspace=form.workspace.title, child=child) for name, text in known.items()}
     url = f"{settings.ENVOL.base_url}/s/{form.token}/{secret}"
     labels = [p.label_fr if language == "fr" else p.label_en for p in purposes]
+    if mailing_list:
+        labels = [f"{mailing_list} – {label}" for label in labels]
     about = f"{form.workspace.title}\n{form.workspace.postal_address}".strip()
     text = "\n\n".join(
         [words["hello"], words["why"], "\n".join(f"- {label}" for label in labels), words["do"], url, words["not"]]

@@ -59,6 +59,7 @@ class SignupRequest(models.Model):
     # Of who is younger: the address of a parent, who is asked once she confirmed, by a link of his own.
     parent = models.CharField(max_length=254, blank=True, default="", db_default="")
     parent_sha256 = models.BinaryField(null=True, unique=True)
+    mailing_list_id = models.BigIntegerField(null=True)  # asked by a mail to this one
     pasted = models.BooleanField()  # from the HTML on somebody's site, else from our own page
     asked_at = models.DateTimeField()
     expires_at = models.DateTimeField()

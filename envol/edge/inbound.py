@@ -20,6 +20,7 @@ from typing import Any
 import structlog
 
 from envol import disk
+from envol.collect import by_mail
 from envol.edge import certificates
 from envol.edge.gather import Busy, Gatherer
 from envol.edge.smtp_session import Authenticate, Etrn, Listener, MailFrom, Message, Question, RcptTo, Session, Verify
@@ -48,6 +49,7 @@ class Inbound(Listener):
         tls: ssl.SSLContext | None,
         take: Callable[[list[Returned]], list[str]] = returned.take,
         keep: Callable[[list[stored.Incoming]], None] = stored.keep,
+        join: Callable[[list[by_mail.Asked]], list[str]] = by_mail.take,
     ) -> None:
         super().__init__(
             ServerOptions(host, max_size=MAX_SIZE, max_recipients=100, starttls=tls is not None, chunking=True)
@@ -55,6 +57,7 @@ class Inbound(Listener):
         self.tls = tls
         self.gatherer: Gatherer[Returned, str] = Gatherer(take, max_batch=100, max_waiting=500, name="inbound")
         self.stored: Gatherer[stored.Incoming, None] = Gatherer(keep, max_batch=100, max_waiting=500, name="stored")
+        self.joins: Gatherer[by_mail.Asked, str] = Gatherer(join, max_batch=20, max_waiting=200, name="joins")
         self._asking = ThreadPoolExecutor(1, thread_name_prefix="inbound asks")
 
     def session(self, *, implicit: bool = False) -> Session:
@@ -67,6 +70,7 @@ class Inbound(Listener):
         await self.drain()
         await self.gatherer.close()
         await self.stored.close()
+        await self.joins.close()
         self._asking.shutdown(wait=False)
 
 
@@ -89,13 +93,19 @@ class _Session(Session):
                 raise AssertionError("it is not offered")
 
     async def _known(self, recipient: str) -> Reply:
-        if await self._inbound.ask(lambda: returned.is_ours(recipient)):
+        if await self._inbound.ask(lambda: returned.is_ours(recipient) or by_mail.of(recipient) is not None):
             return RECIPIENT_OK
         waits = await self._inbound.ask(lambda: stored.place_of(recipient))
         if waits is None:
             return NOT_OURS
         self._stored[recipient] = waits
         return RECIPIENT_OK
+
+    async def _one(self, recipient: str, message: Message) -> str:
+        sender = message.envelope.reverse_path
+        if await self._inbound.ask(lambda: by_mail.of(recipient, message.data) is not None):
+            return await self._inbound.joins.put(by_mail.Asked(recipient, message.data, sender, self.peer))
+        return await self._inbound.gatherer.put(Returned(recipient, message.data, sender))
 
     async def _take(self, message: Message) -> Reply:
         kinds = []
@@ -115,7 +125,7 @@ class _Session(Session):
                 places = {one: self._stored[one] for one in there}
                 await self._inbound.stored.put(stored.Incoming(envelope.reverse_path, places, received + message.data))
             for recipient in here:
-                kind = await self._inbound.gatherer.put(Returned(recipient, message.data, envelope.reverse_path))
+                kind = await self._one(recipient, message)
                 log.info("mail came back", kind=kind)
                 kinds.append(kind)
         except stored.Loop as error:
@@ -137,6 +147,11 @@ def _take_fresh(batch: list[Returned]) -> list[str]:
     return found
 
 
+def _join_fresh(batch: list[by_mail.Asked]) -> list[str]:
+    found: list[str] = fresh(lambda: by_mail.take(batch))
+    return found
+
+
 def _keep_fresh(batch: list[stored.Incoming]) -> None:
     fresh(lambda: stored.keep(batch))
 
@@ -147,7 +162,7 @@ def run(config: Any, ready: Callable[[], None]) -> None:
 
     async def main() -> None:
         tls = certificates.Kept(*certificates.files_of(config))
-        inbound = Inbound(our_name(config), tls.context, _take_fresh, _keep_fresh)
+        inbound = Inbound(our_name(config), tls.context, _take_fresh, _keep_fresh, _join_fresh)
         for host, port, _implicit in config.inbound_listeners:
             where = await inbound.open(host, port)
             log.info("inbound listens", host=where[0], port=where[1])

@@ -60,7 +60,9 @@ _RUNS = re.compile(
 )
 
 
-DAILY, EACH, LEAVE = "daily", "each", "leave"
+JOIN, REQUEST = "join", "request"
+"""What anybody writes to, as NAME-join@ (`collect.by_mail`); the other takes a wish as its subject (RFC 2142 §6)."""
+DAILY, EACH, LEAVE, HELP = "daily", "each", "leave", "help"
 """What members tell a list by writing to NAME-daily@ and so on (`list_commands`)."""
 
 
@@ -392,9 +394,12 @@ def outgoing(
         ("List-Id", list_headers.list_id(f"{one.name}.{one.domain.name}", label)),
         ("List-Post", f"<mailto:{home}>" if one.discussion else "NO"),
         ("List-Owner", f"<mailto:postmaster@{domain_of(home)}>"),
+        ("List-Help", f"<mailto:{address_of(one, HELP)}>"),
         ("Precedence", "list"),
         ("X-Loop", home),
     ]
+    if one.joins:
+        extra.append(("List-Subscribe", f"<mailto:{address_of(one, JOIN)}>"))
     if one.archive == archive.PUBLIC:
         extra.append(("List-Archive", f"<{settings.ENVOL.base_url}/l/at/{home}>"))
     sent = pass_on(

@@ -438,6 +438,7 @@ class MailingList(models.Model):
     sending = models.OneToOneField(Sending, on_delete=models.PROTECT)  # carries its posts, for as long as it lives
     created_at = models.DateTimeField(db_default=Now())
     closed_at = models.DateTimeField(null=True)
+    joins = models.BooleanField(default=False, db_default=False)  # by a mail to NAME-join@, which she confirms
     archive = models.CharField(max_length=8, default="none")  # who may read what was sent: none, members, public
     digest_on = models.DateField(null=True)  # the day, where the workspace is, of its last message of the day
 

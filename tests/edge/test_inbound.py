@@ -22,7 +22,7 @@ from envol import db
 from envol.consent import suppression
 from envol.content import links
 from envol.edge import certificates
-from envol.edge.inbound import Inbound, _keep_fresh, _take_fresh
+from envol.edge.inbound import Inbound, _join_fresh, _keep_fresh, _take_fresh
 from envol.events.models import Kind
 from envol.outbound import domains, returned
 from envol.outbound.accept import Outgoing, accept_messages
@@ -59,7 +59,13 @@ class Running:
             finally:
                 connection.close()
 
-        inbound = Inbound("mx.boutique.example", self._context, take, keep)
+        def join(batch: Any) -> list[str]:
+            try:
+                return _join_fresh(batch)
+            finally:
+                connection.close()
+
+        inbound = Inbound("mx.boutique.example", self._context, take, keep, join)
         _, self.port = await inbound.open("127.0.0.1", 0)
         self._ready.set()
         await self._stop.wait()

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from envol.collect.models import SignupForm
 from envol.content import links
 from envol.outbound import mailing
 from envol.outbound.models import MailingList, Post
@@ -53,7 +54,15 @@ def test_a_list_is_made_and_its_rules_changed(club: Any) -> None:
     client.post(f"/lists/mail/{made.pk}/change", {**typed, "kind": "open", "moderators": "a@equipe.example"})
     made.refresh_from_db()
     assert made.open and made.moderators.get().address == "a@equipe.example"
-    client.post(f"/lists/mail/{made.pk}/change", {"act": "close"})
+    change = f"/lists/mail/{made.pk}/change"
+    SignupForm.objects.filter(list=club.list).update(active=False)
+    shut = client.post(change, {**typed, "joins": "on"})
+    made.refresh_from_db()
+    assert shut.status_code == 422 and not made.joins, "nothing could ask them yet"
+    SignupForm.objects.filter(list=club.list).update(active=True)
+    assert client.post(change, {**typed, "joins": "on"}).status_code == 303
+    assert "bureau-join@" in client.get(f"/lists/mail/{made.pk}").content.decode()
+    client.post(change, {"act": "close"})
     assert mailing.found_by("bureau@boutique.example") is None
 
 

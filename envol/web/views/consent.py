@@ -81,6 +81,7 @@ _FACTS = {
     "notice": gettext_lazy("information notice"),
     "double_opt_in": gettext_lazy("confirmed from her mailbox"),
     "sale_ref": gettext_lazy("sale"),
+    "mailing_list": gettext_lazy("mailing list"),
     "sale_date": gettext_lazy("date of the sale"),
     "entity_id": gettext_lazy("seller"),
     "product_family": gettext_lazy("products"),
@@ -96,6 +97,8 @@ _CODES = {
     "unticked_box": gettext_lazy("a box that was not ticked in advance"),
     "hosted_page": gettext_lazy("our own page"),
     "pasted_form": gettext_lazy("a form on another site"),
+    "mail_to_list": gettext_lazy("a mail to a mailing list"),
+    "mail_and_button": gettext_lazy("a mail, then a button under these words"),
 }
 
 

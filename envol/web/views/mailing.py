@@ -16,6 +16,7 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from envol.accounts.journal import note
 from envol.accounts.models import Role, Workspace
+from envol.collect import by_mail
 from envol.consent.models import Purpose
 from envol.contacts.models import List
 from envol.outbound import archive, mailing
@@ -64,6 +65,14 @@ class MailingForm(forms.Form):
         label=gettext_lazy("Largest message, in KiB"), min_value=8, max_value=8192, initial=256
     )
     attachments = forms.BooleanField(label=gettext_lazy("Attachments are allowed (never programs)"), required=False)
+    joins = forms.BooleanField(
+        label=gettext_lazy("People may join by mail"),
+        required=False,
+        help_text=gettext_lazy(
+            "By a mail to the list’s name with -join; they confirm by a link under the words of the purpose. The"
+            " sign-up form of its people has to be open and require nothing but the address."
+        ),
+    )
     tagged = forms.BooleanField(
         label=gettext_lazy("The title stands before each subject"), required=False, initial=True
     )
@@ -79,6 +88,7 @@ class MailingForm(forms.Form):
             "archive": found["archive"],
             "attachments": found["attachments"],
             "prefix": found["tagged"],
+            "joins": found["joins"],
         }
 
 
@@ -117,6 +127,18 @@ class NewMailingForm(MailingForm):
             field.queryset = found
             field.label_from_instance = label if name == "purpose" else _name
         self.lacking = {name for name, found in rows.items() if not found.exists()}
+
+
+def _joinable(form: MailingForm, people: List | None, purpose_id: int) -> None:
+    """Raises `mailing.Invalid` when people shall join by mail and nothing could ask them."""
+    if form.cleaned_data["joins"] and (people is None or by_mail.fitting(people, purpose_id) is None):
+        raise mailing.Invalid(
+            "joins",
+            _(
+                "Open the sign-up form of its people first (Contacts, Lists): it has to ask for this purpose, and"
+                " require nothing but the address."
+            ),
+        )
 
 
 def _one(request: MemberRequest, mailing_id: int) -> MailingList:
@@ -159,6 +181,7 @@ def new_mailing_list(request: MemberRequest) -> HttpResponse:
         facts = form.cleaned_data
         try:
             with transaction.atomic():
+                _joinable(form, facts["people"], facts["purpose"].pk)
                 made = mailing.create(
                     workspace, facts["domain"], facts["name"], facts["people"], facts["purpose"], **form.rules
                 )
@@ -181,10 +204,12 @@ def _page(request: MemberRequest, one: MailingList, form: MailingForm | None = N
     kind = "announcement" if not one.discussion else "open" if one.open else "discussion"
     moderators = "\n".join(one.moderators.order_by("address").values_list("address", flat=True))
     rules = {"title": one.title, "moderators": moderators, "kind": kind, "max_kib": one.max_kib}
-    rules["archive"] = one.archive
+    rules |= {"archive": one.archive, "joins": one.joins}
     facts = {
         "one": one,
         "address": mailing.address_of(one),
+        "join": mailing.address_of(one, mailing.JOIN) if one.joins and not one.closed_at else "",
+        "joinable": by_mail.form_of(one) is not None,
         "members": mailing.members(one),
         "daily": one.daily_readers.count(),
         "people": List.objects.filter(pk=one.list_id).first(),
@@ -214,6 +239,7 @@ def change_mailing_list(request: MemberRequest, mailing_id: int) -> HttpResponse
         return _page(request, one, form)
     try:
         with transaction.atomic():
+            _joinable(form, List.objects.filter(pk=one.list_id).first(), one.purpose_id)
             mailing.moderate(one, form.cleaned_data["moderators"].split())
             MailingList.objects.filter(pk=one.pk).update(**form.rules)
             note(one.workspace, "member", "mailing_list.changed", one, actor_id=request.member.pk)
