@@ -138,6 +138,16 @@ def limit(key: ApiKey, limits: Limits, *, by: str = "command", actor_id: int | N
         note(key.workspace_id, by, "api_key.limited", key, actor_id=actor_id, scopes=columns["scopes"])
 
 
+def is_about(key: ApiKey, family: str, seller: str = "", *, by: str = "command", actor_id: int | None = None) -> None:
+    """Say what the campaigns are about that this program drafts from now on, and who sells it (empty: the organisation
+    itself); an empty ``family``: anything, which reaches no existing customer (directive 2002/58 art. 13(2)).
+    """
+    family, seller = (" ".join(one.replace("\0", "").split())[:200] for one in (family, seller))
+    with transaction.atomic():
+        ApiKey.objects.filter(pk=key.pk).update(product_family=family, seller=seller)
+        note(key.workspace_id, by, "api_key.about", key, actor_id=actor_id, product_family=family, seller=seller)
+
+
 # ---- rates
 
 

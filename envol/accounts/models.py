@@ -157,6 +157,9 @@ class ApiKey(models.Model):
     expires_at = models.DateTimeField(null=True)
     paused_at = models.DateTimeField(null=True)
     paused_reason = models.CharField(max_length=300, db_default="", default="")
+    # What the campaigns are about that it drafts, as those of `envol.campaigns.models.Campaign`.
+    product_family = models.CharField(max_length=200, blank=True, default="", db_default="")
+    seller = models.CharField(max_length=200, blank=True, default="", db_default="")
 
     class Meta:
         db_table = "accounts_api_key"

@@ -109,7 +109,7 @@ def apikey_list(workspace: Ws = "", data: Data = None, json: Json = False) -> No
             rates = [f"{one[per]}/{unit}" for per, unit in (("per_hour", "hour"), ("per_day", "day")) if one[per]]
             table.add_row(
                 one["key"][:8],
-                one["name"],
+                f"{one['name']}\nabout {one['product_family']}" if one["product_family"] else one["name"],
                 one["state"],
                 " ".join(one["scopes"]),
                 "\n".join(one["senders"]) or "any of its domains",
@@ -136,6 +136,8 @@ def _facts(row: ApiKey, lately: tuple[int, int]) -> dict[str, Any]:
         "per_hour": row.per_hour,
         "per_day": row.per_day,
         "most_recipients": row.most_recipients,
+        "product_family": row.product_family,
+        "seller": row.seller,
         "last_hour": lately[0] if row.per_hour or row.per_day else None,
         "last_day": lately[1] if row.per_hour or row.per_day else None,
         "expires_at": told(row.expires_at),
@@ -174,6 +176,30 @@ def apikey_limit(
         fail(str(error), 2)
     row.refresh_from_db()
     show(_facts(row, (0, 0)), json, lambda: say(f"{row.name} may now do what was said, and nothing else."))
+
+
+@apikey.command("about")
+def apikey_about(
+    key: Which,
+    family: Annotated[
+        str, typer.Option(help="The kind of product. Left out: anything; no existing customer gets it.")
+    ] = "",
+    seller: Annotated[str, typer.Option(help="Who sells it. Left out: the organisation itself.")] = "",
+    workspace: Ws = "",
+    data: Data = None,
+    json: Json = False,
+) -> None:
+    """Say what the campaigns are about that a key drafts: by law existing customers hear of products like those they
+    bought, from the same seller, alone."""
+    opened(data)
+    from envol.accounts import api_keys
+
+    row = _the_key(workspace, key)
+    api_keys.is_about(row, family, seller)
+    row.refresh_from_db()
+    about = (row.product_family or "anything") + (f", sold by {row.seller}" if row.seller else "")
+    sentence = f"Campaigns that {row.name} drafts from now on are about {about}."
+    show(_facts(row, (0, 0)), json, lambda: say(sentence))
 
 
 @apikey.command("pause")

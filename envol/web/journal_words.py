@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy
 WORDS = {
     "analysis.asked": gettext_lazy("asked by SQL"),
     "analysis.exported": gettext_lazy("took the answer to a question in SQL away as a file"),
+    "api_key.about": gettext_lazy("said what the campaigns of a program are about"),
     "api_key.created": gettext_lazy("made an API key"),
     "api_key.declared": gettext_lazy("declared where the people agreed whom a program adds"),
     "api_key.limited": gettext_lazy("changed what an API key may do"),

@@ -303,6 +303,7 @@ web = (
         path("settings/keys/singles", keys.single_messages, name="single_messages"),
         path("settings/keys/<int:key_id>", keys.key, name="key"),
         path("settings/keys/<int:key_id>/declare", keys.declare_key, name="declare_key"),
+        path("settings/keys/<int:key_id>/about", keys.key_about, name="key_about"),
         path("settings/keys/<int:key_id>/pause", keys.pause_key, name="pause_key"),
         path("settings/keys/<int:key_id>/resume", keys.resume_key, name="resume_key"),
         path("settings/keys/<int:key_id>/revoke", keys.revoke_key, name="revoke_key"),

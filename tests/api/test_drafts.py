@@ -3,18 +3,23 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.db.models.functions import Now
 
+from envol.accounts import api_keys
 from envol.accounts.models import Member, Role, User, Workspace
 from envol.accounts.workspaces import add_member, create_workspace
 from envol.api import declared
+from envol.campaigns import expand, tick
 from envol.campaigns.models import Campaign
-from envol.consent import purposes
-from envol.contacts import catalogue
-from envol.contacts.models import PropertyType
+from envol.consent import acts, purposes
+from envol.contacts import catalogue, people
+from envol.contacts.models import List, PropertyType
+from envol.db import rows
 from envol.outbound import domains
 from envol.outbound.models import Sending
 from tests.api.program import Program
@@ -102,6 +107,45 @@ def test_from_the_first_word_to_sending(program: Program) -> None:
     sending = Sending.objects.filter(campaign_id=made["ID"], kind="campaign").latest("pk")
     assert sending.purpose_id == newsletter.pk and program.rows("campaigndraft?Status=1")[0]["ID"] == made["ID"]
     assert program("PUT", path, {"Subject": "x"})[0] == 400, "on its way"
+
+
+def test_a_programs_campaign_reaches_the_customers_of_what_its_key_is_about(program: Program) -> None:
+    """From the draft to the sending: nobody opens its page. Customers of other products, or of another seller, are left
+    out."""
+    newsletter = purposes.get(program.workspace, "newsletter")
+    declared.declare(program.key, newsletter, "Pied de page", "Case non cochée.", owner(program.workspace))
+    api_keys.is_about(program.key, " Livres  ", "Papeterie Zoé")
+    made, club = draft(program)
+    source = people.source(program.workspace, "form", "Caisse")
+    chosen = List.objects.get(pk=club["ID"])
+    bought: dict[int, tuple[str, str]] = {}
+    for family, seller in (
+        ("livres", "papeterie Zoe"),
+        ("livres", ""),
+        ("disques", "Papeterie Zoé"),
+        ("livres", "Autre"),
+    ):
+        name = secrets.token_hex(5)
+        one = people.upsert(program.workspace, f"{name}@lecteurs.example", {}, source=source, lists=[chosen])
+        facts = {"sale_ref": "F-12", "sale_date": "2026-02-01", "optout_offered": True, "product_family": family,
+                 **({"entity_id": seller} if seller else {})}  # fmt: skip
+        proof = acts.evidence(program.workspace, "document", "caisse", document=b"tickets", facts=facts)
+        people.grant(one, newsletter, basis="customer", proof_of=proof)
+        bought[one.pk] = (family, seller)
+    path = f"campaigndraft/{made['ID']}"
+    assert program("POST", f"{path}/detailcontent", {"Html-part": HTML, "Text-part": "Bonjour"})[0] == 200
+    assert program.made_one(f"{path}/send", {}) == {"Status": "Programmed"}
+    sending = Sending.objects.filter(campaign_id=made["ID"], kind="campaign").latest("pk")
+    assert (sending.product_family, sending.seller) == ("Livres", "Papeterie Zoé")
+    Sending.objects.filter(pk=sending.pk).update(not_before=Now())  # the minute in which it can be taken back is over
+    tick.run()
+    expand.run(sending.pk)
+    gone = [no for (no,) in rows("SELECT no FROM outbound_send WHERE sending_id = %s", [sending.pk])]
+    assert [bought[no] for no in gone] == [("livres", "papeterie Zoe")]
+    api_keys.is_about(program.key, "")
+    later = program.made_one("campaigndraft", {**SAID, "ContactsListID": str(club["ID"]), "SenderName": "Zoé"})
+    assert Campaign.objects.get(pk=later["ID"]).product_family == "", "what is said later holds of later drafts"
+    assert Campaign.objects.get(pk=made["ID"]).product_family == "Livres"
 
 
 def test_loops_go_over_what_the_catalogue_calls_several(program: Program) -> None:

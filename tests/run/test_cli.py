@@ -82,6 +82,9 @@ def the_road(data: Path, tmp_path: Path) -> None:
     assert shown[till]["state"] == "This key is paused: lost." and shown[till]["senders"] == ["boutique.example"]
     assert shown[key["key"]]["state"] == "open" and "till" in envol("apikey", "list", data=data)
     assert json.loads(envol("apikey", "resume", till, "--json", data=data))["changed"]
+    about = ("about", till, "--family", "Livres", "--seller", "Papeterie Zoé", "--json")
+    told = json.loads(envol("apikey", *about, data=data))
+    assert (told["product_family"], told["seller"]) == ("Livres", "Papeterie Zoé")
     assert json.loads(envol("apikey", "limit", till, "--scope", "read", "--json", data=data))["per_hour"] is None
     domain = json.loads(envol("domain", "add", "boutique.example", "--trusted", "--json", data=data))
     assert {r["record"] for r in domain["records"]} >= {"DKIM", "SPF", "DMARC"}

@@ -26,7 +26,7 @@ POST_ONLY = {
     "save", "test",
     "end_sessions", "act", "check_domain",
     "domain_replies", "change_mailing_list", "decide_post",
-    "invite", "change_member", "revoke_key", "pause_key", "resume_key", "declare_key", "late_refusal",
+    "invite", "change_member", "revoke_key", "pause_key", "resume_key", "declare_key", "key_about", "late_refusal",
     "single_messages", "undo",
     "keep_people",
     "new_form", "switch_signup", "verify_ledger", "new_purpose", "suppressed",

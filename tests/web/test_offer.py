@@ -9,10 +9,10 @@ import pytest
 from django.test import Client
 from django.utils import timezone
 
-from envol.accounts.models import User
+from envol.accounts.models import ApiKey, JournalEntry, User
 from envol.campaigns import checks
 from envol.campaigns.models import Campaign
-from envol.consent import acts
+from envol.consent import acts, purposes
 from envol.consent.models import Evidence, Permission, Purpose
 from envol.contacts import people
 from envol.contacts.models import Contact
@@ -123,3 +123,25 @@ def test_each_reason_opens_the_people_it_counts(as_member: Sign) -> None:
         assert str(n) in page, show
         rows = client.get(f"/campaigns/{draft.pk}/people.csv", {"show": show})
         assert len(b"".join(rows.streaming_content).decode().strip().splitlines()) == n + 1, show
+
+
+def test_a_keys_page_asks_what_its_campaigns_are_about(as_member: Sign) -> None:
+    own = open_shop("Librairie à clé", readers=30, furnished=False)
+    client, key = as_member("owner", own), ApiKey.objects.get(workspace=own.workspace)
+    where = f"/settings/keys/{key.pk}"
+    asked = "What are the campaigns about that it drafts?"
+    assert asked not in client.get(where).content.decode(), "not asked where nobody is a customer"
+    customer(own, purposes.get(own.workspace, "newsletter"), "livres", "Papeterie <Zoé>")
+    page = client.get(where).content.decode()
+    assert asked in page and 'name="product_family" value=""' in page
+    given = {"product_family": " Livres ", "seller": "papeterie <zoe>"}
+    assert as_member("editor", own).post(f"{where}/about", given).status_code == 403
+    assert client.post(f"{where}/about", given).status_code == 303
+    key.refresh_from_db()
+    assert (key.product_family, key.seller) == ("Livres", "papeterie <zoe>")
+    page = client.get(where).content.decode()
+    assert 'value="Livres"' in page and 'value="papeterie &lt;zoe&gt;"' in page and "papeterie <zoe>" not in page
+    said = JournalEntry.objects.filter(workspace=own.workspace, action="api_key.about").latest("pk")
+    assert said.facts == {"product_family": "Livres", "seller": "papeterie <zoe>"}
+    ApiKey.objects.filter(pk=key.pk).update(scopes=["smtp"])
+    assert asked not in client.get(where).content.decode(), "a key that drafts nothing is not asked"

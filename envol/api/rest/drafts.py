@@ -1,7 +1,8 @@
 """campaigndraft and its acts: a campaign of ours, prepared and sent by a program.
 
-The purpose it is sent for is the one declared for the program's key; who may not be written to for it is left out, as
-in every campaign. Its content is translated into our language when it is written, so that an error is told at once.
+The purpose it is sent for is the one declared for the program's key, and it is about what was said of that key; who may
+not be written to so is left out, as in every campaign. Its content is translated into our language when it is written,
+so that an error is told at once.
 """
 
 from __future__ import annotations
@@ -178,6 +179,8 @@ def _create(call: Call, given: dict[str, Any]) -> Draft:
             reply_to=given.get("ReplyEmail", ""),
             segment=segment,
             purpose=declaration.purpose if declaration else None,
+            product_family=call.key.product_family,
+            seller=call.key.seller,
         )
     except Refused as refusal:
         raise Wrong(400, str(refusal)) from None

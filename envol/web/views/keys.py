@@ -20,6 +20,7 @@ from envol.accounts.journal import note
 from envol.accounts.models import ApiKey, Member, Role, Scope, Workspace
 from envol.accounts.workspaces import create_api_key, measure_singles, refuse_late
 from envol.api import declared
+from envol.consent import similar
 from envol.web.answers import refuse, see
 from envol.web.doors import MemberRequest, audience
 from envol.web.forms import DeclareForm, KeyForm, KeyLimitsForm
@@ -126,8 +127,23 @@ def _one(
         "given_by": declaration.evidence.facts.get(declared.GIVEN_BY, "") if declaration else "",
         "declared_by": _member(request.workspace, declaration.evidence.member_id) if declaration else "",
         "declaring": declaring,
+        **_about(one),
     }
     return render(request, "settings/key.html", facts, status=status)
+
+
+def _about(one: ApiKey) -> dict[str, Any]:
+    """Asked of whoever drafts campaigns, when existing customers are among the people."""
+    if Scope.CAMPAIGNS.value not in one.scopes:
+        return {}
+    asked = similar.some(one.workspace_id)
+    bought = similar.known(one.workspace_id) if asked else []
+    return {
+        "drafts": asked or one.product_family or one.seller,
+        "bought": bought,
+        "families": sorted({family for family, _seller, _n in bought if family}),
+        "sellers": sorted({seller for _family, seller, _n in bought if seller}),
+    }
 
 
 def _member(workspace: Workspace, member_id: int | None) -> str:
@@ -182,6 +198,19 @@ def declare_key(request: MemberRequest, key_id: int) -> HttpResponse:
     )
     said = _("Declared: people whom this program adds to a list from now on may be written to for this purpose.")
     return see(request, "key", one.pk, said=said, anchor="declared")
+
+
+@require_POST
+@audience(Role.OWNER)
+def key_about(request: MemberRequest, key_id: int) -> HttpResponse:
+    one = _key(request, key_id)
+    if one.revoked_at is not None:
+        return refuse(request, "key", one.pk, said=_("The key is revoked: it opens nothing any more."))
+    family, seller = (request.POST.get(name, "") for name in ("product_family", "seller"))
+    api_keys.is_about(one, family, seller, by="member", actor_id=request.member.pk)
+    return see(
+        request, "key", one.pk, said=_("Saved: campaigns that it drafts from now on are about this."), anchor="about"
+    )
 
 
 @require_POST
