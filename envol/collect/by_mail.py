@@ -45,7 +45,7 @@ def of(recipient: str, raw: bytes = b"") -> MailingList | None:
 def form_of(one: MailingList) -> SignupForm | None:
     """The form that a mail can fill in: open, of the same people, asking for this purpose and nothing that must be
     answered."""
-    people = List.objects.filter(pk=one.list_id, workspace_id=one.workspace_id).select_related("workspace").first()
+    people = List.objects.filter(pk=one.list_id or 0, workspace_id=one.workspace_id).select_related("workspace").first()
     return fitting(people, one.purpose_id) if people is not None else None
 
 

@@ -21,6 +21,17 @@ def _links(sendings: Sequence[int]) -> list[tuple[int, int, str]]:
     ]
 
 
+def _mailing_lists(workspace_id: int, segments: Sequence[int]) -> dict[int, list[str]]:
+    """The mailing lists that write to the people of these segments."""
+    from envol.outbound.models import MailingList
+
+    found: dict[int, list[str]] = {}
+    users = MailingList.objects.filter(workspace_id=workspace_id, segment_id__in=segments, closed_at=None)
+    for segment_id, title in users.order_by("title").values_list("segment_id", "title"):
+        found.setdefault(segment_id or 0, []).append(title)
+    return found
+
+
 class OutboundConfig(AppConfig):
     name = "envol.outbound"
     label = "outbound"
@@ -29,6 +40,7 @@ class OutboundConfig(AppConfig):
     def ready(self) -> None:
         from envol import db
         from envol.audience.catalogue import register_activity, register_finished
+        from envol.audience.segments import register_use
         from envol.audience.topics import register_links
         from envol.contacts.imports.undo import keep_when
         from envol.outbound import emptying, keeping, privacy
@@ -37,6 +49,7 @@ class OutboundConfig(AppConfig):
             register_activity(kind, db.sql("outbound", f"activity_{kind}"))
         register_links(_links)
         register_finished(db.sql("outbound", "finished"))
+        register_use(_mailing_lists)
         privacy.register()
         keeping.register()
         emptying.register()

@@ -21,7 +21,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from envol.contacts.models import Membership
-from envol.outbound import mailing
+from envol.outbound import list_people, mailing
 from envol.outbound.accept import Outgoing, Refused, accept_post
 from envol.outbound.models import DailyReader, DigestItem, MailingList, Post
 from envol.wire.fraud.judge import ALLOW, Verdict
@@ -72,7 +72,7 @@ def _send(list_id: int, moment: datetime) -> int:
         wanted: dict[int, list[int]] = defaultdict(list)
         for contact_id, post_id in one.digest_items.order_by("post_id").values_list("contact_id", "post_id"):
             wanted[contact_id].append(post_id)
-        people = dict(mailing.reached(one)) if one.closed_at is None else {}
+        people = dict(list_people.reached(one)) if one.closed_at is None else {}
         alike: dict[tuple[int, ...], list[tuple[int, str]]] = defaultdict(list)
         for contact_id, waiting in wanted.items():
             if contact_id in people:  # who has left since gets nothing

@@ -15,11 +15,11 @@ from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
 from envol.consent.models import Purpose
-from envol.contacts.models import Contact, Membership
+from envol.contacts.models import Contact
 from envol.content import links
 from envol.events.models import MailRequest
 from envol.events.writing import request_mail
-from envol.outbound import digests, leaving, mailing
+from envol.outbound import digests, leaving, list_people, mailing
 from envol.outbound.models import MailingList
 from envol.wire.address import domain_of, normalise
 from envol.wire.bounce import Explanation
@@ -88,7 +88,7 @@ def take(one: MailingList, command: str, raw: bytes, found: Explanation, is_prov
             one.workspace_id, member.pk, member.email_key, purpose,
             sending_id=one.sending_id, cause=f"mailing list {one.pk}", via="list",
         )  # fmt: skip
-    else:
+    elif one.segment_id is None:  # of a segment nobody is on it from one day to the next
         digests.choose(one, member.pk, daily=command == mailing.DAILY)
     return "list command"
 
@@ -99,8 +99,7 @@ def _member(one: MailingList, raw: bytes) -> Contact | None:
         return None
     key = normalise(author.address).key
     contact = Contact.objects.filter(workspace_id=one.workspace_id, email_key=key).first()
-    on_it = contact is not None and Membership.objects.filter(list_id=one.list_id, contact_id=contact.pk, until=None)
-    return contact if on_it and on_it.exists() else None
+    return contact if contact is not None and list_people.is_on(one, contact) else None
 
 
 def _ask_back(one: MailingList, member: Contact, *, help: bool) -> None:

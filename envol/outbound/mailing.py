@@ -4,7 +4,8 @@ Posts come by the inbound. Whose a post is, is believed by an aligned DKIM signa
 anybody, so a moderator's unsigned post waits until she confirms it by the link in a mail to her. Members' posts wait
 for a moderator, unless the list is small and open. Nobody else posts: refused in the session, so nothing is bounced.
 
-The people are those of a contacts' list who allow its purpose; leaving takes that back. What the list sends bears our
+The people are those of a contacts' list who allow its purpose, or whom a segment chooses (`list_people`); leaving
+takes that back. What the list sends bears our
 own From (`wire.message.passed_on`), goes after everything else, and is known again when it comes back: by List-Id,
 X-Loop and Message-ID.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from email.utils import parseaddr
 from typing import Any
@@ -27,12 +28,13 @@ from django.utils.translation import gettext as _
 
 from envol.accounts.journal import note
 from envol.accounts.models import Member, Workspace
+from envol.audience.models import Segment
 from envol.consent.models import Purpose
-from envol.contacts.models import Contact, List, Membership
+from envol.contacts.models import Contact, List
 from envol.content import links
 from envol.db_role import as_owner
 from envol.events.writing import request_mail
-from envol.outbound import archive, domains, records
+from envol.outbound import archive, domains, list_people, records
 from envol.outbound.accept import Outgoing, Refused, accept_post
 from envol.outbound.models import DigestItem, Domain, MailingList, Moderator, Post, PostState, Sending
 from envol.outbound.records import Resolver, Unknown, lookup, return_host
@@ -91,8 +93,12 @@ class Invalid(ValueError):
         self.field = field
 
 
-def create(workspace: Workspace, domain: Domain, name: str, people: List, purpose: Purpose, **more: Any) -> MailingList:
+def create(
+    workspace: Workspace, domain: Domain, name: str, people: List | Segment, purpose: Purpose, **more: Any
+) -> MailingList:
     """A new list; its moderators are said by `moderate`. Raises Invalid."""
+    if isinstance(people, Segment):
+        suit_segment(more)
     name = name.strip().lower()
     if not _NAME.fullmatch(name) or name in _TAKEN:
         raise Invalid(
@@ -115,13 +121,25 @@ def create(workspace: Workspace, domain: Domain, name: str, people: List, purpos
             workspace=workspace,
             domain=domain,
             name=name,
-            list_id=people.pk,
+            list_id=people.pk if isinstance(people, List) else None,
+            segment_id=people.pk if isinstance(people, Segment) else None,
             purpose_id=purpose.pk,
             sending=carrier,
             **more,
         )
         note(workspace, "member", "mailing_list.made", made)
     return made
+
+
+def suit_segment(rules: Mapping[str, Any]) -> None:
+    """Can a list with these rules reach the people of a segment? Nobody is on it, so nobody writes to it, joins it or
+    reads what its people alone may read. Raises Invalid."""
+    if rules.get("discussion"):
+        raise Invalid("kind", _("To the people of a segment moderators alone write: choose announcements."))
+    if rules.get("joins"):
+        raise Invalid("joins", _("Nobody joins a segment: its rule chooses the people."))
+    if rules.get("archive") == archive.MEMBERS:
+        raise Invalid("archive", _("A segment chooses anew for each message: keep no archive, or one for everybody."))
 
 
 def moderate(one: MailingList, addresses: Sequence[str]) -> None:
@@ -139,10 +157,6 @@ def moderate(one: MailingList, addresses: Sequence[str]) -> None:
         one.moderators.exclude(key__in=wanted).delete()
         for key, written in wanted.items():
             Moderator.objects.get_or_create(mailing_list=one, key=key, defaults={"address": written})
-
-
-def members(one: MailingList) -> int:
-    return Membership.objects.filter(workspace_id=one.workspace_id, list_id=one.list_id, until=None).count()
 
 
 # ---- a post comes in
@@ -202,18 +216,14 @@ def take(one: MailingList, raw: bytes, found: Explanation, proven: bool) -> str:
     key = normalise(author.address).key
     moderator = one.moderators.filter(key=key).exists()
     contact = Contact.objects.filter(workspace_id=one.workspace_id, email_key=key).first()
-    member = (
-        contact is not None
-        and Membership.objects.filter(list_id=one.list_id, contact_id=contact.pk, until=None).exists()
-    )
-    if not moderator and not (one.discussion and member):
+    if not moderator and not (one.discussion and contact is not None and list_people.is_on(one, contact)):
         return f"{REFUSED}only its {'members' if one.discussion else 'moderators'} write to this list"
     if problem := _unfit(one, raw):
         return REFUSED + problem
     lately = Post.objects.filter(mailing_list=one, author=author.address, received_at__gt=_ago(days=1)).count()
     if lately >= MOST_OF_AUTHOR or one.posts.filter(state=PostState.HELD).count() >= MOST_HELD:
         return f"{REFUSED}too many messages wait; try again tomorrow"
-    free = proven and (moderator or (one.open and members(one) <= OPEN_MOST))
+    free = proven and (moderator or (one.open and list_people.members(one) <= OPEN_MOST))
     reason = "" if free else "unproven" if moderator or one.open else "member"
     post = Post.objects.create(
         mailing_list=one,
@@ -338,7 +348,7 @@ def distribute(post_id: int) -> int | None:
         one = locked(post.mailing_list_id)
         try:
             message = _made(one, post)
-            people = reached(one)
+            people = list_people.reached(one)
             accept_post(one.sending_id, PRIORITY, message, _at_once(one, post, people), one.purpose_id)
         except (Refused, Unreadable, ValueError) as error:
             log.warning("a post cannot leave", post=post.pk, why=str(error))
@@ -362,14 +372,6 @@ def _at_once(one: MailingList, post: Post, people: list[tuple[int, str]]) -> lis
         ignore_conflicts=True,
     )
     return [person for person in people if person[0] not in daily]
-
-
-def reached(one: MailingList) -> list[tuple[int, str]]:
-    """Who is on the list and allows its purpose; the lease asks all gates again before each leaves."""
-    bit = Purpose.objects.values_list("bit", flat=True).get(pk=one.purpose_id)
-    on_it = Membership.objects.filter(workspace_id=one.workspace_id, list_id=one.list_id, until=None)
-    rows = Contact.objects.filter(workspace_id=one.workspace_id, pk__in=on_it.values("contact_id"))
-    return [(pk, email) for pk, email, allowed in rows.values_list("pk", "email", "allowed") if allowed >> bit & 1]
 
 
 def _made(one: MailingList, post: Post) -> Outgoing:

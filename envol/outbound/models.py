@@ -433,7 +433,8 @@ class MailingList(models.Model):
     attachments = models.BooleanField(default=False)
     max_kib = models.PositiveIntegerField(default=256)
     prefix = models.BooleanField(default=True)  # [Title] before each subject
-    list_id = models.BigIntegerField()  # contacts.List: who its members are
+    list_id = models.BigIntegerField(null=True)  # contacts.List: who its members are
+    segment_id = models.BigIntegerField(null=True)  # or audience.Segment: chosen anew for each post (announcements)
     purpose_id = models.BigIntegerField()  # what they allow, and take back when they leave
     sending = models.OneToOneField(Sending, on_delete=models.PROTECT)  # carries its posts, for as long as it lives
     created_at = models.DateTimeField(db_default=Now())
@@ -444,7 +445,14 @@ class MailingList(models.Model):
 
     class Meta:
         db_table = "outbound_mailing_list"
-        constraints = [models.UniqueConstraint(fields=["domain", "name"], name="mailing_list_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["domain", "name"], name="mailing_list_once"),
+            models.CheckConstraint(
+                name="mailing_list_people",
+                condition=models.Q(list_id__isnull=False, segment_id=None)
+                | models.Q(list_id=None, segment_id__isnull=False, discussion=False, joins=False),
+            ),
+        ]
 
 
 class Moderator(models.Model):

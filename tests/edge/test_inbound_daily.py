@@ -12,7 +12,7 @@ from django.test import Client
 from envol.contacts.models import Contact, Membership
 from envol.content import links
 from envol.events.models import MailRequest
-from envol.outbound import digests, list_commands, mailing, privacy, returned
+from envol.outbound import digests, list_commands, list_people, mailing, privacy, returned
 from envol.outbound.models import DailyReader, DigestItem, MailingList, Post
 from envol.wire import dkim
 from envol.wire.bounce import explain
@@ -163,7 +163,7 @@ def test_a_signed_mail_is_her_wish(club: MailingList) -> None:  # noqa: F811
             assert DailyReader.objects.count() == count
         raw = written(ROSE, To=to("leave")).replace("\n", "\r\n").encode()
         assert list_commands.take(club, "leave", raw, explain(raw), True) == "list command"
-    assert [address for _, address in mailing.reached(club)] == [LUC]
+    assert [address for _, address in list_people.reached(club)] == [LUC]
 
 
 def test_an_unsigned_mail_brings_her_a_link_once_a_day_and_changes_nothing(
@@ -178,7 +178,7 @@ def test_an_unsigned_mail_brings_her_a_link_once_a_day_and_changes_nothing(
         and "/p/" in asked.facts["text"]
         and asked.facts["subject"] == "Comment vous lisez Club lecture"
     )
-    assert not DailyReader.objects.exists() and len(mailing.reached(club)) == 2
+    assert not DailyReader.objects.exists() and len(list_people.reached(club)) == 2
     link = asked.facts["text"].rpartition("/p/")[2].strip()
     assert "Club lecture" in Client(HTTP_HOST="localhost").get(f"/p/{link}").content.decode()
 

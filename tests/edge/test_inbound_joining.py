@@ -12,7 +12,7 @@ from envol.collect.models import SignupForm, SignupRequest
 from envol.consent.models import Evidence, Permission
 from envol.contacts.models import Contact, List
 from envol.events.models import MailRequest
-from envol.outbound import mailing, returned
+from envol.outbound import list_people, mailing, returned
 from envol.outbound.models import MailingList, Post
 from envol.wire.message.read import read
 from tests.edge.test_inbound import Running
@@ -66,7 +66,7 @@ def test_a_mail_asks_and_the_mailbox_confirms(inbound: Running, open_club: Maili
     text = Evidence.objects.filter(facts__place="mail_to_list").get()
     assert text.facts["mailing_list"] == open_club.pk and text.facts["double_opt_in"] and text.text is not None
     assert text.text.text in shown, "she read the words that she agreed to, above the button"
-    assert NINA in [address for _, address in mailing.reached(open_club)]
+    assert NINA in [address for _, address in list_people.reached(open_club)]
 
 
 def test_the_answer_is_the_same_for_all_and_nobody_is_bombed(

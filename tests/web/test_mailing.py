@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from django.test import Client
 
+from envol.audience import segments
+from envol.audience.models import Segment
 from envol.collect.models import SignupForm
 from envol.content import links
 from envol.outbound import mailing
@@ -64,6 +66,25 @@ def test_a_list_is_made_and_its_rules_changed(club: Any) -> None:
     assert "bureau-join@" in client.get(f"/lists/mail/{made.pk}").content.decode()
     client.post(change, {"act": "close"})
     assert mailing.found_by("bureau@boutique.example") is None
+
+
+def test_a_list_for_the_people_of_a_segment(club: Any) -> None:
+    client = client_of(club)
+    segment = Segment.objects.filter(workspace=club.workspace).order_by("pk")[0]
+    typed = {
+        "title": "Annonces", "name": "annonces", "domain": club.domain.pk, "segment": segment.pk,
+        "purpose": club.workspace.purposes.get(key="newsletter").pk, "kind": "announcement", "max_kib": "64",
+        "archive": "none", "moderators": "a@equipe.example",
+    }  # fmt: skip
+    for wrong in ({"people": club.list.pk}, {"segment": ""}, {"kind": "open"}, {"joins": "on"}, {"archive": "members"}):
+        assert client.post("/lists/mail/new", {**typed, **wrong}).status_code == 422, wrong
+    assert client.post("/lists/mail/new", typed).status_code == 303
+    made = MailingList.objects.get(name="annonces", workspace=club.workspace)
+    assert (made.segment_id, made.list_id) == (segment.pk, None)
+    shown = client.get(f"/lists/mail/{made.pk}").content.decode()
+    assert segment.name in shown and f"/segments/{segment.pk}" in shown
+    assert client.post(f"/lists/mail/{made.pk}/change", {**typed, "kind": "discussion"}).status_code == 422
+    assert client.get("/lists/mail").status_code == 200 and made.title in segments.used_by(segment)
 
 
 def test_a_member_takes_a_message_out_of_the_archive(club: Any) -> None:

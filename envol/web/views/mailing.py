@@ -16,10 +16,11 @@ from django.views.decorators.http import require_http_methods, require_POST, req
 
 from envol.accounts.journal import note
 from envol.accounts.models import Role, Workspace
+from envol.audience.models import Segment
 from envol.collect import by_mail
 from envol.consent.models import Purpose
 from envol.contacts.models import List
-from envol.outbound import archive, mailing
+from envol.outbound import archive, list_people, mailing
 from envol.outbound.models import Domain, MailingList, Post, PostState
 from envol.web.answers import refuse, see
 from envol.web.doors import MemberRequest, audience
@@ -92,7 +93,7 @@ class MailingForm(forms.Form):
         }
 
 
-def _name(thing: Domain | List) -> str:
+def _name(thing: Domain | List | Segment) -> str:
     return thing.name
 
 
@@ -104,8 +105,16 @@ class NewMailingForm(MailingForm):
     people = forms.ModelChoiceField(
         List.objects.none(),
         label=gettext_lazy("Its people"),
-        empty_label=None,
+        empty_label=gettext_lazy("no list: a segment chooses them"),
+        required=False,
         help_text=gettext_lazy("Those on this list of contacts who allow the purpose below."),
+    )
+    segment = forms.ModelChoiceField(
+        Segment.objects.none(),
+        label=gettext_lazy("Or the people of a segment"),
+        empty_label=gettext_lazy("no segment"),
+        required=False,
+        help_text=gettext_lazy("For announcements: each message goes to those whom the segment chooses on that day."),
     )
     purpose = forms.ModelChoiceField(
         Purpose.objects.none(),
@@ -113,13 +122,25 @@ class NewMailingForm(MailingForm):
         empty_label=None,
         help_text=gettext_lazy("What its people allow, and take back when they leave."),
     )
-    field_order = ("title", "name", "domain", "people", "purpose", "moderators", "kind", "archive", "max_kib")
+    field_order = (
+        "title",
+        "name",
+        "domain",
+        "people",
+        "segment",
+        "purpose",
+        "moderators",
+        "kind",
+        "archive",
+        "max_kib",
+    )
 
     def __init__(self, *args: Any, workspace: Workspace, **more: Any) -> None:
         super().__init__(*args, **more)
         rows: dict[str, Any] = {
             "domain": Domain.objects.filter(workspace=workspace).order_by("name"),
             "people": List.objects.filter(workspace=workspace).order_by("name"),
+            "segment": Segment.objects.filter(workspace=workspace).order_by("name"),
             "purpose": Purpose.objects.filter(workspace=workspace, kind="marketing").order_by("bit"),
         }
         for name, found in rows.items():
@@ -127,6 +148,15 @@ class NewMailingForm(MailingForm):
             field.queryset = found
             field.label_from_instance = label if name == "purpose" else _name
         self.lacking = {name for name, found in rows.items() if not found.exists()}
+        if "segment" in self.lacking:
+            self.fields["segment"].widget = forms.HiddenInput()
+
+    def clean(self) -> dict[str, Any]:
+        """A list, or a segment: one of them."""
+        found = super().clean() or {}
+        if bool(found.get("people")) == bool(found.get("segment")):
+            self.add_error("people", _("Choose a list or a segment: one of them says who gets the messages."))
+        return found
 
 
 def _joinable(form: MailingForm, people: List | None, purpose_id: int) -> None:
@@ -162,7 +192,7 @@ def mailing_lists(request: MemberRequest) -> HttpResponse:
         {
             "list": one,
             "address": mailing.address_of(one),
-            "members": mailing.members(one),
+            "members": None if one.segment_id else list_people.members(one),
             "held": one.posts.filter(state=PostState.HELD).count(),
         }
         for one in rows
@@ -181,10 +211,10 @@ def new_mailing_list(request: MemberRequest) -> HttpResponse:
         facts = form.cleaned_data
         try:
             with transaction.atomic():
-                _joinable(form, facts["people"], facts["purpose"].pk)
-                made = mailing.create(
-                    workspace, facts["domain"], facts["name"], facts["people"], facts["purpose"], **form.rules
-                )
+                people = facts["people"] or facts["segment"]
+                if isinstance(people, List):
+                    _joinable(form, people, facts["purpose"].pk)
+                made = mailing.create(workspace, facts["domain"], facts["name"], people, facts["purpose"], **form.rules)
                 mailing.moderate(made, facts["moderators"].split())
         except mailing.Invalid as error:
             form.add_error(error.field, str(error))
@@ -210,9 +240,10 @@ def _page(request: MemberRequest, one: MailingList, form: MailingForm | None = N
         "address": mailing.address_of(one),
         "join": mailing.address_of(one, mailing.JOIN) if one.joins and not one.closed_at else "",
         "joinable": by_mail.form_of(one) is not None,
-        "members": mailing.members(one),
+        "members": list_people.members(one),
         "daily": one.daily_readers.count(),
-        "people": List.objects.filter(pk=one.list_id).first(),
+        "people": List.objects.filter(pk=one.list_id or 0).first(),
+        "segment": Segment.objects.filter(pk=one.segment_id or 0).first(),
         "purpose": Purpose.objects.filter(pk=one.purpose_id).first(),
         "held": one.posts.filter(state=PostState.HELD).defer("raw").order_by("id"),
         "page": page_of(request, one.posts.exclude(state=PostState.HELD).defer("raw")),
@@ -220,7 +251,7 @@ def _page(request: MemberRequest, one: MailingList, form: MailingForm | None = N
         "takes": bool(settings.ENVOL.inbound),
         "public": f"{settings.ENVOL.base_url}/l/at/{mailing.address_of(one)}" if one.archive == archive.PUBLIC else "",
         "ask": "ask" in request.GET,
-        "many": one.open and mailing.members(one) > mailing.OPEN_MOST,
+        "many": one.open and list_people.members(one) > mailing.OPEN_MOST,
     }
     return render(request, "mailing/one.html", facts, status=422 if form else 200)
 
@@ -239,7 +270,9 @@ def change_mailing_list(request: MemberRequest, mailing_id: int) -> HttpResponse
         return _page(request, one, form)
     try:
         with transaction.atomic():
-            _joinable(form, List.objects.filter(pk=one.list_id).first(), one.purpose_id)
+            if one.segment_id:
+                mailing.suit_segment(form.rules)
+            _joinable(form, List.objects.filter(pk=one.list_id or 0).first(), one.purpose_id)
             mailing.moderate(one, form.cleaned_data["moderators"].split())
             MailingList.objects.filter(pk=one.pk).update(**form.rules)
             note(one.workspace, "member", "mailing_list.changed", one, actor_id=request.member.pk)
