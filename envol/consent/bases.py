@@ -129,7 +129,8 @@ def free_mail(email_key: str) -> bool:
 
 
 @cache
-def _generic_names() -> frozenset[str]:
+def generic_names() -> frozenset[str]:
+    """What stands before the @ of general addresses, in small letters."""
     file = Path(__file__).parent / "data" / "generic.json"
     return frozenset(json.loads(file.read_text("utf-8"))["names"])
 
@@ -142,7 +143,7 @@ def generic(email_key: str) -> bool:
     nobody knows whose address it is, so it counts as a person's.
     """
     name, _at, domain = email_key.rpartition("@")
-    return bool(domain) and domain not in FREE_MAIL and name.partition("+")[0] in _generic_names()
+    return bool(domain) and domain not in FREE_MAIL and name.partition("+")[0] in generic_names()
 
 
 def _said(facts: Mapping[str, Any], key: str) -> bool:

@@ -328,6 +328,34 @@ def test_business_contacts_are_not_at_private_mailboxes(workspace: Any, tmp_path
     assert (counts["new"], counts["mailable"], counts["permission"]["private_mailbox"]) == (2, 1, 1)
 
 
+GENERAL = {
+    "purpose": "offers",
+    "basis": "business",
+    "source": "annuaire",
+    "date": "2024-05-01",
+    "evidence": {"kind": "document", "name": "liste.pdf", "content": b"%PDF"},
+}
+
+
+def test_no_profession_is_asked_where_all_addresses_are_general(workspace: Any, tmp_path: Path) -> None:
+    """Of companies; at a consumer provider, and of any other name, nobody knows that it is no person's."""
+    companies = "".join(f"{name}@usine-{n}.example\n" for n, name in enumerate(("info", "Contact", "ventes+salon")))
+    imp = bring(workspace, write(tmp_path, "email\n" + companies + "no address\n"), GENERAL)
+    counts = imports.run(imp)
+    assert (counts["new"], counts["mailable"]) == (3, 3)
+    rest = "marie@usine.example\nMARIE@usine.example\ninfo@gmail.com\n"
+    mixed = write(tmp_path, "email;also\n" + (companies + rest).replace("\n", ";info@autre.example\n"), "mixed.csv")
+    with pytest.raises(imports.ImportProblem, match="asked for 2 addresses that may be people's"):
+        bring(workspace, mixed, GENERAL)
+
+
+def test_people_get_nothing_when_another_column_becomes_the_address_afterwards(workspace: Any, tmp_path: Path) -> None:
+    imp = bring(workspace, write(tmp_path, "email;own\ninfo@usine.example;marie@usine.example\n"), GENERAL)
+    imports.set_mapping(imp, {"own": "email", "email": "skip"})
+    counts = imports.run(imp)
+    assert (counts["new"], counts["mailable"], counts["permission"]["no_job_relation"]) == (1, 0, 1)
+
+
 # -- interruptions -----------------------------------------------------------------------------
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import polars as pl
 from django.utils.translation import gettext
 
-from envol.consent.bases import FREE_MAIL
+from envol.consent.bases import FREE_MAIL, generic_names
 from envol.contacts import catalogue, places, sealing
 from envol.contacts.imports.dates import read_moment
 from envol.contacts.imports.permission import Grant
@@ -27,9 +27,15 @@ from envol.contacts.models import Import, Property
 from envol.wire.address import AddressError, normalise
 from envol.zones import known_zones
 
-GRANTS, NO_PROOF, NO_DATE, FUTURE, PRIVATE = range(5)
+GRANTS, NO_PROOF, NO_DATE, FUTURE, PRIVATE, NO_JOB = range(6)
 """Why a line gives no permission (column ``mail``); 0 when it gives one."""
-NOT_GRANTED = {NO_PROOF: "no_proof", NO_DATE: "no_date", FUTURE: "future_date", PRIVATE: "private_mailbox"}
+NOT_GRANTED = {
+    NO_PROOF: "no_proof",
+    NO_DATE: "no_date",
+    FUTURE: "future_date",
+    PRIVATE: "private_mailbox",
+    NO_JOB: "no_job_relation",
+}
 
 MEMORY = 100_000  # distinct values remembered from block to block
 
@@ -361,10 +367,19 @@ class Cleaner:
         mail = pl.when(pl.col("since").is_null()).then(NO_DATE).otherwise(mail)
         if grant.per_line:
             mail = pl.when(pl.col("proof") == "").then(NO_PROOF).otherwise(mail)
+        if grant.general:  # another column may have become the address since the file was looked through
+            mail = pl.when(is_general()).then(mail).otherwise(NO_JOB)
         if grant.basis == "business":
             private = pl.col("key").str.split("@").list.last().is_in(sorted(FREE_MAIL))
             mail = pl.when(private).then(PRIVATE).otherwise(mail)
         return frame.with_columns(mail=mail.cast(pl.Int8))
+
+
+def is_general() -> pl.Expr:
+    """Over the column ``key``: `envol.consent.bases.generic`."""
+    name, domain = pl.col("key").str.replace(r"@[^@]*$", ""), pl.col("key").str.split("@").list.last()
+    known = name.str.replace(r"\+.*$", "").is_in(sorted(generic_names()))
+    return known & ~domain.is_in(sorted(FREE_MAIL))
 
 
 def _place_of(cells: dict[str, str | None]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from django.utils.translation import get_language, gettext
+from django.utils.translation import get_language, gettext, ngettext
 
 from envol.accounts.models import Member
 from envol.consent import policies, purposes
@@ -40,6 +40,7 @@ class Grant:
     since: datetime | None  # None: each line brings its own date
     evidence_id: int
     per_line: bool  # a line without its proof and date gives nothing
+    general: bool = False  # of business contacts whose profession was not said: general addresses alone
 
 
 def set_permission(imp: Import, permission: Mapping[str, Any]) -> Import:
@@ -85,7 +86,7 @@ def _checked(imp: Import, given: dict[str, Any]) -> dict[str, Any]:
     if not source:
         raise ImportProblem(gettext("Say where the permission was given: a form, a shop, a contract…"))
     text = _text(purpose, basis, given)
-    conditions = _conditions(basis, given.get("conditions") or {})
+    conditions = _conditions(imp, basis, given.get("conditions") or {})
     targets = set(imp.mapping.values())
     since = None
     if given.get("date"):
@@ -127,7 +128,7 @@ def _text(purpose: Purpose, basis: str, given: Mapping[str, Any]) -> PurposeText
         ) from None
 
 
-def _conditions(basis: str, given: Mapping[str, Any]) -> dict[str, Any]:
+def _conditions(imp: Import, basis: str, given: Mapping[str, Any]) -> dict[str, Any]:
     if basis == Basis.CUSTOMER:
         if not all(str(given.get(name) or "").strip() for name in CUSTOMER_FACTS):
             raise ImportProblem(
@@ -149,13 +150,28 @@ def _conditions(basis: str, given: Mapping[str, Any]) -> dict[str, Any]:
         return kept
     if basis == Basis.BUSINESS:
         if not all(str(given.get(name) or "").strip() for name in BUSINESS_FACTS):
-            raise ImportProblem(
-                gettext(
-                    "Business contacts may be written to only about their profession: say which it is, and why this"
-                    " concerns them."
-                )
-            )
+            return _general_alone(imp)
         return {name: str(given[name])[:500] for name in BUSINESS_FACTS}
+    return {}
+
+
+def _general_alone(imp: Import) -> dict[str, Any]:
+    """No profession was said: nobody is asked for one where all addresses are general ones. Raises ImportProblem."""
+    from envol.contacts.imports import general  # reads the file, by what knows of `Grant`
+
+    if people := general.of_people(imp):
+        raise ImportProblem(
+            ngettext(
+                "Business contacts may be written to only about their profession: say which it is, and why this"
+                " concerns them. It is asked for %(n)s address that may be a person's; general ones such as info@ need"
+                " none.",
+                "Business contacts may be written to only about their profession: say which it is, and why this"
+                " concerns them. It is asked for %(n)s addresses that may be people's; general ones such as info@ need"
+                " none.",
+                people,
+            )
+            % {"n": people}
+        )
     return {}
 
 
@@ -217,4 +233,5 @@ def grant_of(imp: Import) -> Grant | None:
         since=datetime.fromisoformat(stated["date"]) if stated["date"] else None,
         evidence_id=stated["evidence_id"],
         per_line=stated["strength"] == "line" or stated.get("per_line", False),
+        general=stated["basis"] == Basis.BUSINESS and not stated["conditions"].get("job_role"),
     )
