@@ -29,7 +29,8 @@ from envol.api.rest.people import EXCLUDED
 from envol.api.rest.values import Invalid
 from envol.consent import suppression
 from envol.consent.models import Basis
-from envol.contacts import catalogue, imports, subscriptions
+from envol.contacts import catalogue, forgotten_words, imports, subscriptions
+from envol.contacts.imports import formats, kept
 from envol.contacts.imports.receive import copy_of, folder, refuse_when_full
 from envol.contacts.models import Import, List, PropertyType, Source
 from envol.wire.address import AddressError, normalise
@@ -65,6 +66,25 @@ def forget(hours: int = 24) -> None:
     """What nobody asked to be taken in, or what a killed worker left, goes after a day."""
     for one in CsvData.objects.filter(at__lt=datetime.now(UTC) - timedelta(hours=hours)):
         drop(one)
+
+
+def forget_person(workspace_id: int, contact_id: int) -> int:
+    """Empty her records in files that wait to be taken in (GDPR art. 17); of how many. Whoever reads one now goes on in
+    the old one, and the import takes out whom it brought back (`envol.contacts.imports.kept.erase_again`)."""
+    found = 0
+    words, named = forgotten_words.of_records(workspace_id, contact_id)
+    for one in CsvData.objects.filter(workspace_id=workspace_id).order_by("pk"):
+        path = place(one)
+        try:
+            found += kept.take_out(path, formats.detect(path, path.name)[0], words, named)
+        except FileNotFoundError:
+            continue
+        except imports.ImportProblem:  # who is in it cannot be read, and nobody will take it in
+            path.unlink(missing_ok=True)
+            found += 1
+        if not path.exists():
+            one.delete()
+    return found
 
 
 def format_of(words: str) -> str:

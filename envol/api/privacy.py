@@ -17,11 +17,18 @@ from envol.events.models import Endpoint
 
 
 def erase(workspace_id: int, contact_id: int) -> dict[str, int]:
+    from envol.api import csv_work
     from envol.api.moving import jobs
+    from envol.api.rest import batches
 
     gone, _ = Once.objects.filter(workspace_id=workspace_id, contact_id=contact_id).delete()
     names = Contact.objects.filter(workspace_id=workspace_id, pk=contact_id).values_list("email_key", "email")
-    return {"api_once": gone, "moves": jobs.forget(workspace_id, {one.lower() for pair in names for one in pair})}
+    return {
+        "api_once": gone,
+        "api_batch": batches.forget_person(workspace_id, contact_id),
+        "api_csv_data": csv_work.forget_person(workspace_id, contact_id),
+        "moves": jobs.forget(workspace_id, {one.lower() for pair in names for one in pair}),
+    }
 
 
 def export(workspace_id: int, contact_id: int) -> dict[str, Any]:

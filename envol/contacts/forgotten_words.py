@@ -55,7 +55,12 @@ _PYTHON = {
 
 
 def files(workspace_id: int, contact_id: int) -> int:
-    """Files that wait to be taken in lose the records that name her; of how many.
+    """Files that wait to be taken in lose the records that name her; of how many."""
+    return kept.forget(workspace_id, *of_records(workspace_id, contact_id))
+
+
+def of_records(workspace_id: int, contact_id: int) -> tuple[list[str], kept.Named]:
+    """What records are looked through for, and whether one, in small letters, names her.
 
     A short number without a letter may be a year or a sum of somebody else: it takes no record away.
     """
@@ -65,7 +70,7 @@ def files(workspace_id: int, contact_id: int) -> int:
         if one.kind != "number" or len(one.words[0]) > _SHORT + 1 or not one.words[0].isdigit()
     ]
     words = [word for one in hers for word in one.words]
-    return kept.forget(workspace_id, words, lambda text: any(one.stands_in(text) for one in hers))
+    return words, lambda text: any(one.stands_in(text) for one in hers)
 
 
 def refusals(workspace_id: int, contact_id: int) -> int:

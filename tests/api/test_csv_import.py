@@ -16,7 +16,7 @@ from django.utils import timezone
 from envol.accounts.models import Job, Member, Role, User
 from envol.accounts.workspaces import add_member, create_workspace
 from envol.api import csv_work, declared, tasks
-from envol.api.models import CsvData
+from envol.api.models import Batch, CsvData
 from envol.consent import informing, purposes
 from envol.consent.models import Origin
 from envol.contacts import people, subscriptions
@@ -33,7 +33,7 @@ def owner(workspace: Any) -> Member:
     return add_member(workspace, User.objects.create_user(f"csv{workspace.pk}@equipe.example", "x"), Role.OWNER)
 
 
-def uploaded(program: Program, club: int, text: str) -> int:
+def uploaded(program: Program, club: int, text: str | bytes) -> int:
     answer = program.raw("POST", f"/v3/DATA/contactslist/{club}/CSVData/text:plain", text)
     assert answer.status_code == 200, answer.content
     told = json.loads(answer.content)
@@ -211,6 +211,41 @@ def test_what_is_wrong_is_said_and_other_workspaces_are_not_there(program: Progr
     assert not Contact.objects.filter(workspace_id=program.workspace.pk).exists()
     csv_work.forget(hours=-1)
     assert not CsvData.objects.exists() and not list(csv_work.folder().glob("csv-*"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "cp1252"])
+def test_an_erasure_empties_her_records_in_what_programs_handed_in(program: Program, encoding: str) -> None:
+    """A file that waits, and a call whose people wait: of her nothing stays, and nobody else loses a line."""
+    club = program.made_one("contactslist", {"Name": "Club"})["ID"]
+    zoe = people.upsert(
+        program.workspace, "zoe@lecteurs.example", {"first_name": "Zoé", "last_name": "Martin"},
+        source=people.source(program.workspace, "form", "Salon"),
+    )  # fmt: skip
+    text = 'email,Name\nZOE@lecteurs.example,"Martin,\nZoé"\nsuzoe@lecteurs.example,Ève\nluc@lecteurs.example,Luc\n'
+    data = CsvData.objects.get(pk=uploaded(program, club, text.encode(encoding)))
+    other = CsvData.objects.get(pk=uploaded(program, club, "email\nluc@lecteurs.example\n"))
+    broken = CsvData.objects.get(pk=uploaded(program, club, b"%PDF-1.7 zoe@lecteurs.example"))
+    given = [{"Email": "Zoe@Lecteurs.example"}, {"Email": "luc@lecteurs.example", "Name": "Luc"}]
+    job = Job.objects.create(workspace=program.workspace, kind="api.contacts", total=2)
+    batch = Batch.objects.create(
+        workspace=program.workspace, key=program.key, job=job, body={"contacts": given, "lists": []}
+    )
+    before = csv_work.place(other).read_bytes()
+    gone = people.erase(zoe, cause="request 12")
+    assert (gone["api_csv_data"], gone["api_batch"]) == (2, 1)
+    left = csv_work.place(data).read_bytes().decode(encoding)
+    assert left == "email,Name\n\n\nsuzoe@lecteurs.example,Ève\nluc@lecteurs.example,Luc\n"
+    assert csv_work.place(other).read_bytes() == before
+    assert not csv_work.place(broken).exists() and not CsvData.objects.filter(pk=broken.pk).exists()
+    batch.refresh_from_db()
+    assert batch.body["contacts"] == [{}, given[1]]
+    made = program.made_one("csvimport", {"DataID": data.pk, "ContactsListID": club, "Method": "addforce"})
+    tasks.take_in_csv(made["ID"])
+    tasks.take_in(job.pk)
+    job.refresh_from_db()
+    assert program.rows(f"csvimport/{made['ID']}")[0]["Status"] == "Completed" and job.result["taken"] == 1
+    here = Contact.objects.filter(workspace_id=program.workspace.pk).values_list("email", flat=True)
+    assert set(here) == {"suzoe@lecteurs.example", "luc@lecteurs.example"}
 
 
 def test_the_people_of_a_list_on_another(program: Program) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +12,21 @@ from envol.api.models import Batch
 from envol.api.rest import lists, people
 from envol.api.rest.ground import Call, Wrong
 from envol.api.rest.values import Invalid, boolean, folded, text
+from envol.contacts import forgotten_words
 from envol.contacts.models import List
+
+
+def forget_person(workspace_id: int, contact_id: int) -> int:
+    """Take her out of calls that wait to be taken in (GDPR art. 17), each place staying its own; out of how many."""
+    found = 0
+    _words, named = forgotten_words.of_records(workspace_id, contact_id)
+    for batch in Batch.objects.filter(workspace_id=workspace_id):
+        given = batch.body["contacts"]
+        left = [{} if named(json.dumps(one, ensure_ascii=False).lower()) else one for one in given]
+        if left != given:
+            Batch.objects.filter(pk=batch.pk).update(body=batch.body | {"contacts": left})
+            found += 1
+    return found
 
 
 def work(batch: Batch, at: Callable[..., None]) -> dict[str, Any]:

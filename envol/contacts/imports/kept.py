@@ -58,7 +58,7 @@ def forget(workspace_id: int, words: Sequence[str], named: Named) -> int:
             if shown != imp.format.get("samples", []):
                 imp.format["samples"] = shown
                 imp.save(update_fields=["format"])
-        elif _without(copy, imp.format, words, named):
+        elif take_out(copy, imp.format, words, named):
             found += 1
             _show_anew(imp, copy)
     return found
@@ -76,8 +76,11 @@ def _show_anew(imp: Import, copy: Path) -> None:
     imp.save(update_fields=["format"])
 
 
-def _without(copy: Path, form: dict[str, Any], words: Sequence[str], named: Named) -> bool:
-    """Empty the records that name her; was there one? A file that cannot be written again as it was goes whole."""
+def take_out(copy: Path, form: dict[str, Any], words: Sequence[str], named: Named) -> bool:
+    """Empty the records that name her; was there one? A file that cannot be written again as it was goes whole.
+
+    ``form``: as `envol.contacts.imports.formats.detect` finds it.
+    """
     try:
         if form["kind"] == "xlsx":
             if not _in_workbook(copy, named):
