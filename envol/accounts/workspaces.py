@@ -23,6 +23,7 @@ from envol.accounts.api_keys import Limits
 from envol.accounts.journal import note
 from envol.accounts.keys import seal, unseal
 from envol.accounts.models import ApiKey, Member, Role, Undo, User, Workspace
+from envol.letters import ascii_of
 from envol.wire.scram import ITERATIONS, Verifier
 
 LATE = "workspace.late_refusal"
@@ -39,10 +40,7 @@ def on_workspace_created(act: Callable[[Workspace], None]) -> Callable[[Workspac
 
 
 def slug_of(title: str) -> str:
-    import unicodedata
-
-    plain = unicodedata.normalize("NFKD", title).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:60] or "workspace"
+    return re.sub(r"[^a-z0-9]+", "-", ascii_of(title).lower()).strip("-")[:60] or "workspace"
 
 
 def create_workspace(name: str, *, title: str = "", language: str = "fr", time_zone: str = "Europe/Paris") -> Workspace:

@@ -53,7 +53,7 @@ class Field:
 _FIXED = (
     Field("email", "text", "profile", "Adresse e-mail", "E-mail address", inner="email"),
     Field("language", "text", "profile", "Langue", "Language", inner="language"),
-    Field("created", "instant", "profile", "Date d'arrivée", "Date of arrival", inner="created_at"),
+    Field("created", "instant", "profile", "Date d’arrivée", "Date of arrival", inner="created_at"),
     Field("tag", "tags", "lists", "Étiquettes", "Tags"),
     Field("complaint", "mark", "consent", "Réclamation", "Complaint"),
     Field("orders.count", "order_count", "orders", "Nombre de commandes", "Number of orders", inner="count"),
@@ -68,7 +68,7 @@ _FIXED = (
         "orders.stage",
         "stage",
         "orders",
-        "Étape d'achat",
+        "Étape d’achat",
         "Stage of purchase",
         tuple(Choice(key, fr, en) for key, (fr, en) in stages.FUNNEL.items()),
     ),
@@ -96,7 +96,7 @@ _FIXED = (
         "orders.alive",
         "expected",
         "orders",
-        "Chance d'acheter encore, en %",
+        "Chance d’acheter encore, en %",
         "Chance of buying again, in %",
         inner="alive",
     ),
@@ -122,7 +122,7 @@ _FIXED = (
         "activity.stage",
         "stage",
         "activity",
-        "Stade d'activité",
+        "Stade d’activité",
         "Stage of activity",
         tuple(Choice(key, fr, en) for key, (fr, en) in stages.LABELS.items()),
     ),
@@ -130,7 +130,7 @@ _FIXED = (
         "inactivity.reason",
         "reason",
         "activity",
-        "Raison de l'inactivité",
+        "Raison de l’inactivité",
         "Reason for inactivity",
         tuple(Choice(key, fr, en) for key, (fr, en) in reasons.LABELS.items()),
     ),
@@ -157,8 +157,8 @@ _FIXED = (
 PROOFS = {
     "line": ("une preuve par personne", "proof for each person"),
     "document": ("un document pour le fichier", "one document for the file"),
-    "statement": ("la déclaration d'un membre", "statement of a member"),
-    "legacy": ("reprise d'un ancien système", "taken over from a former system"),
+    "statement": ("la déclaration d’un membre", "statement of a member"),
+    "legacy": ("reprise d’un ancien système", "taken over from a former system"),
     "none": ("aucune preuve", "no proof"),
 }
 """How far the proof of a permission goes, as `consent.models.Strength` says it: key → French, English."""
@@ -336,7 +336,7 @@ def _of_lists(catalogue: Catalogue) -> Iterator[Field]:
 def _of_permission(catalogue: Catalogue) -> Iterator[Field]:
     purposes = catalogue.purposes.values()
     writable = tuple(Choice(p.key, p.label_fr, p.label_en) for p in purposes if p.kind != "measuring")
-    yield Field("permission", "permission", "consent", "Permission d'écrire", "Permission to write", writable)
+    yield Field("permission", "permission", "consent", "Permission d’écrire", "Permission to write", writable)
 
 
 def _of_measuring(catalogue: Catalogue) -> Iterator[Field]:
@@ -347,7 +347,7 @@ def _of_measuring(catalogue: Catalogue) -> Iterator[Field]:
 def _of_permitted(catalogue: Catalogue) -> Iterator[Field]:
     for purpose in catalogue.purposes.values():
         if purpose.kind != "transactional":
-            labels = f"Date de l'accord\u202f: {purpose.label_fr}", f"Date of the permission: {purpose.label_en}"
+            labels = f"Date de l’accord\u202f: {purpose.label_fr}", f"Date of the permission: {purpose.label_en}"
             yield Field(f"permitted.{purpose.key}", "permitted", "consent", *labels, inner=purpose.key)
 
 
@@ -355,7 +355,7 @@ def _of_proof(catalogue: Catalogue) -> Iterator[Field]:
     named = tuple(Choice(key, fr, en) for key, (fr, en) in PROOFS.items())
     for purpose in catalogue.purposes.values():
         if purpose.kind != "transactional":
-            labels = f"Preuve de l'accord\u202f: {purpose.label_fr}", f"Proof of the permission: {purpose.label_en}"
+            labels = f"Preuve de l’accord\u202f: {purpose.label_fr}", f"Proof of the permission: {purpose.label_en}"
             yield Field(f"proved.{purpose.key}", "proved", "consent", *labels, named, inner=purpose.key)
 
 
@@ -370,7 +370,7 @@ def _of_mail(catalogue: Catalogue) -> Iterator[Field]:
 def _of_interests(catalogue: Catalogue) -> Iterator[Field]:
     if catalogue.topics:
         named = tuple(Choice(t.key, t.label_fr, t.label_en) for t in catalogue.topics.values())
-        yield Field("interest", "interest", "interests", "Centres d'intérêt", "Interests", named)
+        yield Field("interest", "interest", "interests", "Centres d’intérêt", "Interests", named)
 
 
 def _of_events(catalogue: Catalogue) -> Iterator[Field]:

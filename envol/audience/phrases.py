@@ -67,7 +67,7 @@ def _happened_fr(words: Words, rule: Rule) -> str:
     if rule.op == "at_least":
         said = f"est arrivé au moins {'une' if n == 1 else words.number(n)} fois"
     elif n == 1:
-        said = "n'est pas arrivé une seule fois" if rule.where else "n'est jamais arrivé"
+        said = "n’est pas arrivé une seule fois" if rule.where else "n’est jamais arrivé"
     else:
         said = f"est arrivé moins de {words.number(n)} fois"
     return f"pour qui {told} {said}{_fact(words, rule, True)}{words.window(rule)}"
@@ -90,16 +90,16 @@ def _cares_en(words: Words, rule: Rule) -> str:
 
 
 def _cares_fr(words: Words, rule: Rule) -> str:
-    scope = _scope(rule, ", d'après ce qu'elles ont dit", ", d'après ce qu'elles lisent et achètent")
+    scope = _scope(rule, ", d’après ce qu’elles ont dit", ", d’après ce qu’elles lisent et achètent")
     if "strength" in rule.where:
-        scope += f", avec une force d'au moins {words.number(rule.where['strength'])}\u202f%"
+        scope += f", avec une force d’au moins {words.number(rule.where['strength'])}\u202f%"
     if rule.op in ("known", "unknown"):
-        some = "dont un centre d'intérêt est connu" if rule.op == "known" else "dont aucun centre d'intérêt n'est connu"
+        some = "dont un centre d’intérêt est connu" if rule.op == "known" else "dont aucun centre d’intérêt n’est connu"
         return some + scope
     named = [words.named(rule, one) for one in rule.value]
     if rule.op == "has_none":
-        return f"dont aucun intérêt pour {words.several(named, 'ni')} n'est connu{scope}"
-    return f"qui s'intéressent à {words.several(named, 'et' if rule.op == 'has_all' else 'ou')}{scope}"
+        return f"dont aucun intérêt pour {words.several(named, 'ni')} n’est connu{scope}"
+    return f"qui s’intéressent à {words.several(named, 'et' if rule.op == 'has_all' else 'ou')}{scope}"
 
 
 def _reason_en(words: Words, rule: Rule) -> str:
@@ -116,13 +116,13 @@ def _reason_en(words: Words, rule: Rule) -> str:
 
 
 def _reason_fr(words: Words, rule: Rule) -> str:
-    scope = _scope(rule, ", d'après ce qu'elles ont dit", ", pour autant qu'on puisse le savoir")
+    scope = _scope(rule, ", d’après ce qu’elles ont dit", ", pour autant qu’on puisse le savoir")
     if rule.op in ("known", "unknown"):
         if rule.field.kind == "answered":
             return (
                 "qui ont dit pourquoi elles se taisent"
                 if rule.op == "known"
-                else "qui n'ont pas dit pourquoi elles se taisent"
+                else "qui n’ont pas dit pourquoi elles se taisent"
             )
         known = "pour une raison connue" if rule.op == "known" else "sans raison connue, ou qui ne se taisent pas"
         return f"qui se taisent {known}{scope}"

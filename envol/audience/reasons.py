@@ -18,24 +18,24 @@ QUIET = ("inactive", "dormant", "never")
 """Stages of activity of whom the reason is asked."""
 
 ANSWERS = {
-    "content": ("le contenu ne l'intéresse pas", "the content is not relevant"),
+    "content": ("le contenu ne l’intéresse pas", "the content is not relevant"),
     "moment": ("pas au bon moment de son achat", "not right for the stage of the purchase"),
-    "not_opening": ("n'ouvre pas les messages", "does not open them"),
+    "not_opening": ("n’ouvre pas les messages", "does not open them"),
     "too_many": ("trop de messages", "too many e-mails"),
     "competitor": ("un concurrent est passé avant", "a competitor was first"),
-    "money": ("moins d'argent à dépenser", "less money to spend"),
+    "money": ("moins d’argent à dépenser", "less money to spend"),
     "other": ("autre raison", "another reason"),
 }
 """The answers of the survey: French, English."""
 
 LABELS = ANSWERS | {
-    "unreached": ("nos messages n'arrivent plus", "our messages no longer arrive"),
-    "seasonal": ("n'agit qu'à une saison de l'année", "acts in one season of the year only"),
+    "unreached": ("nos messages n’arrivent plus", "our messages no longer arrive"),
+    "seasonal": ("n’agit qu’à une saison de l’année", "acts in one season of the year only"),
 }
 OFF_TOPIC, SEASONAL = "off_topic", "seasonal"
 HABITS = {
-    OFF_TOPIC: ("reçoit d'autres sujets que les siens", "gets other topics than their own"),
-    SEASONAL: ("n'agit qu'à une saison", "acts in one season only"),
+    OFF_TOPIC: ("reçoit d’autres sujets que les siens", "gets other topics than their own"),
+    SEASONAL: ("n’agit qu’à une saison", "acts in one season only"),
 }
 """What shows in somebody's reading and buying (`audience.habits`): French, English."""
 SOURCES = ("survey", "unsubscribed")

@@ -46,7 +46,7 @@ def clause(node: Group | Rule, language: str = "en") -> str:
         words = _WORDS[language]
         return phrases.say(words, node, language) if node.field.kind in phrases.KINDS else words.rule(node)
     if not node.rules:
-        return "quelles qu'elles soient" if language == "fr" else "whoever they are"
+        return "quelles qu’elles soient" if language == "fr" else "whoever they are"
     if node.match == "none":
         inner = _joined(node.rules, "any", language)
         return f"qui ne sont pas de celles {inner}" if language == "fr" else f"who are not among those {inner}"
@@ -328,17 +328,17 @@ class _French(_English):
             case "between":
                 return f"tombe entre {self.day(v[0])} et {self.day(v[1])}"
             case "in_last":
-                return "tombe aujourd'hui" if v == 0 else f"tombe {self.last_days(v)}"
+                return "tombe aujourd’hui" if v == 0 else f"tombe {self.last_days(v)}"
             case "in_next":
                 if v < 2:
-                    return "tombe aujourd'hui" if v == 0 else "tombe aujourd'hui ou demain"
+                    return "tombe aujourd’hui" if v == 0 else "tombe aujourd’hui ou demain"
                 return f"tombe dans les {self.number(v)} prochains jours"
             case "more_than_ago":
                 return f"remonte à plus de {self.days(v)}"
             case "anniversary":
                 if v == 0:
-                    return "a son anniversaire aujourd'hui"
-                return f"a son anniversaire à {self.days(v)} au plus d'aujourd'hui"
+                    return "a son anniversaire aujourd’hui"
+                return f"a son anniversaire à {self.days(v)} au plus d’aujourd’hui"
             case "anniversary_between":
                 return f"a son anniversaire entre {self.year_day(v[0])} et {self.year_day(v[1])}"
             case "age_between":
@@ -346,7 +346,7 @@ class _French(_English):
         return self.known(rule.op)
 
     def known(self, op: str) -> str:
-        return "est une donnée connue" if op == "known" else "n'est pas une donnée connue"
+        return "est une donnée connue" if op == "known" else "n’est pas une donnée connue"
 
     def window(self, rule: Rule) -> str:
         w, made = rule.where, []
@@ -357,9 +357,9 @@ class _French(_English):
         if "currency" in w:
             made.append(f"en {w['currency']}")
         if "sending" in w:
-            made.append(f"dans l'envoi {self.quote(self.named(rule, w['sending']))}")
+            made.append(f"dans l’envoi {self.quote(self.named(rule, w['sending']))}")
         if "within_days" in w:
-            made.append("aujourd'hui" if w["within_days"] == 0 else self.last_days(w["within_days"]))
+            made.append("aujourd’hui" if w["within_days"] == 0 else self.last_days(w["within_days"]))
         if "after" in w:
             made.append(f"après {self.day(w['after'])}")
         if "before" in w:
@@ -374,7 +374,7 @@ class _French(_English):
             case "on_list":
                 name = self.quote(self.named(rule, v["list"] if op == "joined_in_last" else v))
                 if op == "joined_in_last":
-                    when = "aujourd'hui" if v["days"] == 0 else self.last_days(v["days"])
+                    when = "aujourd’hui" if v["days"] == 0 else self.last_days(v["days"])
                     return f"qui ont rejoint la liste {name} {when}"
                 return {
                     "on": f"qui sont sur la liste {name}",
@@ -382,34 +382,34 @@ class _French(_English):
                     "ever_on": f"qui sont ou ont été sur la liste {name}",
                 }[op]
             case "tags":
-                word = {"has_any": "qui portent l'étiquette", "has_all": "qui portent toutes les étiquettes"}.get(op)
+                word = {"has_any": "qui portent l’étiquette", "has_all": "qui portent toutes les étiquettes"}.get(op)
                 last = "et" if op == "has_all" else "ou" if op == "has_any" else "ni"
                 return f"{word or 'qui ne portent pas l’étiquette'} {self.several(v, last)}"
             case "activity":
                 return self.activity(rule)
             case "permission":
-                can = "à qui l'on peut écrire" if op == "may_write" else "à qui l'on ne peut pas écrire"
+                can = "à qui l’on peut écrire" if op == "may_write" else "à qui l’on ne peut pas écrire"
                 return f"{can} pour {self.quote(self.named(rule, v))}"
             case "measured" if op == "unasked":
-                return f"qui n'ont jamais dit si l'on peut mesurer {self.named(rule, v)}"
+                return f"qui n’ont jamais dit si l’on peut mesurer {self.named(rule, v)}"
             case "measured":
-                who = "qui ont accepté" if op == "is" else "qui n'ont pas accepté"
-                return f"{who} que l'on mesure {self.named(rule, v)}"
+                who = "qui ont accepté" if op == "is" else "qui n’ont pas accepté"
+                return f"{who} que l’on mesure {self.named(rule, v)}"
             case "segment":
                 are = "qui sont" if op == "in" else "qui ne sont pas"
                 return f"{are} dans le segment {self.quote(self.named(rule, v))}"
             case "stage":
                 named = self.several([self.named(rule, one) for one in v], "ou")
-                is_it = "est" if op == "in" else "n'est pas"
-                what = "l'étape d'achat" if rule.field.group == "orders" else "le stade d'activité"
+                is_it = "est" if op == "in" else "n’est pas"
+                what = "l’étape d’achat" if rule.field.group == "orders" else "le stade d’activité"
                 return f"dont {what} {is_it} {named}"
             case "random":
                 seed = f" (tirage {self.quote(v['seed'])})" if v["seed"] else ""
-                return f"qui font partie d'une part au hasard de {self.number(v['percent'])}{NARROW}%{seed}"
+                return f"qui font partie d’une part au hasard de {self.number(v['percent'])}{NARROW}%{seed}"
             case "just_bought":
-                return f"{'qui viennent' if op in _BOUGHT else 'qui ne viennent pas'} d'acheter{self.bought(rule)}"
+                return f"{'qui viennent' if op in _BOUGHT else 'qui ne viennent pas'} d’acheter{self.bought(rule)}"
             case "order_count" if op == "is" and v == 0:
-                return f"qui n'ont passé aucune commande{self.window(rule)}"
+                return f"qui n’ont passé aucune commande{self.window(rule)}"
             case "order_count" | "order_sum" | "order_average" | "order_date":
                 article = {"count": "le nombre de commandes", "sum": "le total des commandes"}
                 article |= {
@@ -428,7 +428,7 @@ class _French(_English):
     def activity(self, rule: Rule) -> str:
         kind = rule.field.inner
         done = {
-            "sent": "à qui l'on a envoyé un message",
+            "sent": "à qui l’on a envoyé un message",
             "delivered": "qui ont reçu un message",
             "opened": "qui ont ouvert un message",
             "clicked": "qui ont cliqué dans un message",
@@ -444,11 +444,11 @@ class _French(_English):
             "unsubscribed": "désabonnements",
         }[kind]
         none = {
-            "sent": "à qui l'on n'a envoyé aucun message",
-            "delivered": "qui n'ont reçu aucun message",
-            "opened": "qui n'ont aucune ouverture connue",
-            "clicked": "qui n'ont aucun clic connu",
-            "replied": "qui n'ont répondu à aucun message",
+            "sent": "à qui l’on n’a envoyé aucun message",
+            "delivered": "qui n’ont reçu aucun message",
+            "opened": "qui n’ont aucune ouverture connue",
+            "clicked": "qui n’ont aucun clic connu",
+            "replied": "qui n’ont répondu à aucun message",
             "unsubscribed": "qui ne se sont pas désabonnées",
         }[kind]
         n = rule.value or 1

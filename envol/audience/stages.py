@@ -28,7 +28,7 @@ FUNNEL = {
     "interest": ("intérêt", "interest"),
     "first": ("premier achat", "first purchase"),
     "repeat": ("achats répétés", "repeat purchases"),
-    "past": ("plus d'achat depuis un an", "no purchase for a year"),
+    "past": ("plus d’achat depuis un an", "no purchase for a year"),
 }
 """The way from the first letter to the second order and out again: each person is in exactly one of these, too."""
 

@@ -19,7 +19,7 @@ def clause(words: _English, rule: Rule) -> str | None:
     match kind:
         case "mark":
             if french:
-                return "qui ont une réclamation ouverte" if op == "open" else "qui n'ont pas de réclamation ouverte"
+                return "qui ont une réclamation ouverte" if op == "open" else "qui n’ont pas de réclamation ouverte"
             return "who have an open complaint" if op == "open" else "who have no open complaint"
         case "reading":
             return _reading(words, rule, french)
@@ -83,7 +83,7 @@ def _anniversary(words: _English, rule: Rule, french: bool) -> str:
     years = _years(v["years"], "ou" if french else "or")
     if french:
         unit = "an" if v["years"] == [1] else "ans"
-        near = f", à {words.days(v['days'])} près" if v["days"] else " aujourd'hui"
+        near = f", à {words.days(v['days'])} près" if v["days"] else " aujourd’hui"
         return f"qui sont sur la liste {name} depuis {years} {unit} exactement{near}"
     unit = "year" if v["years"] == [1] else "years"
     near = f", give or take {words.days(v['days'])}" if v["days"] else " today"

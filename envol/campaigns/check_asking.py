@@ -19,11 +19,11 @@ def check(campaign: Campaign, latest: Callable[[Campaign], Version | None]) -> l
     version = latest(campaign)
     asks = version is not None and (version.design or {}).get("model") == ASKING
     if not asks or not campaign.unmeasured:
-        fr = "Cette finalité permet une seule chose\u202f: demander l'accord, par le modèle prévu, sans rien mesurer."
+        fr = "Cette finalité permet une seule chose\u202f: demander l’accord, par le modèle prévu, sans rien mesurer."
         en = "This purpose allows one thing only: asking for agreement, by the model made for it, measuring nothing."
         return [Check(BLOCK, "asks_only", fr, en, "audience")]
     if Sending.objects.filter(campaign_id=campaign.pk, kind="campaign", state="sent").exists():
-        fr = "Ces personnes ont été sollicitées une fois\u202f: sans réponse de leur part, c'est non."
+        fr = "Ces personnes ont été sollicitées une fois\u202f: sans réponse de leur part, c’est non."
         en = "These people were asked once: no answer counts as no."
         return [Check(BLOCK, "asked_already", fr, en, "audience")]
     return []

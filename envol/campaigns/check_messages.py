@@ -14,7 +14,7 @@ from envol.content.models import Version
 
 _SENTENCES = {
     "link_example": (
-        "Le lien «\u202f{label}\u202f» mène à une adresse d'exemple\u202f: écrivez la vraie.",
+        "Le lien «\u202f{label}\u202f» mène à une adresse d’exemple\u202f: écrivez la vraie.",
         "The link “{label}” leads to an example address: write the real one.",
     ),
     "link_inside": (
@@ -22,7 +22,7 @@ _SENTENCES = {
         "The link “{label}” works on this machine only: write a public address.",
     ),
     "link_plain": (
-        "Le lien «\u202f{label}\u202f» n'est pas chiffré\u202f: écrivez https:// si le site le permet.",
+        "Le lien «\u202f{label}\u202f» n’est pas chiffré\u202f: écrivez https:// si le site le permet.",
         "The link “{label}” is not encrypted: write https:// if the site has it.",
     ),
     "link_personal": (
@@ -34,11 +34,11 @@ _SENTENCES = {
         "{n} links have the words “{label}” and lead to different places: give each its own.",
     ),
     "no_link": (
-        "Le message n'a aucun lien\u202f: dites où aller ensuite.",
+        "Le message n’a aucun lien\u202f: dites où aller ensuite.",
         "The message has no link: say where to go next.",
     ),
     "image_nowhere": (
-        "L'image «\u202f{name}\u202f» n'a pas d'adresse que d'autres puissent ouvrir\u202f: choisissez-la parmi vos images.",
+        "L’image «\u202f{name}\u202f» n’a pas d’adresse que d’autres puissent ouvrir\u202f: choisissez-la parmi vos images.",
         "The picture “{name}” has no address that others can open: choose it among your pictures.",
     ),
     "image_inside": (
@@ -46,11 +46,11 @@ _SENTENCES = {
         "A picture is written into the code; several mailboxes do not show it: choose it among your pictures.",
     ),
     "image_elsewhere": (
-        "L'image «\u202f{name}\u202f» vient de {host}, qui voit chaque ouverture\u202f: apportez-la ici.",
+        "L’image «\u202f{name}\u202f» vient de {host}, qui voit chaque ouverture\u202f: apportez-la ici.",
         "The picture “{name}” comes from {host}, which sees every opening: bring it here.",
     ),
     "image_no_words": (
-        "L'image «\u202f{name}\u202f» n'a pas de description\u202f: dites ce qu'elle montre, ou marquez-la comme décorative.",
+        "L’image «\u202f{name}\u202f» n’a pas de description\u202f: dites ce qu’elle montre, ou marquez-la comme décorative.",
         "The picture “{name}” has no description: say what it shows, or mark it as decoration.",
     ),
     "heavy": (
@@ -85,7 +85,7 @@ def of_design(version: Version) -> list[Check]:
         name = _name(design, path)
         if place.kind == "button" and value["label"] and not value["url"]:
             label = value["label"]
-            fr = f"Le bouton «\u202f{label}\u202f» n'a pas d'adresse\u202f: donnez-la, ou videz ses mots."
+            fr = f"Le bouton «\u202f{label}\u202f» n’a pas d’adresse\u202f: donnez-la, ou videz ses mots."
             en = f"The button “{label}” has no address: give it one, or empty its words."
             made.append(Check(BLOCK, "button_nowhere", fr, en, "content", {"path": path}))
         elif place.required and place.kind in ("line", "text", "date") and not str(value).strip():

@@ -206,7 +206,7 @@ def _control(campaign: Campaign) -> list[Check]:
         Check(
             ADVICE,
             "suspicious",
-            f"Ce message ressemble à une fraude\u202f: l'envoi sera retenu jusqu'à son examen par l'équipe. {fr}.",
+            f"Ce message ressemble à une fraude\u202f: l’envoi sera retenu jusqu’à son examen par l’équipe. {fr}.",
             f"This message looks like fraud: the sending will be held until somebody of the team looked at it. {en}.",
             "content",
         )
@@ -220,7 +220,7 @@ def _audience(campaign: Campaign, who: Summary | None, catalogue: Catalogue) -> 
             Check(
                 BLOCK,
                 "no_purpose",
-                "Choisissez la finalité de cette campagne\u202f: elle décide à qui l'on peut écrire.",
+                "Choisissez la finalité de cette campagne\u202f: elle décide à qui l’on peut écrire.",
                 "Choose the purpose of this campaign: it decides who may be written to.",
                 "audience",
             )
@@ -242,10 +242,10 @@ def _audience(campaign: Campaign, who: Summary | None, catalogue: Catalogue) -> 
         return []
     facts: dict[str, Any] = {"chosen": who.chosen, "excluded": who.excluded}
     if who.chosen:
-        fr = f"Personne ne recevrait ce message\u202f: {who.chosen} choisies, aucune à qui l'on puisse écrire."
+        fr = f"Personne ne recevrait ce message\u202f: {who.chosen} choisies, aucune à qui l’on puisse écrire."
         en = f"Nobody would get this message: none of the {who.chosen} chosen people may be written to."
         return [Check(BLOCK, "nobody", fr, en, "audience", facts)]
-    fr = "L'audience est vide\u202f: changez le segment ou importez des contacts."
+    fr = "L’audience est vide\u202f: changez le segment ou importez des contacts."
     return [
         Check(BLOCK, "nobody", fr, "The audience is empty: change the segment or import contacts.", "audience", facts)
     ]
@@ -261,7 +261,7 @@ def _sender(campaign: Campaign) -> list[Check]:
             Check(
                 BLOCK,
                 "no_sender",
-                "Indiquez l'adresse de l'expéditeur.",
+                "Indiquez l’adresse de l’expéditeur.",
                 "Say which address the campaign comes from.",
                 "sender",
             )
@@ -272,7 +272,7 @@ def _sender(campaign: Campaign) -> list[Check]:
             Check(
                 BLOCK,
                 "domain_unknown",
-                f"Le domaine {name} n'est pas déclaré\u202f: ajoutez-le avant d'écrire en son nom.",
+                f"Le domaine {name} n’est pas déclaré\u202f: ajoutez-le avant d’écrire en son nom.",
                 f"The domain {name} is not declared: add it before you write in its name.",
                 "domains",
                 {"domain": name},
@@ -281,20 +281,20 @@ def _sender(campaign: Campaign) -> list[Check]:
     else:
         ok, sentence = domains.may_send_from(workspace.id, campaign.from_address)
         if not ok:
-            fr = f"Le domaine {name} n'est pas prêt\u202f: publiez ses enregistrements DNS, puis vérifiez-le."
+            fr = f"Le domaine {name} n’est pas prêt\u202f: publiez ses enregistrements DNS, puis vérifiez-le."
             found.append(Check(BLOCK, "domain_unchecked", fr, sentence, "domains", {"domain": name}))
     if campaign.reply_to:
         try:
             normalise(campaign.reply_to)
         except AddressError as error:
-            fr = f"L'adresse de réponse {campaign.reply_to} ne peut pas servir\u202f; corrigez-la."
+            fr = f"L’adresse de réponse {campaign.reply_to} ne peut pas servir\u202f; corrigez-la."
             found.append(Check(BLOCK, "reply_to", fr, str(error), "sender"))
     if not campaign.from_name:
         found.append(
             Check(
                 ADVICE,
                 "no_sender_name",
-                "Ajoutez le nom de l'expéditeur\u202f: sans lui, on ne voit que l'adresse.",
+                "Ajoutez le nom de l’expéditeur\u202f: sans lui, on ne voit que l’adresse.",
                 "Add the name of the sender: without it people see the bare address.",
                 "sender",
             )
@@ -329,7 +329,7 @@ def _public_address() -> list[Check]:
             Check(
                 BLOCK if config.route == "direct" else ADVICE,
                 "no_public_url",
-                f"Les liens mèneraient à {config.base_url}, que personne d'autre n'atteint\u202f: réglez public_url.",
+                f"Les liens mèneraient à {config.base_url}, que personne d’autre n’atteint\u202f: réglez public_url.",
                 f"Links would lead to {config.base_url}, which nobody else can reach: set public_url.",
                 "settings",
             )
@@ -357,7 +357,7 @@ def _content(campaign: Campaign) -> list[Check]:
             Check(
                 BLOCK,
                 "not_compiled",
-                "Le modèle n'a pas de contenu\u202f: enregistrez-le de nouveau.",
+                "Le modèle n’a pas de contenu\u202f: enregistrez-le de nouveau.",
                 "The template has no content: save it again.",
                 "content",
             )
@@ -389,7 +389,7 @@ def _content(campaign: Campaign) -> list[Check]:
     found += messages.of_lint(lint(version, own_host=_own_host(), strict=settings.ENVOL.route != "local"))
     found += messages.of_design(version)
     if ContentDraft.objects.filter(campaign=campaign).exists():
-        fr = "Le contenu a un brouillon qui n'a pas été enregistré\u202f: enregistrez-le, ou jetez-le."
+        fr = "Le contenu a un brouillon qui n’a pas été enregistré\u202f: enregistrez-le, ou jetez-le."
         en = "The content has a draft that was not saved: save it, or throw it away."
         found.append(Check(BLOCK, "unsaved_draft", fr, en, "content"))
     return found
@@ -432,8 +432,8 @@ def _missing(campaign: Campaign, version: Version, catalogue: Catalogue) -> list
     for name, missing in people_without_value(version, query, params, allowed=allowed).items():
         n = missing.people
         fr = (
-            f"{n} personne{'s' if n > 1 else ''} n'{'ont' if n > 1 else 'a'} pas de valeur pour «\u202f{name}\u202f»"
-            "\u202f: donnez un texte de remplacement, ou changez l'audience."
+            f"{n} personne{'s' if n > 1 else ''} n’{'ont' if n > 1 else 'a'} pas de valeur pour «\u202f{name}\u202f»"
+            "\u202f: donnez un texte de remplacement, ou changez l’audience."
         )
         en = (
             f"{n} {'people have' if n > 1 else 'person has'} no value for “{name}”: give a fallback text, or change"
@@ -452,10 +452,10 @@ def _fallback(name: str, replaced: Replaced) -> Check:
     n, unknown, barred = replaced.people, replaced.unknown, replaced.not_allowed
     why_fr, why_en = [], []
     if unknown:
-        why_fr.append(f"nous n'en savons rien pour {unknown}")
+        why_fr.append(f"nous n’en savons rien pour {unknown}")
         why_en.append(f"nothing is known of {unknown}")
     if barred:
-        why_fr.append(f"{barred} n'{'ont' if barred > 1 else 'a'} pas accepté cet usage")
+        why_fr.append(f"{barred} n’{'ont' if barred > 1 else 'a'} pas accepté cet usage")
         why_en.append(f"{barred} did not accept this use")
     fr = (
         f"{n} personne{'s' if n > 1 else ''} lir{'ont' if n > 1 else 'a'} le texte de remplacement de"
@@ -476,7 +476,7 @@ def _late(campaign: Campaign) -> list[Check]:
         Check(
             BLOCK,
             "late",
-            f"L'envoi était prévu pour {due} et n'est pas parti\u202f: confirmez-le, ou reprenez-le.",
+            f"L’envoi était prévu pour {due} et n’est pas parti\u202f: confirmez-le, ou reprenez-le.",
             f"This sending was due at {due} and did not start: confirm it, or take it back.",
             "send",
             {"due": sending.not_before.isoformat()},

@@ -99,7 +99,7 @@ def too_young(n: int) -> Check:
     """That so many are left out because they are too young, said before the sending."""
     fr = (
         f"{n} personne{'s' if n > 1 else ''} ne recevr{'ont' if n > 1 else 'a'} pas ce message\u202f: trop jeune"
-        f"{'s' if n > 1 else ''} pour accepter sans un parent (RGPD, article 8). L'accord d'un parent s'enregistre sur"
+        f"{'s' if n > 1 else ''} pour accepter sans un parent (RGPD, article 8). L’accord d’un parent s’enregistre sur"
         " la page de la personne."
     )
     en = (
@@ -113,7 +113,7 @@ def other_products(offer: Offer, n: int) -> Check:
     """That so many customers are left out because they bought something else, said before the sending."""
     fr = (
         f"{n} client{'s' if n > 1 else ''} ne recevr{'ont' if n > 1 else 'a'} pas ce message\u202f: sans consentement,"
-        " on n'écrit à un client qu'au sujet de produits semblables du même vendeur (CPCE, article L34-5), et "
+        " on n’écrit à un client qu’au sujet de produits semblables du même vendeur (CPCE, article L34-5), et "
     )
     en = (
         f"{n} {'customers' if n > 1 else 'customer'} will not get this message: without a consent, customers are"
@@ -124,7 +124,7 @@ def other_products(offer: Offer, n: int) -> Check:
         fr += f"celui-ci parle de «\u202f{about}\u202f». Écrivez-leur à part, ou demandez un consentement."
         en += f"this one is about “{about}”. Write to them apart, or ask for a consent."
     else:
-        fr += "celui-ci ne dit pas de quoi il parle. Dites-le dans l'audience, ou demandez un consentement."
+        fr += "celui-ci ne dit pas de quoi il parle. Dites-le dans l’audience, ou demandez un consentement."
         en += "this one does not say what it is about. Say it in the audience, or ask for a consent."
     return Check(ADVICE, gates.OTHER_PRODUCTS, fr, en, "audience", {"people": n})
 
@@ -135,7 +135,7 @@ def told(found: list[Unserved], n: int) -> Check:
     names_en = ", ".join(f"“{one.label_en}”" for one in found)
     fr = (
         f"{n} personne{'s' if n > 1 else ''} ne recevr{'ont' if n > 1 else 'a'} pas ce message\u202f: le segment lit"
-        f" {names_fr}, et l'usage n'en a pas été accepté. Changez la règle, ou dites à quoi sert cette donnée."
+        f" {names_fr}, et l’usage n’en a pas été accepté. Changez la règle, ou dites à quoi sert cette donnée."
     )
     en = (
         f"{n} {'people' if n > 1 else 'person'} will not get this message: the segment reads {names_en}, and that use"

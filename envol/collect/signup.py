@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +24,7 @@ from envol.consent import purposes as consent_purposes
 from envol.consent.models import Purpose, PurposeText
 from envol.contacts import catalogue
 from envol.contacts.models import List, Property
+from envol.letters import ascii_of
 
 LANGUAGES = ("fr", "en")
 PARTS = {"title": 120, "intro": 600, "notice": 800, "thanks": 600}
@@ -349,8 +349,7 @@ def asks_title(prop: Property) -> bool:
 
 
 def _plain(text: str) -> str:
-    base = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode().lower()
-    return re.sub(r"[^a-z0-9]+", " ", base).strip()
+    return re.sub(r"[^a-z0-9]+", " ", ascii_of(text).lower()).strip()
 
 
 def label_of(prop: Property, language: str) -> str:

@@ -44,7 +44,7 @@ FREE_MAIL = frozenset(_CONSUMER_DOMAINS.split())
 
 _NO_EVIDENCE = Unmet(
     "no_evidence",
-    "Sans preuve (par ligne, document ou déclaration d'un membre), la personne est gardée mais ne reçoit rien.",
+    "Sans preuve (par ligne, document ou déclaration d’un membre), la personne est gardée mais ne reçoit rien.",
     "Without any proof (per line, a document, or a member's statement) the person is stored but not mailable.",
 )
 _TOO_LITTLE = Unmet(
@@ -71,7 +71,7 @@ _JOB = Unmet(
 )
 _FREE_MAIL = Unmet(
     "free_mail",
-    "Contact professionnel : cette adresse est celle d'un fournisseur grand public, demandez un consentement.",
+    "Contact professionnel : cette adresse est celle d’un fournisseur grand public, demandez un consentement.",
     "Business contact: this address belongs to a consumer mail provider; ask for consent.",
 )
 _CONTRACT_ONLY = Unmet(
@@ -84,7 +84,7 @@ _CONSENT_ONLY = Unmet(
     "Mesurer individuellement demande le consentement de la personne.",
     "Individual measuring needs the person's consent.",
 )
-_UNKNOWN = Unmet("unknown_basis", "Cette base légale n'est pas connue.", "This legal basis is not known.")
+_UNKNOWN = Unmet("unknown_basis", "Cette base légale n’est pas connue.", "This legal basis is not known.")
 
 
 def unmet(

@@ -44,7 +44,7 @@ _SENTENCES = {
         "Plus rien ne part vers cette adresse (rejet définitif, plainte ou suppression demandée).",
         "Nothing leaves for this address any more (permanent failure, complaint or suppression).",
     ),
-    OBJECTED: ("Cette personne s'est opposée à toute prospection.", "This person objected to all marketing."),
+    OBJECTED: ("Cette personne s’est opposée à toute prospection.", "This person objected to all marketing."),
     SILENCED: (
         "La prospection est suspendue pour cette personne : une réclamation est ouverte.",
         "Marketing rests for this person: a complaint is open.",
@@ -54,11 +54,11 @@ _SENTENCES = {
         "This person withdrew or refused permission for this purpose.",
     ),
     NO_PERMISSION: (
-        "Aucune autorisation n'est enregistrée pour cet usage.",
+        "Aucune autorisation n’est enregistrée pour cet usage.",
         "No permission is recorded for this purpose.",
     ),
     NOT_SERVED: (
-        "Le choix des destinataires s'appuie sur une donnée que cette personne n'a pas permis d'utiliser ainsi.",
+        "Le choix des destinataires s’appuie sur une donnée que cette personne n’a pas permis d’utiliser ainsi.",
         "The audience was chosen by something that this person did not allow to be used so.",
     ),
     TOO_OFTEN: (
@@ -66,21 +66,21 @@ _SENTENCES = {
         "This person wants to hear less often, and got a message within that time.",
     ),
     NOT_TOLD: (
-        "Rien n'a encore dit à cette personne d'où viennent ses données, et ce message ne le dit pas.",
+        "Rien n’a encore dit à cette personne d’où viennent ses données, et ce message ne le dit pas.",
         "Nobody told this person yet where her data came from, and this message does not say it.",
     ),
     TOO_YOUNG: (
-        "Cette personne est trop jeune pour avoir accepté seule, et l'accord d'un parent n'est pas enregistré.",
+        "Cette personne est trop jeune pour avoir accepté seule, et l’accord d’un parent n’est pas enregistré.",
         "This person is too young to have agreed alone, and no parent's agreement is recorded.",
     ),
     OTHER_PRODUCTS: (
-        "Cette personne est cliente : on ne lui écrit qu'au sujet de produits semblables du même vendeur, et ce message"
-        " n'en parle pas.",
+        "Cette personne est cliente : on ne lui écrit qu’au sujet de produits semblables du même vendeur, et ce message"
+        " n’en parle pas.",
         "This person is a customer: she may be written to about similar products of the same seller only, and this"
         " message is not about them.",
     ),
     RESTRICTED: (
-        "L'usage des données est limité, ou l'autorisation n'a pas pu être vérifiée : rien ne part.",
+        "L’usage des données est limité, ou l’autorisation n’a pas pu être vérifiée : rien ne part.",
         "The use of the data is restricted, or the permission could not be checked: nothing leaves.",
     ),
 }

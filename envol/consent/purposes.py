@@ -43,7 +43,7 @@ _DEFAULTS = (
         "Mesure individuelle des ouvertures",
         "Individual measuring of opens",
         "measuring",
-        "J'accepte que soit mesuré si j'ouvre les messages que je reçois. Je peux changer d'avis à tout moment.",
+        "J’accepte que soit mesuré si j’ouvre les messages que je reçois. Je peux changer d’avis à tout moment.",
         "I agree that it is measured whether I open the messages I receive. I can change my mind at any time.",
     ),
     (
@@ -51,15 +51,15 @@ _DEFAULTS = (
         "Mesure individuelle des clics",
         "Individual measuring of clicks",
         "measuring",
-        "J'accepte que soient mesurés les liens que je suis dans les messages. Je peux changer d'avis à tout moment.",
+        "J’accepte que soient mesurés les liens que je suis dans les messages. Je peux changer d’avis à tout moment.",
         "I agree that the links I follow in messages are measured. I can change my mind at any time.",
     ),
     (
         "newsletter",
-        "Lettre d'information",
+        "Lettre d’information",
         "Newsletter",
         "marketing",
-        "J'accepte de recevoir la lettre d'information par courriel. Chaque message permet de se désinscrire.",
+        "J’accepte de recevoir la lettre d’information par courriel. Chaque message permet de se désinscrire.",
         "I agree to receive the newsletter by e-mail. Each message lets me unsubscribe.",
     ),
     (
@@ -67,7 +67,7 @@ _DEFAULTS = (
         "Offres et promotions",
         "Offers",
         "marketing",
-        "J'accepte de recevoir des offres par courriel. Chaque message permet de se désinscrire.",
+        "J’accepte de recevoir des offres par courriel. Chaque message permet de se désinscrire.",
         "I agree to receive offers by e-mail. Each message lets me unsubscribe.",
     ),
     (
@@ -83,7 +83,7 @@ _DEFAULTS = (
         "Personnalisation des messages",
         "Personalised messages",
         "marketing",
-        "J'accepte que le contenu des messages soit adapté à ce que j'ai déclaré ou acheté.",
+        "J’accepte que le contenu des messages soit adapté à ce que j’ai déclaré ou acheté.",
         "I agree that the content of messages is adapted to what I declared or bought.",
     ),
 )
@@ -106,8 +106,8 @@ _OFFERED = (
         "Offres de nos partenaires",
         "Offers of our partners",
         "marketing",
-        "J'accepte que mon adresse soit transmise aux partenaires nommés ici, pour qu'ils m'écrivent eux-mêmes par "
-        "courriel. Je peux changer d'avis à tout moment : ils en sont alors informés.",
+        "J’accepte que mon adresse soit transmise aux partenaires nommés ici, pour qu’ils m’écrivent eux-mêmes par "
+        "courriel. Je peux changer d’avis à tout moment : ils en sont alors informés.",
         "I agree that my address is passed on to the partners named here, so that they write to me by e-mail "
         "themselves. I can change my mind at any time: they are then told.",
     ),
@@ -149,10 +149,10 @@ def asked_once(workspace: Workspace) -> Purpose:
     if found is not None:
         return found
     texts = {
-        "fr": "On peut me demander une fois, par courriel, si j'accepte de recevoir des messages.",
+        "fr": "On peut me demander une fois, par courriel, si j’accepte de recevoir des messages.",
         "en": "I may be asked once, by e-mail, whether I agree to receive messages.",
     }
-    return add(workspace, ASKED_ONCE, "Demande d'accord, une seule fois", "Asking for agreement, once", texts=texts)
+    return add(workspace, ASKED_ONCE, "Demande d’accord, une seule fois", "Asking for agreement, once", texts=texts)
 
 
 def rename(purpose: Purpose, label_fr: str, label_en: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -21,6 +20,7 @@ from envol.consent.models import Purpose
 from envol.contacts import catalogue, counting
 from envol.contacts.models import Property, PropertyHistory
 from envol.db import rows, value
+from envol.letters import ascii_of
 
 UNDO = "contacts.property_deleted"
 COUNTED, SAMPLE = 100_000, 20_000
@@ -146,8 +146,7 @@ def loss(property: Property) -> Loss:
 
 def key_of(workspace: Workspace, label: str) -> str:
     """A key for a new property, from its label: small letters, digits and _, taken by nobody."""
-    base = unicodedata.normalize("NFKD", label).encode("ascii", "ignore").decode().lower()
-    base = re.sub(r"[^a-z0-9]+", "_", base).strip("_")[:50] or "property"
+    base = re.sub(r"[^a-z0-9]+", "_", ascii_of(label).lower()).strip("_")[:50] or "property"
     base = base if base[0].isalpha() else f"p_{base}"
     known = set(catalogue.of(workspace)) | catalogue.RESERVED
     key, n = base, 2
@@ -338,10 +337,10 @@ PROPOSED = (
     Proposal("phone", "text", "Téléphone", "Phone", "usual"),
     Proposal("customer_since", "date", "Client depuis", "Customer since", "usual"),
     Proposal("loyalty_card", "boolean", "Carte de fidélité", "Loyalty card", "usual"),
-    Proposal("interests", "list", "Centres d'intérêt", "Interests", "usual"),
+    Proposal("interests", "list", "Centres d’intérêt", "Interests", "usual"),
     # A band where the day is not needed (GDPR art. 5(1)(c)).
     Proposal(
-        "age_band", "choice", "Tranche d'âge", "Age band", "person",
+        "age_band", "choice", "Tranche d’âge", "Age band", "person",
         (
             ("under-18", "moins de 18 ans", "under 18"),
             *((band, f"{band.replace('-', ' à ')} ans", band.replace("-", " to ")) for band in _AGES),
@@ -385,11 +384,11 @@ PROPOSED = (
         ("personalisation",),
     ),
     Proposal("job_role", "text", "Fonction", "Role", "business", (), ("personalisation",)),
-    Proposal("activity_code", "text", "Code d'activité (NAF ou NACE)", "Activity code (NAF or NACE)", "business"),
+    Proposal("activity_code", "text", "Code d’activité (NAF ou NACE)", "Activity code (NAF or NACE)", "business"),
     Proposal("company_number", "text", "SIRET ou numéro de TVA", "Company or VAT number", "business"),
     # The bands of INSEE, which are those of Eurostat with one more at either end.
     Proposal(
-        "company_size", "choice", "Effectif de l'entreprise", "Size of the company", "business",
+        "company_size", "choice", "Effectif de l’entreprise", "Size of the company", "business",
         (
             ("0", "sans salarié", "nobody employed"), ("1-9", "1 à 9 personnes", "1 to 9 people"),
             ("10-49", "10 à 49 personnes", "10 to 49 people"), ("50-249", "50 à 249 personnes", "50 to 249 people"),

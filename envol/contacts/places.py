@@ -9,11 +9,12 @@ from __future__ import annotations
 import gzip
 import json
 import math
-import unicodedata
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
+
+from envol.letters import ascii_of
 
 DATA = Path(__file__).with_name("data")
 EARTH_KM = 6371.0088  # mean radius
@@ -28,8 +29,7 @@ _CLEAR, _LARGE = 10, 15_000  # a name means the largest place so called when it 
 
 def plain(name: str) -> str:
     """One spelling of a place's name: without accents, signs and article, and "saint" whole."""
-    text = unicodedata.normalize("NFKD", name.replace("œ", "oe").replace("Œ", "Oe"))
-    words = "".join(c if c.isalnum() else " " for c in text.encode("ascii", "ignore").decode().lower()).split()
+    words = "".join(c if c.isalnum() else " " for c in ascii_of(name).lower()).split()
     long = {"st": "saint", "ste": "sainte"}
     words = [long.get(word, word) for word in words]
     while len(words) > 1 and words[0] in ("l", "le", "la", "les"):

@@ -13,7 +13,6 @@ import resource
 import secrets
 import signal
 import ssl
-import unicodedata
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
@@ -42,6 +41,7 @@ from envol.edge.smtp_session import (
     Session,
     Verify,
 )
+from envol.letters import ascii_of
 from envol.outbound import control, relay, rolls, stored
 from envol.outbound.accept import Outgoing, Refused
 from envol.outbound.route import our_name
@@ -220,7 +220,7 @@ class _Session(Session):
             await asyncio.sleep(min(max(0, times - PATIENCE), 5) * SECOND)
             return AUTH_FAILED
         if isinstance(found, str):
-            return reply(535, "5.7.13", _ascii(found))  # RFC 5248: the account is there, and shut
+            return reply(535, "5.7.13", ascii_of(found))  # RFC 5248: the account is there, and shut
         self._account = found
         return AUTH_OK
 
@@ -282,14 +282,16 @@ class _Session(Session):
             return NOT_KEPT
         if isinstance(number, Barred):
             code, enhanced = (550, "5.7.1") if number.lasting else (450, "4.7.1")
-            return reply(code, enhanced, _ascii(number.sentence))
+            return reply(
+                code, enhanced, ascii_of(number.sentence)
+            )  # somebody's own words; a reply is ASCII (RFC 5321 §4.2)
         waits = ", and somebody looks at it before it leaves" if relay.is_held(made) else ""
         return reply(250, "2.0.0", f"OK, your message is in our keeping as {number}{waits}")
 
 
 def _handed(how: by_smtp.Handed) -> Reply:
     if how.sentence:
-        return reply(how.code, how.enhanced, _ascii(how.sentence))
+        return reply(how.code, how.enhanced, ascii_of(how.sentence))
     kept = f"your message is in our keeping as {how.number}" if how.number else "all had something of this campaign"
     return reply(how.code, how.enhanced, f"OK, {kept}")
 
@@ -297,11 +299,6 @@ def _handed(how: by_smtp.Handed) -> Reply:
 def _begun(said: tuple[bool, str]) -> Reply:
     ok, sentence = said
     return SENDER_OK if ok else reply(553, "5.7.1", sentence)
-
-
-def _ascii(sentence: str) -> str:
-    """The reason of a pause is somebody's own words; a reply is ASCII (RFC 5321 §4.2)."""
-    return unicodedata.normalize("NFKD", sentence).encode("ascii", "ignore").decode()
 
 
 def _loopback(peer: str) -> bool:

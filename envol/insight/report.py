@@ -42,7 +42,7 @@ class Share:
         return self.people / self.of if self.of else None
 
     def sentence(self, language: str = "fr") -> str:
-        """« 41 % des 1 234 personnes qui l'acceptent »; below 30 people the numbers alone."""
+        """« 41 % des 1 234 personnes qui l’acceptent »; below 30 people the numbers alone."""
         if self.of < SMALL:
             if language == "en":
                 return f"{self.people} of the {self.of} who agreed"

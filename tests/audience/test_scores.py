@@ -224,11 +224,11 @@ def test_rules_about_buyers_are_sentences(workspace: Workspace) -> None:
     )
     assert said("orders.just_bought", "not_of_category", ["jazz"]) == (
         "People who have not just bought in the category “jazz”.",
-        "Les personnes qui ne viennent pas d'acheter dans la catégorie « jazz ».",
+        "Les personnes qui ne viennent pas d’acheter dans la catégorie « jazz ».",
     )
     assert said("orders.just_bought", "anything") == (
         "People who have just bought.",
-        "Les personnes qui viennent d'acheter.",
+        "Les personnes qui viennent d’acheter.",
     )
 
 

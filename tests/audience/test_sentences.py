@@ -36,7 +36,7 @@ CASES = [
     (
         {"match": "any", "rules": [rule("orders.count", "gte", 2, within_days=90), rule("random", "share", 2.5)]},
         "Les personnes dont le nombre de commandes au cours des 90 derniers jours atteint au moins 2 ou qui font partie"
-        " d'une part au hasard de 2,5_%.",
+        " d’une part au hasard de 2,5_%.",
         "People whose number of orders in the last 90 days is at least 2 or who belong to a random share of 2.5%.",
     ),
     (
@@ -44,7 +44,7 @@ CASES = [
             "match": "none",
             "rules": [rule("orders.count", "is", 0), rule("mail.clicked", "at_least", 1, within_days=30)],
         },
-        "Toutes les personnes, sauf celles qui n'ont passé aucune commande ou qui ont cliqué dans un message au moins"
+        "Toutes les personnes, sauf celles qui n’ont passé aucune commande ou qui ont cliqué dans un message au moins"
         " une fois au cours des 30 derniers jours.",
         "Everybody, except people who placed no order or who clicked in a message at least once in the last 30 days.",
     ),
@@ -63,13 +63,13 @@ CASES = [
     ),
     (
         {"match": "all", "rules": [{"match": "none", "rules": [rule("tag", "has_any", ["a", "b"])]}]},
-        "Les personnes qui ne sont pas de celles qui portent l'étiquette «_a_» ou «_b_».",
+        "Les personnes qui ne sont pas de celles qui portent l’étiquette «_a_» ou «_b_».",
         "People who are not among those who have the tag “a” or “b”.",
     ),
     (
         {"match": "all", "rules": [rule("mail.opened", "never", within_days=1), rule("created", "in_last", 1)]},
-        "Les personnes qui n'ont aucune ouverture connue au cours du dernier jour, parmi celles qui ont accepté la"
-        " mesure et dont «_Date d'arrivée_» tombe au cours du dernier jour.",
+        "Les personnes qui n’ont aucune ouverture connue au cours du dernier jour, parmi celles qui ont accepté la"
+        " mesure et dont «_Date d’arrivée_» tombe au cours du dernier jour.",
         "People who have no known open in the last day, among people who agreed to be measured and whose “Date of"
         " arrival” is in the last day.",
     ),

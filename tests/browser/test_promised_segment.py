@@ -37,7 +37,7 @@ TYPED: dict[str, list[tuple[str, str, list[tuple[str, str]]]]] = {
         ("civilité", "", [("v", "Femme")]),
         ("naissance", "donne un", [("v.low", "25"), ("v.high", "34")]),
         ("ville", "est près", [("v.km", "30"), ("v.label", "Lyon")]),
-        ("palier", "est l'une", [("v.0", " "), ("v.1", " ")]),
+        ("palier", "est l’une", [("v.0", " "), ("v.1", " ")]),
         ("clics", "", [("v", "2"), ("w.within_days", "90")]),
         ("achat", "aucun dans", [("v.more", "jazz")]),
     ],

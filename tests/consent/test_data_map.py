@@ -61,4 +61,4 @@ def test_the_record_names_what_art_30_asks_for(workspace: Workspace) -> None:
         assert all(all(part for part in line) for line in lines), "no empty cell"
         assert [(one.controller, one.kinds) for one in record.served(workspace)][0] == ("Club X", "ses lettres")
     with override("fr"):
-        assert any(one.title == "Lettre d'information" for one in record.activities(workspace))
+        assert any(one.title == "Lettre d’information" for one in record.activities(workspace))

@@ -71,7 +71,7 @@ def test_an_export_holds_every_value_and_reads_back(workspace: Workspace, add: C
     assert row["email"] == "zoe@lecteurs.example" and row["tags"] == "club;vip"
     assert (row["Prénom"], row["Nom"], row["Ville"]) == ("'=cmd", 'Mar"tin, Zoé', "Lyon")
     assert (row["Dépensé"], row["Genres"]) == ("-0.05", "jazz;polar")
-    assert row["Lettre d'information"] == "granted" and row["Offres et promotions"] == ""
+    assert row["Lettre d’information"] == "granted" and row["Offres et promotions"] == ""
 
 
 def test_columns_selection_separator_and_mask_are_chosen(workspace: Workspace, add: Callable[..., Contact]) -> None:

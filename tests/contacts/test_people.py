@@ -157,7 +157,7 @@ def test_may_i_write_to_her_is_one_line_per_purpose_with_its_ground(workspace: W
     lines = by_purpose(zoe)
     assert [key for key, line in lines.items() if line["allowed"]] == ["newsletter", "transactional"]
     assert lines["newsletter"]["strength"] == "line" and lines["newsletter"]["source"] == "Salon du livre"
-    assert lines["newsletter"]["text"].startswith("J'accepte") and lines["newsletter"]["since"] == T0
+    assert lines["newsletter"]["text"].startswith("J’accepte") and lines["newsletter"]["since"] == T0
     assert lines["offers"]["reason"] == "no_permission" and "Aucune autorisation" in lines["offers"]["sentence_fr"]
 
 

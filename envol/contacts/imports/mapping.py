@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
@@ -12,6 +11,7 @@ from django.utils.translation import gettext
 from envol.contacts.imports.formats import is_address
 from envol.contacts.imports.problem import ImportProblem
 from envol.contacts.models import Import, List, Property
+from envol.letters import ascii_of
 from envol.zones import known_zones
 
 POLICIES = ("merge", "keep", "replace")
@@ -70,8 +70,7 @@ class Column(NamedTuple):
 
 def plain(text: str) -> str:
     """A header without accents, case and signs: "N° client" and "n client" are one."""
-    base = unicodedata.normalize("NFKD", text.replace("°", " ").replace("º", " ")).encode("ascii", "ignore").decode()
-    return re.sub(r"[^a-z0-9]+", " ", base.lower()).strip()
+    return re.sub(r"[^a-z0-9]+", " ", ascii_of(text).lower()).strip()
 
 
 def table_of(synonyms: Mapping[str, str]) -> dict[str, str]:
