@@ -262,7 +262,7 @@ def test_a_paused_or_expired_key_is_told_so_and_an_open_session_too(
     with relay_of.client() as client:
         with pytest.raises(smtplib.SMTPAuthenticationError) as refused:
             client.login(key.key, key.secret)
-        assert refused.value.smtp_code == 535 and b"paused: elle a lair volee" in refused.value.smtp_error
+        assert refused.value.smtp_code == 535 and b"paused: elle a l'air volee" in refused.value.smtp_error
         with pytest.raises(smtplib.SMTPAuthenticationError) as refused:
             client.login(key.key, "wrong")
         assert b"paused" not in refused.value.smtp_error, "told to nobody who does not hold the secret"
