@@ -22,7 +22,6 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.db import transaction
-from django.db.models.functions import Now
 from django.utils import timezone, translation
 from django.utils.translation import gettext as _
 
@@ -34,7 +33,7 @@ from envol.contacts.models import Contact, List
 from envol.content import links
 from envol.db_role import as_owner
 from envol.events.writing import request_mail
-from envol.outbound import archive, domains, list_people, records
+from envol.outbound import archive, domains, list_people, list_telling, records
 from envol.outbound.accept import Outgoing, Refused, accept_post
 from envol.outbound.models import DigestItem, Domain, MailingList, Moderator, Post, PostState, Sending
 from envol.outbound.records import Resolver, Unknown, lookup, return_host
@@ -171,7 +170,7 @@ def proven(recipient: str, raw: bytes) -> bool:
         return False
     key = normalise(author.address).key
     known = one.moderators.filter(key=key).exists() or (
-        one.open and Contact.objects.filter(workspace_id=one.workspace_id, email_key=key).exists()
+        one.discussion and Contact.objects.filter(workspace_id=one.workspace_id, email_key=key).exists()
     )
     return known and judge_author(raw)
 
@@ -235,11 +234,13 @@ def take(one: MailingList, raw: bytes, found: Explanation, proven: bool) -> str:
         raw=raw,
         state=PostState.ACCEPTED if free else PostState.HELD,
         reason=reason,
+        proven=proven,
     )
     if free:
         _ask(post)
         return "post"
     _tell_moderators(post, only=key if moderator else None)
+    list_telling.waits(post)
     return "post held"
 
 
@@ -300,21 +301,24 @@ def _tell_moderators(post: Post, only: str | None) -> None:
         )
 
 
-def decide(post_id: int, yes: bool, by: str, member: Member | None = None) -> bool:
-    """Let a held post through, or refuse it; False when that was decided already."""
+def decide(post_id: int, yes: bool, by: str, member: Member | None = None, *, said: str = "") -> bool:
+    """Let a held post through, or refuse it; False when that was decided already. ``said``: why, for its author."""
     with transaction.atomic():
         post = Post.objects.select_for_update().filter(pk=post_id, state=PostState.HELD).first()
         if post is None:
             return False
         post.state = PostState.ACCEPTED if yes else PostState.REFUSED
         post.decided_at, post.decided_by = timezone.now(), by
-        post.save(update_fields=["state", "decided_at", "decided_by"])
+        post.said = "" if yes else list_telling.cleaned(said)
+        post.save(update_fields=["state", "decided_at", "decided_by", "said"])
         one = post.mailing_list
         action = "mailing_list.accepted" if yes else "mailing_list.refused"
         who = "member" if member else "person"
         note(one.workspace, who, action, one, actor_id=member.pk if member else None, post=post.pk)
         if yes:
             _ask(post)
+        else:
+            list_telling.ended(post)
     return True
 
 
@@ -426,10 +430,16 @@ def outgoing(
 
 
 def tidy() -> None:
-    """Held posts that nobody decided on expire; what was sent or refused is forgotten after a while."""
-    Post.objects.filter(state=PostState.HELD, received_at__lt=_ago(days=HELD_DAYS)).update(
-        state=PostState.EXPIRED, decided_at=Now()
-    )
+    """Held posts that nobody decided on expire, and their authors hear it; what was sent or refused is forgotten after
+    a while."""
+    old = Post.objects.filter(state=PostState.HELD, received_at__lt=_ago(days=HELD_DAYS))
+    for pk in list(old.values_list("pk", flat=True)):
+        with transaction.atomic():
+            post = Post.objects.select_for_update().filter(pk=pk, state=PostState.HELD).first()
+            if post is not None:
+                post.state, post.decided_at = PostState.EXPIRED, timezone.now()
+                post.save(update_fields=["state", "decided_at"])
+                list_telling.ended(post)
     archive.tidy(KEPT_DAYS)
     Post.objects.exclude(state__in=[PostState.HELD, PostState.ACCEPTED]).filter(
         archived="", received_at__lt=_ago(days=KEPT_DAYS)

@@ -488,6 +488,8 @@ class Post(models.Model):
     raw = models.BinaryField()
     state = models.CharField(max_length=10, choices=PostState.choices)
     reason = models.CharField(max_length=20, blank=True)  # why it is held
+    proven = models.BooleanField(default=False, db_default=False)  # a signature proves who wrote it
+    said = models.CharField(max_length=500, blank=True, default="", db_default="")  # why it was refused, to its author
     received_at = models.DateTimeField(db_default=Now())
     decided_at = models.DateTimeField(null=True)
     decided_by = models.CharField(max_length=254, blank=True)  # a moderator's address, or a member's

@@ -136,7 +136,8 @@ def export(workspace_id: int, contact_id: int) -> dict[str, Any]:
         row["received_at"] = row["received_at"].isoformat()
         row["message"] = bytes(row["message"]).decode("utf-8", "replace")
     posts = db.dicts(
-        "SELECT p.received_at, l.title AS mailing_list, p.subject, p.text, p.raw AS message FROM outbound_post p"
+        "SELECT p.received_at, l.title AS mailing_list, p.subject, p.text, p.said AS refused_because, p.raw AS message"
+        " FROM outbound_post p"
         " JOIN outbound_mailing_list l ON l.id = p.mailing_list_id WHERE l.workspace_id = %s AND p.contact_id = %s"
         " ORDER BY p.id",
         [workspace_id, contact_id],

@@ -123,6 +123,41 @@ def test_a_members_post_waits_for_a_moderator(inbound: Running, club: MailingLis
     assert states() == ["refused"] and mailing.distribute(post.pk) is None and leaving() == []
 
 
+def told() -> list[str]:
+    return [f"{one.recipient}: {one.facts['text']}" for one in MailRequest.objects.filter(kind="list_told")]
+
+
+def test_a_member_is_told_why_hers_was_refused(inbound: Running, club: MailingList) -> None:
+    inbound.send(CLUB, written(LUC), LUC)
+    assert told() == [], "that it waits is told to nobody who proved nothing"
+    assert mailing.decide(Post.objects.get().pk, False, ZOE, said="Hors sujet :\0\n\n parlons   de livres.")
+    (said,) = told()
+    assert said.startswith(f"{LUC}: ") and "Samedi" in said
+    assert "Hors sujet :\nparlons de livres." in said and "refusé" in said and "À samedi" not in said
+
+
+def test_a_signed_post_that_waits_is_told_to_its_author(club: MailingList) -> None:
+    from envol.wire.bounce import explain
+
+    raw = written(LUC).replace("\n", "\r\n").encode()
+    assert mailing.take(club, raw, explain(raw), proven=True) == "post held"
+    (said,) = told()
+    assert said.startswith(f"{LUC}: ") and "attend" in MailRequest.objects.get(kind="list_told").facts["subject"]
+    post = Post.objects.get()
+    assert post.proven and mailing.decide(post.pk, True, ZOE)
+    assert len(told()) == 1, "that it left, the list tells her"
+
+
+def test_nobody_is_told_of_a_message_that_may_not_be_hers(inbound: Running, club: MailingList) -> None:
+    inbound.send(CLUB, written(LUC), LUC)
+    inbound.send(CLUB, written(ZOE), ZOE)
+    contact = Contact.objects.get(email_key=LUC)
+    acts.withdraw(club.workspace_id, contact.pk)
+    hers, mine = Post.objects.order_by("id")
+    assert mailing.decide(hers.pk, False, ZOE, said="Non.") and told() == [], "she allows no mail, and signed nothing"
+    assert mailing.decide(mine.pk, False, ZOE, said="Pas de moi.") and told() == [], "she refused it herself"
+
+
 def test_members_of_an_announcement_list_cannot_post(inbound: Running, club: MailingList) -> None:
     MailingList.objects.update(discussion=False)
     with pytest.raises(Exception, match="(?i)only its moderators"):

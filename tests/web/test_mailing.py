@@ -113,6 +113,15 @@ def test_a_member_lets_a_message_through(club: Any) -> None:
     assert mailing.distribute(post.pk) == 48
 
 
+def test_a_refusal_says_why(club: Any) -> None:
+    client = client_of(club)
+    post = post_of(club)
+    assert 'name="said"' in client.get(f"/lists/mail/posts/{post.pk}").content.decode()
+    client.post(f"/lists/mail/posts/{post.pk}/decide", {"act": "refuse", "said": "Trop long <b>"})
+    shown = client.get(f"/lists/mail/posts/{post.pk}").content.decode()
+    assert "Trop long &lt;b&gt;" in shown
+
+
 def test_the_link_of_a_mail_decides_by_post_alone(club: Any) -> None:
     visitor, post = Client(HTTP_HOST="localhost"), post_of(club)
     link = link_of(post)

@@ -15,6 +15,10 @@ from envol.web.public.words import Words
 from envol.wire.message.read import read
 
 
+def _said(request: HttpRequest) -> str:
+    return request.POST.get("said", "")[:5000]
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
 @csrf_exempt  # no session is involved: the token in the address is the only key
 @anybody
@@ -39,7 +43,9 @@ def moderation(request: HttpRequest, token: str) -> HttpResponse:
     }
     if request.method == "POST":
         act = request.POST.get("act")
-        if act in ("accept", "refuse") and mailing.decide(post.pk, act == "accept", moderator.address):
+        if act in ("accept", "refuse") and mailing.decide(
+            post.pk, act == "accept", moderator.address, said=_said(request)
+        ):
             said = words("post_accepted" if act == "accept" else "post_refused")
             return page("moderated", language, {**facts, "said": said})
         post.refresh_from_db(fields=["state"])

@@ -61,6 +61,11 @@ WORDS: dict[str, dict[str, str]] = {
     "archive_back": {"fr": "Revenir aux messages", "en": "Back to the messages"},
     "post_accept": {"fr": "Laisser passer", "en": "Let it through"},
     "post_refuse": {"fr": "Refuser", "en": "Refuse"},
+    "post_why": {"fr": "Ou pourquoi le refuser", "en": "Or why to refuse it"},
+    "post_why_help": {
+        "fr": "Facultatif : son auteur le lit dans un courriel.",
+        "en": "Optional: its author reads it in a mail.",
+    },
     "post_accepted": {"fr": "Le message part maintenant.", "en": "The message leaves now."},
     "post_refused": {
         "fr": "Le message est refusé : personne ne le reçoit.",

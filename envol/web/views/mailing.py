@@ -312,7 +312,9 @@ def decide_post(request: MemberRequest, post_id: int) -> HttpResponse:
         return see(request, "mailing_list", one.mailing_list_id, said=_("The message is out of the archive."))
     if act not in ("accept", "refuse"):
         return refuse(request, "post", one.pk, said=_("There is no such act; nothing was changed."))
-    if not mailing.decide(one.pk, act == "accept", request.user.email, request.member):
+    if not mailing.decide(
+        one.pk, act == "accept", request.user.email, request.member, said=request.POST.get("said", "")
+    ):
         return refuse(request, "mailing_list", one.mailing_list_id, said=_("Somebody decided on this message already."))
     said = _("The message goes to the list now.") if act == "accept" else _("The message is refused; nobody gets it.")
     return see(request, "mailing_list", one.mailing_list_id, said=said)
