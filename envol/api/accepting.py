@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
 import logging
 import time
@@ -21,9 +19,8 @@ from envol import db_role, disk
 from envol.accounts import api_keys
 from envol.accounts.api_keys import Barred
 from envol.accounts.models import ApiKey, Scope
-from envol.accounts.workspaces import check_api_key
 from envol.api import calls as log_of_calls
-from envol.api import declared, filling, once, send_v3, send_v31
+from envol.api import declared, filling, once, send_v3, send_v31, sign_ins
 from envol.api.send_v31 import Letter, Problem, Refused
 from envol.api.uuids import message_uuid
 from envol.contacts import strangers
@@ -128,12 +125,7 @@ def accept_letters(
 
 
 def _key(authorization: str) -> ApiKey | Refused:
-    scheme, _, value = authorization.partition(" ")
-    try:
-        public, _, secret = base64.b64decode(value.strip(), validate=True).decode("ascii").partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        public = secret = ""
-    row = check_api_key(public, secret) if scheme.lower() == "basic" else None
+    row = sign_ins.key_of(authorization)
     if row is None:
         return send_v31.refused(401, send_v31.AUTH, "mj-0015")
     if row.paused_at is not None:

@@ -45,7 +45,7 @@ from envol.edge.http_guard import MAX_HEAD, App, BodyLimit, GuardedProtocol, Rec
 from envol.edge.http_hits import HitRoutes, Targets, answer
 from envol.edge.http_send import SendRoute, is_send
 from envol.events.hits import Hit, record_hits
-from envol.outbound import metrics, own_policy, single
+from envol.outbound import metrics, own_policy, rolls, single
 from envol.outbound.models import Sending
 from envol.outbound.records import RETURN_LABEL
 
@@ -267,6 +267,7 @@ def _write_calls() -> None:
     db_role.stay_owner()
     close_old_connections()
     calls.flush()
+    rolls.flush()
 
 
 def _ask_database() -> None:

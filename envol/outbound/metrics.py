@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from django.utils import timezone
 
 from envol import __version__, db
-from envol.outbound import books
+from envol.outbound import books, queue
 
 _TOTALS = {
     # series → name, help, label of its subject, label of its outcome
@@ -44,14 +44,20 @@ def text() -> str:
     _family(lines, "envol_message_octets_total", "counter", "Octets of those messages.", octets)
     for name, about, samples in _of_a_day():
         _family(lines, name, "gauge", about, samples)
-    queue = waiting()
+    waiting = queue.ages()
     _family(
         lines, "envol_queue_recipients", "gauge", "Recipients that wait, by state.",
-        [({"state": state}, n) for state, (n, _age) in queue.items()],
+        [({"state": state}, one.people) for state, one in waiting.items()],
     )  # fmt: skip
     _family(
         lines, "envol_queue_oldest_seconds", "gauge", "Since when the oldest of them waits.",
-        [({"state": state}, age) for state, (_n, age) in queue.items()],
+        [({"state": state}, one.oldest) for state, one in waiting.items()],
+    )  # fmt: skip
+    bands = ["later", *(name for name, _seconds in queue.BANDS), "more"]
+    _family(
+        lines, "envol_queue_age_recipients", "gauge", "Recipients that wait, by state and age: the band they are in.",
+        [({"state": state, "age": band}, n) for state, one in waiting.items()
+         for band, n in zip(bands, (one.later, *one.bands), strict=True)],
     )  # fmt: skip
     look = books.last()
     if look is not None:
@@ -96,7 +102,7 @@ def _of_a_day() -> Iterable[tuple[str, str, list[tuple[dict[str, str], float]]]]
         [({"workspace": name, "key": key, "result": result}, n) for name, key, result, n in db.rows(_BY_KEY)],
     )  # fmt: skip
     yield (
-        "envol_day_failed_sign_ins", "Sign-ins to submission that failed within 24 hours, by key.",
+        "envol_day_failed_sign_ins", "Sign-ins that failed within 24 hours, by key and door.",
         [({"workspace": name, "key": key, "result": how}, n) for name, key, how, n in db.rows(_FAILED_BY_KEY)],
     )  # fmt: skip
     for series, label, name, about in (
@@ -106,23 +112,6 @@ def _of_a_day() -> Iterable[tuple[str, str, list[tuple[dict[str, str], float]]]]
     ):
         asked = {"series": series, "least": 1 if series == "sender" else _NOBODYS, "most": _MOST}
         yield name, about, [({"domain": one, label: how}, n) for one, how, n in db.rows(_BY_DOMAIN, asked)]
-
-
-def waiting() -> dict[str, tuple[int, float]]:
-    """Recipients that are due now or later, by state: how many, and the age in seconds of the oldest that is due.
-
-    By chunks and retries, which are few: a chunk counts whole until it is done.
-    """
-    found = db.rows(
-        "SELECT CASE WHEN c.lease_id IS NULL THEN 'queued' ELSE 'leased' END, sum(c.size)::bigint,"
-        " greatest(extract(epoch FROM now() - min(greatest(c.due, x.not_before))), 0)::float8"
-        " FROM outbound_chunk c JOIN outbound_sending x ON x.id = c.sending_id"
-        " WHERE NOT c.done AND x.state = 'sending' GROUP BY 1"
-        " UNION ALL SELECT 'deferred', count(*), coalesce(extract(epoch FROM now() - min(first_at)), 0)::float8"
-        " FROM outbound_retry"
-    )
-    known = {state: (int(n), round(age, 1)) for state, n, age in found}
-    return {state: known.get(state, (0, 0.0)) for state in ("queued", "leased", "deferred")}
 
 
 def _family(

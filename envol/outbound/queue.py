@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import pairwise
 
 from django.db import transaction
 
@@ -41,6 +42,45 @@ class Waiting:
     people: int
     leased: int
     due: datetime
+
+
+STATES = ("queued", "leased", "deferred")
+BANDS = (("5m", 300), ("1h", 3600), ("6h", 6 * 3600), ("1d", 24 * 3600))
+"""Ages up to so many seconds; what waits longer is in the last band."""
+
+
+@dataclass(frozen=True, slots=True)
+class Age:
+    """People who wait in one state. oldest: seconds since the first of them was due (deferred: was first tried).
+    later: those who are not due yet; bands: the others by age, as `BANDS` and one more."""
+
+    people: int = 0
+    oldest: float = 0.0
+    later: int = 0
+    bands: tuple[int, ...] = (0,) * (len(BANDS) + 1)
+
+
+def ages(workspace_id: int | None = None) -> dict[str, Age]:
+    """By state, of one workspace or of all. By chunks and retries, which are few: a chunk counts whole until it is
+    done."""
+    edges = [0, *(seconds for _name, seconds in BANDS)]
+    between = [f"age > {low} AND age <= {high}" for low, high in pairwise(edges)]
+    between.append(f"age > {edges[-1]}")
+    bands = ", ".join(f"coalesce(sum(n) FILTER (WHERE {test}), 0)::bigint" for test in between)
+    mine = "" if workspace_id is None else " AND x.workspace_id = %(workspace)s"
+    found = db.rows(
+        "WITH waits AS (SELECT CASE WHEN c.lease_id IS NULL THEN 'queued' ELSE 'leased' END AS state, c.size AS n,"
+        " extract(epoch FROM now() - greatest(c.due, x.not_before))::float8 AS age"
+        " FROM outbound_chunk c JOIN outbound_sending x ON x.id = c.sending_id"
+        f" WHERE NOT c.done AND x.state = 'sending'{mine}"
+        " UNION ALL SELECT 'deferred', 1, greatest(extract(epoch FROM now() - r.first_at), 0.001)::float8"
+        f" FROM outbound_retry r JOIN outbound_sending x ON x.id = r.sending_id WHERE true{mine})"
+        " SELECT state, sum(n)::bigint, round(greatest(max(age), 0)::numeric, 1)::float8,"
+        f" coalesce(sum(n) FILTER (WHERE age <= 0), 0)::bigint, {bands} FROM waits GROUP BY 1",
+        {"workspace": workspace_id},
+    )
+    known = {state: Age(n, oldest, later, tuple(rest)) for state, n, oldest, later, *rest in found}
+    return {state: known.get(state, Age()) for state in STATES}
 
 
 def deferred(workspace_id: int, most: int = 200) -> list[Deferred]:

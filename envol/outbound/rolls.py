@@ -7,7 +7,7 @@ What is not written because the database is away is kept and written later.
     key        by key and what became    sender    by address of ours                 returned, complained  by domain
     in         by peer and what became   out_to    by host and what became            auth      by peer and result
     said       our own refusals, by code and service
-    auth_key   sign-ins that failed, by key and result
+    auth_key   sign-ins that failed, by key and result; those of the HTTP API with "http: " before it
 """
 
 from __future__ import annotations

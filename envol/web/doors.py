@@ -7,8 +7,6 @@ A member's workspace is the one in her session; a foreign id finds nothing there
 
 from __future__ import annotations
 
-import base64
-import binascii
 import time
 from collections.abc import Callable, Iterable
 from functools import wraps
@@ -22,8 +20,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from envol import db_role
 from envol.accounts import api_keys
 from envol.accounts.models import ApiKey, Member, Role, Scope, User, Workspace
-from envol.accounts.workspaces import check_api_key
-from envol.api import calls
+from envol.api import calls, sign_ins
 from envol.web.kept import sign_in_first
 from envol.web.language import use_zone_of
 
@@ -149,13 +146,7 @@ def anybody(view: View) -> View:
 
 def _key_of(request: HttpRequest) -> ApiKey | None:
     """The API key in ``Authorization: Basic``."""
-    scheme, _, value = request.headers.get("Authorization", "").partition(" ")
-    try:
-        public, _, secret = base64.b64decode(value, validate=True).decode("ascii").partition(":")
-    except (binascii.Error, UnicodeDecodeError):
-        public = secret = ""
-    with db_role.as_owner():  # whose key it is says which workspace this is about
-        return check_api_key(public, secret) if scheme.lower() == "basic" else None
+    return sign_ins.key_of(request.headers.get("Authorization", ""))
 
 
 def _logged(request: HttpRequest, view: Callable[[], HttpResponseBase]) -> HttpResponseBase:

@@ -8,7 +8,7 @@ from django.utils import timezone
 from envol import db
 from envol.accounts.models import JournalEntry, Workspace
 from envol.accounts.workspaces import create_workspace
-from envol.outbound import lease, mail_log, queue, settle, states
+from envol.outbound import lease, mail_log, metrics, queue, settle, states
 from envol.outbound.settle import DEFERRED, Result
 from tests.outbound.helpers import queued
 
@@ -38,6 +38,25 @@ def test_what_waits_is_told_by_site_and_answer(workspace: Workspace) -> None:
     assert untried.kind == "campaign" and untried.state == "sending"
     other = create_workspace("other", title="Disques")
     assert queue.deferred(other.pk) == [] and queue.waiting(other.pk) == []
+
+
+def test_the_age_of_what_waits_is_the_same_by_workspace_and_in_the_metrics(workspace: Workspace) -> None:
+    put_off(workspace)
+    db.execute("UPDATE outbound_retry SET first_at = now() - interval '2 hours' WHERE site = 'ailleurs.example'")
+    found = queue.ages(workspace.pk)
+    bands = dict(zip([name for name, _ in queue.BANDS], found["deferred"].bands, strict=False))
+    assert (found["deferred"].people, bands["5m"], bands["6h"]) == (4, 3, 1)
+    assert 7200 <= found["deferred"].oldest < 7300
+    assert found["queued"].people + found["leased"].people == 4, "a chunk counts whole until it is done"
+    db.execute("UPDATE outbound_chunk SET due = now() + interval '1 hour'")
+    later = queue.ages(workspace.pk)["queued"]
+    assert (later.people, later.later, later.oldest, sum(later.bands)) == (4, 4, 0.0, 0)
+    other = create_workspace("other", title="Disques")
+    assert {one.people for one in queue.ages(other.pk).values()} == {0}
+    lines = metrics.text().splitlines()
+    assert 'envol_queue_recipients{state="deferred"} 4' in lines
+    assert 'envol_queue_age_recipients{state="deferred",age="6h"} 1' in lines
+    assert 'envol_queue_age_recipients{state="queued",age="later"} 4' in lines
 
 
 def test_tried_at_once_only_what_was_meant(workspace: Workspace) -> None:

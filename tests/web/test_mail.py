@@ -11,7 +11,7 @@ from envol import db
 from envol.accounts.models import ApiKey, Member, Workspace
 from envol.events import NewEvent, record
 from envol.events.models import Kind
-from envol.outbound import domains, lease, mail_log, rolls
+from envol.outbound import domains, lease, mail_log, queue, rolls
 from envol.outbound.accept import Outgoing, accept_messages
 from envol.outbound.settle import Result, settle
 from envol.wire.smtp.grammar import Reply
@@ -140,13 +140,30 @@ def test_failed_sign_ins_are_told_by_key(shop: Shop, as_member: Sign) -> None:
     key = ApiKey.objects.filter(workspace=shop.workspace).order_by("pk").first()
     assert key is not None
     rolls.count("auth_key", str(key.pk), "refused", workspace=shop.workspace.pk, n=9)
+    rolls.count("auth_key", str(key.pk), "http: refused", workspace=shop.workspace.pk, n=4)
     rolls.flush()
     client = as_member("viewer", shop)
     page = client.get("/mail/traffic", {"report": "auth_key"}).content.decode()
     assert key.name in page and "wrong key or secret" in page
+    file = client.get("/mail/traffic.csv", {"report": "auth_key"}).content.decode()
+    assert f'{key.name},"wrong secret, at the HTTP API",4' in file and "at the HTTP API" in page
     assert (
         f"{key.name},wrong key or secret,9" in client.get("/mail/traffic.csv", {"report": "auth_key"}).content.decode()
     )
+
+
+def test_how_long_the_queue_waits_is_a_page_and_a_file_that_agree(shop: Shop, as_member: Sign) -> None:
+    client = as_member("viewer", shop)
+    found = queue.ages(shop.workspace.pk)
+    file = client.get("/mail/traffic.csv", {"report": "queue"}).content.decode("utf-8-sig").splitlines()
+    assert file[0].startswith('State,People,"Oldest, in seconds",not due yet,up to 5 minutes')
+    told = {line.split(",")[0]: int(line.split(",")[1]) for line in file[1:]}
+    names = {"queued": "not tried yet", "leased": "being tried", "deferred": "put off"}
+    assert told == {names[state]: one.people for state, one in found.items() if one.people} and told
+    page = client.get("/mail/traffic", {"report": "queue"}).content.decode()
+    assert all(name in page for name in told) and "Waiting now, by age" in page
+    assert "report=queue" in client.get("/mail/queue").content.decode()
+    assert client.get("/mail/traffic.csv", {"report": "queue_all"}).status_code == 404
 
 
 def test_every_workspace_is_told_to_who_runs_the_machine_alone(shop: Shop, as_member: Sign) -> None:

@@ -18,12 +18,12 @@ from django.views.decorators.http import require_safe
 
 from envol.accounts.models import Role, Workspace
 from envol.db_role import as_owner
-from envol.outbound import rolls
+from envol.outbound import queue, rolls
 from envol.web.charts import bar
 from envol.web.doors import MemberRequest, audience
 from envol.web.masking import shown
 from envol.web.tables import Cell, Table, figure, words
-from envol.web.templatetags.envol import _locale, weight, word
+from envol.web.templatetags.envol import _locale, number, weight, word
 from envol.web.views.mail import key_names
 
 DAYS = (1, 7, 30, 90)
@@ -47,6 +47,8 @@ OUTCOMES: dict[str, str | Promise] = {
     "inbound": gettext_lazy("mail from outside"),
     "refused": gettext_lazy("wrong key or secret"),
     "shut": gettext_lazy("key paused or over"),
+    "http: refused": gettext_lazy("wrong secret, at the HTTP API"),
+    "http: shut": gettext_lazy("key paused or over, at the HTTP API"),
     "signed in": gettext_lazy("signed in"),
     "clear": gettext_lazy("without encryption"),
     "report": gettext_lazy("reported by the provider"),
@@ -160,6 +162,33 @@ def _by_time(view: View) -> Table:
     return table
 
 
+QUEUE = {
+    "queued": gettext_lazy("not tried yet"),
+    "leased": gettext_lazy("being tried"),
+    "deferred": gettext_lazy("put off"),
+}
+
+
+def _queue(view: View, *, whole: bool = False) -> Table:
+    """What waits at this moment, whatever the period: how many, since when, and by age."""
+    if whole:
+        with as_owner():  # of all workspaces of this machine, as the metric tells it
+            found = queue.ages()
+    else:
+        found = queue.ages(view.request.workspace.pk)
+    most = max((one.people for one in found.values()), default=0)
+    caption = _("Waiting now, in all workspaces") if whole else _("Waiting now, by age")
+    ages = [_("not due yet"), _("up to 5 minutes"), _("up to an hour"), _("up to 6 hours"), _("up to a day")]
+    table = Table("queue_all" if whole else "queue", caption, [_("State"), _("People"), _("Oldest, in seconds")])
+    table.head = [*table.head, *ages, _("longer")]
+    for state, one in found.items():
+        if one.people:
+            cells = [figure(one.people), Cell(one.oldest, number(round(one.oldest)), "", True)]
+            cells += [figure(n) for n in (one.later, *one.bands)]
+            table.rows.append([words(str(QUEUE[state]), "", bar(one.people, most)), *cells])
+    return table
+
+
 def _keys(view: View) -> Table:
     names = key_names(view.request)
     found = rolls.sums("key", view.since, view.own, MOST)
@@ -184,6 +213,7 @@ def _provider(name: str) -> str:
 
 REPORTS: dict[str, Callable[[View], Table]] = {
     "hours": _by_time,
+    "queue": _queue,
     "out": lambda v: _states(v, "out", _("Receiver"), _("By receiver"), _provider),
     "domain": lambda v: _states(v, "domain", _("Domain"), _("By domain"), str),
     "rejected": lambda v: _outcomes(v, "rejected", _("Most frequent refusals"), (_("Domain"), _("Cause"))),
@@ -195,6 +225,7 @@ REPORTS: dict[str, Callable[[View], Table]] = {
 }
 MACHINE: dict[str, Callable[[View], Table]] = {
     "account": _accounts,
+    "queue_all": lambda v: _queue(v, whole=True),
     "auth": lambda v: _outcomes(v, "auth", _("Sign-ins to submission"), (_("From"), _("Result")), operator=True),
     "in": lambda v: _outcomes(v, "in", _("Connections to us"), (_("From"), _("Result")), operator=True),
     "out_to": lambda v: _outcomes(v, "out_to", _("Connections to others"), (_("Host"), _("Result")), operator=True),
