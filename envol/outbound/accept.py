@@ -21,6 +21,7 @@ from envol.outbound import control, egress, groupings, habits, held
 from envol.outbound.domains import may_send_from
 from envol.outbound.enter import Counted, Entry, Gone, Stream, enter, plan_chunks
 from envol.outbound.models import OWED, Sending, SendingState
+from envol.outbound.perishing import CODE_LIFETIME
 from envol.outbound.sites import site_of
 from envol.wire.address import AddressError, domain_of, normalise
 from envol.wire.fraud import HOLD, REFUSE, Verdict
@@ -28,7 +29,6 @@ from envol.wire.fraud import HOLD, REFUSE, Verdict
 HEADER = frozenset({"from", "to", "subject", "reply_to", "extra", "custom_id"})
 """What a message's stored header says of the message; the rest are facts of whoever handed it in."""
 
-CODE_LIFETIME = 15 * 60
 TRANSACTIONAL_LIFETIME = 4 * 24 * 3600
 TRANSACTIONAL_PRIORITY = 2
 NORMAL = 2
@@ -52,9 +52,10 @@ class Outgoing:
     sender, to: (name, address). Each recipient gets a copy of its own, addressed to everybody in `to`.
     headers: extra header fields. raw: a whole message to be relayed as it came, instead of subject and texts.
     contact_ids: beside `to`; known contacts are asked for by their permissions, the others by suppression alone.
-    code: a sign-in code or the like: goes first, and is worth nothing after 15 minutes.
+    code: a sign-in code or the like: goes first, and not at all later than 15 minutes after it was made (`perishing`).
     verdict: of outgoing control, where whoever hands it in has asked already; else it is asked at acceptance.
     urgency: 3 leaves before the workspace's other single messages that wait, 1 and 0 after them; campaigns come later.
+        4 is for Envol itself: with the codes.
     owed: the law wants her to get it, so no refusal of other mail holds it back; a full stop and a restriction do.
     refused: why it never leaves: it has its number and its copies, and all of them ended when it was accepted.
     """

@@ -47,5 +47,5 @@ def _outgoing(message: EmailMessage) -> Outgoing:
         text="" if message.content_subtype == "html" else body,
         html=body if message.content_subtype == "html" else str(html),
         kind="system",
-        code=True,
+        urgency=4,  # somebody waits for it; no code of fifteen minutes: links to a new password are good for days
     )

@@ -25,7 +25,7 @@ from envol.consent.models import Purpose
 from envol.consent.similar import Offer
 from envol.contacts import beyond
 from envol.content.models import Version
-from envol.outbound import arrays, limits, rolls
+from envol.outbound import arrays, limits, perishing, rolls
 from envol.outbound.models import OWED, Sending
 from envol.wire.address import AddressError, normalise
 
@@ -242,6 +242,9 @@ def _read(sending: SendingFacts, into: Lease, tail: str, *arrays: Sequence[int])
                 refused.append((row, forbidden[row.address]))
             else:
                 into.rows.append(row)
+    if late := perishing.over([row for row in into.rows if row.sending is sending]):
+        refused += [(row, perishing.TOO_LATE) for row in into.rows if row.key in late]
+        into.rows = [row for row in into.rows if row.key not in late]
     return refused
 
 
@@ -319,8 +322,8 @@ RELEASE = "release"
 def changed(leases: Iterable[Lease]) -> dict[tuple[int, int], tuple[str, str]]:
     """Who, of the rows held, must not be sent to any more: (sending, no) → (state, cause).
 
-    State is an outcome (`suppressed`, `cancelled`) or RELEASE: the sending is paused, or its workspace has used up what
-    it may send; give the row back.
+    State is an outcome (`suppressed`, `cancelled`, `expired`) or RELEASE: the sending is paused, or its workspace has
+    used up what it may send; give the row back.
     Asked at least once a second for everything that waits in a courier, so that a withdrawal, a suppression
     or a stop holds back the very next MAIL FROM.
     """
@@ -355,6 +358,7 @@ def changed(leases: Iterable[Lease]) -> dict[tuple[int, int], tuple[str, str]]:
             answer.update({row.key: (RELEASE, state) for row in held})
         else:
             answer.update(_refused_since(held, bit))
+            answer.update(dict.fromkeys(perishing.over(held), ("expired", perishing.TOO_LATE)))
     return answer
 
 

@@ -13,6 +13,7 @@ from envol.accounts.models import Workspace
 from envol.db import TooSlow, rows, within
 from envol.events.models import MailRequest
 from envol.outbound.accept import Outgoing, Refused, accept_messages
+from envol.outbound.perishing import MADE
 from envol.outbound.system import NoWorkspace, sender_of, workspace_for
 from envol.wire.fraud.judge import ALLOW, Verdict
 
@@ -80,7 +81,8 @@ def _outgoing(request: MailRequest) -> Outgoing:
         contact_ids=[request.contact_id],
         code=request.kind == "code",
         owed=request.kind in _OWED,
-        facts={"for": f"{request.kind} {facts['ref']}"} if "ref" in facts else {},
+        facts={MADE: request.created_at.isoformat()}
+        | ({"for": f"{request.kind} {facts['ref']}"} if "ref" in facts else {}),
         verdict=Verdict(ALLOW, 0.0),  # our own words; who asks to confirm on its own page would look like fraud
     )
 

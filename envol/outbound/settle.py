@@ -25,6 +25,7 @@ from envol.events.models import Kind
 from envol.events.writing import NewEvent, record
 from envol.outbound import arrays, dialogues, habits, notices, rolls
 from envol.outbound.lease import Row
+from envol.outbound.perishing import TOO_LATE
 from envol.outbound.sites import provider_of
 from envol.wire.address import AddressError, normalise
 from envol.wire.smtp.replies import retry_delay
@@ -113,8 +114,8 @@ def _count(results: Sequence[Result], lost: set[int]) -> None:
 
 
 def refuse(refused: Iterable[tuple[Row, str]]) -> None:
-    """Settle rows a gate refused, in the caller's transaction that leases them."""
-    _write([Result(row, "suppressed", cause=reason) for row, reason in refused])
+    """Settle rows a gate refused, or whose time is over, in the caller's transaction that leases them."""
+    _write([Result(row, "expired" if reason == TOO_LATE else "suppressed", cause=reason) for row, reason in refused])
 
 
 def _write(results: Sequence[Result], commit: str | None = None) -> list[Result]:

@@ -139,6 +139,7 @@ _CAUSES = {
     "stopped": _("campaign stopped"),
     "by_hand": _("cancelled by a member"),
     "expired": _("given up after many tries"),
+    "too_late": _("its minutes were over before it could leave"),
 }
 # Why a line of an import, or a value of it, stays out.
 _REFUSALS = {

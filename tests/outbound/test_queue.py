@@ -10,7 +10,8 @@ from django.db import DataError, connection, transaction
 
 from envol import db
 from envol.consent import suppression
-from envol.outbound import accept, enter, lease, settle, states
+from envol.events.writing import request_mail
+from envol.outbound import accept, enter, lease, requests, settle, states
 from envol.outbound.accept import Outgoing, Refused
 from envol.outbound.settle import DEFERRED, Result
 from tests.outbound.helpers import people, queued, sending
@@ -298,6 +299,57 @@ def test_a_message_expires_only_after_its_lifetime_and_enough_attempts(workspace
     settle.settle([Result(rows_of(take())[0], DEFERRED, "later", 451, None, "still later")])
     assert states.counts(one.id)["expired"] == 1
     assert states.invariants() == []
+
+
+def code(workspace, made_minutes_ago: int) -> tuple[int, int]:  # noqa: ANN001
+    """A code that was accepted so long ago."""
+    letter = Outgoing(workspace.id, ("Shop", "shop@librairie.example"), [("", "c@un.example")], "Code", "1", code=True)
+    (accepted,) = accept.accept_messages([letter])
+    (key,) = accepted.recipients
+    db.execute(
+        "UPDATE outbound_send SET created_at = now() - make_interval(mins => %s) WHERE sending_id = %s AND no = %s",
+        [made_minutes_ago, *key],
+    )
+    return key
+
+
+def ended(key: tuple[int, int]) -> tuple[str, str] | None:
+    found = db.rows("SELECT state, cause FROM outbound_outcome WHERE sending_id = %s AND no = %s", list(key))
+    return found[0] if found else None
+
+
+def test_a_codes_minutes_count_from_when_it_was_made_and_not_from_the_first_attempt(workspace) -> None:
+    """No attempt was made in time: the couriers were down, the disk was full, or the receiver put us off."""
+    late, early = code(workspace, 16), code(workspace, 14)
+    ordinary = accept.accept_messages(
+        [Outgoing(workspace.id, ("S", "shop@librairie.example"), [("", "d@un.example")], "Hi", "x")]
+    )[0].recipients[0]
+    db.execute("UPDATE outbound_send SET created_at = now() - interval '3 days' WHERE no = %s", [ordinary[1]])
+    leases = take()
+    assert {row.key for row in rows_of(leases)} == {early, ordinary}
+    assert ended(late) == ("expired", "too_late")
+
+    assert lease.changed(leases) == {}
+    db.execute("UPDATE outbound_send SET created_at = now() - interval '16 minutes' WHERE no = %s", [early[1]])
+    assert lease.changed(leases) == {early: ("expired", "too_late")}, "also while a courier has it"
+    settle.settle([Result(row, DEFERRED, "greylisted", 451, None, "later") for row in rows_of(leases)])
+    lease.release(leases)
+    db.execute("UPDATE outbound_retry SET due = now()")
+    assert [row.key for row in rows_of(take())] == [ordinary], "put off once, it is not tried again"
+    assert ended(early) == ("expired", "too_late") and ended(ordinary) is None
+    assert states.invariants() == []
+
+
+def test_a_code_that_waited_before_it_was_accepted_is_as_old_as_its_request(workspace) -> None:
+    request_mail("code", "zoe@equipe.example", {"code": "314159"}, workspace_id=workspace.id)
+    request_mail("code", "max@equipe.example", {"code": "271828"}, workspace_id=workspace.id)
+    db.execute(
+        "UPDATE events_mail_request SET created_at = now() - interval '16 minutes' WHERE recipient LIKE 'zoe%%'"
+        " AND workspace_id = %s",
+        [workspace.id],
+    )
+    assert requests.take() == 2
+    assert [row.address for row in rows_of(take())] == ["max@equipe.example"]
 
 
 def test_a_jump_back_of_the_clock_freezes_nobody(workspace) -> None:

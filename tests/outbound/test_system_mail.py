@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from email import message_from_bytes, policy
 
 import pytest
+from django.conf import settings
 from django.core.mail import EmailMultiAlternatives
 
 from envol import db
@@ -46,6 +47,8 @@ def test_a_password_mail_is_accepted_untracked_and_goes_first(workspace) -> None
     assert b"Auto-Submitted: auto-generated" in data
     assert b"/o/" not in data and b"/c/" not in data and b"List-Unsubscribe" not in data
     assert db.value("SELECT priority FROM outbound_chunk") == 0
+    lifetime = db.value("SELECT lifetime_seconds FROM outbound_sending WHERE workspace_id = %s", [workspace.id])
+    assert lifetime > settings.PASSWORD_RESET_TIMEOUT, "its link is good for days: a night without a road ends nothing"
 
 
 def test_a_confirmation_measures_nobody_whatever_she_allowed(workspace) -> None:
