@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from django.utils.translation import gettext, gettext_noop
+from babel.core import Locale, UnknownLocaleError
+from django.utils.translation import get_language, gettext, gettext_noop
 
 _SAID = {
     "brand_name": gettext_noop("the sender calls itself %(what)s and writes from another domain"),
@@ -92,7 +93,22 @@ _SAID = {
 def said(rule: str, what: str = "") -> str:
     """One reason in the language of whoever reads."""
     sentence = _SAID.get(rule)
+    if rule in ("habit_language", "habit_ending"):
+        what = ", ".join(map(_language if rule == "habit_language" else _ending, what.split(", ")))
     return gettext(sentence) % {"what": what} if sentence else rule
+
+
+def _language(code: str) -> str:
+    """Its name, as whoever reads calls it."""
+    try:
+        return str(Locale.parse((get_language() or "en").replace("-", "_")).languages.get(code, code))
+    except (ValueError, UnknownLocaleError):
+        return code
+
+
+def _ending(name: str) -> str:
+    """The end of domains, so that nobody takes it for a language."""
+    return f".{name}" if name else name
 
 
 def all_said(reasons: Sequence[Sequence[Any]]) -> list[str]:

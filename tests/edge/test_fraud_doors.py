@@ -7,6 +7,7 @@ import io
 import smtplib
 import zipfile
 from collections import Counter
+from collections.abc import Iterator
 from email.message import EmailMessage
 from typing import Any
 
@@ -70,9 +71,11 @@ def message(name: str, html: str, file: tuple[str, bytes] | None) -> EmailMessag
 
 
 @pytest.fixture(autouse=True)
-def _fresh(empty_database: None) -> None:
+def _fresh(empty_database: None) -> Iterator[None]:
     control._forget()
     habits._forget()
+    yield
+    habits._forget()  # the next key of this number, in another test, is another's
 
 
 @pytest.fixture
