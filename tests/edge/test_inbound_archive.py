@@ -160,3 +160,16 @@ def test_the_text_alone_outlives_three_months_and_nothing_two_years(workspace: A
     db.execute("UPDATE outbound_post SET received_at = now() - interval '731 days'")
     mailing.tidy()
     assert not Post.objects.exists()
+
+
+def test_what_an_author_quotes_stands_apart_and_the_day_is_the_lists_own(
+    workspace: Any,
+    club: MailingList,  # noqa: F811
+) -> None:
+    MailingList.objects.update(archive=archive.PUBLIC)
+    one = post(club, "Re: Samedi", "J'y serai.\n\n> > À 15 h ?\n> Oui, <à 15 h>.\n\nLuc")
+    Post.objects.filter(pk=one.pk).update(received_at=datetime(2026, 3, 1, 23, 30, tzinfo=UTC))
+    page = shown(f"{EVERYBODY}/{one.pk}")
+    assert "<blockquote><p>À 15 h ?<br>Oui, &lt;à 15 h&gt;.</p></blockquote>" in page and "&gt; " not in page
+    assert page.index("y serai") < page.index("<blockquote>") < page.index("<p>Luc</p>")
+    assert "2 mars 2026" in page and "2 mars 2026" in shown(EVERYBODY), "in Paris it is tomorrow already"

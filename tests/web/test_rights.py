@@ -82,11 +82,14 @@ def test_the_link_shows_and_only_a_post_acts(reader: Reader, browser: Client) ->
     fair = Import.objects.create(workspace=reader.workspace, origin={"by": "other", "name": "Salon du livre"})
     for source, said in (
         (people.source(reader.workspace, "import", "salon.csv", import_id=fair.pk), "Salon du livre l’a donnée."),
-        (people.source(reader.workspace, "message", "Le site", actor="key 4711"), "Le site."),
+        (people.source(reader.workspace, "message", "Le site", actor="key 4711"), "Le site » vous a écrit."),
+        (people.source(reader.workspace, "api", "La caisse", actor="key 4711"), "par son programme « La caisse »."),
+        (people.source(reader.workspace, "import", "clients.csv"), "par le fichier « clients.csv »."),
         (None, "D’où vient votre adresse n’a pas été noté."),
     ):
         Contact.objects.filter(pk=reader.contact).update(source_id=source.pk if source else None)
-        assert said in browser.get(where).content.decode()
+        page = browser.get(where).content.decode().replace("\u202f", " ").replace("\xa0", " ")
+        assert said in page
     answer = browser.post(where, {"act": "download"})
     with zipfile.ZipFile(io.BytesIO(answer.content)) as file:
         assert "zoe.martin@lecteurs.example" in file.read("data.json").decode()

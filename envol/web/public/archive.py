@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import groupby
 
 from babel.dates import format_date
 from django.http import HttpRequest, HttpResponse
@@ -73,7 +74,8 @@ def _all(request: HttpRequest, reading: Reading | None) -> HttpResponse:
         **_facts(request, reading, language),
         "query": query,
         "lines": [
-            {"post": post, "at": f"{reading.base}/{post.pk}", "day": _day(post, language)} for post in found.rows
+            {"post": post, "at": f"{reading.base}/{post.pk}", "day": _day(post, reading, language)}
+            for post in found.rows
         ],
         "older": found.older,
         "first": found.first,
@@ -92,7 +94,18 @@ def _one(request: HttpRequest, reading: Reading | None, post_id: int) -> HttpRes
     if mine and request.method == "POST" and posted(request).get("act") == "remove":
         archive.remove(post)
         return page("archive_gone", language, facts)
-    return page("archive_post", language, {**facts, "post": post, "day": _day(post, language), "mine": mine})
+    facts |= {"post": post, "day": _day(post, reading, language), "parts": _parts(post.text), "mine": mine}
+    return page("archive_post", language, facts)
+
+
+def _parts(text: str) -> list[tuple[bool, str]]:
+    """The text in order: what is quoted, without its marks (RFC 3676 §4.5), and what is not."""
+    parts = []
+    for quoted, lines in groupby(text.split("\n"), lambda line: line.startswith(">")):
+        part = "\n".join(line.lstrip("> ") if quoted else line for line in lines).strip("\n")
+        if part.strip():
+            parts.append((quoted, part))
+    return parts
 
 
 def _facts(request: HttpRequest, reading: Reading, language: str) -> dict[str, object]:
@@ -106,8 +119,9 @@ def _facts(request: HttpRequest, reading: Reading, language: str) -> dict[str, o
     }
 
 
-def _day(post: Post, language: str) -> str:
-    return format_date(post.received_at, "long", locale="fr_FR" if language == "fr" else "en_GB")
+def _day(post: Post, reading: Reading, language: str) -> str:
+    there = post.received_at.astimezone(reading.one.workspace.zone)
+    return format_date(there, "long", locale="fr_FR" if language == "fr" else "en_GB")
 
 
 @require_safe

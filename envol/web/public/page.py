@@ -54,6 +54,8 @@ STYLE = (
     ".then{border-top:1px solid var(--line);margin-top:1.5rem;padding-top:.25rem}"
     ".trap{position:absolute;inset-inline-start:-99rem;width:1px;height:1px;overflow:hidden}"
     ":focus-visible{outline:3px solid var(--focus);outline-offset:2px}"
+    "blockquote{margin:.75rem 0;padding-inline-start:1rem;border-inline-start:.2rem solid var(--line);"
+    "color:var(--muted)}"
     "footer{color:var(--muted);font-size:.9rem;padding-block:1rem 2.5rem}"
 )
 _STYLE_HASH = base64.b64encode(hashlib.sha256(STYLE.encode()).digest()).decode()

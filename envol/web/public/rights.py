@@ -137,7 +137,8 @@ def _whence(workspace: Workspace, contact_id: int, words: Words) -> str:
         return words("rights_whence_herself", day=day, label=came.label)
     if came.by == whence.OTHER:
         return words("rights_whence_other", day=day, giver=came.name)
-    return words("rights_whence", day=day, label=came.label)
+    road = {"import": "rights_whence_file", "api": "rights_whence_program", "message": "rights_whence_message"}
+    return words(road.get(came.kind, "rights_whence"), day=day, label=came.label)
 
 
 def _facts(request: HttpRequest, workspace: Workspace, words: Words, **more: Any) -> dict[str, Any]:

@@ -104,6 +104,18 @@ RIGHTS: dict[str, dict[str, str]] = {
         "fr": "{workspace} a votre adresse depuis le {day} : {giver} l’a donnée.",
         "en": "{workspace} has had your address since {day}: {giver} gave it.",
     },
+    "rights_whence_file": {
+        "fr": "{workspace} a votre adresse depuis le {day}, par le fichier « {label} ».",
+        "en": "{workspace} has had your address since {day}, by the file “{label}”.",
+    },
+    "rights_whence_program": {
+        "fr": "{workspace} a votre adresse depuis le {day}, par son programme « {label} ».",
+        "en": "{workspace} has had your address since {day}, by its program “{label}”.",
+    },
+    "rights_whence_message": {
+        "fr": "{workspace} a votre adresse depuis le {day}, quand son programme « {label} » vous a écrit.",
+        "en": "{workspace} has had your address since {day}, when its program “{label}” wrote to you.",
+    },
     "rights_whence_unknown": {
         "fr": "D’où vient votre adresse n’a pas été noté.",
         "en": "Where your address came from was not written down.",
