@@ -3,6 +3,9 @@
 Both take the same load from `smtp-source` (ten sessions that stay open) in turns. It speaks neither TLS nor AUTH, so
 both listeners do without: ours is the relay's own session with a key that is signed in already. Postfix puts what it
 took on hold, so that it delivers nothing meanwhile; no courier of ours runs.
+
+Beside the rates, and without a goal: how long a client waits from its final dot to the 250, which is said after the
+commit. Sessions of our own measure it of both, each message by itself, so that a commit shared by ten of them shows.
 """
 
 from __future__ import annotations
@@ -22,6 +25,8 @@ from typing import Any
 from bench import ground
 
 GOAL = 4.0
+TIMED = 1000
+"""Messages of a round whose answers are timed."""
 RECIPIENT = "luc@boite.example"
 HOLD = "smtpd_data_restrictions = check_client_access static:HOLD\n"
 
@@ -47,25 +52,73 @@ def measure(
     try:
         with peers.running(base, HOLD) as postfix, ground.installation() as here, relay(here, processes) as port:
             ours, reference = [], []
+            waits: dict[str, list[float]] = {"ours": [], "postfix": []}
             for number in range(rounds):
                 reference.append(load(postfix.ports["clear"], messages // 4, sessions, letter))
                 ours.append(load(port, messages, sessions, letter))
                 ground.say(f"round {number + 1}: {ours[-1]:,.0f} messages/s, Postfix {reference[-1]:,.0f}")
+                waits["postfix"] += asyncio.run(waited(postfix.ports["clear"], TIMED, sessions, letter))
+                waits["ours"] += asyncio.run(waited(port, TIMED, sessions, letter))
             from envol import db
 
-            kept = db.value("SELECT count(*) FROM outbound_send")
-            if kept != messages * rounds:
-                raise RuntimeError(f"{messages * rounds:,} messages were answered with 250, and {kept:,} are kept.")
+            kept, taken = db.value("SELECT count(*) FROM outbound_send"), (messages + TIMED) * rounds
+            if kept != taken:
+                raise RuntimeError(f"{taken:,} messages were answered with 250, and {kept:,} are kept.")
     finally:
         shutil.rmtree(base, ignore_errors=True)
+    slow = {who: [round(hundredth(found, n) * 1000, 1) for n in (50, 99)] for who, found in waits.items()}
+    told = {who: f"{p50} and {p99} ms" for who, (p50, p99) in slow.items()}
     return ground.compared(
         "relay",
         ours,
         reference,
         GOAL,
         f"{rounds} rounds of {messages:,} messages of {size:,} bytes, {sessions} sessions,"
-        f" {processes} processes; durable, no TLS",
-    )
+        f" {processes} processes; durable, no TLS; from dot to 250 (p50 and p99) {told['ours']},"
+        f" Postfix {told['postfix']}",
+    ) | {"dot_to_250_ms": slow}
+
+
+def hundredth(found: list[float], n: int) -> float:
+    """The value below which n of a hundred lie."""
+    return sorted(found)[min(len(found) * n // 100, len(found) - 1)]
+
+
+async def waited(port: int, messages: int, sessions: int, letter: Path) -> list[float]:
+    """Seconds from the final dot to its 250, of each message; the sessions stay open and send one after another."""
+    body = letter.read_bytes().rstrip(b"\n").replace(b"\n", b"\r\n") + b"\r\n"
+
+    async def session(count: int) -> list[float]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        found = []
+
+        async def said(wanted: bytes) -> None:
+            while (line := await reader.readline())[3:4] == b"-":
+                pass
+            if not line.startswith(wanted):
+                raise RuntimeError(f"Instead of {wanted.decode()} came {line.decode().strip() or 'nothing'}.")
+
+        async def ask(command: str, wanted: bytes = b"250") -> None:
+            writer.write(f"{command}\r\n".encode())
+            await said(wanted)
+
+        await said(b"220")
+        await ask("EHLO bench.example")
+        for _ in range(count):
+            await ask(f"MAIL FROM:<{ground.SENDER}>")
+            await ask(f"RCPT TO:<{RECIPIENT}>")
+            await ask("DATA", b"354")
+            writer.write(body)
+            await writer.drain()
+            began = time.perf_counter()
+            await ask(".")
+            found.append(time.perf_counter() - began)
+        await ask("QUIT", b"221")
+        writer.close()
+        return found
+
+    parts = [messages // sessions + (n < messages % sessions) for n in range(sessions)]
+    return [one for found in await asyncio.gather(*map(session, parts)) for one in found]
 
 
 def load(port: int, messages: int, sessions: int, letter: Path) -> float:
