@@ -71,6 +71,7 @@ class Source(models.Model):
 
     class Meta:
         db_table = "contacts_source"
+        indexes = [models.Index(fields=["workspace", "kind", "at"], name="source_of_day")]
 
 
 class Contact(models.Model):
