@@ -104,9 +104,11 @@ class PostgresEngine:
         """
         select, compiler = self._select(workspace, tree, now)
         if after is not None:
-            select = select.where(exp.GT(this=exp.column("id", ALIAS), expression=compiler.bind(after, "bigint")))
+            behind = exp.GT(this=exp.column("id", ALIAS), expression=compiler.bind(after, "bigint"))
+            select = select.where(behind, copy=False)
         if limit is not None:
-            select = select.order_by(exp.column("id", ALIAS)).limit(compiler.bind(limit, "bigint"))
+            select = select.order_by(exp.column("id", ALIAS), copy=False)
+            select = select.limit(compiler.bind(limit, "bigint"), copy=False)
         return to_sql(select), compiler.params
 
     def sample(self, workspace: Whose, tree: Tree, n: int = 10, *, now: When = None) -> list[int]:
@@ -167,8 +169,8 @@ class PostgresEngine:
         root = parse(tree, compiler.catalogue)
         select = (
             contacts(compiler, refusal(purpose), exp.Count(this=exp.Star()))
-            .where(compiler.condition(root))
-            .group_by("1")
+            .where(compiler.condition(root), copy=False)
+            .group_by("1", copy=False)
         )
         return {why: int(n) for why, n in db.rows(to_sql(select), compiler.params)}
 
@@ -201,8 +203,8 @@ class PostgresEngine:
         compiler = self.compiler(workspace, now, only=ids)
         root = parse(tree, compiler.catalogue)
         reason = refusal(purpose) if purpose else exp.Literal.string("")
-        select = contacts(compiler, exp.column("id", ALIAS), reason).where(compiler.among(ids))
-        select = select.where(compiler.condition(root))
+        select = contacts(compiler, exp.column("id", ALIAS), reason)
+        select = select.where(compiler.among(ids), compiler.condition(root), copy=False)
         return dict(db.rows(to_sql(select), compiler.params))
 
 
