@@ -89,13 +89,11 @@ def _end_of(since: datetime, months: int | None, begins: date | None) -> datetim
     if months is None:
         return None
     year, month = divmod(since.month - 1 + months, 12)
-    year, month = since.year + year, month + 1
-    for day in (since.day, 30, 29, 28):
-        try:
-            moment = since.replace(year=year, month=month, day=day)
-            break
-        except ValueError:
-            continue
+    try:
+        moment = since.replace(year=since.year + year, month=month + 1)
+    except ValueError:  # there is no such day: the last of that month ends (Regulation 1182/71 art. 3(2)(c))
+        year, month = divmod(since.month + months, 12)
+        moment = datetime(since.year + year, month + 1, 1, tzinfo=since.tzinfo)
     return max(moment, datetime.combine(begins, datetime.min.time(), UTC)) if begins is not None else moment
 
 

@@ -89,7 +89,8 @@ def change(workspace: Workspace, category: str, months: int, reason: str, member
 
 
 def before(now: datetime, months: int) -> datetime:
-    """What ends before this moment is over: a calendar term, kept to the last day of a shorter month."""
+    """What began before this moment is over: a calendar term. Where its last month has no such day, it ends with that
+    month (Regulation 1182/71 art. 3(2)(c))."""
     year, month = divmod(now.month - 1 - months, 12)
     year, month = now.year + year, month + 1
     for day in (now.day, 30, 29, 28):

@@ -99,8 +99,11 @@ def months(day: date, number: int) -> date:
 
 
 def moment(now: datetime, number: int) -> datetime:
-    """This very time of day, so many months later."""
-    return datetime.combine(months(now.date(), number), now.timetz())
+    """This very time of day, so many months later; where there is no such day, when that month is over."""
+    day = months(now.date(), number)
+    if day.day < now.day:
+        return datetime.combine(day + timedelta(days=1), time(), UTC)
+    return datetime.combine(day, now.timetz())
 
 
 def by_day(**how: int) -> Callable[[datetime], datetime]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from allauth.account.models import EmailAddress
@@ -28,14 +28,7 @@ pytestmark = pytest.mark.usefixtures("empty_database")
 
 
 def kept(number: int) -> Callable[[datetime], datetime]:
-    """So many calendar months later; where the last month is too short, with the day that follows it."""
-
-    def end(now: datetime) -> datetime:
-        last = moment(now, number)
-        whole = last.day == now.day
-        return last if whole else datetime.combine(last.date() + timedelta(days=1), time(), UTC)
-
-    return end
+    return lambda now: moment(now, number)
 
 
 def _gone(there: Callable[[], bool]) -> Over:
@@ -123,7 +116,7 @@ DEADLINES: dict[str, Deadline] = {
         _processor, lambda now: midnight(months(now.date(), 60) + timedelta(days=1), UTC)
     ),
     "a request that was answered": Deadline(_request, kept(60)),
-    "a permission taken over from a former system": Deadline(_taken_over, lambda now: moment(now, 6)),
+    "a permission taken over from a former system": Deadline(_taken_over, kept(6)),
     "an invitation": Deadline(_invitation, after(days=3)),
     "a link for a new password": Deadline(_password, after(days=3)),
     "a session": Deadline(_session, after(days=14)),

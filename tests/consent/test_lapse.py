@@ -75,7 +75,11 @@ def test_a_longer_term_gives_no_new_thirty_days_and_a_shorter_one_does(newslette
     lapse.change(newsletter, 12)
     assert newsletter.lapses_from is not None and newsletter.lapses_from > date.today()
     given = datetime(2024, 8, 31, tzinfo=UTC)
-    assert lapse.ends(Purpose(months=6, kind="marketing"), given) == datetime(2025, 2, 28, tzinfo=UTC)
+    assert lapse.ends(Purpose(months=6, kind="marketing"), given) == datetime(2025, 3, 1, tzinfo=UTC)
+    assert lapse.ends(Purpose(months=6, kind="marketing"), given.replace(day=28)) == datetime(2025, 2, 28, tzinfo=UTC)
+    assert lapse.ends(Purpose(months=6, kind="marketing"), datetime(2026, 12, 31, 23, tzinfo=UTC)) == datetime(
+        2027, 7, 1, tzinfo=UTC
+    )
 
 
 def test_she_keeps_it_by_one_button_on_her_own_page(workspace: Workspace, newsletter: Purpose) -> None:
