@@ -69,7 +69,7 @@ MOST = 1000
 def sent_on(workspace_id: int, permission_id: int, address: str) -> list[SentOn]:
     """What was queued to a person on the ground of this answer of hers, newest first, at most `MOST`.
 
-    ``address``: hers now; by it single messages and posts are found, campaigns by herself.
+    ``address``: hers now; by it posts to mailing lists are found, campaigns by herself.
     """
     keys = mail_log.keys_of_address(workspace_id, address)
     found = db.rows(

@@ -127,10 +127,10 @@ def search(workspace_id: int, query: Query, before: str = "", most: int = PAGE) 
 
 
 def of_address(workspace_id: int, address: str, before: str = "", most: int = PAGE) -> Page:
-    """What went to an address and to whom it is of now, paged as `search` does, which reads words as it can."""
+    """What went to an address and to whom it is of now, posts to mailing lists too; paged as `search` does."""
     place = _place(before)
     with _by_keys():
-        return _page(_of_address(workspace_id, address, Query(), place, most + 1), most)
+        return _page(_of_keys(workspace_id, keys_of_address(workspace_id, address), Query(), place, most + 1), most)
 
 
 @contextmanager
@@ -301,17 +301,20 @@ def _of_keys(
 def _of_address(
     workspace_id: int, address: str, query: Query, place: tuple[datetime, int, int] | None, most: int
 ) -> list[tuple[Any, ...]]:
-    return _of_keys(workspace_id, keys_of_address(workspace_id, address), query, place, most)
+    return _of_keys(workspace_id, keys_of_address(workspace_id, address, STREAMS), query, place, most)
 
 
-def keys_of_address(workspace_id: int, address: str) -> list[tuple[int, int]]:
-    """Single messages by their index; of campaigns the rows of who has this address now; tests one by one."""
+def keys_of_address(
+    workspace_id: int, address: str, streams: Sequence[str] = (*STREAMS, "list")
+) -> list[tuple[int, int]]:
+    """Single messages (of these kinds) by their index; of campaigns the rows of who has this address now; tests one by
+    one."""
     contacts = list(
         Contact.objects.filter(workspace_id=workspace_id, email_key=normalise(address).key).values_list("pk", flat=True)
     )
     given = {
         "address": address,
-        "streams": _sendings(workspace_id, STREAMS),
+        "streams": _sendings(workspace_id, streams),
         "tests": _sendings(workspace_id, ("test",)),
         "campaigns": _sendings(workspace_id, ("campaign", "resend", "again")) if contacts else [],
         "contacts": contacts,

@@ -132,6 +132,12 @@ def test_a_post_to_a_mailing_list_keeps_it_too(shop: Shop) -> None:
     mailing.distribute(Post.objects.get(author=author).pk)
     kept = dict(db.rows("SELECT contact_id, permission_id FROM outbound_send WHERE sending_id = %s", [made.sending_id]))
     assert kept[one.pk] == line(shop, one) is not None and not kept.get(silent.pk), "a refusal is no ground"
+    (sent,) = grounds.sent_on(shop.workspace.pk, kept[one.pk], one.email)
+    assert sent.sending_id == made.sending_id, "its proof names the post"
+    status, told = Own(shop.workspace)("GET", f"/contacts/{one.pk}/messages")
+    assert status == 200 and [(row["kind"], row["id"]) for row in told["items"]] == [("list", sent.no)]
+    assert told["items"][0]["ground"]["id"] == kept[one.pk]
+    assert "post to a mailing list" in signed_in(shop).get(f"/mail/{sent.sending_id}/{sent.no}").content.decode()
 
 
 def test_a_program_reads_of_each_message_on_which_ground_it_left(shop: Shop, elsewhere: Workspace) -> None:

@@ -48,6 +48,8 @@ KINDS = {
     "campaign": gettext_lazy("campaign"),
     "resend": gettext_lazy("campaign, sent again to who did not click"),
     "again": gettext_lazy("campaign, sent again to one person"),
+    "list": gettext_lazy("post to a mailing list"),
+    "stored": gettext_lazy("mail for a server that was away"),
 }
 
 
