@@ -32,6 +32,7 @@ BACKEND = "allauth.account.auth_backends.AuthenticationBackend"
 AS_OWNER = {
     "api/calls.py",
     "api/own/mail.py",
+    "api/sign_ins.py",
     "accounts/first.py",
     "collect/limits.py",
     "consent/ledger.py",
@@ -48,7 +49,6 @@ AS_OWNER = {
     "outbound/mail_log.py",
     "outbound/mailing.py",
     "outbound/stored.py",
-    "web/doors.py",
     "web/public/archive.py",
     "web/public/choices.py",
     "web/public/moderation.py",
