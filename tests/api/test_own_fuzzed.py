@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from typing import Any
 
@@ -20,8 +19,9 @@ from schemathesis.specs.openapi.checks import (
 from envol.accounts.workspaces import create_workspace
 from envol.api.own.openapi import document
 from tests.api.program import Program
+from tests.examples import examples
 
-EXAMPLES = int(os.environ.get("ENVOL_FUZZ", "1"))  # of each route; `make fuzz` takes more
+EXAMPLES = examples(1)  # of each route; `make fuzz` takes more
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
 

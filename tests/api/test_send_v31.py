@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envol.api.send_v31 import Call, Letter, Refused, read
-from tests.examples import examples
+from tests.examples import CHEAP, examples
 
 FROM, TO = {"Email": "zoe@boutique.example", "Name": "Zoé"}, [{"Email": "luc@lecteurs.example", "Name": "Luc"}]
 GOOD = {"From": FROM, "To": TO, "Subject": "Bonjour", "TextPart": "Elle est partie."}
@@ -150,7 +150,7 @@ _JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(max_siz
                      | st.dictionaries(st.sampled_from([*GOOD, "Cc", "Headers", "Attachments", "Email", "Globals", "Messages"]), inner, max_size=4), max_leaves=20)  # fmt: skip
 
 
-@settings(max_examples=examples(200), deadline=None)
+@settings(max_examples=examples(200, CHEAP), deadline=None)
 @given(_JSON)
 def test_nothing_a_program_sends_is_our_mistake(raw: Any) -> None:
     for body in (raw, {"Messages": [raw]}, {"Messages": [{**GOOD, "To": raw}, GOOD], "Globals": raw}):

@@ -147,7 +147,7 @@ def test_the_engines_choose_the_same_people(
         assert bool(asked.changed) == (columns.delta.size > 0) == (state == "changed")
 
         @settings(
-            max_examples=examples(EXAMPLES), deadline=None, suppress_health_check=list(HealthCheck), database=None
+            max_examples=examples(EXAMPLES, 0.25), deadline=None, suppress_health_check=list(HealthCheck), database=None
         )
         @given(several)
         def compared(drawn: tuple[datetime | date, list[dict[str, Any]]]) -> None:

@@ -320,7 +320,7 @@ def _lives(world: World, road: str) -> None:
     """Some lives on one road, always the same ones; `make fuzz` tries more."""
 
     @settings(
-        max_examples=examples(2 if road in SLOW else 4), deadline=None, suppress_health_check=list(HealthCheck),
+        max_examples=examples(2 if road in SLOW else 4, 0.5), deadline=None, suppress_health_check=list(HealthCheck),
         database=None, derandomize=True, phases=[Phase.explicit, Phase.generate],
     )  # fmt: skip
     @given(first=_acts, then=_acts, last=_acts)

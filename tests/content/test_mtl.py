@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from envol.content.mtl import legacy
 from envol.content.mtl.grammar import MtlError, parse
 from envol.content.mtl.run import Values, render
-from tests.examples import examples
+from tests.examples import CHEAP, examples
 
 VAR: dict[str, Any] = {
     "name": "Zoé", "n": 7, "half": 2.5, "yes": True, "no": False, "yo-yo": "jouet", "html": "<b>gras</b>", "nothing": None,
@@ -161,7 +161,7 @@ def test_no_source_takes_longer_than_it_is_long() -> None:
 _PIECES = st.lists(st.sampled_from(["{{", "}}", "{%", "%}", "if ", "for x in ", "endif", "endfor", "else", "set a = ", "var:n", "var:rows", ":", '"', "'", "(", ")", "not ", "and ", "1", "- ", "Upper(", "x", "\n", "é", "["]), max_size=25)  # fmt: skip
 
 
-@settings(max_examples=examples(300), deadline=None)
+@settings(max_examples=examples(300, CHEAP), deadline=None)
 @given(_PIECES)
 def test_whatever_is_written_is_text_or_an_error_of_its_author(pieces: list[str]) -> None:
     source = "".join(pieces)

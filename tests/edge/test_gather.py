@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from envol.edge.gather import Busy, Closed, Gatherer
-from tests.examples import examples
+from tests.examples import CHEAP, examples
 
 pytestmark = pytest.mark.anyio
 
@@ -174,7 +174,7 @@ async def test_a_delay_fills_the_batch_but_a_full_one_does_not_wait() -> None:
     assert await late == 10
 
 
-@settings(max_examples=examples(40), deadline=None)
+@settings(max_examples=examples(40, CHEAP), deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, 3), st.booleans(), st.booleans()), min_size=1, max_size=80),
     st.integers(1, 9),

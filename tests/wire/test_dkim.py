@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from envol.wire import dkim
 from envol.wire import list_headers as lh
 from envol.wire.message import Attachment, Composed, Mailbox, compose
-from tests.examples import examples
+from tests.examples import CHEAP, examples
 
 DOMAIN = "news.shop.example"
 NOW = 1_795_500_000
@@ -124,7 +124,7 @@ def test_an_outline_signs_as_if_each_message_were_read_anew(shape: str) -> None:
 
 
 @given(st.text(max_size=300), st.text(max_size=300))
-@settings(max_examples=examples(60), suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(60, CHEAP), suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_text_verifies(text: str, html: str) -> None:
     assert verified(signed(note(text=text, html=html), SIGNERS[1:])) == [True]
 

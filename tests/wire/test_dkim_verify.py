@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from envol.wire import dkim
 from envol.wire.dkim_verify import MOST, Reason, verify
-from tests.examples import examples
+from tests.examples import CHEAP, examples
 from tests.wire.test_dkim import DOMAIN, NOW, RSA, SHAPES, ZONE, note, signed, verified
 
 RECORDS = {tuple(name.decode().rstrip(".").split("._domainkey.")[::-1]): text.decode() for name, text in ZONE.items()}
@@ -52,7 +52,7 @@ def test_what_others_sign_holds(header_form: str, body_form: str, body: bytes) -
     assert reasons(line + raw) == [Reason.OK]
 
 
-@settings(max_examples=examples(150), deadline=None)
+@settings(max_examples=examples(150, CHEAP), deadline=None)
 @given(place=st.integers(0, 10**6), octet=st.binary(min_size=1, max_size=3))
 def test_whatever_is_changed_the_verdict_is_that_of_the_other(place: int, octet: bytes) -> None:
     raw = signed(note())
@@ -76,7 +76,7 @@ def test_a_header_that_is_not_all_fields_proves_nothing(octets: bytes) -> None:
     assert reasons(changed) and set(reasons(changed)) == {Reason.SYNTAX}
 
 
-@settings(max_examples=examples(300), deadline=None)
+@settings(max_examples=examples(300, CHEAP), deadline=None)
 @given(st.binary(max_size=400))
 def test_junk_is_answered(junk: bytes) -> None:
     assert isinstance(verify(b"DKIM-Signature: " + junk, find, NOW), list)

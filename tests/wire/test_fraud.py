@@ -18,7 +18,7 @@ from envol.wire.fraud import ALLOW, HOLD, REFUSE, Letter, judge, letter_of
 from envol.wire.fraud import files as attachments
 from envol.wire.fraud.names import _plain, borrowed, mixed, named_sender, plain, skeleton
 from envol.wire.fraud.phrases import words_of
-from tests.examples import examples
+from tests.examples import CHEAP, examples
 
 
 def letter(html: str = "", text: str = "", subject: str = "Votre commande", name: str = "La Boutique") -> Letter:
@@ -216,7 +216,7 @@ def test_a_message_is_read_as_a_mail_program_shows_it() -> None:
 
 
 @given(st.binary(max_size=3000), st.binary(max_size=400))
-@settings(max_examples=examples(300), deadline=None)
+@settings(max_examples=examples(300, CHEAP), deadline=None)
 def test_junk_gets_a_verdict(body: bytes, more: bytes) -> None:
     for raw in (
         body,

@@ -32,7 +32,7 @@ from envol.wire.smtp import client as c
 from envol.wire.smtp import server as s
 from envol.wire.smtp.grammar import crlf_only, reply
 from envol.wire.smtp.replies import classify
-from tests.examples import examples
+from tests.examples import CHEAP, examples
 from tests.wire.fraud_letters import letters
 from tests.wire.returned_letters import bounces
 from tests.wire.test_reports import record
@@ -201,7 +201,7 @@ def test_what_is_nearly_right_is_answered(name: str) -> None:
     kept = [file.read_bytes() for file in sorted(folder.glob("*"))]
     seeds = [*kept, *parser.seeds()]
     chance = random.Random(f"{name} {examples(1)}")
-    for number in range(len(seeds) + examples(parser.tries)):
+    for number in range(len(seeds) + examples(parser.tries, CHEAP)):
         raw = seeds[number] if number < len(seeds) else mutant(seeds, chance)
         problem = _problem(parser, raw, measured=number % MEASURED == 0)
         assert not problem, f"{problem}: kept as {_keep(folder, raw)}"

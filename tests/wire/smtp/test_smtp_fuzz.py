@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 from envol.wire.smtp import client as c
 from envol.wire.smtp import server as s
 from envol.wire.smtp.grammar import MAX_REPLY_LINE, ReplyReader, ReplySyntaxError, crlf_only, encode_data, reply
-from tests.examples import examples
+from tests.examples import CHEAP, examples
 
-EXAMPLES = settings(max_examples=examples(300), deadline=None)
+EXAMPLES = settings(max_examples=examples(300, CHEAP), deadline=None)
 
 SERVER_WORDS = [
     b"220 hello\r\n",
