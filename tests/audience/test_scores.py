@@ -121,6 +121,8 @@ def stays(workspace: Workspace, person: int) -> list[tuple[str, date, date | Non
 
 def test_a_tier_is_entered_at_once_and_left_only_at_the_review(workspace: Workspace, buyer: Callable[..., int]) -> None:
     people = [buyer((200, 1000 + n)) for n in range(100)]
+    long_here = TODAY - timedelta(days=400)  # whatever the day on which this runs
+    db.execute("UPDATE contacts_contact SET created_at = %s WHERE workspace_id = %s", [long_here, workspace.pk])
     scoring = scores.compute(workspace, TODAY)
     assert scoring is not None and scoring.thresholds == {"premium": 1098, "gold": 1094, "bronze": 1079}
     assert [t for t, *_ in stays(workspace, people[0])] == []

@@ -82,7 +82,7 @@ def test_no_form_opens_without_a_notice_and_its_page_shows_it_whole(workspace: W
     assert f"/s/{form.token}/notice?l=fr" in client.get(f"/s/{form.token}?l=fr").content.decode()
     page = client.get(f"/s/{form.token}/notice?l=fr")
     text = page.content.decode()
-    for said in ("Deux Rives SARL", "Hôte du Ponant", "CNIL", "art. 21", "Lettre d&#x27;information"):
+    for said in ("Deux Rives SARL", "Hôte du Ponant", "CNIL", "art. 21", "Lettre d’information"):
         assert said in text, said
     assert len(page.content) < 15_000 and "Set-Cookie" not in page.headers
     signup.switch(form, False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from babel.dates import format_date
 from django.http import HttpRequest, HttpResponse
@@ -131,7 +130,7 @@ def _whence(workspace: Workspace, contact_id: int, words: Words) -> str:
     came = whence.of(workspace.pk, contact_id)
     if came is None:
         return words("rights_whence_unknown")
-    there = came.at.astimezone(ZoneInfo(workspace.time_zone))
+    there = came.at.astimezone(workspace.zone)
     day = format_date(there, "long", locale="fr_FR" if words.language == "fr" else "en_GB")
     if came.by == "herself":
         return words("rights_whence_herself", day=day, label=came.label)
