@@ -133,10 +133,7 @@ def _help(one: MailingList) -> str:
     lines = [_("How %(title)s works, by mail (nothing has to be written in it):")]
     if one.discussion:
         lines.append(_("- %(home)s writes to everybody on it,"))
-    lines.append(
-        _(
-            "- %(daily_at)s: one message a day instead of each,\n- %(each_at)s: each message again,\n"
-            "- %(leave_at)s: you leave."
-        )
-    )
+    if one.segment_id is None:
+        lines += [_("- %(daily_at)s: one message a day instead of each,"), _("- %(each_at)s: each message again,")]
+    lines.append(_("- %(leave_at)s: you leave."))
     return "\n".join(lines) + "\n\n" + _("The same, and all else about you, on your own page:\n\n%(link)s")

@@ -13,6 +13,7 @@ from envol.audience.models import Segment
 from envol.consent import acts, purposes
 from envol.contacts import people
 from envol.contacts.models import Contact, Property
+from envol.events.models import MailRequest
 from envol.outbound import digests, list_commands, list_people, mailing
 from envol.outbound.models import MailingList, Post, PostState
 from envol.wire.bounce import explain
@@ -91,6 +92,9 @@ def test_nobody_writes_to_it_joins_it_or_takes_it_daily(
     raw = written(LUC).replace("\n", "\r\n").encode()
     list_commands.take(lyon, mailing.DAILY, raw, explain(raw), True)
     assert len(list_people.reached(lyon)) == 1
+    list_commands.take(lyon, mailing.HELP, raw, explain(raw), True)
+    told = MailRequest.objects.get(kind="list_command").facts["text"]
+    assert mailing.address_of(lyon, "leave") in told and "-daily@" not in told
     assert list_commands.take(lyon, mailing.LEAVE, raw, explain(raw), True) == "list command"
     assert list_people.reached(lyon) == [], "leaving works as everywhere"
 
