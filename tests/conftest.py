@@ -3,7 +3,7 @@
 The cluster lies in ``.test-data`` and stays up between runs (the last user stops it); a template
 database, named by the hash of all migrations, is copied for each run, so a run starts in a second.
 Tests keep apart by making their own workspace; those that need the whole database to themselves
-use ``empty_database``. Two processes share the tests (`make test`), each with a cluster of its own: connections are
+use ``empty_database``. Three processes share the tests (`make test`), each with a cluster of its own: connections are
 counted, and a transaction of one must not hold back what the other looks at.
 """
 
@@ -157,7 +157,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 
 class _Rows(LoadScopeScheduling):
-    """How tests are dealt out when two processes share them: by file; those of the pages, and of a browser, together.
+    """How tests are dealt out to several processes: by file; those of the pages, and those of a browser, together.
 
     The pages' tests share one shop for the whole session, which tests that empty the database would take away; two
     browsers at once on two cores keep each other waiting. (xdist's own groups are a mark that pytest 9 no longer lets
