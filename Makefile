@@ -1,7 +1,7 @@
 # Everything from nothing: Python 3.11+ with venv, make, and the package registries.
 PYTHON ?= python3
 BIN := .venv/bin
-# Some processes, cut off from every other machine: a test that reaches out fails, and so does what it starts.
+# Two processes, cut off from every other machine: a test that reaches out fails, and so does what it starts.
 PYTEST = ENVOL_LOOPBACK=1 $(BIN)/python -m pytest -n 2 --dist loadscope
 ARGS ?=
 FACTOR ?= 4
@@ -44,9 +44,8 @@ demo: setup ## a French bookshop: import, permission, segment, send, measure; st
 demo-check: setup ## the same without a screen; fails unless every figure is right
 	@$(BIN)/envol demo --data demo-check-data --check $(ARGS)
 
-# Three processes on two cores: each waits a quarter of its time, for the database, a browser or a clock.
 test: setup lint ## everything that needs nothing but this machine
-	@$(PYTEST) -n 3 -m "not peers and not road and not looks and not slow" $(ARGS)
+	@$(PYTEST) -m "not peers and not road and not looks and not slow" $(ARGS)
 
 test-slow: setup ## what takes longer than twenty seconds each: every page by axe, every form besieged, engines against each other
 	@$(PYTEST) -m "slow and not peers and not road and not looks" $(ARGS)

@@ -3,7 +3,7 @@
 The cluster lies in ``.test-data`` and stays up between runs (the last user stops it); a template
 database, named by the hash of all migrations, is copied for each run, so a run starts in a second.
 Tests keep apart by making their own workspace; those that need the whole database to themselves
-use ``empty_database``. Three processes share the tests (`make test`), each with a cluster of its own: connections are
+use ``empty_database``. Two processes share the tests (`make test`), each with a cluster of its own: connections are
 counted, and a transaction of one must not hold back what the other looks at.
 """
 
@@ -250,8 +250,12 @@ def _truncate() -> None:
     from django.db import connection, transaction
 
     from envol.campaigns import tick
+    from envol.outbound import accept, habits
 
-    tick._asked.clear()  # numbers begin anew: what this process remembers by them means other rows now
+    # Numbers begin anew: what this process remembers by them means other rows now.
+    tick._asked.clear()
+    accept._streams.clear()
+    habits._signs.clear()
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             "SELECT array_agg(format('%%I', relname)) FROM pg_class WHERE relkind = 'r' AND pg_relation_size(oid) > 0"

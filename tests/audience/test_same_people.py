@@ -242,7 +242,7 @@ def reference(workspace: Workspace, catalogue: Catalogue, people: list[Human]) -
 def _behaviour(workspace: Workspace, rnd: random.Random) -> None:
     """What programs told, and what people care for."""
     wine, jazz = make_topic(workspace, "Vin"), make_topic(workspace, HOSTILE[4] + "jazz")
-    for person in db.rows("SELECT id FROM contacts_contact WHERE workspace_id = %s", [workspace.pk]):
+    for person in db.rows("SELECT id FROM contacts_contact WHERE workspace_id = %s ORDER BY id", [workspace.pk]):
         for name in ("visit", "booked"):
             for _ in range(rnd.choice([0, 0, 1, 3])):
                 told: dict[str, Any] = {
