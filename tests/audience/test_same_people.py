@@ -456,7 +456,7 @@ def values_of(field: Field, shape: str) -> list[Any]:
     """Some values of this shape, for every operator alone."""
     values = [c.value for c in field.choices]
     if shape == "choices":
-        return [values[:2] or ["jazz", "rock"], values[:1] or ["jazz"]]
+        return [values[:2] or ["jazz", "rock"], values[:1] or ["jazz"], *([values] if values else [])]
     if shape == "id_days":
         return [{"list": values[0], "days": 30}]
     if shape == "id_years":
