@@ -58,7 +58,8 @@ def test_the_road_of_a_visitor_without_script(
 
     here = f"/s/{form.token}"
     accessible(here)
-    looker.locator("form button").click()
+    with looker.expect_navigation():
+        looker.locator("form button").click()
     assert violations(looker) == [], "with errors"
     plain.goto(address + here)
     plain.keyboard.press("Tab")

@@ -33,6 +33,7 @@ def shop(workspace: Workspace) -> Shop:
 # ---- preparing
 
 
+@pytest.mark.usefixtures("empty_database")  # a lease takes a hundred rows, whosever they are
 def test_letters_and_tests_say_the_name_the_campaign_had_when_it_was_sent(workspace: Workspace) -> None:
     shop = open_shop(workspace, subject="{{ campaign.name }} : bonjour")
     shop.person("lea@lecteurs.example")
@@ -47,6 +48,7 @@ def test_letters_and_tests_say_the_name_the_campaign_had_when_it_was_sent(worksp
     }
 
 
+@pytest.mark.usefixtures("empty_database")  # a lease takes a hundred rows, whosever they are
 def test_marketing_rests_for_whoever_has_an_open_complaint(shop: Shop) -> None:
     """Not chosen while it is open, and held back when it is opened after the courier took her letter."""
     before, after, third = (shop.person(f"{name}@lecteurs.example") for name in ("a", "b", "c"))
