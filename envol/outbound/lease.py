@@ -220,6 +220,7 @@ def _read(sending: SendingFacts, into: Lease, tail: str, *arrays: Sequence[int])
     )
     refused: list[tuple[Row, str]] = []
     strangers: list[Row] = []
+    first = len(into.rows)
     for no, chunk, attempts, contact_id, message_id, address, site, unknown, key, *person, reason in found:
         row = Row(
             sending, no, None if into.retries else chunk, into, attempts + 1, contact_id, message_id, address, site
@@ -242,7 +243,7 @@ def _read(sending: SendingFacts, into: Lease, tail: str, *arrays: Sequence[int])
                 refused.append((row, forbidden[row.address]))
             else:
                 into.rows.append(row)
-    if late := perishing.over([row for row in into.rows if row.sending is sending]):
+    if late := perishing.over(into.rows[first:]):
         refused += [(row, perishing.TOO_LATE) for row in into.rows if row.key in late]
         into.rows = [row for row in into.rows if row.key not in late]
     return refused
