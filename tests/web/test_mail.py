@@ -156,7 +156,7 @@ def test_how_long_the_queue_waits_is_a_page_and_a_file_that_agree(shop: Shop, as
     client = as_member("viewer", shop)
     found = queue.ages(shop.workspace.pk)
     file = client.get("/mail/traffic.csv", {"report": "queue"}).content.decode("utf-8-sig").splitlines()
-    assert file[0].startswith('State,People,"Oldest, in seconds",not due yet,up to 5 minutes')
+    assert file[0].startswith("State,People,Oldest (s),not due yet,≤ 5 min")
     told = {line.split(",")[0]: int(line.split(",")[1]) for line in file[1:]}
     names = {"queued": "not tried yet", "leased": "being tried", "deferred": "put off"}
     assert told == {names[state]: one.people for state, one in found.items() if one.people} and told

@@ -178,9 +178,9 @@ def _queue(view: View, *, whole: bool = False) -> Table:
         found = queue.ages(view.request.workspace.pk)
     most = max((one.people for one in found.values()), default=0)
     caption = _("Waiting now, in all workspaces") if whole else _("Waiting now, by age")
-    ages = [_("not due yet"), _("up to 5 minutes"), _("up to an hour"), _("up to 6 hours"), _("up to a day")]
-    table = Table("queue_all" if whole else "queue", caption, [_("State"), _("People"), _("Oldest, in seconds")])
-    table.head = [*table.head, *ages, _("longer")]
+    ages = [_("not due yet"), _("≤ 5 min"), _("≤ 1 h"), _("≤ 6 h"), _("≤ 1 day")]
+    table = Table("queue_all" if whole else "queue", caption, [_("State"), _("People"), _("Oldest (s)")])
+    table.head = [*table.head, *ages, _("> 1 day")]
     for state, one in found.items():
         if one.people:
             cells = [figure(one.people), Cell(one.oldest, number(round(one.oldest)), "", True)]
