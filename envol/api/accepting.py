@@ -24,7 +24,7 @@ from envol.api import declared, filling, once, send_v3, send_v31, sign_ins
 from envol.api.send_v31 import Letter, Problem, Refused
 from envol.api.uuids import message_uuid
 from envol.contacts import strangers
-from envol.outbound import accept, control, rspamd, single
+from envol.outbound import accept, control, rolls, rspamd, single
 from envol.outbound.domains import may_send_from
 from envol.wire.address import domain_of, normalise
 from envol.wire.fraud import REFUSE, Reason, Verdict, verdict_of
@@ -313,6 +313,23 @@ def _keep(calls: Sequence[_Call]) -> None:
                 number, workspace_id = given[email]
                 told.append((email, number, message_uuid(workspace_id, number)))
         one.entries[place] = _success(one, place, told)
+    _count(wanted)
+
+
+def _count(places: Sequence[tuple[_Call, int]]) -> None:
+    """For the report on traffic: what each program handed in, and who is said to write."""
+    for one, place in places:
+        entry, key, made = one.entries[place], one.key, one.outgoing[place]
+        if entry is None:
+            continue  # of an older call, which fails as a whole
+        octets = sum(len(each.raw or b"") for each in made)
+        taken = entry["Status"] == "success"
+        rolls.count("key", str(key.pk), "accepted" if taken else "barred", workspace=key.workspace_id, octets=octets)
+        if taken:
+            n = sum(len(each.to) for each in made)
+            sender = made[0].sender[1]
+            rolls.count("sender", sender, "accepted", workspace=key.workspace_id, n=n, octets=octets)
+    rolls.flush_if_due()
 
 
 def _left(one: _Call, place: int, known: Mapping[tuple[int, str], int]) -> list[accept.Outgoing]:
@@ -341,7 +358,7 @@ def _people(messages: Sequence[tuple[ApiKey, accept.Outgoing]]) -> dict[tuple[in
     """
     by_workspace: dict[int, dict[str, str]] = {}
     givers: dict[int, dict[str, strangers.Giver]] = {}
-    programs = {key.pk: declared.giver(key) for key, _ in messages}
+    programs = {key.pk: declared.Giver(key) for key, _ in messages}
     for key, message in messages:
         to = {normalise(email).key: email for _, email in message.to}
         by_workspace.setdefault(message.workspace_id, {}).update(to)

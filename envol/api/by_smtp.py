@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 from envol.accounts.models import ApiKey
 from envol.api import accepting
 from envol.api.send_v31 import Letter, letter_or_problems, no_constant, once
-from envol.outbound import asides, notices, rolls
+from envol.outbound import asides, notices
 from envol.outbound.relay import Account
 from envol.wire.address import AddressError, normalise
 from envol.wire.message.headers import Mailbox, field_line
@@ -73,16 +73,10 @@ def hand_in(account: Account, envelope: Envelope, raw: bytes, received: bytes) -
     facts: dict[str, Any] = {"by": "smtp"}
     facts |= notices.facts(envelope.reverse_path, [one.address for one in people], envelope.asked, wishes)
     (entry,) = accepting.accept_letters(key, [letter], facts=facts, trace=received)
-    taken = entry["Status"] == "success"
-    rolls.count("key", str(key.pk), "accepted" if taken else "barred", workspace=key.workspace_id, octets=len(raw))
-    if not taken:
+    if entry["Status"] != "success":
         problem = entry["Errors"][0]
         code, enhanced = {403: (550, "5.7.1"), 429: (450, "4.7.1")}.get(problem["StatusCode"], (554, "5.6.0"))
         return Handed(0, code, enhanced, problem["ErrorMessage"])
-    rolls.count(
-        "sender", submitted.author.address, "accepted", workspace=key.workspace_id, n=len(people), octets=len(raw)
-    )
-    rolls.flush_if_due()
     return Handed(max(one["MessageID"] for part in ("To", "Cc", "Bcc") for one in entry[part]))
 
 

@@ -22,7 +22,7 @@ from envol.accounts import api_keys
 from envol.accounts.api_keys import Limits
 from envol.accounts.models import ApiKey
 from envol.accounts.workspaces import NewKey, create_api_key
-from envol.outbound import accept, domains
+from envol.outbound import accept, domains, rolls
 from envol.wire.message.read import read
 from tests.edge.test_http import Server
 
@@ -248,3 +248,28 @@ def test_the_older_send_call_has_its_two_addresses(server: Server, key: NewKey) 
         status, body = post(server, key, old, path)
         assert status == 200 and body["Sent"][0]["Email"] == "luc@lecteurs.example"
     assert len(queued()) == 2
+
+
+def test_what_programs_hand_in_by_http_is_in_the_report_on_traffic(server: Server, key: NewKey) -> None:
+    """As what they hand in by SMTP: messages and octets by key, people by sender; and what a limit turns away."""
+    rolls.forget()
+    db.execute("DELETE FROM outbound_roll")  # what the server wrote of the tests before, by itself
+    row = ApiKey.objects.get(public_id=key.key)
+    api_keys.limit(row, Limits(per_hour=4))
+    both = {**GOOD, "Cc": [{"Email": "lea@lecteurs.example"}]}
+    assert post(server, key, {"Messages": [both, GOOD]})[0] == 200
+    assert post(server, key, {"SandboxMode": True, "Messages": [GOOD]})[0] == 200
+    assert post(server, key, {"Messages": [both]})[0] == 429
+    rolls.flush()
+    found = db.rows(
+        "SELECT series, subject, outcome, n, octets FROM outbound_roll WHERE workspace_id = %s"
+        " AND series IN ('key', 'sender') ORDER BY 1, 3",
+        [row.workspace_id],
+    )
+    size = db.value("SELECT sum(length(raw)) FROM outbound_message WHERE workspace_id = %s", [row.workspace_id])
+    assert [line[:4] for line in found] == [
+        ("key", str(row.pk), "accepted", 2),
+        ("key", str(row.pk), "barred", 1),
+        ("sender", "zoe@boutique.example", "accepted", 3),
+    ]
+    assert found[0][4] == found[2][4] == size
