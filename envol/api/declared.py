@@ -6,8 +6,8 @@ member (GDPR art. 7(1)), and no stronger: who withdrew, refused or objected stay
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import cache
+from collections.abc import Sequence
+from functools import cached_property
 
 from django.db import transaction
 from django.db.models.functions import Now
@@ -69,15 +69,22 @@ def source_of(key: ApiKey, declaration: Declaration | None) -> Source:
     return people.source(key.workspace_id, "api", key.name, purpose=purpose, actor=f"key {key.pk}")
 
 
-def giver(key: ApiKey) -> Callable[[], int]:
-    """The source of addresses that nobody knew before a message of this program went to them; written when the first
-    of them is met."""
+class Giver:
+    """The program by whose message addresses came that nobody knew before; `envol.contacts.strangers` asks it when the
+    first of them is met."""
 
-    @cache
-    def source_id() -> int:
-        return people.source(key.workspace_id, "message", key.name, actor=f"key {key.pk}").pk
+    def __init__(self, key: ApiKey) -> None:
+        self._key = key
 
-    return source_id
+    @cached_property
+    def source_id(self) -> int:
+        return people.source(self._key.workspace_id, "message", self._key.name, actor=f"key {self._key.pk}").pk
+
+    def met(self, contact_ids: Sequence[int]) -> None:
+        """Where a member said that somebody else gives this program its data, they are told within a month."""
+        declaration = of(self._key)
+        if declaration is not None:
+            _came(declaration, contact_ids)
 
 
 def permit(contact: Contact, declaration: Declaration | None) -> bool:
@@ -91,8 +98,12 @@ def permit(contact: Contact, declaration: Declaration | None) -> bool:
     try:
         with transaction.atomic():
             people.grant(contact, purpose, proof_of=declaration.evidence)
-            if given_by := declaration.evidence.facts.get(GIVEN_BY):
-                informing.came(declaration.workspace, given_by, contact.pk, member_id=declaration.evidence.member_id)
+            _came(declaration, [contact.pk])
     except acts.Refusal:
         return False  # withdrawn, objected, suppressed: only she herself comes back
     return True
+
+
+def _came(declaration: Declaration, contact_ids: Sequence[int]) -> None:
+    if given_by := declaration.evidence.facts.get(GIVEN_BY):
+        informing.came(declaration.workspace, given_by, contact_ids, member_id=declaration.evidence.member_id)

@@ -128,7 +128,7 @@ def letters(key: ApiKey, letter: Letter, *, meet: bool = False) -> Iterator[tupl
         if meet and strange and any(_OF_CONTACTS.search(getattr(letter, part) or "") for part in PARTS):
             with transaction.atomic():
                 written = {normalise(one.address).key: one.address for one in strange}
-                strangers.meet(key.workspace_id, written, dict.fromkeys(written, declared.giver(key)))
+                strangers.meet(key.workspace_id, written, dict.fromkeys(written, declared.Giver(key)))
             known |= _known(key, strange)
         for one in people:
             yield [one], _tagged(_filled(key, letter, one, known.get(normalise(one.address).key)))

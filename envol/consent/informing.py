@@ -84,11 +84,13 @@ def begin(
     return made
 
 
-def came(workspace: Workspace, name: str, contact_id: int, *, member_id: int | None = None) -> Origin:
-    """One person came from somebody else, by a program. Those of a week share a clock: that of the first of them."""
+def came(workspace: Workspace, name: str, contact_ids: Sequence[int], *, member_id: int | None = None) -> Origin:
+    """These people came from somebody else, by a program. Those of a week share a clock: that of the first of them."""
     today = workspace.today()
     with transaction.atomic():
-        Workspace.objects.select_for_update().only("id").get(pk=workspace.pk)  # two programs at once begin one clock
+        # Two programs at once begin one clock. Whoever wrote a row of this workspace before us holds a share of this
+        # lock, and may wait here too: one that is stronger would have the two wait for each other.
+        Workspace.objects.select_for_update(no_key=True).only("id").get(pk=workspace.pk)
         mine = Origin.objects.filter(
             workspace=workspace, name=name[:200], import_id=None, received_on__gt=today - timedelta(days=7)
         )
@@ -99,8 +101,11 @@ def came(workspace: Workspace, name: str, contact_id: int, *, member_id: int | N
             made = Origin.objects.create(
                 workspace=workspace, name=name[:200], received_on=today, due_at=due, member_id=member_id
             )
-            note(workspace, "key", "origin.stated", made, people=1, due=due.isoformat())
-        Informing.objects.get_or_create(workspace_id=workspace.pk, origin=made, contact_id=contact_id)
+            note(workspace, "key", "origin.stated", made, people=len(contact_ids), due=due.isoformat())
+        Informing.objects.bulk_create(
+            [Informing(workspace_id=workspace.pk, origin=made, contact_id=one) for one in contact_ids],
+            ignore_conflicts=True,
+        )
     return made
 
 

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 from envol.consent import suppression
 from envol.contacts import masks
 from envol.contacts.models import Contact
 from envol.db import rows
 
-Giver = Callable[[], int]
-"""The number of the source of those who came by it; asked for when there is somebody new."""
+
+class Giver(Protocol):
+    """By whom people come; asked when there is somebody new."""
+
+    @property
+    def source_id(self) -> int:
+        """The number of their source."""
+        ...
+
+    def met(self, contact_ids: Sequence[int]) -> None:
+        """These are new, in the caller's transaction."""
+        ...
 
 
 def meet(workspace_id: int, addresses: Mapping[str, str], givers: Mapping[str, Giver]) -> dict[str, int]:
@@ -31,10 +42,15 @@ def meet(workspace_id: int, addresses: Mapping[str, str], givers: Mapping[str, G
         "INSERT INTO contacts_contact (workspace_id, email, email_key, source_id)"
         " SELECT %s, e, k, s FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS n (e, k, s)"
         " ON CONFLICT (workspace_id, email_key) DO NOTHING RETURNING email_key, id",
-        [workspace_id, [addresses[key] for key in new], new, [givers[key]() for key in new]],
+        [workspace_id, [addresses[key] for key in new], new, [givers[key].source_id for key in new]],
     )
     if refused := [key for key in new if key in blocked]:
         masks.project_suppression(workspace_id, refused)
+    came: dict[Giver, list[int]] = {}
+    for key, pk in made:
+        came.setdefault(givers[key], []).append(pk)
+    for giver, them in came.items():
+        giver.met(them)
     found |= dict(made)
     late = [key for key in new if key not in found]
     if late:  # somebody else met them between our two statements

@@ -194,7 +194,7 @@ def _late(place: Place) -> Over:
 def _origin(level: int) -> Callable[[Place], Over]:
     def begin(place: Place) -> Over:
         zoe = people.upsert(place.workspace, ZOE, {}, source=people.source(place.workspace, "form", "Salon"))
-        made = informing.came(place.workspace, "Salon", zoe.pk)
+        made = informing.came(place.workspace, "Salon", [zoe.pk])
 
         def over() -> bool:
             tasks.lapse_permissions(0)

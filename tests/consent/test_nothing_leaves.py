@@ -178,7 +178,7 @@ class World:
                 people.set_values(one, {"birth_date": born}, people.source(place, "form", "Salon"))
                 who.child = act == "a child"
             case "from elsewhere":
-                informing.came(self.workspace, f"Salon {next(_moments)}", who.contact_id)
+                informing.came(self.workspace, f"Salon {next(_moments)}", [who.contact_id])
                 who.to_tell = True
             case "told":
                 db.execute("UPDATE consent_informing SET at = now() WHERE contact_id = %s", [who.contact_id])

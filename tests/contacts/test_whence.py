@@ -10,9 +10,11 @@ import pytest
 import time_machine
 from django.utils import timezone
 
-from envol.accounts.models import ApiKey, Workspace
-from envol.accounts.workspaces import create_api_key
+from envol.accounts.models import ApiKey, Role, User, Workspace
+from envol.accounts.workspaces import add_member, create_api_key
 from envol.api import accepting, declared, send_v31
+from envol.consent import informing, purposes
+from envol.consent.models import Origin
 from envol.contacts import imports, people, whence
 from envol.contacts.models import Contact, List
 from envol.db import rows
@@ -106,6 +108,42 @@ def test_an_address_alone_says_which_program_or_form_it_came_by(workspace: Works
     assert [pk for (pk,) in rows(query, params)] == [
         Contact.objects.get(workspace_id=workspace.pk, email="par-appel@lecteurs.example").pk
     ], "a message to somebody is no hand-over of people"
+
+
+def test_whoever_is_new_to_a_letter_of_a_program_with_others_data_is_told_within_a_month(workspace: Workspace) -> None:
+    """Said of the key: its data come from a partner. So do people whom nobody knew before a message went to them."""
+    domains.add(workspace, "boutique.example", trusted=True)
+    key = ApiKey.objects.get(public_id=create_api_key(workspace, "Le site").key)
+    owner = add_member(workspace, User.objects.create_user(f"claire{workspace.pk}@equipe.example", "x"), Role.OWNER)
+    known = people.upsert(workspace, "connue@lecteurs.example", source=people.source(workspace, "member", "Fiche"))
+
+    def write_to(*names: str) -> None:
+        call = {
+            "Messages": [
+                {
+                    "From": {"Email": "zoe@boutique.example"},
+                    "To": [{"Email": f"{name}@lecteurs.example"}],
+                    "Subject": "Bonjour",
+                    "TextPart": "Votre facture",
+                }
+                for name in names
+            ]
+        }
+        letters = [one for one in send_v31.read(json.dumps(call).encode()).letters if isinstance(one, send_v31.Letter)]
+        assert [one["Status"] for one in accepting.accept_letters(key, letters)] == ["success"] * len(names)
+
+    write_to("avant")
+    declared.declare(
+        key, purposes.get(workspace, "newsletter"), "le salon", "leur liste", owner, given_by="Salon du livre"
+    )
+    write_to("connue", "paul", "lea")
+    write_to("paul", "max")
+    (origin,) = Origin.objects.filter(workspace=workspace)
+    waiting = {pk for (pk,) in rows(informing.WAITING_SQL, [workspace.pk, origin.pk])}
+    told = Contact.objects.filter(pk__in=waiting).values_list("email", flat=True)
+    assert origin.name == "Salon du livre"
+    assert sorted(told) == [f"{name}@lecteurs.example" for name in ("lea", "max", "paul")]
+    assert known.pk not in waiting
 
 
 def test_what_nobody_wrote_down_is_said_to_be_unknown(workspace: Workspace) -> None:
