@@ -120,7 +120,7 @@ def search(workspace_id: int, query: Query, before: str = "", most: int = PAGE) 
         if (keys := _keys(workspace_id, words)) is not None:
             rows = _of_keys(workspace_id, keys, query, place, most + 1)
         elif query.addresses and (address := _address(words)) is not None:
-            rows = _of_address(workspace_id, address, query, place, most + 1)
+            rows = _of_keys(workspace_id, keys_of_address(workspace_id, address), query, place, most + 1)
         else:
             rows = _of_streams(workspace_id, words, query, place, most + 1)
     return _page(rows, most)
@@ -298,23 +298,15 @@ def _of_keys(
     )  # fmt: skip
 
 
-def _of_address(
-    workspace_id: int, address: str, query: Query, place: tuple[datetime, int, int] | None, most: int
-) -> list[tuple[Any, ...]]:
-    return _of_keys(workspace_id, keys_of_address(workspace_id, address, STREAMS), query, place, most)
-
-
-def keys_of_address(
-    workspace_id: int, address: str, streams: Sequence[str] = (*STREAMS, "list")
-) -> list[tuple[int, int]]:
-    """Single messages (of these kinds) by their index; of campaigns the rows of who has this address now; tests one by
-    one."""
+def keys_of_address(workspace_id: int, address: str) -> list[tuple[int, int]]:
+    """Single messages and posts to mailing lists by their index; of campaigns the rows of who has this address now;
+    tests one by one."""
     contacts = list(
         Contact.objects.filter(workspace_id=workspace_id, email_key=normalise(address).key).values_list("pk", flat=True)
     )
     given = {
         "address": address,
-        "streams": _sendings(workspace_id, streams),
+        "streams": _sendings(workspace_id, (*STREAMS, "list")),
         "tests": _sendings(workspace_id, ("test",)),
         "campaigns": _sendings(workspace_id, ("campaign", "resend", "again")) if contacts else [],
         "contacts": contacts,

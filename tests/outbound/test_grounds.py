@@ -138,6 +138,10 @@ def test_a_post_to_a_mailing_list_keeps_it_too(shop: Shop) -> None:
     assert status == 200 and [(row["kind"], row["id"]) for row in told["items"]] == [("list", sent.no)]
     assert told["items"][0]["ground"]["id"] == kept[one.pk]
     assert "post to a mailing list" in signed_in(shop).get(f"/mail/{sent.sending_id}/{sent.no}").content.decode()
+    found = mail_log.search(shop.workspace.pk, mail_log.Query(words=one.email)).entries
+    assert [(entry.kind, entry.subject) for entry in found] == [("list", "[Club] Samedi")], (
+        "the log finds it by her address"
+    )
 
 
 def test_a_program_reads_of_each_message_on_which_ground_it_left(shop: Shop, elsewhere: Workspace) -> None:

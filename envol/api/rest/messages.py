@@ -134,7 +134,7 @@ def _rows(call: Call) -> list[Entry]:
                 continue
             if not _as_asked(call, entry, domains):
                 continue
-            if entry.kind != "system" and (not states or status_of(entry, done_with(entry)) in states):
+            if entry.kind not in ("system", "list") and (not states or status_of(entry, done_with(entry)) in states):
                 found.append(entry)
             if len(found) >= _MOST:
                 break
