@@ -29,6 +29,7 @@ GOAL = 1.0
 CHANGES = 20_000
 TWENTY = 20.0
 BESIDE = 1.2
+TURNS = 5
 SLABS = 300_000  # rows a second: 150,000 for each of two streams
 MEMORY = 512
 FIVEFOLD = 5.5
@@ -223,6 +224,10 @@ class _Bench:
         with self.columns.question(self.pg) as question:
             return int(question.count(self.catalogue, tree, now))
 
+    def settled(self, act: Callable[[], Any]) -> float:
+        """As `_p95`; between two questions is done what their process does once it has answered."""
+        return _p95(act, self.requests, self.columns.settle)
+
     def cold(self, tree: dict[str, Any], now: Any = None) -> None:
         self.forget()
         self.count(tree, now)
@@ -296,13 +301,14 @@ def _longer(bench: _Bench, asked: Any, data: Path, times: int) -> float:
     return statistics.geometric_mean(ratios)
 
 
-def _p95(act: Callable[[], Any], times: int) -> float:
+def _p95(act: Callable[[], Any], times: int, between: Callable[[], Any] = lambda: None) -> float:
     """Milliseconds below which 95 of 100 stay."""
     found = []
     for _ in range(times):
         began = time.perf_counter()
         act()
         found.append((time.perf_counter() - began) * 1000)
+        between()
     return sorted(found)[max(0, math.ceil(0.95 * len(found)) - 1)]
 
 
@@ -326,28 +332,29 @@ with psycopg.connect(address, autocommit=True) as pg:
 def _beside(bench: _Bench, asked: Any, workspace: int) -> float:
     """How many times as long cold questions take while 1,000 people a second are changed, at the median of them.
 
-    Alone and beside by turns, because a shared machine changes its speed meanwhile.
+    Alone and beside by turns, several of each question, because a shared machine changes its speed meanwhile.
     """
     from envol.audience.columns.build import address
 
-    names = [name for name in asked if name != "six saved segments"]
+    names = [name for name in asked if name != "six saved segments"] * TURNS
     ids = bench.columns.ids
     command = [sys.executable, "-c", _UPDATES, address(), str(workspace), str(int(ids[0])), str(int(ids[-1]))]
-    ratios = []
+    ratios: dict[str, list[float]] = {}
     for n, name in enumerate(names):
         ask = partial(bench.cold, asked[name][0])
-        alone = _p95(ask, bench.requests)
+        alone = bench.settled(ask)
         with subprocess.Popen([*command, str(n)], stdout=subprocess.PIPE, text=True) as other:
             try:
                 assert other.stdout is not None and other.stdout.readline() == "begun\n"
-                beside = _p95(ask, bench.requests)
+                beside = bench.settled(ask)
             finally:
                 other.kill()
         with bench.columns.question(bench.pg):
             pass  # what was changed last
+        bench.columns.settle()
         ground.say(f"audience: {name} alone {alone:.1f} ms, beside 1,000 updates a second {beside:.1f}")
-        ratios.append(beside / alone)
-    return statistics.median(ratios)
+        ratios.setdefault(name, []).append(beside / alone)
+    return statistics.median(map(statistics.median, ratios.values()))
 
 
 def _stages(bench: _Bench, asked: Any) -> None:

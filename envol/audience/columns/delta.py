@@ -8,6 +8,7 @@ what was committed before it was asked.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,10 @@ _GONE = {"memberships": "membership", "orders": "order", "interests": "interest"
 _ORDERS = ("orders", "lines")
 _MANY = 5000  # ids of one statement
 _AS_JSON = "SELECT x.contact, row_to_json(x)::text FROM ({}) x"
+FEW_WAITING, MOST_WAITING = 100, 1000
+"""People whose rows are kept as they came, unread: reading all columns of forty rows takes longer than many a question,
+and a question names two. Of more than a few they are read between two questions, of more than the most before one."""
+_NEWER = 1 << 30  # added to a position, it says that the row is one that waits
 MOST_MAIL = 50_000
 """Messages beyond the slabs that are fetched: with more of them PostgreSQL is quicker, until new slabs hold them."""
 
@@ -72,6 +77,9 @@ class Delta:
         self.fixed = self.passing = 0
         self.scored = ""  # when the scores of now were computed
         self.mail: dict[int, tuple[bool, int, int]] = {}  # sending beyond the slabs → finished; rows sent, delivered
+        self.waiting: dict[int, str] = {}  # position → her row as JSON, newer than what `d_contacts` may say of her
+        self.laid: set[int] = set()  # of these, who has a row in `w_contacts`
+        self.unlaid: set[int] = set()  # and whose row there is missing or older
         for name, table in tables.items():
             typed = ", ".join(f'"{c.name}" {c.type}' for c in table.columns)
             db.execute(f"CREATE TABLE d_{name} (pos INTEGER, {typed})")
@@ -79,6 +87,7 @@ class Delta:
         contacts = tables["contacts"]
         told = contacts.select().replace("%", "%%").replace(contacts.rows, self._since("contacts"))
         self.fresh = _AS_JSON.format(told)
+        db.execute("CREATE TABLE w_contacts (pos INTEGER, told VARCHAR)")
         db.execute("CREATE TABLE d_passing AS SELECT * FROM d_events")
         db.execute("CREATE VIEW d_every_event AS SELECT * FROM d_events UNION ALL SELECT * FROM d_passing")
 
@@ -92,6 +101,18 @@ class Delta:
         if place < len(self.ids) and self.ids[place] == contact:
             return place
         return self.added.setdefault(contact, len(self.ids) + len(self.added))
+
+    def positions(self, contacts: Sequence[int]) -> list[int]:
+        """Of each, in their order."""
+        wanted = np.array(contacts, np.int64)
+        places = np.searchsorted(self.ids, wanted)
+        known = np.zeros(len(wanted), np.bool_)
+        inside = places < len(self.ids)
+        known[inside] = self.ids[places[inside]] == wanted[inside]
+        return [
+            place if there else self.position(contact)
+            for contact, place, there in zip(contacts, places.tolist(), known.tolist(), strict=True)
+        ]
 
     def places(self, name: str) -> Array:
         """``dirty`` as an array."""
@@ -270,17 +291,83 @@ class Delta:
         """Each row's contact, and the row as the text of a JSON object (whose first member is the contact)."""
         return list(pg.execute(_AS_JSON.format(self.tables[name].select(where))))
 
+    def of_people(self, ask: Callable[[str], dict[str, Array]], named: str) -> dict[str, Array]:
+        """What a question about people's own rows finds in the changes.
+
+        ``ask`` puts it to a table that is named by its argument; its answer has a column ``pos``. ``named``: text in
+        which each column that it reads occurs.
+        """
+        if not self.waiting:
+            return ask("d_contacts")
+        self._lay()
+        columns = [column for column in self.tables["contacts"].columns if column.name in named]
+        known = ", ".join(["pos", *(f'"{column.name}"' for column in columns)])
+        newer = ", ".join([f"pos + {_NEWER}", *map(_read, columns)])
+        found = ask(f"(SELECT {known} FROM d_contacts UNION ALL SELECT {newer} FROM w_contacts)")
+        places = found["pos"]
+        late = places >= _NEWER
+        true = late | ~np.isin(places, np.fromiter(self.waiting, places.dtype, len(self.waiting)))
+        places[late] -= _NEWER
+        return {name: some[true] for name, some in found.items()}
+
+    def _dirty(self, name: str, places: set[int]) -> set[int]:
+        """Remember them; those that are not new."""
+        known = self.dirty[name]
+        new = places - known
+        known |= new
+        if (listed := self.listed.get(name)) is not None:
+            self.listed[name] = np.concatenate([listed, np.fromiter(new, np.int64, len(new))])
+        return places - new
+
+    def _lay(self) -> None:
+        """Put the rows that came into their table, where somebody asks for them at all."""
+        if not self.unlaid:
+            return
+        if again := list(self.unlaid & self.laid):
+            self.db.execute("DELETE FROM w_contacts WHERE pos IN (SELECT unnest($1::INTEGER[]))", [again])
+        places = list(self.unlaid)
+        self.db.execute(
+            "INSERT INTO w_contacts SELECT unnest($1::INTEGER[]), unnest($2::VARCHAR[])",
+            [places, [self.waiting[place] for place in places]],
+        )
+        self.laid |= self.unlaid
+        self.unlaid.clear()
+
+    def read_waiting(self) -> None:
+        """Read the rows that wait into their columns."""
+        if not self.waiting:
+            return
+        places = list(self.waiting)
+        ids = self.every_id[places].tolist()
+        self.db.execute("BEGIN")
+        try:
+            self.db.execute("DELETE FROM d_contacts WHERE pos IN (SELECT unnest($1::INTEGER[]))", [places])
+            self._insert("contacts", list(zip(ids, self.waiting.values(), strict=True)))
+            self.db.execute("DELETE FROM w_contacts")
+        except BaseException:
+            self.db.execute("ROLLBACK")
+            raise
+        self.db.execute("COMMIT")
+        self.waiting.clear()
+        self.unlaid.clear()
+        self.laid.clear()
+
     def _keep(self, name: str, rows: list[Row], touched: set[int]) -> bool:
         """These rows are all that is true of these people now."""
         people = touched | {contact for contact, _ in rows}
         if not people:
             return False
-        places = {self.position(contact) for contact in people}
+        if name == "contacts":
+            if len(self.waiting) + len(rows) <= MOST_WAITING:
+                newer = dict(zip(self.positions([who for who, _ in rows]), (text for _, text in rows), strict=True))
+                self.waiting |= newer
+                self.unlaid |= newer.keys()
+                self._dirty(name, set(newer))
+                return True
+            self.read_waiting()
+        places = set(self.positions(list(people)))
         if name != "lines":
-            known = self.dirty[name]
-            old = known & places
-            known |= places
-            self.listed.pop(name, None)
+            old = self._dirty(name, places)
         else:
             old = places
         if old:
@@ -294,10 +381,20 @@ class Delta:
         table = self.tables["events" if name == "passing" else name]
         path = self.scratch / "delta.json"
         with open(path, "w", encoding="utf-8") as out:
-            out.writelines(f'{{"pos":{self.position(contact)},{text.partition(",")[2]}\n' for contact, text in rows)
+            places = self.positions([contact for contact, _ in rows])
+            for place, (_, text) in zip(places, rows, strict=True):
+                out.write(f'{{"pos":{place},{text.partition(",")[2]}\n')
         types = ", ".join(["'pos': 'INTEGER'", *(f"'{c.name}': '{c.type}'" for c in table.columns)])
         self.db.execute(
             f"INSERT INTO d_{name} BY NAME SELECT * FROM read_json('{path}', format = 'newline_delimited',"
             f" columns = {{{types}}})"
         )
         path.unlink()
+
+
+def _read(column: shape.Column) -> str:
+    """A column of a row that waits as JSON."""
+    place = f"""'$."{column.name}"'"""
+    if column.type.endswith("[]"):
+        return f"""from_json(told -> {place}, '["{column.type.removesuffix("[]")}"]') AS "{column.name}\""""
+    return f'CAST(told ->> {place} AS {column.type}) AS "{column.name}"'

@@ -28,7 +28,7 @@ from envol.accounts.models import Workspace
 from envol.audience.catalogue import Catalogue
 from envol.audience.columns import shape, store, together
 from envol.audience.columns.compile import Leaf, LeafCompiler, Unanswerable, cased
-from envol.audience.columns.delta import Array, Delta
+from envol.audience.columns.delta import FEW_WAITING, Array, Delta
 from envol.audience.columns.kept import Kept
 from envol.audience.compile import NEGATIVE
 from envol.audience.counting import Figures
@@ -94,6 +94,7 @@ class Columns:
         self.slabs, self.answers = Kept(CACHE_BYTES), Kept(CACHE_BYTES // 2)
         self.questions: dict[tuple[Any, ...], Leaf] = {}
         self.lock = threading.RLock()
+        self.closed = False
         self.db = duckdb.connect(
             ":memory:",
             config={
@@ -133,7 +134,14 @@ class Columns:
         tables = shape.tables(Catalogue(Workspace.objects.get(pk=self.workspace_id)))
         return {t.name: {c.name: c.told for c in t.columns} for t in tables.values()} != self.expected
 
+    def settle(self) -> None:
+        """Read what came with the last questions, while nobody waits for an answer."""
+        with self.lock:
+            if not self.closed and len(self.delta.waiting) > FEW_WAITING:
+                self.delta.read_waiting()
+
     def close(self) -> None:
+        self.closed = True
         self.db.close()
         shutil.rmtree(self.scratch, ignore_errors=True)
 
@@ -418,9 +426,12 @@ class Question:
         whole[self.delta.places(source)] = False
         late = self.late.get(leaf.key)
         if late is None:
-            name = f"d_{leaf.source}"
-            query = _people(name, leaf) if leaf.kind == "row" else _renamed(leaf.query, leaf.source, name)
-            late = self.ask(query, leaf.params)["pos"]
+            if leaf.kind == "row":
+                query = _people("d_contacts", leaf)
+                rows = self.delta.of_people(lambda table: self.ask(_people(table, leaf), leaf.params), query)
+            else:
+                rows = self.ask(_renamed(leaf.query, leaf.source, f"d_{leaf.source}"), leaf.params)
+            late = rows["pos"]
         whole[late] = True
 
     def refusals(self, purpose: Purpose) -> Array:
@@ -445,7 +456,9 @@ class Question:
         whole = np.zeros(self.length, np.int8)
         whole[: len(base)] = base
         if self.delta.dirty["contacts"]:
-            rows = self.cursor.execute(f"SELECT c.pos, {code} FROM d_contacts c").fetchnumpy()
+            rows = self.delta.of_people(
+                lambda table: self.cursor.execute(f"SELECT c.pos, {code} FROM {table} c").fetchnumpy(), code
+            )
             whole[rows["pos"]] = rows["code"]
         return self.of.answers.put(whole_key, whole)
 

@@ -106,6 +106,7 @@ class Server:
             close_old_connections()
             threading.Thread(target=_watch, args=(line, asking), daemon=True).start()
             _say(line, self.answer(question, asking))
+            self._settle(int(question.get("workspace") or 0))
         finally:
             asking.done.set()
             page = int(question.get("page") or 0)
@@ -132,6 +133,16 @@ class Server:
             log.warning("columns could not answer", workspace=question.get("workspace"), error=str(error)[:300])
             self._forget(int(question.get("workspace") or 0))
             return {"why": f"{type(error).__name__}: {error}"[:300]}
+
+    def _settle(self, workspace: int) -> None:
+        with self.lock:
+            columns = self.opened.get(workspace)
+        try:
+            if columns is not None:
+                columns.settle()
+        except Exception as error:  # opened anew, they are as they were written
+            log.warning("columns could not be settled", workspace=workspace, error=str(error)[:300])
+            self._forget(workspace)
 
     def _pg(self) -> psycopg.Connection[Any]:
         """The connection of this thread."""
