@@ -29,7 +29,7 @@ from envol import db
 from envol.audience.catalogue import Catalogue
 from envol.audience.columns import ask
 from envol.audience.engine import Moved, Tree, Whose, postgres
-from envol.audience.language import parse
+from envol.audience.language import SegmentProblem, parse
 from envol.consent.models import Purpose
 from envol.contacts.models import Contact
 from envol.db import TooSlow
@@ -120,6 +120,27 @@ def everybody(whose: Whose) -> int:
     return int(db.value(f"SELECT count(*) FROM {_TABLE} WHERE workspace_id = %s", [workspace.id]))
 
 
+@contextmanager
+def ahead(whose: Whose, tree: Tree, purpose: Purpose | None, page: Page, turn: int) -> Iterator[ask.Asked | None]:
+    """Put to columns now what `figures` will be asked with the same words: they count while a page is drawn.
+
+    None when they cannot be asked or the rule is wrong, which `figures` tells then. The question ends with the block.
+    """
+    catalogue = Catalogue.of(whose)
+    try:
+        parse(tree, catalogue)
+        asked = ask.Asked(
+            settings.ENVOL.data, catalogue.workspace.pk, _question(tree, purpose) | {"page": page.number, "turn": turn}
+        )
+    except (SegmentProblem, ask.Silent):
+        yield None
+        return
+    try:
+        yield asked
+    finally:
+        asked.close()
+
+
 def figures(
     whose: Whose,
     tree: Tree,
@@ -129,20 +150,23 @@ def figures(
     *,
     patience: float | None = PATIENCE,
     estimate: bool = True,
+    asked: ask.Asked | None = None,
 ) -> Figures:
     """Count, permissions and ten people. With ``patience``: an estimate when the count takes longer.
 
-    Without it the exact figures, within ``CEILING``. Raises ``SegmentProblem``, :class:`Superseded`,
-    :class:`TooSlow` (no estimate was wanted, or it is slow too).
+    ``asked``: the same question, sent by `ahead`; patience begins now all the same. Without patience the exact
+    figures, within ``CEILING``. Raises ``SegmentProblem``, :class:`Superseded`, :class:`TooSlow` (no estimate was
+    wanted, or it is slow too).
     """
     catalogue = Catalogue.of(whose)
     began = time.monotonic()
-    found, state = _from_columns(catalogue, tree, purpose, page, turn, CEILING if patience is None else patience)
+    found, state = _from_columns(catalogue, tree, purpose, page, turn, CEILING if patience is None else patience, asked)
     if found is None:
         # Columns that were late had their share of the patience: both together take no longer than one would.
         left = None if patience is None else patience - (time.monotonic() - began)
         found = _from_postgres(catalogue, tree, purpose, page, turn, left, estimate)
-    return replace(found, seconds=time.monotonic() - began, columns=state)
+    # Since it was sent: what was drawn meanwhile counts too, so that a page never says less than it took.
+    return replace(found, seconds=time.monotonic() - (asked.began if asked else began), columns=state)
 
 
 def told_by_columns(
@@ -153,8 +177,7 @@ def told_by_columns(
     Raises ``SegmentProblem``.
     """
     page = Page(secrets.randbits(31) or 1)  # nothing newer can come from a page on which nobody types
-    question = {"ask": "figures", "tree": tree, "purpose": purpose.key if purpose else None}
-    told, _ = _asked(Catalogue.of(whose), question, page, 1, seconds)
+    told, _ = _asked(Catalogue.of(whose), _question(tree, purpose), page, 1, seconds)
     return told["reasons"] if told is not None else None
 
 
@@ -190,22 +213,38 @@ def moved(whose: Whose, tree: Tree, day: date, page: Page, turn: int = 1) -> Mov
         return postgres.moved(catalogue, tree, day)
 
 
+def _question(tree: Tree, purpose: Purpose | None) -> dict[str, Any]:
+    return {"ask": "figures", "tree": tree, "purpose": purpose.key if purpose else None}
+
+
 def _from_columns(
-    catalogue: Catalogue, tree: Tree, purpose: Purpose | None, page: Page, turn: int, seconds: float
+    catalogue: Catalogue,
+    tree: Tree,
+    purpose: Purpose | None,
+    page: Page,
+    turn: int,
+    seconds: float,
+    asked: ask.Asked | None = None,
 ) -> tuple[Figures | None, str]:
-    question = {"ask": "figures", "tree": tree, "purpose": purpose.key if purpose else None}
-    told, state = _asked(catalogue, question, page, turn, seconds)
+    told, state = _asked(catalogue, _question(tree, purpose), page, turn, seconds, asked)
     return (Figures(told["total"], told["reasons"], told["sample"]) if told else None), state
 
 
 def _asked(
-    catalogue: Catalogue, question: dict[str, Any], page: Page, turn: int, seconds: float
+    catalogue: Catalogue,
+    question: dict[str, Any],
+    page: Page,
+    turn: int,
+    seconds: float,
+    asked: ask.Asked | None = None,
 ) -> tuple[dict[str, Any] | None, str]:
     """What columns say; None when they do not. The second answer is `Figures.columns`."""
     for tree in question["trees"] if "trees" in question else [question["tree"]]:
         parse(tree, catalogue)  # what is wrong with it is said here, with its places
     question = {**question, "page": page.number, "turn": turn}
     try:
+        if asked is not None:
+            return asked.answer(seconds), "asked"
         return ask.ask(settings.ENVOL.data, catalogue.workspace.pk, question, seconds), "asked"
     except ask.Overtaken:
         raise Superseded from None

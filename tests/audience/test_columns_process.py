@@ -84,6 +84,31 @@ def test_a_question_wakes_the_engine_and_reads_what_was_just_written(
     assert (found.columns, found.total, found.count) == ("asked", 42, 32), "who is gone is masked at once"
 
 
+def test_a_question_that_was_sent_ahead_is_answered_while_something_else_is_done(
+    base: Workspace, process: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    build.build(base, settings.ENVOL.data, build.address())
+    assert _figures(base).count == 30  # the engine is awake
+    add_person(base, "new@lecteurs.example", props={"town": "Nantes"}, allowed=1)
+    with counting.ahead(base, NANTES, None, counting.Page(7), 2) as asked:
+        assert asked is not None
+        with monkeypatch.context() as once:
+            once.setattr(ask, "ask", None)  # nothing is asked a second time
+            found = counting.figures(base, NANTES, None, counting.Page(7), 2, patience=20, asked=asked)
+        assert (found.columns, found.count) == ("asked", 31), "what was written before it was sent is counted"
+    with counting.ahead(base, NANTES, None, counting.Page(7), 3) as overtaken:
+        assert overtaken is not None
+    with pytest.raises(ask.Silent):  # nobody reads it any more: it ended with the block
+        overtaken.answer(1)
+    wrong = {"v": 1, "match": "all", "rules": [{"field": "prop.nothing", "op": "is", "value": "x"}]}
+    with counting.ahead(base, wrong, None, counting.Page(7), 4) as nothing:
+        assert nothing is None
+    shutil.rmtree(settings.ENVOL.data / "columns")
+    with counting.ahead(base, NANTES, None, counting.Page(7), 5) as nothing:
+        assert nothing is None
+        assert counting.figures(base, NANTES, None, counting.Page(7), 5, asked=nothing).count == 31
+
+
 def test_slabs_that_cannot_be_read_are_told_and_never_miscounted(
     base: Workspace, process: subprocess.Popen[bytes]
 ) -> None:

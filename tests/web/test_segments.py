@@ -23,6 +23,11 @@ from tests.web.shop import Shop, open_shop
 from tests.web.test_segment_form import controls
 
 Sign = Callable[..., Client]
+READERS = {
+    "v": 1,
+    "match": "all",
+    "rules": [{"field": "email", "op": "contains", "value": "lecteurs.example"}],
+}
 HTMX = {"HX-Request": "true"}
 
 
@@ -116,6 +121,32 @@ def test_saving_what_is_wrong_loses_nothing_and_says_what_to_do(shop: Shop, as_m
     assert page.status_code == 422 and "Give the segment a name" in text_of(page)
     page = press(client, "/segments/new", form_of(page), "save", name="Fidèles")
     assert page.status_code == 422 and "already a segment called" in text_of(page)
+
+
+def test_a_whole_page_asks_for_its_count_before_it_is_drawn(
+    shop: Shop, as_member: Sign, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = as_member("editor")
+    posted = form_of(client.get("/segments/new?" + urlencode({"tree": json.dumps(READERS)})))
+    acts: list[str] = []
+
+    def noted(act: str, real: Callable[..., Any]) -> Callable[..., Any]:
+        def run(*args: Any, **kwargs: Any) -> Any:
+            acts.append(act)
+            return real(*args, **kwargs)
+
+        return run
+
+    from envol.web.views import segment_builder
+
+    monkeypatch.setattr(counting, "ahead", noted("asked", counting.ahead))
+    monkeypatch.setattr(segment_builder, "Drawing", noted("drawn", segment_builder.Drawing))
+    monkeypatch.setattr(counting, "figures", noted("read", counting.figures))
+    page = press(client, "/segments/new", posted, "draw")
+    assert acts == ["asked", "drawn", "read"] and text_of(page, "#count") == "20"
+    acts.clear()
+    client.post("/segments/new", {**posted, "act": "draw"}, headers=HTMX)
+    assert acts == ["drawn"], "the tree alone asks for no count"
 
 
 def test_the_tree_alone_and_the_figures_alone_for_script(shop: Shop, as_member: Sign) -> None:

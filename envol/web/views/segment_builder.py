@@ -20,6 +20,7 @@ from envol.accounts.models import JournalEntry, Member, Role
 from envol.audience import counting, serving, text
 from envol.audience import segments as service
 from envol.audience.catalogue import Catalogue, fields
+from envol.audience.columns.ask import Asked
 from envol.audience.language import MAX_LEVELS, Problem, SegmentProblem
 from envol.audience.models import Segment
 from envol.audience.offers import Offers
@@ -254,6 +255,22 @@ def _page(
     exact: bool = False,
     status: int = 200,
 ) -> HttpResponse:
+    """The whole page, or the tree alone for script. What is counted is asked before the rest is drawn."""
+    if ("HX-Request" in form.request.headers and not problems) or form.meaning.wrong:
+        return _drawn(form, problems, None, focus, wrong, exact, status)
+    with counting.ahead(form.catalogue, form.meaning.counted, form.purpose, form.counted_as, form.turn) as asked:
+        return _drawn(form, problems, asked, focus, wrong, exact, status)
+
+
+def _drawn(
+    form: Form,
+    problems: list[Any] | None,
+    asked: Asked | None,
+    focus: str,
+    wrong: str,
+    exact: bool,
+    status: int,
+) -> HttpResponse:
     shown_problems = form.meaning.wrong if problems is None else problems
     if problems:
         first = next((p for p in problems if p.path), None)
@@ -275,7 +292,6 @@ def _page(
         return render(form.request, "segments/_tree.html", facts)
     language = "fr" if drawing.language.startswith("fr") else "en"
     facts.update(
-        _figures(form, None if exact else AT_ONCE, estimate=False),
         purposes=_purposes(form.catalogue),
         purpose=form.purpose,
         wrong=wrong,
@@ -285,6 +301,7 @@ def _page(
             for f in fields(form.catalogue)
         ],
     )
+    facts.update(_figures(form, None if exact else AT_ONCE, estimate=False, asked=asked))
     return render(form.request, "segments/edit.html", facts, status=status)
 
 
@@ -319,13 +336,16 @@ def _edited(request: MemberRequest) -> Segment | None:
     return Segment.objects.filter(workspace=request.workspace, id=int(wanted)).first()
 
 
-def _figures(form: Form, patience: float | None, *, estimate: bool = True) -> dict[str, Any]:
+def _figures(
+    form: Form, patience: float | None, *, estimate: bool = True, asked: Asked | None = None
+) -> dict[str, Any]:
     """What ``_figures.html`` says: a state (counted, about, wrong, slow, superseded) and what goes with it."""
     facts: dict[str, Any] = {"purpose": form.purpose, "unfinished": len(form.meaning.unfinished)}
     if form.meaning.wrong:
         return {**facts, "state": "wrong", "to_mend": [(f"r.{p.path}", said(p)) for p in form.meaning.wrong]}
     tree = form.meaning.counted
-    return {**facts, **_counted(form.catalogue, tree, form.purpose, form.counted_as, form.turn, patience, estimate)}
+    found = _counted(form.catalogue, tree, form.purpose, form.counted_as, form.turn, patience, estimate, asked)
+    return {**facts, **found}
 
 
 def figures_of(request: MemberRequest, segment: Segment, catalogue: Catalogue) -> dict[str, Any]:
@@ -352,10 +372,13 @@ def _counted(
     turn: int,
     patience: float | None,
     estimate: bool,
+    asked: Asked | None = None,
 ) -> dict[str, Any]:
     facts: dict[str, Any] = {"sentence": sentence_of(catalogue, tree)}
     try:
-        found = counting.figures(catalogue, tree, purpose, page, turn, patience=patience, estimate=estimate)
+        found = counting.figures(
+            catalogue, tree, purpose, page, turn, patience=patience, estimate=estimate, asked=asked
+        )
     except SegmentProblem as error:
         return {**facts, "state": "wrong", "to_mend": [("r", said(p)) for p in error.problems]}
     except counting.Superseded:
