@@ -56,7 +56,7 @@ test-peers: setup ## against Debian's mail servers and clients (apt-get install 
 lint: .venv/.ready ## style, types, directions of imports
 	@$(BIN)/ruff check -q . && $(BIN)/ruff format -q --check .
 	@ENVOL_DATA=.mypy_cache/envol $(BIN)/mypy --no-error-summary envol
-	@$(BIN)/lint-imports --no-cache | tail -n 3
+	@said=$$($(BIN)/lint-imports --no-cache) || { echo "$$said"; exit 1; }; echo "$$said" | tail -n 3
 
 bench: setup ## ratios, each measured in one run: make bench ARGS='send import --json'
 	@$(BIN)/python -m bench $(ARGS)
