@@ -239,12 +239,12 @@ def _asked(
     asked: ask.Asked | None = None,
 ) -> tuple[dict[str, Any] | None, str]:
     """What columns say; None when they do not. The second answer is `Figures.columns`."""
-    for tree in question["trees"] if "trees" in question else [question["tree"]]:
-        parse(tree, catalogue)  # what is wrong with it is said here, with its places
-    question = {**question, "page": page.number, "turn": turn}
     try:
         if asked is not None:
             return asked.answer(seconds), "asked"
+        for tree in question["trees"] if "trees" in question else [question["tree"]]:
+            parse(tree, catalogue)  # what is wrong with it is said here, with its places
+        question = {**question, "page": page.number, "turn": turn}
         return ask.ask(settings.ENVOL.data, catalogue.workspace.pk, question, seconds), "asked"
     except ask.Overtaken:
         raise Superseded from None

@@ -290,19 +290,17 @@ class Delta:
         """Each row's contact, and the row as the text of a JSON object (whose first member is the contact)."""
         return list(pg.execute(_AS_JSON.format(self.tables[name].select(where))))
 
-    def of_people(self, ask: Callable[[str], dict[str, Array]], named: str) -> dict[str, Array]:
-        """What a question about people's own rows finds in the changes.
-
-        ``ask`` puts it to a table that is named by its argument; its answer has a column ``pos``. ``named``: text in
-        which each column that it reads occurs.
-        """
+    def of_people(self, query: str, ask: Callable[[str], dict[str, Array]]) -> dict[str, Array]:
+        """What ``ask`` finds by a query over ``d_contacts``, whose answer has a column ``pos``, with the rows that
+        wait in it."""
         if not self.waiting:
-            return ask("d_contacts")
+            return ask(query)
         self._lay()
-        columns = [column for column in self.tables["contacts"].columns if column.name in named]
+        columns = [column for column in self.tables["contacts"].columns if column.name in query]
         known = ", ".join(["pos", *(f'"{column.name}"' for column in columns)])
         newer = ", ".join([f"pos + {_NEWER}", *map(_read, columns)])
-        found = ask(f"(SELECT {known} FROM d_contacts UNION ALL SELECT {newer} FROM w_contacts)")
+        both = f"(SELECT {known} FROM d_contacts UNION ALL SELECT {newer} FROM w_contacts)"
+        found = ask(query.replace(" FROM d_contacts", f" FROM {both}", 1))
         places = found["pos"]
         late = places >= _NEWER
         true = late | ~np.isin(places, np.fromiter(self.waiting, places.dtype, len(self.waiting)))

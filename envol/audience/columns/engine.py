@@ -428,7 +428,7 @@ class Question:
         if late is None:
             if leaf.kind == "row":
                 query = _people("d_contacts", leaf)
-                rows = self.delta.of_people(lambda table: self.ask(_people(table, leaf), leaf.params), query)
+                rows = self.delta.of_people(query, lambda text: self.ask(text, leaf.params))
             else:
                 rows = self.ask(_renamed(leaf.query, leaf.source, f"d_{leaf.source}"), leaf.params)
             late = rows["pos"]
@@ -457,7 +457,7 @@ class Question:
         whole[: len(base)] = base
         if self.delta.dirty["contacts"]:
             rows = self.delta.of_people(
-                lambda table: self.cursor.execute(f"SELECT c.pos, {code} FROM {table} c").fetchnumpy(), code
+                f"SELECT c.pos, {code} FROM d_contacts c", lambda text: self.cursor.execute(text).fetchnumpy()
             )
             whole[rows["pos"]] = rows["code"]
         return self.of.answers.put(whole_key, whole)

@@ -31,7 +31,7 @@ def answer(question: Question, leaves: Iterable[Leaf]) -> None:
     unknown = [leaf for leaf in leaves if question.of.answers.get(question.key(leaf)) is None]
     for table, alike in by_table(unknown).items():
         for some in parts([leaf for leaf in alike if slabs.get(leaf.key) is None]):
-            rows = _read(question, some, table)
+            rows = question.ask(*reading(some, table))
             whole: Array | None = None
             if table in _ONE_ROW:
                 whole = np.zeros(people, rows["fits"].dtype)
@@ -40,12 +40,9 @@ def answer(question: Question, leaves: Iterable[Leaf]) -> None:
                 slabs.put(leaf.key, _placed(rows, n, people) if whole is None else whole & (1 << n) != 0)
         if table == "contacts" and question.delta.dirty["contacts"]:
             for some in parts(alike):
-                rows = question.delta.of_people(partial(_read, question, some), reading(some, "")[0])
+                text, params = reading(some, "d_contacts")
+                rows = question.delta.of_people(text, partial(question.ask, params=params))
                 question.late |= {leaf.key: rows["pos"][rows["fits"] & (1 << n) != 0] for n, leaf in enumerate(some)}
-
-
-def _read(question: Question, leaves: Sequence[Leaf], table: str) -> dict[str, Array]:
-    return question.ask(*reading(leaves, table))
 
 
 def by_table(leaves: Iterable[Leaf]) -> dict[str, list[Leaf]]:
