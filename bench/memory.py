@@ -13,6 +13,7 @@ import statistics
 import sys
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ def measure(messages: int = 100_000, **_: Any) -> dict[str, Any]:
             time.sleep(10)
             idle = _together(up.pid, postmaster)
             most, parts = 0.0, {}
-            seen: list[tuple[float, float]] = []  # seconds since it began, MB without PostgreSQL
+            seen: list[tuple[float, dict[str, float]]] = []  # seconds since it began, MB by kind without PostgreSQL
             ended = threading.Event()
 
             began = time.monotonic()
@@ -59,7 +60,8 @@ def measure(messages: int = 100_000, **_: Any) -> dict[str, Any]:
                 nonlocal most, parts
                 while not ended.wait(0.5):
                     now = _together(up.pid, postmaster)
-                    seen.append((time.monotonic() - began, sum(now.values()) - now.get("PostgreSQL", 0.0)))
+                    ours = {kind: taken for kind, taken in now.items() if kind != "PostgreSQL"}
+                    seen.append((time.monotonic() - began, ours))
                     if sum(now.values()) > most:
                         most, parts = sum(now.values()), now
 
@@ -94,21 +96,29 @@ def measure(messages: int = 100_000, **_: Any) -> dict[str, Any]:
     }
 
 
-def _growth(seen: list[tuple[float, float]], messages: int) -> str:
+def _growth(seen: list[tuple[float, dict[str, float]]], messages: int) -> str:
     """Our processes (PostgreSQL fills its buffers, and stops) in the second tenth of the time and in the last.
 
     And their slope over the last nine tenths, by least squares, as MB for each `STEP` messages: messages leave evenly.
+    Of all together, and of each kind that grew by a megabyte.
     """
     tenth = max(1, len(seen) // 10)
-    level = [megabytes for _, megabytes in seen]
+    level = [sum(taken.values()) for _, taken in seen]
     early, late = statistics.median(level[tenth : 2 * tenth] or level), statistics.median(level[-tenth:])
     told = f"without PostgreSQL {early:.0f} MB in the second tenth of the time and {late:.0f} in the last"
     warm = seen[tenth:]
     if messages < STEP or len(warm) < 10:
         return told  # a short run tells of its beginning
-    slope = statistics.linear_regression(*zip(*warm, strict=True)).slope
-    growth = slope * seen[-1][0] / (messages / STEP)
-    return f"{told}, {growth:+.1f} MB for each {STEP:,} messages"
+    steps = messages / STEP / seen[-1][0]  # steps a second
+
+    def slope(levels: Iterable[float]) -> float:
+        return statistics.linear_regression([at for at, _ in warm], list(levels)).slope / steps
+
+    every = {kind for _, taken in warm for kind in taken}
+    kinds = {kind: slope(taken.get(kind, 0.0) for _, taken in warm) for kind in every}
+    grown = ", ".join(f"{kind} {by:+.1f}" for kind, by in sorted(kinds.items(), key=lambda p: -p[1]) if abs(by) >= 1)
+    whole = slope(sum(taken.values()) for _, taken in warm)
+    return f"{told}, {whole:+.1f} MB for each {STEP:,} messages ({grown or 'no kind by more than 1'})"
 
 
 def _wait_for_couriers(up: int, seconds: float = 60) -> None:

@@ -513,6 +513,10 @@ class Courier:
                     log.warning("cannot end leases, trying again", error=str(error).strip())
                     await asyncio.sleep(0.5)
                     continue
+                for lease in ended:
+                    # It and its rows point at each other: left so, tens of thousands of rows wait for the
+                    # collector of cycles, which comes the more rarely the more there is.
+                    lease.rows.clear()
                 gone = set(ended)
                 self._ended = [lease for lease in self._ended if lease not in gone]
                 self._leases -= gone
