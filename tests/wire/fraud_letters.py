@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import html
 import io
+import mailbox
 import re
 import zipfile
 from collections.abc import Iterator
+from email import message_from_bytes
 from email.message import EmailMessage
 from email.policy import SMTP
 from email.utils import parseaddr
@@ -48,6 +50,14 @@ def letters(kind: str) -> Iterator[tuple[str, EmailMessage]]:
             name, _, value = lines.pop().partition(": ")
             extra[name] = value
         yield fields["Subject"], _message(fields, "\n".join(lines), extra)
+
+
+def whole(kind: str) -> Iterator[tuple[str, EmailMessage]]:
+    """(subject, message) of the letters that were written as whole messages, their MIME included."""
+    for message in mailbox.mbox(FOLDER / f"{kind}_whole.mbox", create=False):
+        octets = message.as_bytes().replace(b"\n", b"\r\n")
+        made = message_from_bytes(octets, _class=EmailMessage, policy=SMTP)
+        yield str(made["Subject"]), made
 
 
 def _message(fields: dict[str, str], body: str, extra: dict[str, str]) -> EmailMessage:
@@ -136,10 +146,11 @@ def verdict(message: EmailMessage) -> Verdict:
 
 
 if __name__ == "__main__":
-    for kind in (f"{kind}{which}" for which in SETS for kind in ("honest", "phishing")):
-        verdicts = [(subject, verdict(message)) for subject, message in letters(kind)]
+    listed = [(f"{kind}{which}", letters) for which in SETS for kind in ("honest", "phishing")]
+    for kind, read in [*listed, ("honest", whole), ("phishing", whole)]:
+        verdicts = [(subject, verdict(message)) for subject, message in read(kind)]
         wrong = [(s, v) for s, v in verdicts if (v.action == "allow") == kind.startswith("phishing")]
         counted = {a: sum(v.action == a for _, v in verdicts) for a in ("allow", "hold", "refuse")}
-        print(f"{kind}: {len(verdicts)} letters, {counted}")
+        print(f"{kind}{'_whole' if read is whole else ''}: {len(verdicts)} letters, {counted}")
         for subject, v in wrong:
             print(f"  {v.action} {v.points}: {subject}: {[(r.rule, r.points, r.what) for r in v.reasons]}")

@@ -7,10 +7,12 @@ import time
 import pytest
 
 from envol.wire.fraud import ALLOW
-from tests.wire.fraud_letters import letters, verdict
+from tests.wire.fraud_letters import letters, verdict, whole
 
 MOST_HONEST_STOPPED = 0.02
 MOST_FRAUD_THROUGH = 0.10
+MOST_SCAMS_THROUGH = 0.30
+"""Of whole messages that are mostly no phishing: advance fees, easy jobs, helpers on the telephone, false registers."""
 
 
 @pytest.mark.parametrize(
@@ -57,6 +59,15 @@ def test_fraud_is_held_or_refused(kind: str, least: int) -> None:
     through = [(subject, v.reasons) for subject, v in found if v.action == ALLOW]
     assert len(found) >= least
     assert len(through) <= MOST_FRAUD_THROUGH * len(found), through
+
+
+def test_whole_messages_are_judged_as_they_come() -> None:
+    found = {kind: [(subject, verdict(message)) for subject, message in whole(kind)] for kind in ("honest", "phishing")}
+    assert {kind: len(some) for kind, some in found.items()} == {"honest": 80, "phishing": 80}
+    stopped = [(subject, v.reasons) for subject, v in found["honest"] if v.action != ALLOW]
+    assert len(stopped) <= MOST_HONEST_STOPPED * 80, stopped
+    through = [(subject, v.reasons) for subject, v in found["phishing"] if v.action == ALLOW]
+    assert len(through) <= MOST_SCAMS_THROUGH * 80, through
 
 
 def test_a_verdict_is_quick() -> None:

@@ -49,6 +49,10 @@ class Seen:
     known: bool = False
 
 
+_SMALL = frozenset(["aux", "del", "der", "des", "die", "for", "les", "los", "the", "und", "von"])
+"""Words of three letters that initials leave out."""
+
+
 @lru_cache(4096)
 def stranger(name: str, local: str, domain: str) -> float:
     """How little a sender's name has to do with its address: 0 (shares a word), 1 (says an office and nobody), 2."""
@@ -70,6 +74,9 @@ def stranger(name: str, local: str, domain: str) -> float:
         return 0  # Stadtwerke Aue, stadtw-aue
     initials = "".join(word[0] for word in _FREE_LETTERS.split(names.plain(name)) if word)
     if len(initials) > 1 and label.startswith(initials):
+        return 0
+    short = "".join(word[0] for word in told if word not in _SMALL)  # Mutuelle des Artisans du Sud, mas-assurances
+    if len(short) > 2 and label.startswith(short):
         return 0
     return 2 if any(not _says_a_thing(word) for word in spoken) else 1
 
