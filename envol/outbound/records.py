@@ -145,8 +145,13 @@ def _published(domain: Domain) -> Sequence[DkimKey]:
 
 
 def our_mechanism() -> str:
+    """What SPF calls the host that our mail leaves from; a relay may be named by its address (RFC 7208 §5.6)."""
     if settings.ENVOL.route == "smart_host" and settings.ENVOL.smart_host:
-        return f"a:{settings.ENVOL.smart_host.rpartition(':')[0]}"
+        host = settings.ENVOL.smart_host.rpartition(":")[0].strip("[]")
+        try:
+            return f"ip{ipaddress.ip_address(host).version}:{host}"
+        except ValueError:
+            return f"a:{host}"
     return f"a:{settings.ENVOL.helo_name}" if settings.ENVOL.helo_name else "a mx"
 
 
@@ -227,14 +232,11 @@ def _names_address(terms: Sequence[str], resolver: Resolver) -> bool:
                 networks.append(ipaddress.ip_network(term[4:], strict=False))
             except ValueError:
                 continue
-    host = our_mechanism().removeprefix("a:")
-    if not networks or " " in host:
+    kind, _, host = our_mechanism().partition(":")
+    if not networks or not host:
         return False
-    for kind in ("A", "AAAA"):
-        addresses = [ipaddress.ip_address(one) for one in lookup(resolver, host, kind)]
-        if any(address in network for address in addresses for network in networks):
-            return True
-    return False
+    found = [host] if kind != "a" else [one for record in ("A", "AAAA") for one in lookup(resolver, host, record)]
+    return any(address in network for address in map(ipaddress.ip_address, found) for network in networks)
 
 
 def _dmarc(found: list[str], resolver: Resolver) -> tuple[bool, str]:

@@ -150,6 +150,31 @@ def test_two_spf_records_are_none(workspace) -> None:
         assert domains.check(domain, resolver).passed_at is None
 
 
+@pytest.mark.parametrize(
+    ("relay", "published", "ready"),
+    [
+        ("192.0.2.7:25", "ip4:192.0.2.7", True),
+        ("192.0.2.7:25", "ip4:192.0.2.0/24", True),
+        ("192.0.2.7:25", "a:192.0.2.7", False),  # an address is no name (RFC 7208 §5.3)
+        ("[2001:db8::7]:25", "ip6:2001:db8::7", True),
+        ("[2001:db8::7]:25", "ip4:192.0.2.7", False),
+        ("relay.example:25", "a:relay.example", True),
+    ],
+)
+def test_a_relay_named_by_its_address_is_an_address_in_spf(workspace, monkeypatch, relay, published, ready) -> None:
+    monkeypatch.setattr(
+        settings, "ENVOL", dataclasses.replace(settings.ENVOL, route="smart_host", smart_host=relay, helo_name="")
+    )
+    domain = domains.add(workspace, "librairie.example")
+    zone = zone_of(domain) | {("librairie.example", "TXT"): [f'"v=spf1 {published} ~all"']}
+    with name_server(zone) as resolver:
+        checked = domains.check(domain, resolver)
+    assert (checked.passed_at is not None) is ready
+    if not ready:
+        wanted = next(one["expected"] for one in checked.findings if one["expected"].startswith("v=spf1"))
+        assert wanted == f"v=spf1 ip{'6' if '[' in relay else '4'}:{relay.rpartition(':')[0].strip('[]')} ~all"
+
+
 def test_dmarc_of_the_parent_counts(workspace) -> None:
     domain = domains.add(workspace, "news.librairie.example")
     zone = zone_of(domain)
