@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 FACTOR = int(os.environ.get("ENVOL_FUZZ", "1"))
-"""What `make fuzz` sets: FACTOR=4 takes about half an hour on two cores."""
+"""What `make fuzz` sets: FACTOR=4 takes five minutes on two quick cores, half an hour on slow ones."""
 CHEAP = 4.0
 """The share of parsers and other pure functions: an example takes them a millisecond, and strangers write to them."""
 
