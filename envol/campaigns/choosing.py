@@ -15,11 +15,12 @@ from envol.audience import counting, engine
 from envol.audience.catalogue import Catalogue
 from envol.audience.serving import Unserved, barred_sql, unserved
 from envol.campaigns.check import ADVICE, Check
-from envol.consent import gates, restriction, similar
-from envol.consent.models import Purpose, Restriction
+from envol.consent import gates, similar
+from envol.consent.models import Purpose
 from envol.consent.similar import ANYTHING, Offer
 from envol.contacts import beyond
-from envol.db import rows, sql
+from envol.db import rows
+from envol.outbound import seldom
 
 __all__ = ["Unserved", "barred", "barred_sql", "refusal_sql", "told", "unserved"]
 
@@ -43,8 +44,7 @@ def refusal_sql(
     transactional = purpose.kind == "transactional"
     gate = gates.refusal_sql("c", bit=purpose.bit, transactional=transactional)
     more = [f"WHEN {barred_sql('c', found)} THEN '{gates.NOT_SERVED}'"] if found else []
-    if not transactional and _some_seldom(purpose):
-        more.append(f"WHEN {sql('campaigns', 'too_often')} THEN '{gates.TOO_OFTEN}'")
+    more += seldom.tests(purpose)
     more += beyond.tests("c", beyond.asked(purpose.pk), informs, offer, one_by_one=one_by_one, among=among)
     return beyond.behind(gate, more)
 
@@ -62,12 +62,6 @@ def _by_number(catalogue: Catalogue, purpose: Purpose, offer: Offer) -> list[int
     if about.some_buy and len(found) <= MOST_BY_NUMBER:
         found += similar.unlike_ids(offer, purpose.pk, about.own, MOST_BY_NUMBER + 1)
     return found if len(found) <= MOST_BY_NUMBER else None
-
-
-def _some_seldom(purpose: Purpose) -> bool:
-    """Did anybody say how often she wants to hear at most? Mostly nobody did, and nobody is asked."""
-    mine = Restriction.objects.filter(workspace_id=purpose.workspace_id, until=None)
-    return mine.filter(scope__in=restriction.FREQUENCIES).exists()
 
 
 def barred(

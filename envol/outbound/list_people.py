@@ -8,6 +8,7 @@ from envol.consent import gates
 from envol.consent.models import Purpose
 from envol.contacts import beyond
 from envol.contacts.models import Contact, Membership
+from envol.outbound import seldom
 from envol.outbound.accept import Refused
 from envol.outbound.models import MailingList
 
@@ -58,6 +59,7 @@ def _chosen(one: MailingList, segment_id: int) -> list[tuple[int, str]]:
     except SegmentProblem as error:
         raise Refused(f"The segment of this list cannot be read: {error}") from error
     more = [f"WHEN {barred_sql('c', found)} THEN '{gates.NOT_SERVED}'"] if found else []
+    more += seldom.tests(purpose)
     more += beyond.tests("c", beyond.asked(purpose.pk))
     gate = beyond.behind(gates.refusal_sql("c", bit=purpose.bit), more)
     chosen = f"SELECT c.id, c.email FROM ({query}) s JOIN contacts_contact c ON c.id = s.id WHERE {gate} IS NULL"

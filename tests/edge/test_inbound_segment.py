@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from django.db import IntegrityError, transaction
 
+from envol import db
 from envol.audience import segments
 from envol.audience.language import SegmentProblem
 from envol.audience.models import Segment
-from envol.consent import acts, purposes
+from envol.consent import acts, purposes, restriction
 from envol.contacts import people
 from envol.contacts.models import Contact, Property
 from envol.events.models import MailRequest
@@ -68,6 +69,23 @@ def test_what_does_not_serve_the_purpose_chooses_nobody(workspace: Any, lyon: Ma
     offers = purposes.get(workspace, "offers")
     Property.objects.filter(workspace=workspace, key="city").update(purposes=1 << offers.bit, personal=True)
     assert list_people.reached(lyon) == [], "as a campaign to this segment (GDPR art. 5(1)(b))"
+
+
+def test_who_wants_one_message_a_week_gets_one_post_of_it(
+    inbound: Running,  # noqa: F811
+    workspace: Any,
+    lyon: MailingList,
+    club: MailingList,  # noqa: F811
+) -> None:
+    """The wish of her page holds for what a rule chooses her for, as in a campaign; not for what she joined herself."""
+    lives(workspace, ROSE, "Lyon")
+    luc = Contact.objects.get(email_key=LUC)
+    assert restriction.set_frequency(workspace.pk, luc.pk, "weekly", "her page")
+    assert posted(inbound) == 2 and {address for address, _ in leaving()} == {LUC, ROSE}, "the first of the week"
+    assert posted(inbound, **{"Message-ID": "<2@x.example>"}) == 1 and [address for address, _ in leaving()] == [ROSE]
+    assert LUC in {address for _, address in list_people.reached(club)}
+    db.execute("UPDATE outbound_send SET created_at = created_at - interval '8 days' WHERE address = %s", [LUC])
+    assert {address for _, address in list_people.reached(lyon)} == {LUC, ROSE}
 
 
 def test_nobody_writes_to_it_joins_it_or_takes_it_daily(
