@@ -11,7 +11,7 @@ from tests.wire.fraud_letters import letters, verdict, whole
 
 MOST_HONEST_STOPPED = 0.02
 MOST_FRAUD_THROUGH = 0.10
-MOST_SCAMS_THROUGH = 0.30
+MOST_SCAMS_THROUGH = 1 / 3
 """Of whole messages that are mostly no phishing: advance fees, easy jobs, helpers on the telephone, false registers."""
 
 
