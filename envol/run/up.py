@@ -14,7 +14,7 @@ from typing import NoReturn
 
 from envol.run import logs
 from envol.run.config import Config, ConfigError, load
-from envol.run.embedded import Embedded
+from envol.run.embedded import session
 from envol.run.installation import EMBEDDED
 from envol.run.supervisor import Keeper, ProcessSpec, Supervisor, die_with_parent
 
@@ -93,28 +93,29 @@ def specs(config: Config) -> list[ProcessSpec]:
     return found
 
 
-def supervisor(config: Config) -> Supervisor:
-    """Everything of this machine, the embedded PostgreSQL included; nothing is started yet."""
-    refuse_open_doors(config)
-    keepers = []
-    if os.environ.get(EMBEDDED):
-        server = Embedded(config.data)
-        server.start()
-        keepers.append(Keeper("postgresql", server.alive, server.start))
-    return Supervisor(specs(config), logs.get_logger(), keepers=keepers)
+@contextmanager
+def _database(config: Config) -> Iterator[list[Keeper]]:
+    """The embedded PostgreSQL, kept alive meanwhile and stopped at the end, unless a command still uses it."""
+    if not os.environ.get(EMBEDDED):
+        yield []
+        return
+    with session(config.data) as server:
+        yield [Keeper("postgresql", server.alive, server.start)]
 
 
 def run(config: Config, *, link: str = "", on_ready: Callable[[], object] | None = None) -> int:
     """Keep everything up until SIGTERM or Ctrl-C; the exit code. link: the one-time link of the first owner."""
     logs.setup("up", level=config.log_level, json=config.log_json)
-    keeper = supervisor(config)
+    refuse_open_doors(config)
 
     def ready() -> None:
         print(f"Envol is up: {config.base_url}   (Ctrl-C stops it)", flush=True)
         if link:
             print(f"Nobody is here yet. Become the first owner: {link}   (works once)", flush=True)
 
-    return asyncio.run(keeper.run(on_ready or ready))
+    with _database(config) as keepers:
+        keeper = Supervisor(specs(config), logs.get_logger(), keepers=keepers)
+        return asyncio.run(keeper.run(on_ready or ready))
 
 
 _LINK = "ENVOL_FIRST_LINK"  # by the environment: arguments can be read by everybody on the machine

@@ -290,6 +290,7 @@ def test_everything_comes_up_with_tls_within_its_connections_and_drains(
         began = time.monotonic()
         assert process.wait(60) == 0, log.read_text()
         assert time.monotonic() - began < 40
+    assert not Embedded(data).running(), "its database ends with it"
     said = log.read_text()
     assert '"event": "all processes ready"' in said, "one JSON object a line"
     assert "submission sign-in refused" in said and "mail came back" in said
