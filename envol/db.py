@@ -97,11 +97,12 @@ first use may make it twice, and the second would be told that its name exists."
 
 
 class Prepared:
-    """A statement that runs many times a second: parsed once for each connection, and seldom planned.
+    """A statement that runs many times a second: parsed and planned once for each connection.
 
     Django's cursor writes the values into the text, so PostgreSQL parses and plans it each time, and the cursor itself
-    costs more than the statement. Here values are text (``$1``, ``$2``…, cast in the statement), or octets
-    in PostgreSQL's binary form, and the answer is text.
+    costs more than the statement. Left to itself PostgreSQL would plan the parsed ones anew each time, too: it believes
+    that to know how long an array is saves more than that costs. Values are text (``$1``, ``$2``…, cast in the
+    statement), or octets in PostgreSQL's binary form, and the answer is text.
     Raises the database errors of Django.
     """
 
@@ -117,6 +118,7 @@ class Prepared:
                 raw.execute("SELECT")  # the driver begins its transaction with the first statement it sees
             known = _prepared.setdefault(raw, set())
             if self._name not in known:
+                _good(raw.pgconn.exec_(b"SET plan_cache_mode = force_generic_plan"))
                 _good(raw.pgconn.prepare(self._name, self._query))
                 known.add(self._name)
             forms = [int(isinstance(value, bytes)) for value in values]

@@ -48,3 +48,13 @@ def test_two_threads_that_make_a_prepared_statement_at_once_share_its_name() -> 
     assert [one("5").get_value(0, 0) for one in (first, second, first)] == [b"15"] * 3
     connection.close()
     assert second("7").get_value(0, 0) == b"21", "a new connection knows nothing, and is told"
+
+
+@pytest.mark.usefixtures("empty_database")
+def test_a_prepared_statement_is_planned_once() -> None:
+    """By itself PostgreSQL plans one that takes arrays each time, which costs more than the rows of a small batch."""
+    ask = db.Prepared("SELECT count(*) FROM unnest($1::bigint[]) AS g (n) JOIN outbound_send s ON s.no = g.n")
+    for count in range(8):
+        ask(arrays.numbers(range(count)))
+    asked = "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE statement LIKE %s"
+    assert db.rows(asked, ["SELECT count(*) FROM unnest($1::bigint[]) AS g (n) JOIN%"]) == [(8, 0)]
