@@ -69,7 +69,10 @@ def _judged(letter: Letter, key: int | None) -> Verdict:
     judge what it says."""
     verdict = judge(letter, blocked)
     strange = habits.signs(key) if key else []
-    return verdict_of([*verdict.reasons, *strange], verdict.language) if strange and verdict.reasons else verdict
+    if not strange or not verdict.reasons:
+        return verdict
+    against = [reason for reason in verdict.reasons if reason.points > 0]  # nothing speaks for what a strange key sends
+    return verdict_of([*against, *strange], verdict.language)
 
 
 def examine_version(workspace_id: int, sender: tuple[str, str], reply_to: str, version: Version) -> Verdict:

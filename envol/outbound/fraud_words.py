@@ -87,6 +87,8 @@ _SAID = {
     "call_about_money": gettext_noop("it tells of a charge and of a number to call: %(what)s"),
     "law": gettext_noop("it threatens with the law"),
     "easy_work": gettext_noop("it promises easy work and money"),
+    "learnt_fraud": gettext_noop("taken together it resembles known fraud, above all by these words: %(what)s"),
+    "learnt_honest": gettext_noop("what speaks for it: taken together it resembles honest letters"),
 }
 
 

@@ -41,7 +41,11 @@ _LINK = re.compile(r"\[([^\]]*)\]\(([^)\s]*)\)")
 
 def letters(kind: str) -> Iterator[tuple[str, EmailMessage]]:
     """(subject, message) of every letter of a kind: `honest` or `phishing`."""
-    for block in (FOLDER / f"{kind}.txt").read_text("utf-8").split("\n---\n"):
+    return letters_of(FOLDER / f"{kind}.txt")
+
+
+def letters_of(path: Path) -> Iterator[tuple[str, EmailMessage]]:
+    for block in path.read_text("utf-8").split("\n---\n"):
         head, _, body = block.strip().partition("\n\n")
         fields = dict(line.split(": ", 1) for line in head.splitlines())
         lines = body.strip().splitlines()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from envol.wire.fraud import files, links, names, phrases, shape
+from envol.wire.fraud import files, learnt, links, names, phrases, shape
 
 ALLOW, HOLD, REFUSE = "allow", "hold", "refuse"
 HOLD_FROM, REFUSE_FROM = 5.0, 10.0
@@ -68,15 +68,13 @@ def _nothing(_host: str) -> str:
     return ""
 
 
-def judge(letter: Letter, blocked: Callable[[str], str] = _nothing) -> Verdict:
-    """Judge a letter. blocked: the entry of a list of bad hosts that covers a host, or nothing."""
-    domain = letter.address.rpartition("@")[2].lower()
-    own = letter.own | {names.registrable(domain)} | {names.registrable(host) for host in letter.ours}
-    page = links.page_of(letter.html) if letter.html else None
-    text = f"{letter.subject}\n{page.text if page else ''}\n{letter.text}"[:MOST_TEXT]
-    words = phrases.words_of(names.plain(text))
+def judge(letter: Letter, blocked: Callable[[str], str] = _nothing, taught: learnt.Book | None = None) -> Verdict:
+    """Judge a letter. blocked: the entry of a list of bad hosts that covers a host, or nothing. taught: other weights
+    than those that Envol ships, while they are learnt."""
+    opened = _open(letter)
+    domain, own, page, text, words = opened.domain, opened.own, opened.page, opened.text, opened.words
     different = frozenset(words)
-    found = page.links + links.links_of(letter.text) if page else links.links_of(letter.text)
+    found = opened.found
     reasons = _sender(letter, domain)
     trail, foreign = _links(found, own, domain, blocked)
     reasons += trail
@@ -93,9 +91,80 @@ def judge(letter: Letter, blocked: Callable[[str], str] = _nothing) -> Verdict:
         reasons.append(Reason("mixed_letters", 5, odd))
     elif names.mixed(text):
         reasons.append(Reason("mixed_letters", 3, names.mixed(text)))
+    reasons += _learnt(letter, opened, reasons, taught or learnt.book())
     return verdict_of(reasons, phrases.language_of(different))
 
 
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A letter as it is read. found: its links. own: its organisation's domains and the platform's."""
+
+    domain: str
+    own: frozenset[str]
+    page: links.Page | None
+    text: str
+    words: list[str]
+    found: list[links.Link]
+
+
+def _open(letter: Letter) -> _Opened:
+    domain = letter.address.rpartition("@")[2].lower()
+    own = letter.own | {names.registrable(domain)} | {names.registrable(host) for host in letter.ours}
+    page = links.page_of(letter.html) if letter.html else None
+    text = f"{letter.subject}\n{page.text if page else ''}\n{letter.text}"[:MOST_TEXT]
+    found = (page.links if page else []) + links.links_of(letter.text)
+    return _Opened(domain, own, page, text, phrases.words_of(names.plain(text)), found)
+
+
+def traits_of(letter: Letter) -> learnt.Traits:
+    """What `learnt` weighs of a letter."""
+    return _traits(letter, _open(letter))
+
+
+def _traits(letter: Letter, opened: _Opened) -> learnt.Traits:
+    return learnt.traits(
+        letter.name,
+        letter.address,
+        letter.subject,
+        opened.text,
+        len(opened.words),
+        opened.found,
+        opened.own,
+        reply_to=letter.reply_to,
+        ours=letter.ours,
+        known=shape.is_known(letter.name, letter.known),
+    )
+
+
+def _learnt(letter: Letter, opened: _Opened, reasons: list[Reason], book: learnt.Book) -> list[Reason]:
+    """What is learnt from other letters weighs with all else: it may hold a letter, but it refuses none, and it speaks
+    for one only against names, words and shape, never against a file, a borrowed host or a false link."""
+    points = sum(reason.points for reason in reasons)
+    if points >= REFUSE_FROM:
+        return []
+    seen = _traits(letter, opened)
+    given = min(learnt.points(book.odds(seen)), REFUSE_FROM - 0.5 - points)
+    if given >= learnt.TOLD:
+        return [Reason("learnt_fraud", round(given, 2), ", ".join(book.loudest(seen, opened.text))[:200])]
+    if given < 0 and points > 0 and not any(reason.rule.startswith(_SEEN) for reason in reasons):
+        return [Reason("learnt_honest", round(given, 2))]
+    return []
+
+
+_SEEN = (
+    "file_",
+    "brand_domain",
+    "brand_link",
+    "mixed_",
+    "mismatch",
+    "blocked_",
+    "asks_password",
+    "form",
+    "script",
+    "disguised_",
+    "program_",
+)
+"""How rules begin that saw something that no words explain."""
 _HIDDEN = frozenset({"short_link", "free_host", "thrown_away", "address_link"})
 
 

@@ -154,26 +154,24 @@ def _skeletons() -> dict[str, Brand]:
 
 
 @cache
-def _spoken() -> tuple[tuple[str, Brand], ...]:
-    return tuple((f" {word} ", brand) for brand in brands() for word in brand.words)
-
-
-@cache
-def _first_words() -> frozenset[str]:
-    return frozenset(word.split()[0] for brand in brands() for word in brand.words)
+def _by_first_word() -> dict[str, list[tuple[int, str, Brand]]]:
+    """What brands are called, by its first word: (the brand's place in the list, the words, the brand)."""
+    found: dict[str, list[tuple[int, str, Brand]]] = {}
+    for place, brand in enumerate(brands()):
+        for word in brand.words:
+            found.setdefault(word.split()[0], []).append((place, f" {word} ", brand))
+    return found
 
 
 def named(words: Iterable[str]) -> list[Brand]:
     """Brands that stand in these words (lower case, without accents)."""
     listed = list(words)
-    if _first_words().isdisjoint(listed):
+    begun = _by_first_word().keys() & listed
+    if not begun:
         return []
     text = f" {' '.join(listed)} "
-    found: list[Brand] = []
-    for word, brand in _spoken():
-        if word in text and brand not in found:
-            found.append(brand)
-    return found
+    there = {place: brand for first in begun for place, word, brand in _by_first_word()[first] if word in text}
+    return [there[place] for place in sorted(there)]
 
 
 def named_sender(name: str) -> Brand | None:
@@ -207,7 +205,7 @@ def of_family(name: str, domain: str) -> bool:
     sparkasse-aue.example)? The place stands in both, and is no word of service."""
     words = set(_SPLIT.sub(" ", plain(name)).split())
     tokens = [token for token in _SPLIT.split(plain(shown(registrable(domain)).split(".")[0])) if token]
-    for brand in named(words & _first_words()):
+    for brand in named(words & _by_first_word().keys()):
         shared = {part for word in brand.words for part in word.split()}
         places = [token for token in tokens if token not in shared]
         if brand.family and places and all(place in words and place not in office() for place in places):
