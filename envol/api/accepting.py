@@ -27,7 +27,7 @@ from envol.contacts import strangers
 from envol.outbound import accept, control, rolls, rspamd, single
 from envol.outbound.domains import may_send_from
 from envol.wire.address import domain_of, normalise
-from envol.wire.fraud import REFUSE, Reason, Verdict, verdict_of
+from envol.wire.fraud import REFUSE, Reason, Verdict
 from envol.wire.message import headers
 from envol.wire.message.compose import compose
 from envol.wire.message.headers import Mailbox
@@ -212,13 +212,13 @@ def _ask_elsewhere(calls: Sequence[_Call]) -> None:
             del one.outgoing[place]
             one.fail(place, _refusal(verdict))
         elif verdict is not question.verdict:
-            added = verdict.reasons[len(question.verdict.reasons) :]
+            added = [reason for reason in verdict.reasons if reason not in question.verdict.reasons]
             one.outgoing[place] = [_with_reasons(made, added) for made in one.outgoing[place]]
 
 
 def _with_reasons(made: accept.Outgoing, added: Sequence[Reason]) -> accept.Outgoing:
     assert made.verdict is not None
-    return replace(made, verdict=verdict_of([*made.verdict.reasons, *added], made.verdict.language))
+    return replace(made, verdict=made.verdict.and_also(added))
 
 
 def _report(key: ApiKey, letter: Letter, failed: filling.Failed) -> None:

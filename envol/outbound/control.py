@@ -26,7 +26,7 @@ from envol.content.models import Version
 from envol.outbound import fraud_words, habits
 from envol.outbound.models import BlockedHost, Domain
 from envol.wire.address import AddressError, normalise
-from envol.wire.fraud import Letter, Verdict, judge, letter_of, verdict_of
+from envol.wire.fraud import Letter, Verdict, judge, letter_of
 from envol.wire.fraud.names import parents, registrable
 
 if TYPE_CHECKING:
@@ -69,10 +69,7 @@ def _judged(letter: Letter, key: int | None) -> Verdict:
     judge what it says."""
     verdict = judge(letter, blocked)
     strange = habits.signs(key) if key else []
-    if not strange or not verdict.reasons:
-        return verdict
-    against = [reason for reason in verdict.reasons if reason.points > 0]  # nothing speaks for what a strange key sends
-    return verdict_of([*against, *strange], verdict.language)
+    return verdict.and_also(strange) if strange and verdict.reasons else verdict
 
 
 def examine_version(workspace_id: int, sender: tuple[str, str], reply_to: str, version: Version) -> Verdict:

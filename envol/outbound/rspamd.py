@@ -16,7 +16,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 import structlog
 
-from envol.wire.fraud import Reason, Verdict, verdict_of
+from envol.wire.fraud import Reason, Verdict
 
 log = structlog.get_logger()
 
@@ -72,7 +72,7 @@ def asked(url: str, verdict: Verdict, raw: bytes, sender: str, recipients: list[
     if not points:
         return verdict
     score = f"{answer.action}, {answer.score:.1f} / {answer.required_score:.1f}"
-    return verdict_of([*verdict.reasons, Reason("rspamd", points, score)], verdict.language)
+    return verdict.and_also([Reason("rspamd", points, score)])
 
 
 def check(url: str, raw: bytes, sender: str, recipients: list[str], key: str) -> Answer:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from envol.wire.fraud import ALLOW, HOLD, REFUSE, judge, learnt
+from envol.wire.fraud import ALLOW, HOLD, REFUSE, Reason, judge, learnt
 from envol.wire.fraud.judge import Letter, traits_of
 from tests.wire import fraud_learning as learning
 from tests.wire.test_fraud_letters import MOST_FRAUD_THROUGH, MOST_HONEST_STOPPED
@@ -92,3 +92,9 @@ def test_what_counts_of_a_letter() -> None:
         Letter("A", "a@b.example", "S", "https://mail.nous.example/x", ours=frozenset({"mail.nous.example"}))
     )
     assert "t:no_link" in ours.others, "links of the platform say nothing"
+
+
+def test_nothing_speaks_for_a_letter_of_which_somebody_else_says_something_too() -> None:
+    verdict = judge(letter("Bonjour, voyez la pergola. https://bit.ly/3xYz"), taught=taught(pergol=-9.0))
+    more = verdict.and_also([Reason("rspamd", 5.0, "spam")])
+    assert {r.rule for r in more.reasons} == {"rspamd", "short_link"} and more.action == HOLD

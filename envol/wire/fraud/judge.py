@@ -55,6 +55,10 @@ class Verdict:
     reasons: tuple[Reason, ...] = ()
     language: str = ""
 
+    def and_also(self, others: Iterable[Reason]) -> Verdict:
+        """With reasons from elsewhere (the habits of a key, a second opinion): then nothing speaks for the letter."""
+        return verdict_of([*(reason for reason in self.reasons if reason.points > 0), *others], self.language)
+
 
 def verdict_of(reasons: Iterable[Reason], language: str = "") -> Verdict:
     """What reasons add up to, the gravest first."""
@@ -143,11 +147,12 @@ def _learnt(letter: Letter, opened: _Opened, reasons: list[Reason], book: learnt
     if points >= REFUSE_FROM:
         return []
     seen = _traits(letter, opened)
-    given = min(learnt.points(book.odds(seen)), REFUSE_FROM - 0.5 - points)
+    weighed = learnt.points(book.odds(seen))
+    given = min(weighed, REFUSE_FROM - 0.5 - points)
     if given >= learnt.TOLD:
         return [Reason("learnt_fraud", round(given, 2), ", ".join(book.loudest(seen, opened.text))[:200])]
-    if given < 0 and points > 0 and not any(reason.rule.startswith(_SEEN) for reason in reasons):
-        return [Reason("learnt_honest", round(given, 2))]
+    if weighed < 0 < points and not any(reason.rule.startswith(_SEEN) for reason in reasons):
+        return [Reason("learnt_honest", round(weighed, 2))]
     return []
 
 
