@@ -98,15 +98,8 @@ def test_a_sandbox_and_one_that_does_not_answer(program: Program, filter_: Filte
 
 def test_what_it_says_is_heard_beside_what_our_own_rules_say(program: Program, filter_: Filter) -> None:
     """The graver reason stands first, and honest words are not heard any more."""
-    assert (
-        send(
-            program,
-            {
-                "HTMLPart": "<p>Marquez la date : assemblée des adhérents samedi à 15 h, salle des fêtes.<form action='/q'><input name='q'></form>"
-            },
-        )[0]
-        == 200
-    )
+    html = "<p>Marquez la date : assemblée samedi à 15 h, salle des fêtes.<form action='/q'><input name='q'></form>"
+    assert send(program, {"HTMLPart": html})[0] == 200
     (held,) = db.rows("SELECT reasons FROM outbound_held WHERE workspace_id = %s", [program.workspace.pk])
     found = held[0] if isinstance(held[0], list) else json.loads(held[0])
     assert [rule for rule, _, _ in found] == ["rspamd", "form"] and all(points > 0 for _, points, _ in found)

@@ -86,10 +86,11 @@ def judge(letter: Letter, blocked: Callable[[str], str] = _nothing, taught: lear
     hosts = {link.host for link in found if link.host and link.host not in letter.ours}
     home = any(names.registrable(host) in own or shape.kin(host, domain) for host in hosts)
     hidden = any(r.rule in _HIDDEN for r in trail)
-    reasons += _spoken(letter, domain, said, words, foreign, home, bool(reasons), hidden)
+    brands = [b for b in names.named(words, different) if not b.common and not b.owns(domain)]
+    reasons += _spoken(letter, domain, said, brands, foreign, home, bool(reasons), hidden)
     reasons += _page(page)
     reasons += _files(letter)
-    reasons += _shape(letter, domain, frozenset(own), text, words, page, foreign, home, frozenset(hosts), reasons)
+    reasons += _shape(letter, opened, brands, foreign, home, frozenset(hosts), reasons)
     odd = names.mixed(letter.name) or names.mixed(letter.subject)
     if odd:
         reasons.append(Reason("mixed_letters", 5, odd))
@@ -131,7 +132,7 @@ def _traits(letter: Letter, opened: _Opened) -> learnt.Traits:
         letter.address,
         letter.subject,
         opened.text,
-        len(opened.words),
+        opened.words,
         opened.found,
         opened.own,
         reply_to=letter.reply_to,
@@ -150,7 +151,7 @@ def _learnt(letter: Letter, opened: _Opened, reasons: list[Reason], book: learnt
     weighed = learnt.points(book.odds(seen))
     given = min(weighed, REFUSE_FROM - 0.5 - points)
     if given >= learnt.TOLD:
-        return [Reason("learnt_fraud", round(given, 2), ", ".join(book.loudest(seen, opened.text))[:200])]
+        return [Reason("learnt_fraud", round(given, 2), ", ".join(book.loudest(seen, opened.text, opened.words))[:200])]
     if weighed < 0 < points and not any(reason.rule.startswith(_SEEN) for reason in reasons):
         return [Reason("learnt_honest", round(weighed, 2))]
     return []
@@ -192,27 +193,23 @@ def _sender(letter: Letter, domain: str) -> list[Reason]:
 
 def _shape(
     letter: Letter,
-    domain: str,
-    own: frozenset[str],
-    text: str,
-    words: list[str],
-    page: links.Page | None,
+    opened: _Opened,
+    brands: list[names.Brand],
     foreign: set[str],
     home: bool,
     hosts: frozenset[str],
     reasons: list[Reason],
 ) -> list[Reason]:
     rules = {reason.rule for reason in reasons}
-    brands = [b for b in names.named(words) if not b.common and not b.owns(domain)]
     seen = shape.Seen(
         letter.name,
-        domain,
+        opened.domain,
         letter.address.rpartition("@")[0],
         letter.reply_to,
-        own,
-        text,
-        words,
-        page,
+        opened.own,
+        opened.text,
+        opened.words,
+        opened.page,
         frozenset(host for host in foreign if not any(b.owns(host) for b in names.brands())),
         home,
         hosts,
@@ -300,7 +297,7 @@ def _spoken(
     letter: Letter,
     domain: str,
     said: list[phrases.Group],
-    words: list[str],
+    brands: list[names.Brand],
     foreign: set[str],
     home: bool,
     suspicious: bool,
@@ -310,7 +307,6 @@ def _spoken(
     the sender's own."""
     if not said:
         return []
-    brands = [b for b in names.named(words) if not b.common and not b.owns(domain)]
     theirs = {host for host in foreign if any(b.owns(host) for b in names.brands())}
     away = foreign - theirs
     freemail = bool(letter.reply_to) and links.is_mailbox_host(letter.reply_to.rpartition("@")[2].lower())

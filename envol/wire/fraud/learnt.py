@@ -18,7 +18,7 @@ from math import sqrt
 
 from envol.wire.fraud import levers, links, names, phrases, shape
 
-MOST_WORDS = 400  # of the beginning: fraud comes to the point
+MOST_WORDS = 250  # of the beginning: fraud comes to the point
 STEM = 6
 """Letters of a word that count: inflection is left out."""
 TOLD = 1.0
@@ -27,7 +27,7 @@ _EACH, _MOST, _LEAST = 2.0, 8.0, -3.0
 _SCALE, _FEWEST = 5.0, 20
 ONE = 0.6
 """How much a trait counts."""
-_BEGINNING = 400  # characters in which somebody is called by a name
+_BEGINNING = 200  # characters in which somebody is called by a name
 _MOST_TEXT, _MOST_LINKS = 4000, 100
 _URL = re.compile(r"https?://\S+")
 _TELLS = 4  # letters of a word that is shown as a reason
@@ -71,7 +71,7 @@ def traits(
     address: str,
     subject: str,
     text: str,
-    count: int,
+    words: Sequence[str],
     found: Iterable[links.Link],
     own: Iterable[str],
     *,
@@ -79,11 +79,13 @@ def traits(
     ours: Iterable[str] = (),
     known: bool = False,
 ) -> Traits:
-    """Of a letter. text: with its subject; count: of its words. own, ours: as in `Letter`. known: is the sender's name
+    """Of a letter. text: with its subject; words: all of it. own, ours: as in `Letter`. known: is the sender's name
     one of the organisation's?"""
-    stems = [_stems[word] for word in spoken(text)]
+    stems = list(map(_stems.__getitem__, spoken(text, words)))
+    different = frozenset(stems)
     local, _, domain = address.lower().rpartition("@")
     hosts, targets = _where(found, frozenset(ours))
+    count, shown = len(words), text[:_MOST_TEXT]
     others = {f"s:{_stems[word]}" for word in phrases.words_of(names.plain(subject))}
     others.update(f"n:{_stems[word]}" for word in phrases.words_of(names.plain(name)))
     others.update(f"d:{part}" for part in _labels(domain))
@@ -95,7 +97,7 @@ def traits(
         if _MADE_BY_PROGRAM.search(path):
             others.add("p:php")
     foreign = 0 if known else shape.stranger(name, local, domain)
-    money = any(sign in text for sign in _MONEY) or not _CURRENCIES.isdisjoint(stems)
+    money = any(sign in shown for sign in _MONEY) or not _CURRENCIES.isdisjoint(different)
     signs = {
         **_who(name, foreign, domain),
         **_where_to(hosts, len(targets), frozenset(own), domain, foreign),
@@ -109,11 +111,13 @@ def traits(
         "strange_short": foreign > 0 and count < 90,
     }
     others.update(f"t:{sign}" for sign, there in signs.items() if there)
-    return Traits(frozenset(stems), frozenset(pairwise(stems)), frozenset(others))
+    return Traits(different, frozenset(pairwise(stems)), frozenset(others))
 
 
-def spoken(text: str) -> list[str]:
-    """The first words of a text, but for its addresses of the web: they say nothing that `others` does not."""
+def spoken(text: str, words: Sequence[str]) -> Sequence[str]:
+    """The first words of a text, but for its addresses of the web, which `others` has. words: all of it."""
+    if "://" not in text:
+        return words[:MOST_WORDS]
     return phrases.words_of(names.plain(_URL.sub(" ", text[:_MOST_TEXT])))[:MOST_WORDS]
 
 
@@ -208,11 +212,11 @@ class Book:
         told = sum(map(self.words.get, seen.words, repeat(0.0))) + sum(map(self.pairs.get, seen.pairs, repeat(0.0)))
         return self.constant + seen.scale() * told + ONE * sum(map(self.others.get, seen.others, repeat(0.0)))
 
-    def loudest(self, seen: Traits, text: str, most: int = 4) -> list[str]:
+    def loudest(self, seen: Traits, text: str, words: Sequence[str], most: int = 4) -> list[str]:
         """The words of the letter that speak most for fraud, the loudest first."""
         told: dict[tuple[str, ...], float] = {(stem,): self.words.get(stem, 0.0) for stem in seen.words}
         told.update((pair, self.pairs.get(pair, 0.0)) for pair in seen.pairs)
-        whole = {_stems[word]: word for word in reversed(spoken(text))}
+        whole = {_stems[word]: word for word in reversed(spoken(text, words))}
         found: list[str] = []
         for stems, weight in sorted(told.items(), key=lambda one: (-one[1], one[0])):
             if weight <= 0 or len(found) == most:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache, lru_cache
@@ -163,10 +163,10 @@ def _by_first_word() -> dict[str, list[tuple[int, str, Brand]]]:
     return found
 
 
-def named(words: Iterable[str]) -> list[Brand]:
-    """Brands that stand in these words (lower case, without accents)."""
+def named(words: Iterable[str], different: Set[str] | None = None) -> list[Brand]:
+    """Brands that stand in these words (lower case, without accents). different: each once, where that is known."""
     listed = list(words)
-    begun = _by_first_word().keys() & listed
+    begun = (different if different is not None else set(listed)) & _by_first_word().keys()
     if not begun:
         return []
     text = f" {' '.join(listed)} "
