@@ -14,6 +14,7 @@ import re
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from email.message import EmailMessage
 from email.utils import parseaddr
 from pathlib import Path
@@ -48,9 +49,31 @@ def opened(message: EmailMessage) -> Letter:
     return letter_of(message.as_bytes(), name=name, address=address, subject=str(message["Subject"]))
 
 
-def known(fraud: bool, message: EmailMessage) -> Known:
-    letter = opened(message)
+def known(fraud: bool, letter: Letter) -> Known:
     return Known(fraud, letter, traits_of(letter))
+
+
+CAMPAIGN = """
+
+---
+{% if language == "fr" %}Vous ne souhaitez plus recevoir ces messages ?
+Me désinscrire: {{ unsubscribe_url }}
+Mes préférences: {{ preferences_url }}{% else %}You no longer want these messages?
+Unsubscribe: {{ unsubscribe_url }}
+My preferences: {{ preferences_url }}{% endif %}
+{{ workspace.title }}{% if workspace.postal_address %}, {{ workspace.postal_address }}{% endif %}
+"""
+"""How every campaign ends, as control reads it before it is filled."""
+
+
+def as_campaigns(letters: Sequence[Known]) -> list[Known]:
+    """Every fourth letter of each kind as a campaign would say it: the words of its end then speak for neither."""
+    found: list[Known] = []
+    for fraud in (False, True):
+        for one in [one for one in letters if one.fraud is fraud][::4]:
+            html = one.letter.html and one.letter.html + "".join(f"<p>{line}</p>" for line in CAMPAIGN.splitlines())
+            found.append(known(fraud, replace(one.letter, text=one.letter.text + CAMPAIGN, html=html)))
+    return found
 
 
 def written() -> list[Known]:
@@ -65,13 +88,13 @@ def unseen() -> list[Known]:
 def _of(folder: str) -> Iterator[Known]:
     for path in sorted((FOLDER / folder).glob("*.txt")):
         for _, message in letters_of(path):
-            yield known(path.name.startswith("phishing"), message)
+            yield known(path.name.startswith("phishing"), opened(message))
 
 
 def older() -> list[Known]:
     kinds = (("honest", False), ("phishing", True))
-    found = [known(fraud, m) for which in SETS for kind, fraud in kinds for _, m in letters(f"{kind}{which}")]
-    return found + [known(fraud, m) for kind, fraud in kinds for _, m in whole(kind)]
+    found = [known(fraud, opened(m)) for which in SETS for kind, fraud in kinds for _, m in letters(f"{kind}{which}")]
+    return found + [known(fraud, opened(m)) for kind, fraud in kinds for _, m in whole(kind)]
 
 
 def values(seen: learnt.Traits) -> dict[str, float]:
@@ -102,13 +125,14 @@ class Table:
         return np.bincount(self._column, self._value * off[self._row], self.shape[1])
 
 
-def learn(known: Sequence[Known], steps: int = 300) -> learnt.Book:
+def learn(letters: Sequence[Known], steps: int = 300) -> learnt.Book:
     """Logistic regression by accelerated gradient (Nesterov), both kinds weighing the same."""
-    rows = [values(one.seen) for one in known]
+    taught = [*letters, *as_campaigns(letters)]
+    rows = [values(one.seen) for one in taught]
     counted = Counter(what for row in rows for what in row)
     often = sorted(what for what, count in counted.items() if count >= OFTEN and not _OURS.search(what))
     columns = {what: n for n, what in enumerate(often)}
-    table, fraud = Table(rows, columns), np.array([float(one.fraud) for one in known])
+    table, fraud = Table(rows, columns), np.array([float(one.fraud) for one in taught])
     share = np.where(fraud > 0, (fraud == 0).sum() / (fraud > 0).sum(), 1.0)
     longest = np.random.default_rng(0).normal(size=len(columns))
     for _ in range(20):

@@ -68,6 +68,8 @@ def stranger(name: str, local: str, domain: str) -> float:
         return 0
     if any(_short(word) in mailbox for word in spoken if len(word) > 3 and not _says_a_thing(word)):
         return 0  # a person, or the mailbox's own name; payroll@ says nobody
+    if spoken and mailbox == joined and not any(map(_says_a_thing, spoken)):
+        return 0  # Zoé, zoe@
     if any(len(part) > 4 and _short(part) in joined for part in names.plain(domain).split(".")[0].split("-")):
         return 0  # Stadtbücherei, buecherei-lind
     if any(_short(word)[:4] in label for word in spoken if len(word) > 5):
