@@ -24,7 +24,9 @@ from envol.content.gallery.places import contrast, mix
 from envol.content.language import Templates
 from envol.content.preview import preview
 from envol.content.templates import compile_template
+from envol.outbound import control
 from envol.wire import dkim
+from envol.wire.fraud import ALLOW
 
 CHIPS = {
     "first_name": Chip("first_name", "Prénom", "First name"),
@@ -97,6 +99,14 @@ def test_every_model_leaves_signed_and_reads_back(key: str, language: str, works
     assert not [part for part in message.walk() if part.defects]
     assert max(map(len, made.split(b"\r\n"))) <= 998  # RFC 5322 §2.1.1
     assert dkimpy.verify(made, dnsfunc=lambda name, timeout=5: zone.get(name))
+
+
+@pytest.mark.parametrize("sender", [("Zoé", "zoe@boutique.example"), ("La Boutique", "info@boutique.example")])
+@pytest.mark.parametrize(("key", "language"), EACH)
+def test_no_model_looks_like_fraud(key: str, language: str, sender: tuple[str, str], workspace: Workspace) -> None:
+    version = designs.save(workspace, "m", filled(key, language), "Nouvelles", base_url="https://envoi.example")
+    verdict = control.examine_version(workspace.pk, sender, "", version)
+    assert verdict.action == ALLOW and verdict.points < 4, verdict
 
 
 def test_words_on_colours_can_be_read() -> None:
