@@ -36,7 +36,17 @@ GENERAL: tuple[Rule, ...] = (
     # Codes of AOL, which Yahoo's hosts still say.
     _rule("throttle", "rate", r"\((?:dyn|con):\w+\)"),
     _rule("blocked", "ip_listed", r"\((?:rtr|rly):\w+\)"),
-    _rule("fail", "content_refused", r"\(hv[up]:\w+\)"),
+    _rule("fail", "content_refused", r"[(\[]hv[up]:\w+"),
+    _rule("blocked", "reverse_dns", r"\(dns:\w+\)", r"\bptr record"),
+    # United Internet (GMX, web.de, IONOS) calls each mailbox unavailable, whatever it means.
+    _rule("blocked", "policy", r"mailbox unavailable\W+(?:reject due to|invalid dns)", digits="5"),
+    _rule("blocked", "ip_listed", r"csi\.cloudmark\.com/", r"\bblock for spam\b"),
+    _rule(
+        "fail",
+        "form_refused",
+        r"missing (?:a )?(?:valid )?(?:message-id|from|date|sender) (?:header|field)",
+        digits="5",
+    ),
     # Barracuda names the recipient, and means the letter or its sender.
     _rule("blocked", "policy", r"permanent failure for one or more recipients \(.{0,100}blocked", digits="5"),
     # Words about us (rate, source address, sender, proof) before words about the recipient:
@@ -232,6 +242,7 @@ GENERAL: tuple[Rule, ...] = (
         r"junk mail",
         r"content (?:was |is )?(?:reject|refus|denied|filter|not)",
         r"suspicious",
+        r"message filtered",
     ),
     _rule(
         "retry",
@@ -245,7 +256,7 @@ GENERAL: tuple[Rule, ...] = (
         "policy",
         r"(?:security|local|site|administrative) polic",
         r"policy (?:reasons?|restrictions?|violation|reject)",
-        r"a problem occurred\. ?ask your postmaster",  # T-Online says no more of a source that it does not want
+        r"a problem occurred\. ?\(?ask your postmaster",  # T-Online says no more of a source that it does not want
         r"requires? (?:sender )?confirmation",
         r"not (?:pre-?)?approved|not (?:on|in) (?:my|our|the|his|her) white ?-?list",
         digits="5",
@@ -288,7 +299,7 @@ OF_RECEIVER: Mapping[str, tuple[Rule, ...]] = {
     ),
     "laposte": (
         _rule("blocked", "ip_listed", r"lpn\d*_10[12]"),
-        _rule("throttle", "rate", r"lpn\d*_104"),
+        _rule("throttle", "rate", r"lpn\d*_104", r"trop de connexions"),
         _rule("blocked", "authentication", r"lpn\d*_401"),
         _rule("hard_bounce", "unknown_user", r"lpn\d*_416"),
         _rule("hard_bounce", "mailbox_disabled", r"lpn\d*_420"),

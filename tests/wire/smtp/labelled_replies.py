@@ -16,7 +16,7 @@ from envol.wire.smtp.replies import Explained, explain
 
 FOLDER = Path(__file__).resolve().parent.parent.parent / "mail" / "replies"
 
-SETS = ("first", "second", "third")
+SETS = ("first", "second", "third", "fourth")
 
 
 class Figures(NamedTuple):
