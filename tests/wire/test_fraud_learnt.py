@@ -67,6 +67,14 @@ def test_honest_words_speak_against_words_and_shape_only() -> None:
     assert judge(letter(), taught=taught(pergol=-9.0)).reasons == (), "where nothing speaks against a letter"
 
 
+def test_a_letter_that_begins_honestly_is_read_to_its_end_before_anything_speaks_for_it() -> None:
+    book = learnt.Book.of({"pergol": -9.0, "virus": 9.0}, 0.0)
+    honest = "Bonjour, voyez la pergola. " * 100
+    assert "learnt_honest" in {r.rule for r in judge(letter(f"{honest} https://bit.ly/3xYz"), taught=book).reasons}
+    mixed = judge(letter(f"{honest} virus " + "x " * 20 + "https://bit.ly/3xYz"), taught=book)
+    assert [r.rule for r in mixed.reasons] == ["short_link"]
+
+
 @pytest.mark.parametrize(
     ("odds", "points"), [(0.0, 0.0), (2.5, 5.0), (9.0, 8.0), (-0.9, 0.0), (-1.5, -1.0), (-2.5, -3.0), (-9.0, -3.0)]
 )

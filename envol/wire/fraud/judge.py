@@ -153,7 +153,8 @@ def _learnt(letter: Letter, opened: _Opened, reasons: list[Reason], book: learnt
     if given >= learnt.TOLD:
         return [Reason("learnt_fraud", round(given, 2), ", ".join(book.loudest(seen, opened.text, opened.words))[:200])]
     if weighed < 0 < points and not any(reason.rule.startswith(_SEEN) for reason in reasons):
-        return [Reason("learnt_honest", round(weighed, 2))]
+        weighed = max([weighed, *(learnt.points(book.odds(one)) for one in learnt.later(seen, opened.words))])
+        return [Reason("learnt_honest", round(weighed, 2))] if weighed < 0 else []
     return []
 
 

@@ -9,8 +9,8 @@ a letter for somebody to look at, or speaks for one; it never refuses one.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from importlib.resources import files
 from itertools import pairwise, repeat
@@ -119,6 +119,13 @@ def spoken(text: str, words: Sequence[str]) -> Sequence[str]:
     if "://" not in text:
         return words[:MOST_WORDS]
     return phrases.words_of(names.plain(_URL.sub(" ", text[:_MOST_TEXT])))[:MOST_WORDS]
+
+
+def later(seen: Traits, words: Sequence[str]) -> Iterator[Traits]:
+    """The same letter as it goes on, as many words at a time: whoever begins with honest words has not said all."""
+    for begin in range(MOST_WORDS, len(words), MOST_WORDS):
+        stems = list(map(_stems.__getitem__, words[begin : begin + MOST_WORDS]))
+        yield replace(seen, words=frozenset(stems), pairs=frozenset(pairwise(stems)))
 
 
 def _where(found: Iterable[links.Link], ours: frozenset[str]) -> tuple[list[str], set[str]]:
